@@ -1,0 +1,18 @@
+"""Conversions at the boundary; inside the package everything is in ASE's units (Å, eV, amu, K)."""
+
+import ase.units
+
+fs: float = ase.units.fs
+"""One femtosecond in ASE's unit of time, Å √(amu/eV)."""
+
+kB: float = ase.units.kB
+"""Boltzmann constant, eV/K."""
+
+hbar: float = ase.units._hbar * ase.units.J * ase.units.s
+"""Reduced Planck constant in ASE's units, eV × (Å √(amu/eV))."""
+
+inverse_cm: float = ase.units.invcm
+"""One cm⁻¹ as an energy, eV."""
+
+meV: float = 1e-3
+"""One meV, eV."""
