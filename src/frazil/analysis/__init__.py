@@ -1,0 +1,1 @@
+"""Analysis that is not bound to one experiment."""

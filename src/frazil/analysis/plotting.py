@@ -1,0 +1,99 @@
+"""One look for every figure: colours safe for colour-blind readers, units on axes, data as CSV beside it."""
+
+from pathlib import Path
+from typing import Any
+
+import cycler
+import matplotlib
+import numpy as np
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+
+from frazil.files import write_atomic
+from frazil.report import Figure
+
+BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#777777", "#000000"
+CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, BLACK)
+"""Okabe and Ito's palette, in the order lines are drawn."""
+MODEL, TEACHER, CONTROL, PAPER = BLUE, VERMILLION, GREEN, GREY
+"""The same colour for the same thing in every figure; the paper's values are dashed grey."""
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.prop_cycle": cycler.cycler(color=CYCLE),
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.0,
+    "errorbar.capsize": 2.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "figure.dpi": 130,
+    "savefig.dpi": 130,
+    "savefig.facecolor": "white",
+    "image.cmap": "viridis",
+}
+
+
+def new(
+    rows: int = 1,
+    columns: int = 1,
+    width_in: float = 5.2,
+    height_in: float = 3.4,
+    share_x: bool = False,
+    share_y: bool = False,
+) -> tuple[Canvas, np.ndarray]:
+    """Return a figure and its axes, an object array (rows, columns); nothing global (no pyplot)."""
+    with matplotlib.rc_context(STYLE):
+        canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
+        FigureCanvasAgg(canvas)
+        axes = canvas.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
+    return canvas, axes
+
+
+def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: str, caption: str) -> Figure:
+    """Write ``stem.png`` and its data ``stem.csv`` (column names carry units); return the section's entry."""
+    directory = Path(directory)
+    with write_atomic(directory / f"{stem}.csv") as partial:
+        data.to_csv(partial, index=False, float_format="%.8g")
+    with matplotlib.rc_context(STYLE), write_atomic(directory / f"{stem}.png") as partial:
+        canvas.savefig(partial, format="png", metadata={"Software": None})
+    return Figure(file=f"{stem}.png", caption=caption, data=f"{stem}.csv")
+
+
+def label(axes: Axes, x: str, y: str, title: str = "") -> None:
+    """Name both axes, with units."""
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    if title:
+        axes.set_title(title)
+
+
+def note(axes: Axes, text: str) -> None:
+    """Say inside empty axes why nothing is drawn."""
+    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=8)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def marker(axes: Axes, x: float, text: str, color: str = PAPER) -> None:
+    """Draw a dashed vertical line with its meaning written along it."""
+    axes.axvline(x, color=color, linestyle="--", linewidth=1.0, zorder=0.5)
+    axes.text(
+        x, 0.98, f" {text}", color=color, fontsize=7, rotation=90, ha="right", va="top",
+        transform=axes.get_xaxis_transform(),
+    )  # fmt: skip

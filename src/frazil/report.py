@@ -1,0 +1,246 @@
+"""The report: sections that the stages write as data, and the one HTML file made of them."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frazil.errors import UserError
+from frazil.files import write_atomic
+
+SECTION_FILE = "section.json"
+LONGEST_TABLE = 25
+
+Value = str | int | float | bool | None
+
+UNITS = {
+    "fs": "fs", "ps": "ps", "ns": "ns", "K": "K", "A": "Å", "eV": "eV", "meV": "meV", "cm1": "cm⁻¹",
+    "eV_per_A": "eV/Å", "meV_per_atom": "meV/atom", "per_ps": "ps⁻¹", "meV_per_ps": "meV/ps", "deg": "°",
+    "km_per_mol": "km/mol",
+}  # fmt: skip
+"""Unit at the end of a name -> how it is printed."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A number that a run is judged by. ``passed`` is None where it could not be measured."""
+
+    name: str
+    value: Value
+    limit: Value
+    passed: bool | None
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure (PNG or SVG) and the CSV file that holds its data, relative to the section."""
+
+    file: str
+    caption: str
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file, relative to the section."""
+
+    file: str
+    caption: str
+
+
+@dataclass
+class Section:
+    """What one stage adds to the report. Text is plain (no HTML), one string per paragraph."""
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    headline: str = ""
+    """The result in one sentence, for the summary at the top."""
+    references: list[str] = field(default_factory=list)
+
+    def write(self, directory: Path | str) -> Path:
+        """Write ``section.json`` into the directory that holds the section's files; return its path."""
+        target = Path(directory) / SECTION_FILE
+        with write_atomic(target) as partial:
+            text = json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+        return target
+
+    @classmethod
+    def read(cls, directory: Path | str) -> "Section":
+        """Read the section of a results directory. Raises UserError where it is missing or not a section."""
+        source = Path(directory) / SECTION_FILE
+        if not source.is_file():
+            raise UserError(f"{directory} holds no {SECTION_FILE}; give the results of a finished stage")
+        try:
+            raw = json.loads(source.read_text(encoding="utf-8"))
+            return cls(
+                title=raw["title"],
+                text=list(raw.get("text", [])),
+                gates=[Gate(**item) for item in raw.get("gates", [])],
+                figures=[Figure(**item) for item in raw.get("figures", [])],
+                tables=[Table(**item) for item in raw.get("tables", [])],
+                headline=raw.get("headline", ""),
+                references=list(raw.get("references", [])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{source} is not a report section ({type(error).__name__}: {error}); "
+                "it is written by frazil.report.Section"
+            ) from error
+
+
+def _plain(item: Any) -> Any:
+    """Return the item as JSON can hold it: NumPy scalars as Python's, non-finite numbers as null."""
+    if isinstance(item, dict):
+        return {str(key): _plain(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_plain(value) for value in item]
+    if hasattr(item, "item"):
+        item = item.item()
+    return None if isinstance(item, float) and not math.isfinite(item) else item
+
+
+def number(value: Any) -> str:
+    """Return a value as a reader wants it: four significant digits, a dash for what is missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a name ends with (``timestep_fs`` -> ``fs``), or an empty string."""
+    endings = (ending for ending in sorted(UNITS, key=len, reverse=True) if name.endswith("_" + ending))
+    return UNITS.get(next(endings, ""), "")
+
+
+def _read_json(path: Path | str, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{what} {path} cannot be read ({error}); give a JSON file") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{what} {path} holds a {type(content).__name__}; give a JSON object name -> value")
+    return content
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> list[dict[str, str]]:
+    """Return rows (name, value, unit, description) of a JSON object, groups flattened to dotted names."""
+    rows = []
+    for name, item in content.items():
+        if isinstance(item, dict) and "value" in item:
+            unit, description = str(item.get("unit", "") or unit_of(name)), str(item.get("description", ""))
+            rows.append(
+                {
+                    "name": prefix + name,
+                    "value": number(item["value"]),
+                    "unit": unit,
+                    "description": description,
+                }
+            )
+        elif isinstance(item, dict):
+            rows += _flat(item, f"{prefix}{name}.")
+        else:
+            rows.append(
+                {"name": prefix + name, "value": number(item), "unit": unit_of(name), "description": ""}
+            )
+    return rows
+
+
+def _file_of(directory: Path, name: str) -> Path:
+    path = directory / name
+    if not path.is_file():
+        raise UserError(f"section {directory} names {name}, which is not there; rerun the stage that made it")
+    return path
+
+
+def _embedded(path: Path) -> str:
+    kinds = {".png": "image/png", ".svg": "image/svg+xml"}
+    if path.suffix not in kinds:
+        raise UserError(f"figure {path} is of kind {path.suffix!r}; allowed: {', '.join(kinds)}")
+    return f"data:{kinds[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _table(path: Path) -> dict[str, Any]:
+    import pandas
+
+    try:
+        frame = pandas.read_csv(path)
+    except pandas.errors.EmptyDataError:
+        frame = pandas.DataFrame()
+    numeric = [pandas.api.types.is_numeric_dtype(frame[column]) for column in frame]
+    rows = [
+        [number(None if pandas.isna(cell) else cell) for cell in row]
+        for row in frame.head(LONGEST_TABLE).itertuples(index=False)
+    ]
+    return {"columns": list(frame.columns), "numeric": numeric, "rows": rows, "n_rows": len(frame)}
+
+
+def render(
+    sections: Sequence[Path | str], settings: Path | str, versions: Path | str, out: Path | str
+) -> list[Gate]:
+    """Write one self-contained HTML file (no network) from the sections' directories, in the order given.
+
+    Args:
+        sections: results directories, each with a ``section.json``.
+        settings: JSON file, parameter -> value or {"value", "unit", "description"}; groups may be nested.
+        versions: JSON file, software -> version.
+        out: the HTML file.
+
+    Returns:
+        The gates that failed. Raises UserError for a missing section, figure or table.
+    """
+    import jinja2
+    from markupsafe import Markup, escape
+
+    parts: list[dict[str, Any]] = []
+    for directory in map(Path, sections):
+        section = Section.read(directory)
+        parts.append(
+            {
+                "section": section,
+                "anchor": "section-" + re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-"),
+                "directory": directory.name,
+                "figures": [(item, _embedded(_file_of(directory, item.file))) for item in section.figures],
+                "tables": [(item, _table(_file_of(directory, item.file))) for item in section.tables],
+            }
+        )
+    gates = [(part["section"], gate) for part in parts for gate in part["section"].gates]
+    gates.sort(key=lambda pair: {False: 0, None: 1, True: 2}[pair[1].passed])
+    references = dict.fromkeys(text for part in parts for text in part["section"].references)
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("frazil", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["breakable"] = lambda text: Markup(str(escape(text)).replace("_", "_<wbr>"))
+    html = environment.get_template("report.html.j2").render(
+        parts=parts,
+        gates=gates,
+        failed=[gate for _, gate in gates if gate.passed is False],
+        unmeasured=[gate for _, gate in gates if gate.passed is None],
+        settings=_flat(_read_json(settings, "settings")),
+        versions=_flat(_read_json(versions, "versions")),
+        references=list(references),
+    )
+    with write_atomic(out) as partial:
+        partial.write_text(html, encoding="utf-8")
+    return [gate for _, gate in gates if gate.passed is False]
