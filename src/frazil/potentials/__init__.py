@@ -1,0 +1,1 @@
+"""Potentials: analytic teachers and learned models."""

@@ -1,0 +1,1 @@
+"""Training of learned potentials: the fit, its holes, and its errors."""
