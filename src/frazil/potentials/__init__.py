@@ -1,1 +1,1 @@
-"""Potentials: analytic teachers and learned models."""
+"""Potentials: analytic ones that label and check, and learned ones that are run."""

@@ -1,0 +1,1 @@
+"""Molecular dynamics: states, integrators and ensembles in JAX, and ensembles in LAMMPS."""
