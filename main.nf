@@ -1,0 +1,25 @@
+#!/usr/bin/env nextflow
+// frazil: parameters → experiments → report. `nextflow run main.nf --help` lists the parameters.
+
+include { PHOTODESORPTION         } from './subworkflows/photodesorption'
+include { RENDER_REPORT; VERSIONS } from './modules/report'
+
+workflow {
+    main:
+    if (params.containsKey('help')) {
+        println(Settings.help(projectDir))
+        exit(0)
+    }
+    settings = Settings.resolve(params, projectDir)
+    checkpoints = "${workflow.workDir}/checkpoints"
+
+    sections = Channel.empty()
+    if ('photodesorption' in settings.experiments) {
+        PHOTODESORPTION(settings, checkpoints)
+        sections = sections.mix(PHOTODESORPTION.out.sections)
+    }
+    VERSIONS(Code.of(projectDir, 'collect_versions.py'))
+    RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, settings, Code.of(projectDir, 'render_report.py'))
+
+    workflow.onComplete = { Provenance.write(workflow, settings, projectDir) }
+}

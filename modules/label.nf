@@ -1,0 +1,103 @@
+// Frames and their labels: sample → label → data set, and the bond curve of one molecule.
+
+process SAMPLE_FRAMES {
+    label 'cpu'
+
+    input:
+    val settings
+    val campaign_seed
+    val code
+
+    output:
+    path 'frames.extxyz',     emit: frames
+    path 'snapshots.extxyz',  emit: snapshots
+    path 'aggregates.extxyz', emit: aggregates
+
+    script:
+    """
+    sample_frames.py --level ${settings.labels.level} --coupling-eV ${settings.labels.coupling_eV} \\
+        --n-molecules ${settings.frames.n_molecules} --aggregate-radius-A ${settings.frames.aggregate_radius_A} \\
+        --n-aggregates ${settings.frames.n_aggregates} \\
+        --n-thermal ${settings.frames.n_thermal} --thermal-duration-fs ${settings.frames.thermal_duration_fs} \\
+        --thermal-temperature-K ${settings.thermalization.temperature_K} \\
+        --n-excited ${settings.frames.n_excited} --excited-duration-fs ${settings.frames.excited_duration_fs} \\
+        --excitation-energy-eV ${settings.photodesorption.excitation_energy_eV} \\
+        --core-radius-A ${settings.photodesorption.core_radius_A} \\
+        --timestep-fs ${settings.frames.timestep_fs} \\
+        --window-starts-fs ${settings.labels.window_starts_fs.join(',')} \\
+        --window-intervals-fs ${settings.labels.window_intervals_fs.join(',')} \\
+        --n-contacts ${settings.frames.n_contacts} \\
+        --contact-low-A ${settings.frames.contact_low_A} --contact-high-A ${settings.frames.contact_high_A} \\
+        --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\
+        --out frames.extxyz
+    """
+
+    stub:
+    'touch frames.extxyz snapshots.extxyz aggregates.extxyz'
+}
+
+process LABEL_FRAMES {
+    tag "${id}"
+    label 'cpu'
+
+    input:
+    tuple val(id), path(frames, stageAs: 'unlabelled/*')
+    val labels
+    val code
+
+    output:
+    tuple val(id), path("labelled-${id}.extxyz"), emit: labelled
+    path 'failed.csv',                            emit: failed
+
+    script:
+    """
+    label_frames.py --frames ${frames} --level ${labels.level} --coupling-eV ${labels.coupling_eV} \\
+        --out labelled-${id}.extxyz
+    """
+
+    stub:
+    "touch labelled-${id}.extxyz failed.csv"
+}
+
+process PREPARE_DATASET {
+    tag "${id}"
+    label 'cpu'
+
+    input:
+    tuple val(id), path(frames)
+    val labels
+    val campaign_seed
+    val code
+
+    output:
+    tuple val(id), path('dataset')
+
+    script:
+    """
+    prepare_dataset.py --frames ${frames} --split-by ${labels.split_by} \\
+        --train-fraction ${labels.train_fraction} --validation-fraction ${labels.validation_fraction} \\
+        --max-force-eV-per-A ${labels.max_force_eV_per_A} --campaign-seed ${campaign_seed} --out dataset
+    """
+
+    stub:
+    'mkdir dataset && touch dataset/train.extxyz dataset/test.extxyz dataset/validation.extxyz'
+}
+
+process BOND_CURVE {
+    label 'cpu'
+
+    input:
+    val labels
+    val code
+
+    output:
+    path 'bond_curves.csv'
+
+    script:
+    """
+    bond_curve.py --level ${labels.level} --coupling-eV ${labels.coupling_eV} --out bond_curves.csv
+    """
+
+    stub:
+    'touch bond_curves.csv'
+}

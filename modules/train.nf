@@ -1,0 +1,113 @@
+// The committee: training, exploration for frames it does not know, evaluation and choice.
+
+process TRAIN_DEEPMD {
+    tag "${id}:${model_id}"
+    label 'long'
+
+    input:
+    // e.g. ['round-1', 0, 8000, dataset/, []] ; the last is the model whose weights to start from
+    tuple val(id), val(model_id), val(n_steps), path(dataset), path(previous, stageAs: 'previous/*')
+    val deepmd
+    val campaign_seed
+    val checkpoints
+    val code
+
+    output:
+    tuple val(id), val(model_id), path("model_${model_id}")
+
+    script:
+    def warm_start = previous ? "--warm-start ${previous}" : ''
+    """
+    train_deepmd.py --dataset ${dataset} --model-id ${model_id} --campaign-seed ${campaign_seed} ${warm_start} \\
+        --n-steps ${n_steps} --batch-size ${deepmd.batch_size} \\
+        --learning-rate-start ${deepmd.learning_rate_start} --learning-rate-stop ${deepmd.learning_rate_stop} \\
+        --cutoff-A ${deepmd.cutoff_A} --smooth-A ${deepmd.smooth_A} \\
+        --embedding ${deepmd.embedding.join(',')} --axis ${deepmd.axis} --fitting ${deepmd.fitting.join(',')} \\
+        --sel ${deepmd.sel.join(',')} --excited-types ${deepmd.excited_types} --compress ${deepmd.compress} \\
+        --energy-prefactors ${deepmd.energy_prefactors.join(',')} \\
+        --force-prefactors ${deepmd.force_prefactors.join(',')} \\
+        --checkpoints '${checkpoints}' --out model_${model_id}
+    """
+
+    stub:
+    "mkdir model_${model_id} && touch model_${model_id}/model.pb model_${model_id}/model.json"
+}
+
+process EXPLORE_COMMITTEE {
+    tag "${id}"
+    label 'cpu'
+
+    input:
+    // e.g. ['round-1', 1, [model_0/, model_1/], initial_states.h5]
+    tuple val(id), val(round), path(models), path(states)
+    val exploration
+    val photodesorption
+    val code
+
+    output:
+    tuple val(id), path('exploration/candidates.extxyz'), path('exploration/summary.json'), emit: candidates
+    tuple val(round), path('exploration/exploration.csv'),                                 emit: trajectories
+
+    script:
+    """
+    explore_committee.py --models ${models} --states ${states} --round ${round} \\
+        --duration-fs ${exploration.duration_fs} --timestep-fs ${exploration.timestep_fs} \\
+        --observe-fs ${photodesorption.observe_fs} \\
+        --force-deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
+        --force-deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
+        --shortest-contact-A ${exploration.shortest_contact_A} \\
+        --unphysical-contact-A ${photodesorption.unphysical_contact_A} \\
+        --max-frames ${exploration.max_frames} --out exploration
+    """
+
+    stub:
+    """
+    mkdir exploration && touch exploration/candidates.extxyz exploration/exploration.csv
+    echo '{"clean": ${round > 1}, "n_candidates": ${round > 1 ? 0 : 1}}' > exploration/summary.json
+    """
+}
+
+process EVALUATE_MODEL {
+    tag "${model_id}"
+    label 'cpu'
+
+    input:
+    tuple val(model_id), path(model), path(dataset)
+    val labels
+    val code
+
+    output:
+    tuple val(model_id), path("evaluation_${model_id}")
+
+    script:
+    """
+    evaluate_model.py --model ${model} --dataset ${dataset} \\
+        --level ${labels.level} --coupling-eV ${labels.coupling_eV} --out evaluation_${model_id}
+    """
+
+    stub:
+    "mkdir evaluation_${model_id}"
+}
+
+process SELECT_MODEL {
+    label 'cpu'
+
+    input:
+    path models
+    path evaluations
+    path explorations, stageAs: 'explorations/round_*.csv'
+    val code
+
+    output:
+    path 'potential',                 emit: section
+    path 'potential/selected',        emit: model
+    path 'potential/bond_curves.csv', emit: bond_curves
+
+    script:
+    """
+    select_model.py --models ${models} --evaluations ${evaluations} --explorations ${explorations} --out potential
+    """
+
+    stub:
+    'mkdir -p potential/selected && touch potential/bond_curves.csv potential/section.json'
+}

@@ -1,0 +1,65 @@
+// Data → gated committee: frames, labels, rounds of training and exploration, final models, validation, choice.
+
+include { SAMPLE_FRAMES; LABEL_FRAMES; BOND_CURVE } from '../modules/label'
+include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
+include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
+include { ROUND as ROUND_1; ROUND as ROUND_2; ROUND as ROUND_3 } from './round'
+include { ROUND as ROUND_4; ROUND as ROUND_5; ROUND as ROUND_6 } from './round'
+
+// [[1, b], [0, a]] → [a, b]: one list of what comes with an id, in the order of the ids
+def in_order(channel) {
+    channel.toSortedList { a, b -> a[0] <=> b[0] }.map { items -> items.collect { it[1] } }
+}
+
+workflow POTENTIAL {
+    take:
+    settings
+    checkpoints
+
+    main:
+    SAMPLE_FRAMES(settings.subMap('labels', 'frames', 'thermalization', 'photodesorption'), settings.campaign_seed, Code.of(projectDir, 'sample_frames.py'))
+    if (settings.labels.dataset) {
+        labelled = Channel.fromPath(settings.labels.dataset, type: 'any')
+    }
+    else {
+        LABEL_FRAMES(SAMPLE_FRAMES.out.frames.map { ['sampled', it] }, settings.labels, Code.of(projectDir, 'label_frames.py'))
+        labelled = LABEL_FRAMES.out.labelled.map { id, frames -> frames }
+    }
+    BOND_CURVE(settings.labels, Code.of(projectDir, 'bond_curve.py'))
+
+    ROUND_1(1, labelled.map { [frames: [it], models: [], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_3(3, ROUND_2.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_4(4, ROUND_3.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_5(5, ROUND_4.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_6(6, ROUND_5.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    explorations = ROUND_1.out.trajectories.mix(
+        ROUND_2.out.trajectories, ROUND_3.out.trajectories, ROUND_4.out.trajectories,
+        ROUND_5.out.trajectories, ROUND_6.out.trajectories,
+    )
+    explored = ROUND_6.out.state
+
+    FINAL_DATASET(explored.map { ['final', it.frames] }, settings.labels, settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'))
+    TRAIN_DEEPMD(
+        explored.combine(FINAL_DATASET.out).flatMap { now, id, dataset ->
+            (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset, now.models ? now.models[it] : []] }
+        },
+        settings.deepmd, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+    )
+    EVALUATE_MODEL(
+        TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }.combine(FINAL_DATASET.out.map { id, dataset -> dataset }),
+        settings.labels, Code.of(projectDir, 'evaluate_model.py'),
+    )
+    SELECT_MODEL(
+        in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
+        in_order(EVALUATE_MODEL.out),
+        in_order(explorations),
+        Code.of(projectDir, 'select_model.py'),
+    )
+
+    emit:
+    model = SELECT_MODEL.out.model
+    bond_curves = SELECT_MODEL.out.bond_curves
+    aggregates = SAMPLE_FRAMES.out.aggregates
+    section = SELECT_MODEL.out.section
+}

@@ -1,0 +1,61 @@
+// One round of training and exploration: train the committee on all frames so far, let it run, label what it
+// did not know. What is clean already, or beyond the last round, passes through untouched.
+
+include { PREPARE_DATASET; LABEL_FRAMES   } from '../modules/label'
+include { TRAIN_DEEPMD; EXPLORE_COMMITTEE } from '../modules/train'
+include { EXCITE                          } from '../modules/trajectories'
+
+workflow ROUND {
+    take:
+    round       // number of this round, from 1
+    state       // [frames: [labelled.extxyz, …], models: [model_0/, …] or [], clean: false]
+    snapshots   // ground-state snapshots with velocities, one file
+    bond_curves // bond_curves.csv
+    settings
+    checkpoints
+
+    main:
+    def id = "round-${round}"
+    def e = settings.exploration
+    todo = state.filter { !it.clean && round <= e.rounds }
+
+    PREPARE_DATASET(
+        todo.map { [id, it.frames] },
+        settings.labels, settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
+    )
+    TRAIN_DEEPMD(
+        todo.combine(PREPARE_DATASET.out).flatMap { now, name, dataset ->
+            (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset, now.models ? now.models[it] : []] }
+        },
+        settings.deepmd, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+    )
+    models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
+
+    EXCITE(
+        todo.combine(snapshots).combine(bond_curves).map { now, starts, curves ->
+            [id, round * e.n_trajectories, e.n_trajectories, 'energy', starts, curves]
+        },
+        settings.photodesorption, settings.campaign_seed, Code.of(projectDir, 'excite.py'),
+    )
+    EXPLORE_COMMITTEE(
+        models.combine(EXCITE.out).map { members, name, states -> [name, round, members, states] },
+        e, settings.photodesorption, Code.of(projectDir, 'explore_committee.py'),
+    )
+    explored = EXPLORE_COMMITTEE.out.candidates.map { name, candidates, summary ->
+        [name, candidates, new groovy.json.JsonSlurper().parse(summary)]
+    }
+    LABEL_FRAMES(
+        explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [name, candidates] },
+        settings.labels, Code.of(projectDir, 'label_frames.py'),
+    )
+    labelled = LABEL_FRAMES.out.labelled
+        .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })
+
+    emit:
+    state = todo.combine(models).combine(explored).combine(labelled)
+        .map { now, members, name, candidates, summary, same, found ->
+            [frames: now.frames + [found].flatten(), models: members, clean: summary.clean]
+        }
+        .mix(state.filter { it.clean || round > e.rounds })
+    trajectories = EXPLORE_COMMITTEE.out.trajectories
+}
