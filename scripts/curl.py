@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stand in for ``curl -fsSL URL [-o FILE]``, all that Nextflow's launcher asks of curl, where there is none."""
+"""Stand in for `curl -fsSL URL [-o FILE]`, all that Nextflow's launcher asks of curl, where there is none."""
 
 import shutil
 import ssl

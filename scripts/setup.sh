@@ -128,8 +128,9 @@ set_up_nextflow() {
     if ! nextflow_jars_are_whole && command -v mvn > /dev/null; then
         say "Nextflow 24.10.0 into .frazil/nextflow, by Maven (40 MB)"
         rm -rf .frazil/nextflow
-        with_java mvn --batch-mode --quiet -Dstyle.color=never -f scripts/nextflow-pom.xml \
-            dependency:copy-dependencies -DoutputDirectory="$root/.frazil/nextflow/lib" >&2 || say "Maven failed"
+        with_java mvn --batch-mode -f scripts/nextflow-pom.xml dependency:copy-dependencies \
+            -DoutputDirectory="$root/.frazil/nextflow/lib" > .frazil/maven.log 2>&1 ||
+            say "Maven failed (.frazil/maven.log)"
     fi
     if nextflow_jars_are_whole; then
         write_launcher jars

@@ -43,7 +43,7 @@ def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run an executable's ``main``: bad input is one line and exit 2, out of time exit 75, a bug a traceback."""
+    """Run an executable's ``main``: bad input is one line and exit 2, out of time 75, a bug a traceback."""
     try:
         main()
     except UserError as error:

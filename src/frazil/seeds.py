@@ -16,5 +16,5 @@ def rng(campaign_seed: int, stream: str, *ids: int) -> np.random.Generator:
 
 
 def derived_seed(campaign_seed: int, stream: str, *ids: int, below: int = 2**31 - 1) -> int:
-    """Return one positive integer seed for a program that takes no generator (LAMMPS, DeePMD-kit, Packmol)."""
+    """Return a positive integer seed for a program that takes no generator (LAMMPS, DeePMD-kit, Packmol)."""
     return int(rng(campaign_seed, stream, *ids).integers(1, below))
