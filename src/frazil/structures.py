@@ -14,6 +14,7 @@ import ase.io
 import ase.units
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers
 from ase.optimize import FIRE
 
@@ -37,7 +38,7 @@ PACKING_DISTANCE_A = 2.8
 
 
 def excited_molecules(atoms: Atoms) -> list[int]:
-    """Return the tagged molecules, ascending. The tag must be on both atoms of a molecule (datasets check)."""
+    """Return the tagged molecules, ascending. Datasets check that both atoms of a molecule are."""
     if "excited" not in atoms.arrays:
         return []
     return sorted({int(atom) // 2 for atom in np.flatnonzero(atoms.arrays["excited"])})
@@ -62,7 +63,7 @@ def set_excited(atoms: Atoms, molecule: int) -> None:
 
 
 def deepmd_types(atoms: Atoms, excited_types: bool = True) -> np.ndarray:
-    """Return indices into TYPE_MAP (natoms,); without ``excited_types`` the tagged atoms are plain C and O."""
+    """Return indices into TYPE_MAP (natoms,); without ``excited_types``, tagged atoms are plain C, O."""
     types = np.array([TYPE_MAP.index(symbol) for symbol in atoms.get_chemical_symbols()], int)
     if excited_types and "excited" in atoms.arrays:
         types += 2 * (np.asarray(atoms.arrays["excited"]) > 0)
@@ -89,7 +90,7 @@ def bond_lengths(positions_A: np.ndarray) -> np.ndarray:
 
 
 def closest_contact(positions_A: np.ndarray) -> np.ndarray:
-    """Return the smallest distance (...), Å, between atoms of different molecules; infinite for one molecule."""
+    """Return the smallest distance (...), Å, between atoms of different molecules; infinite if none."""
     first, second = np.triu_indices(positions_A.shape[-2], 1)
     apart = first // 2 != second // 2
     first, second = first[apart], second[apart]
@@ -100,7 +101,7 @@ def closest_contact(positions_A: np.ndarray) -> np.ndarray:
 
 
 def order_by_molecule(atoms: Atoms) -> Atoms:
-    """Return the atoms reordered C, O, C, O, …, each C with the O nearest to it. Already ordered: a plain copy.
+    """Return the atoms reordered C, O, C, O, …, each C with the O nearest to it; tags and labels go along.
 
     Raises UserError unless every atom is a C or an O and pairs up within LONGEST_BOND_A.
     """
@@ -108,9 +109,7 @@ def order_by_molecule(atoms: Atoms) -> Atoms:
     carbons, oxygens = np.flatnonzero(symbols == "C"), np.flatnonzero(symbols == "O")
     if len(carbons) != len(oxygens) or 2 * len(carbons) != len(atoms) or not len(atoms):
         raise UserError(f"{atoms.symbols} is not made of CO molecules; every C needs one O and nothing else")
-    distances = np.linalg.norm(
-        atoms.positions[carbons][:, None] - atoms.positions[oxygens][None], axis=-1
-    )
+    distances = np.linalg.norm(atoms.positions[carbons][:, None] - atoms.positions[oxygens][None], axis=-1)
     partners = np.full(len(carbons), -1)
     for flat in np.argsort(distances, axis=None, kind="stable"):
         carbon, oxygen = divmod(int(flat), len(oxygens))
@@ -122,7 +121,15 @@ def order_by_molecule(atoms: Atoms) -> Atoms:
             f"a C without an O within {LONGEST_BOND_A:g} Å (nearest free one at {longest:.2f} Å); "
             "only whole CO molecules can be read"
         )
-    return atoms[np.stack([carbons, oxygens[partners]], axis=1).ravel()]
+    order = np.stack([carbons, oxygens[partners]], axis=1).ravel()
+    ordered = atoms[order]
+    if atoms.calc is not None:
+        results = {
+            name: np.asarray(value)[order] if np.shape(value)[:1] == (len(atoms),) else value
+            for name, value in atoms.calc.results.items()
+        }
+        ordered.calc = SinglePointCalculator(ordered, **results)
+    return ordered
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:
@@ -150,20 +157,24 @@ def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggr
     seed = derived_seed(campaign_seed, "packmol", aggregate_id)
     with tempfile.TemporaryDirectory(prefix="packmol-") as directory:
         Path(directory, "co.xyz").write_text(f"2\n\nC 0 0 0\nO 0 0 {BOND_LENGTH_A}\n")
-        text = (
+        # Packmol rewinds its input: it must be a file, not a pipe.
+        Path(directory, "pack.inp").write_text(
             f"tolerance {PACKING_DISTANCE_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 400\n"
             f"structure co.xyz\n  number {n_molecules}\n  inside sphere 0. 0. 0. {radius_A}\nend structure\n"
         )
-        done = subprocess.run(
-            [program], input=text, cwd=directory, capture_output=True, text=True, check=False
-        )
-        if done.returncode or "Success!" not in done.stdout:
+        with Path(directory, "pack.inp").open() as text:
+            done = subprocess.run([program], stdin=text, cwd=directory, capture_output=True, text=True)
+        if "Success!" not in done.stdout:
+            if "Userguide" not in done.stdout or "runtime error" in done.stderr:
+                raise RuntimeError(f"packmol failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
             raise UserError(
                 f"{n_molecules} CO do not fit into a sphere of {radius_A:g} Å with {PACKING_DISTANCE_A:g} Å "
                 "between molecules; give a larger aggregate radius"
             )
         packed = ase.io.read(Path(directory, "packed.xyz"))
-    atoms = Atoms(packed.symbols, positions=packed.positions - molecular_centres(packed.positions).mean(axis=0))
+    atoms = Atoms(
+        packed.symbols, positions=packed.positions - molecular_centres(packed.positions).mean(axis=0)
+    )
     set_excited(atoms, -1)
     return atoms
 
@@ -207,8 +218,8 @@ def set_internal_energy(
     radial_energy = energy_eV - float(curve.energy(length))
     if not radial_energy >= 0:
         raise UserError(
-            f"an internal energy of {energy_eV:g} eV cannot be given at a bond length of {length:.3f} Å, whose "
-            "potential is higher; give a higher energy or another snapshot"
+            f"an internal energy of {energy_eV:g} eV cannot be given at a bond length of {length:.3f} Å, "
+            "whose potential is higher; give a higher energy or another snapshot"
         )
     along = bond / length
     relative = velocities[oxygen] - velocities[carbon]
@@ -223,9 +234,14 @@ def set_internal_energy(
 
 
 def write_lammps_data(path: Path | str, atoms: Atoms, margin_A: float = 10.0) -> None:
-    """Write a LAMMPS data file (atomic style, metal units) with types 1…4 of TYPE_MAP, masses and velocities."""
+    """Write a LAMMPS data file (atomic style, metal units) with types 1 to 4, masses and velocities."""
     low, high = atoms.positions.min(axis=0) - margin_A, atoms.positions.max(axis=0) + margin_A
-    lines = ["CO molecules, types: " + " ".join(TYPE_MAP), "", f"{len(atoms)} atoms", f"{len(TYPE_MAP)} atom types"]
+    lines = [
+        "CO molecules, types: " + " ".join(TYPE_MAP),
+        "",
+        f"{len(atoms)} atoms",
+        f"{len(TYPE_MAP)} atom types",
+    ]
     lines += [f"{a:.17g} {b:.17g} {x}lo {x}hi" for a, b, x in zip(low, high, "xyz", strict=True)]
     lines += ["", "Masses", ""]
     lines += [f"{i} {mass:.17g}  # {TYPE_MAP[i - 1]}" for i, mass in enumerate(TYPE_MASSES_amu, 1)]

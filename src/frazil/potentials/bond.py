@@ -1,6 +1,6 @@
-"""The semi-classical diatomic: one bond curve, its minimum, and its quantum numbers from the classical action.
+"""The semi-classical diatomic: a bond curve, its minimum, and quantum numbers from the classical action.
 
-EBK (Einstein, Brillouin, Keller): ∮ p dr = (v + ½) h along the radial motion in V(r) + L²/2μr², L² = J(J + 1) ħ².
+EBK (Einstein, Brillouin, Keller): ∮ p dr = (v + ½) h for the motion in V(r) + L²/2μr², L² = J(J + 1) ħ².
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ _ANGLES = np.arange(1, _N_QUADRATURE + 1) * np.pi / (_N_QUADRATURE + 1)
 class BondCurve:
     """The potential of one bond, V(r) above its minimum, as a cubic spline through given points.
 
-    ``bond_length_A`` (n,) rises strictly; ``energy_eV`` (n,) is relative to anything. Raises UserError for points
-    that make no curve: too few, unordered, not finite, or without a minimum inside their range.
+    ``bond_length_A`` (n,) rises strictly; ``energy_eV`` (n,) is relative to anything. Raises UserError for
+    points that make no curve: too few, unordered, not finite, or without a minimum inside their range.
     """
 
     def __init__(
@@ -40,9 +40,13 @@ class BondCurve:
                 "give at least 8 lengths with one energy each"
             )
         if not (np.isfinite(lengths).all() and np.isfinite(energies).all()):
-            raise UserError("a bond curve with values that are not finite; every length needs a finite energy")
+            raise UserError(
+                "a bond curve with values that are not finite; every length needs a finite energy"
+            )
         if (np.diff(lengths) <= 0).any():
-            raise UserError("a bond curve whose lengths do not rise strictly; sort them and drop doubled ones")
+            raise UserError(
+                "a bond curve whose lengths do not rise strictly; sort them and drop doubled ones"
+            )
         lowest = int(np.argmin(energies))
         if lowest in (0, len(lengths) - 1):
             raise UserError(
@@ -60,9 +64,11 @@ class BondCurve:
 
     @classmethod
     def read(cls, path: Path | str, column: str = "label_eV") -> "BondCurve":
-        """Return the curve of one column of a ``bond_curves.csv``; rows without a value there are left out."""
+        """Return the curve of one column of a ``bond_curves.csv``; rows without a value are left out."""
         if not Path(path).is_file():
-            raise UserError(f"no bond curve file {path}; give the bond_curves.csv that select_model.py writes")
+            raise UserError(
+                f"no bond curve file {path}; give the bond_curves.csv that select_model.py writes"
+            )
         table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
         names = table.dtype.names or ()
         if "bond_length_A" not in names or column not in names:
@@ -86,8 +92,8 @@ class BondCurve:
     def turning_points(self, energy_eV: ArrayLike, angular_momentum: ArrayLike = 0.0) -> np.ndarray:
         """Return inner and outer turning points (..., 2), Å, at energies above the minimum.
 
-        ``angular_momentum`` is in eV × ASE time (ħ is ``frazil.units.hbar``). Raises UserError where the motion
-        leaves the curve's range.
+        ``angular_momentum`` is in eV × ASE time (ħ is ``frazil.units.hbar``). Raises UserError where the
+        motion leaves the curve's range.
         """
         points = self._turning_points(energy_eV, angular_momentum)
         self._refuse_outside(points, energy_eV)
@@ -98,9 +104,9 @@ class BondCurve:
     ) -> np.ndarray:
         """Return the real-valued v of total internal energies (rotation included) above the minimum.
 
-        Shapes of ``energy_eV`` and ``angular_momentum`` (eV × ASE time) broadcast. An energy that the rotation
-        alone exceeds gives −½. Where the motion leaves the curve's range, ``outside`` decides: ``"raise"``
-        UserError, or ``"nan"``.
+        Shapes of ``energy_eV`` and ``angular_momentum`` (eV × ASE time) broadcast. An energy that the
+        rotation alone exceeds gives −½. Where the motion leaves the curve's range, ``outside``
+        decides: ``"raise"`` UserError, or ``"nan"``.
         """
         points = self._turning_points(energy_eV, angular_momentum)
         if outside == "raise":
@@ -108,7 +114,9 @@ class BondCurve:
         middle, half = points.mean(axis=-1, keepdims=True), np.diff(points, axis=-1) / 2
         radii = middle + half * np.cos(_ANGLES)
         momentum_squared = 2.0 * self.reduced_mass_amu * np.asarray(energy_eV, float)[..., None]
-        momentum_squared = momentum_squared - 2.0 * self.reduced_mass_amu * (self._spline(radii) - self._offset)
+        momentum_squared = momentum_squared - 2.0 * self.reduced_mass_amu * (
+            self._spline(radii) - self._offset
+        )
         momentum_squared = momentum_squared - np.asarray(angular_momentum, float)[..., None] ** 2 / radii**2
         # Gauss–Chebyshev of the second kind: the square-root ends of p become the weight's.
         integrand = np.sqrt(np.clip(momentum_squared, 0.0, None)) * np.sin(_ANGLES)
@@ -133,7 +141,9 @@ class BondCurve:
         if v == -0.5:
             return bottom
         return float(
-            brentq(lambda e: float(self.vibrational_number(e, momentum)) - v, bottom, top, xtol=1e-13, rtol=1e-14)
+            brentq(
+                lambda e: float(self.vibrational_number(e, momentum)) - v, bottom, top, xtol=1e-13, rtol=1e-14
+            )
         )
 
     def _effective(self, radii: np.ndarray, angular_momentum: np.ndarray) -> np.ndarray:

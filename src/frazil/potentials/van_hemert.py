@@ -7,8 +7,8 @@ Published: a Morse bond, atom–atom Buckingham terms between molecules, and thr
 * the *guard*: below a pair's short-range cap the Buckingham term becomes a·exp(−b(r − r_s)) + c and, below
   2 Å, the Coulomb kernel 1/r becomes (15 − 10u² + 3u⁴)/16, u = r/2 Å; value, slope and curvature are matched.
   Without it the field collapses at close contact. Molecules at rest or thermal never enter the caps.
-* the *excited-bond attraction* −ε Σ_{i≠j} s(r_i) exp(−R²(C_i, C_j)/ρ²), where s rises from 0 at a bond length of
-  1.4 Å to 1 at 1.9 Å. Without it (ε = 0) a vibrating molecule keeps its energy, and nothing ever desorbs.
+* the *excited-bond attraction* −ε Σ_{i≠j} s(r_i) exp(−R²(C_i, C_j)/ρ²), where s rises from 0 at a bond length
+  of 1.4 Å to 1 at 1.9 Å. Without it (ε = 0) a vibrating molecule keeps its energy, and nothing ever desorbs.
 
 Importing this module switches JAX to float64.
 """
@@ -93,7 +93,7 @@ def _stretch(bond_length: jax.Array) -> jax.Array:
 
 
 def _sites(positions_A: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return sites (3, 3, molecules) [C, O, centre], their charges (3, molecules), bond lengths (molecules)."""
+    """Return sites [C, O, centre] (3, 3, molecules), charges (3, molecules), bond lengths (molecules,)."""
     molecules = positions_A.reshape(-1, 2, 3)
     carbon, oxygen = molecules[:, 0].T, molecules[:, 1].T
     bond_length = jnp.sqrt(jnp.sum((oxygen - carbon) ** 2, axis=0))
