@@ -60,7 +60,7 @@ class Settings {
             problems << "--${prefix}${it}: unknown parameter; ${suggestion(prefix + it, allNames)}".toString()
         }
         return known.collectEntries { name, spec ->
-            Object value = given.get(name)
+            Object value = given.containsKey(name) ? given.get(name) : null // Nextflow warns of an absent one
             String full = prefix + name
             if (!isGroup(spec)) {
                 return [name, setting(full, spec as Map, value, problems)]

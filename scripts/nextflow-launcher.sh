@@ -1,7 +1,10 @@
 # Body of .frazil/bin/nextflow; scripts/setup.sh writes kind, nextflow and java_home above it.
 frazil=$(cd "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/.." && pwd)
 export PATH="$frazil/venv/bin:$frazil/bin:$PATH"
-[[ -n "$java_home" ]] && export JAVA_HOME="$frazil/${java_home#.frazil/}"
+if [[ -n "$java_home" ]]; then
+    export JAVA_HOME="$frazil/${java_home#.frazil/}"
+    PATH="$PATH:$JAVA_HOME/bin"
+fi
 
 case $kind in
     own) exec "$nextflow" "$@" ;;

@@ -76,7 +76,11 @@ find_java() {
 }
 
 with_java() {
-    if [[ -n "$java_home" ]]; then JAVA_HOME=$root/$java_home "$@"; else "$@"; fi
+    if [[ -n "$java_home" ]]; then
+        JAVA_HOME=$root/$java_home PATH=$root/$java_home/bin:$PATH "$@"
+    else
+        "$@"
+    fi
 }
 
 # The user's own Nextflow, unless it is one of ours found by way of PATH.
