@@ -20,7 +20,7 @@ test: setup ## Run the tests
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest
 
 check: setup ## Lint, format and types
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet . && ruff format --check --quiet . && mypy src bin
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin
 
 clean: ## Remove work files and caches (results/ and .frazil/ stay)
 	@rm -rf work .nextflow .nextflow.log* .nf-test* .pytest_cache .mypy_cache .ruff_cache .hypothesis
