@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers
-from ase.optimize import FIRE
+from ase.optimize import LBFGS
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
@@ -179,15 +179,15 @@ def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggr
     return atoms
 
 
-def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.003, max_steps: int = 3000) -> Atoms:
-    """Return the atoms relaxed with an ASE calculator (FIRE), at rest, without the calculator.
+def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.005, max_steps: int = 10000) -> Atoms:
+    """Return the atoms relaxed with an ASE calculator (L-BFGS), at rest, without the calculator.
 
     Raises UserError if the forces do not fall below the limit in ``max_steps``.
     """
     relaxed = atoms.copy()
     relaxed.set_momenta(np.zeros_like(relaxed.positions))
     relaxed.calc = calculator
-    with FIRE(relaxed, logfile=None) as optimizer:
+    with LBFGS(relaxed, logfile=None) as optimizer:
         converged = optimizer.run(fmax=max_force_eV_per_A, steps=max_steps)
     if not converged:
         raise UserError(
