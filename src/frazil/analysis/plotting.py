@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
+from frazil.analysis.statistics import density
 from frazil.files import write_atomic
 from frazil.report import Figure
 
@@ -97,3 +98,55 @@ def marker(axes: Axes, x: float, text: str, color: str = PAPER) -> None:
         x, 0.98, f" {text}", color=color, fontsize=7, rotation=90, ha="right", va="top",
         transform=axes.get_xaxis_transform(),
     )  # fmt: skip
+
+
+class Histogram:
+    """Normalised histogram and kernel density of several samples in one panel, with the rows of its CSV."""
+
+    def __init__(self, unit: str = "", fewest_for_density: int = 5) -> None:
+        self.unit = f"_{unit}" if unit else ""
+        self.fewest_for_density = fewest_for_density
+        self.rows: list[dict[str, Any]] = []
+
+    def add(
+        self, axes: Axes, name: str, color: str, values: np.ndarray, edges: np.ndarray, upper: float = 0.0,
+        panel: str = "",
+    ) -> None:  # fmt: skip
+        """Draw one sample (the model filled, others outlined); ``upper`` > 0 adds its kernel density."""
+        counts, _ = np.histogram(values, edges)
+        heights = counts / (len(values) * np.diff(edges))
+        filled = color == MODEL
+        axes.stairs(
+            heights, edges, fill=filled, color=color, alpha=0.3 if filled else 1.0, linewidth=1.2,
+            linestyle="-" if filled else ":", label=f"{name} (n = {len(values)})",
+        )  # fmt: skip
+        for low, high, count, height in zip(edges[:-1], edges[1:], counts, heights, strict=True):
+            self._row(panel, name, "histogram", low, high, height, count)
+        if upper > 0 and len(values) >= self.fewest_for_density:
+            found = density(values, upper)
+            shown = found.x <= edges[-1]
+            axes.plot(found.x[shown], found.y[shown], color=color, linestyle="-" if filled else "--")
+            for x, y in zip(found.x[shown][::5], found.y[shown][::5], strict=True):
+                self._row(panel, name, "density", x, x, y, None)
+
+    def _row(self, panel: str, name: str, kind: str, *numbers: float | None) -> None:
+        low, high, value, count = numbers
+        self.rows.append(
+            {
+                "panel": panel, "series": name, "kind": kind, f"low{self.unit}": low,
+                f"high{self.unit}": high, "density": value, "n": count,
+            }
+        )  # fmt: skip
+
+    def table(self) -> pandas.DataFrame:
+        """Return the data drawn."""
+        return pandas.DataFrame(self.rows).astype({"n": "Int64"})
+
+
+def bin_edges(values: list[np.ndarray], widths: tuple[float, ...], least: float, most: float) -> np.ndarray:
+    """Return bin edges from 0: the smallest of the widths that leaves at least ~5 values a bin."""
+    pooled = np.concatenate(values)
+    end = min(max(least, float(pooled.max()) * 1.02), most)
+    spread = float(np.quantile(pooled, 0.9)) or end
+    width = next((item for item in widths if len(values[0]) * item / spread >= 5), widths[-1])
+    return np.arange(0.0, end + width, width)

@@ -65,7 +65,7 @@ def cluster_bootstrap(
     """Return the percentile interval of ``statistic(*values)``, whole clusters drawn with replacement.
 
     All samples are resampled with the same draw of clusters, so that two samples from the same starts stay
-    paired. Draws where the statistic is not defined (nan) are left out; (nan, nan) if they are more than half.
+    paired. Draws where the statistic is undefined (nan) are left out; (nan, nan) if they are more than half.
 
     Args:
         statistic: takes one array of values per sample.

@@ -1,0 +1,1 @@
+"""One package per experiment: initial conditions, stop rule, reduction."""

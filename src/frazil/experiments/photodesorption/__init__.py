@@ -1,0 +1,1 @@
+"""Photodesorption of CO from an aggregate after vibrational excitation of one molecule."""

@@ -1,0 +1,207 @@
+"""The photodesorption section of the report: text, gates, figures and tables."""
+
+import math
+
+import pandas
+
+from frazil.experiments.photodesorption.results import Results
+from frazil.experiments.photodesorption.statistics import FEWEST
+from frazil.report import Figure, Gate, Section, Table
+
+GATED_TIMES_fs = (2000.0, 3000.0)
+"""Times at which model and teacher must agree on the desorption probability."""
+
+REFERENCES = [
+    "M. Infuso et al., Deep Potential-driven molecular dynamics of CO ice analogues: investigating "
+    "desorption "
+    "following vibrational excitation (2025).",
+    "S. Del Fré et al., Phys. Rev. Lett. 131, 238001 (2023) (the AIMD study).",
+    "A. B. Hacquard et al., J. Chem. Phys. 161, 184306 (2024) (rotational windows).",
+    "M. C. van Hemert, J. Takahashi, E. F. van Dishoeck, Phys. Rev. Lett. 115, 073401 (2015) (CO–CO force "
+    "field).",
+    "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 101 (2001) (Jeffreys interval).",
+    "R. G. Newcombe, Statistics in Medicine 17, 873 (1998) (difference of two proportions).",
+]
+
+
+def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> Section:
+    """Return the section; figures that could not be drawn are named with the reason."""
+    tables = [
+        Table("comparison.csv", "This run beside the paper (50 CO, PBE-D3(BJ) labels, 5 ps)."),
+        Table("probability.csv", "Desorption probability by criterion."),
+    ]
+    if results.truth.agreement is not None:
+        tables.append(Table("truth.csv", "Truth check: model and teacher on the same starts."))
+        tables.append(Table("truth_distributions.csv", "Truth check: whole distributions."))
+    if results.truth.net_force is not None:
+        tables.append(Table("net_force.csv", "Net force on whole molecules along the model's paths."))
+    if results.truth.drift is not None:
+        tables.append(
+            Table("teacher_energy_drift.csv", "Total energy along the model's paths, per trajectory.")
+        )
+    tables += [
+        Table("rotational_windows.csv", "Rotational windows."),
+        Table("rotational_fits.csv", "Lines through J_peak and J_max."),
+        Table("trajectories.csv", "Trajectories under the model."),
+        Table("desorbed.csv", "Desorbed molecules under the model."),
+    ]
+    return Section(
+        title="CO photodesorption",
+        headline=_headline(results),
+        text=_text(results, omitted),
+        gates=_gates(results),
+        figures=figures,
+        tables=tables,
+        references=REFERENCES,
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return "interval not known" if math.isnan(low) else f"95 % interval {low:.3g} to {high:.3g}"
+
+
+def _headline(results: Results) -> str:
+    row = results.summary.set_index("quantity").loc["desorption_probability"].to_dict()
+    counts = results.model.counts
+    return (
+        f"{counts['desorbed']} of {counts['total']} trajectories of {results.duration_fs / 1000:g} ps "
+        f"desorbed "
+        f"(criterion {results.criterion_A:g} Å): probability {row['value']:.3f}, "
+        f"{_interval(row['low_95'], row['high_95'])}. {_verdict(results)}"
+    )
+
+
+def _verdict(results: Results) -> str:
+    truth = results.truth.agreement
+    if truth is None:
+        return "The teacher was not run on these starts: there is no truth check."
+    known = truth.dropna(subset=["agrees"])
+    apart = known.loc[known["agrees"] == 0, "quantity"].tolist()
+    unknown = truth.loc[truth["agrees"].isna(), "quantity"].tolist()
+    agreed = f"{len(known) - len(apart)} of {len(known)}"
+    text = f"Model and teacher agree within 95 % intervals in {agreed} quantities"
+    text += f"; they differ in: {', '.join(apart)}." if apart else "."
+    return text + (f" Too few desorbed to compare: {', '.join(unknown)}." if unknown else "")
+
+
+def _outcomes(results: Results) -> str:
+    names = {
+        "model": "model", "teacher": "teacher, same starts", "teacher_control": "teacher without coupling",
+        "model_control": "model without excitation",
+    }  # fmt: skip
+    parts = []
+    for key, text in names.items():
+        if key in results.ensembles:
+            counts = results.ensembles[key].counts
+            found = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "total")
+            parts.append(f"{text}: {counts['total']} trajectories ({found})")
+    return (
+        "Outcomes. " + "; ".join(parts) + ". Failed and dissociated trajectories stay in every denominator."
+    )
+
+
+def _text(results: Results, omitted: list[str]) -> list[str]:
+    desorbed = results.model.desorbed
+    gone, returned = len(results.model.gone), int((desorbed["returned"] == 1).sum())
+    text = [
+        _outcomes(results),
+        f"A molecule has desorbed when its centre of mass is farther from the aggregate's than the outermost "
+        f"molecule was at the start, plus {results.criterion_A:g} Å. {len(desorbed)} molecules did, "
+        f"{returned} of "
+        f"them returned; energies and quantum numbers are those of the {gone} that did not, in trajectories "
+        f"that "
+        "ended well. Medians, means and peaks have bootstrap intervals over trajectories, since the "
+        "molecules of "
+        f"one trajectory are not independent. Nothing is drawn or fitted from fewer than {FEWEST} molecules.",
+        f"Beside the paper: its values are for 50 CO, PBE-D3(BJ) labels and 5 ps. This run took labels of "
+        f"level "
+        f"{results.level} and trajectories of {results.duration_fs / 1000:g} ps; agreement is expected only "
+        f"of a run "
+        "at the paper's size and level, and a demonstration with 8 CO and the analytic teacher is not "
+        "expected to "
+        "match. Errata: the paper's “1100 times” its AIMD is 110 times (11,000 against 100); figure 8 "
+        "divides at 71 "
+        "or at 111 meV in different places, 71 is used here.",
+    ]
+    if results.truth.agreement is not None:
+        n = int(results.truth.agreement["n_model"].iloc[0])
+        text.append(
+            f"Truth check on {n} shared starts. {_verdict(results)} A quantity agrees when the 95 % interval "
+            f"of the "
+            "difference holds 0. For probabilities that is Newcombe's interval with both ensembles taken as "
+            "independent, since trajectories from one start part after about 1 ps; the bootstrap over shared "
+            "starts "
+            "(paired) is printed beside it. Agreement in a small ensemble is weak evidence: read the widths."
+        )
+    if results.truth.drift is not None:
+        drift = results.truth.drift
+        text.append(
+            f"Along the model's own paths ({len(drift)} trajectories with kept frames) the teacher's total "
+            f"energy has "
+            f"a standard deviation of {drift['teacher_std_meV_per_atom'].mean():.2g} meV/atom on average and "
+            f"moves at "
+            f"most {drift['teacher_max_meV_per_atom'].max():.2g} meV/atom from its start; the model's own "
+            f"moves at "
+            f"most {drift['model_max_meV_per_atom'].max():.2g}."
+        )
+    if results.truth.net_force is not None:
+        row = results.truth.net_force.set_index("molecules").loc["all"].to_dict()
+        text.append(
+            f"Net force on whole molecules on those paths: error {row['error_rmse_eV_per_A']:.3f} eV/Å (RMSE "
+            f"per "
+            f"component) of a signal of {row['net_force_rms_eV_per_A']:.3f} eV/Å."
+        )
+    return text + omitted
+
+
+def _gates(results: Results) -> list[Gate]:
+    counts = results.model.counts
+    reasons = ""
+    table = results.model.trajectories
+    if counts["failed"] and "failure" in table:
+        reasons = "; ".join(sorted(table.loc[table["outcome"] == "failed", "failure"].astype(str).unique()))
+    gates = [
+        Gate("No failed trajectory (model)", counts["failed"], 0, counts["failed"] == 0, reasons),
+        *_control_gates(results),
+    ]
+    for time in GATED_TIMES_fs:
+        if time <= results.duration_fs:
+            gates.append(_agreement_gate(results.truth.agreement, time))
+    return gates
+
+
+def _control_gates(results: Results) -> list[Gate]:
+    gates = []
+    for key, name in (
+        ("teacher_control", "Control never desorbs: teacher without coupling"),
+        ("model_control", "Control never desorbs: model without excitation"),
+    ):
+        if key not in results.ensembles:
+            gates.append(Gate(name, None, 0, None, "not run"))
+            continue
+        counts = results.ensembles[key].counts
+        bad = counts["total"] - counts["retained"]
+        comment = f"{counts['total']} trajectories: {counts['desorbed']} desorbed, {counts['failed']} failed"
+        if counts["dissociated"]:
+            comment += f", {counts['dissociated']} dissociated"
+        gates.append(Gate(name, bad, 0, bad == 0, comment))
+    return gates
+
+
+def _agreement_gate(agreement: pandas.DataFrame | None, time_fs: float) -> Gate:
+    name = f"Desorption probability at {time_fs / 1000:g} ps: model − teacher, same starts"
+    limit = "interval holds 0"
+    if agreement is None:
+        return Gate(name, None, limit, None, "the teacher was not run")
+    row = agreement.set_index("quantity").loc[f"desorption probability by {time_fs:g} fs"].to_dict()
+    if math.isnan(row["agrees"]):
+        return Gate(name, None, limit, None, "no shared starts")
+    return Gate(
+        name,
+        float(row["difference"]),
+        limit,
+        bool(row["agrees"]),
+        f"{row['model']:.3f} − {row['teacher']:.3f}, n = {row['n_model']}; 95 % interval "
+        f"{row['difference_low_95']:.3f} to {row['difference_high_95']:.3f} (Newcombe), "
+        f"{row['paired_low_95']:.3f} to {row['paired_high_95']:.3f} (paired bootstrap)",
+    )
