@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from models import tiny_dataset, tiny_model
+
+__all__ = ["tiny_dataset", "tiny_model"]
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:

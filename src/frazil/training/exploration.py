@@ -1,0 +1,310 @@
+"""Exploration: short excited runs of a committee that find the frames it does not know yet.
+
+A potential that was never shown a close contact has holes there, which excited molecules find. Members of the
+committee run in turn; where they disagree, and just before a hole, frames are taken to be labelled and
+learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput. Phys. Commun. 253, 107206).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase
+import h5py
+import numpy as np
+import numpy.typing as npt
+import pandas
+
+from frazil.cli import progress
+from frazil.datasets import write_frames
+from frazil.errors import UserError
+from frazil.files import write_atomic
+from frazil.md.lammps import EngineError, LammpsSession, Observation
+from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
+from frazil.structures import bond_lengths, closest_contact, from_deepmd_types
+from frazil.units import fs
+
+FINISHED, UNPHYSICAL, DISSOCIATED, FAILED = "finished", "unphysical", "dissociated", "failed"
+"""Why an exploring trajectory ended."""
+
+LONGEST_BOND_A = 3.0
+FRAMES_BEFORE_HOLE = 3
+APART_FS = 30.0
+"""Frames of one trajectory that are closer in time count as near duplicates."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes a frame worth a label, and what ends a trajectory."""
+
+    deviation_low_eV_per_A: float
+    deviation_high_eV_per_A: float
+    shortest_contact_A: float
+    unphysical_contact_A: float
+    clean_fraction: float
+
+    def __post_init__(self) -> None:
+        """Refuse limits in the wrong order (UserError)."""
+        if not 0 < self.deviation_low_eV_per_A < self.deviation_high_eV_per_A:
+            raise UserError(
+                f"force deviations {self.deviation_low_eV_per_A:g} to {self.deviation_high_eV_per_A:g} eV/Å; "
+                "allowed is 0 < low < high"
+            )
+        if not 0 < self.unphysical_contact_A <= self.shortest_contact_A:
+            raise UserError(
+                f"unphysical contact {self.unphysical_contact_A:g} Å, shortest contact to label "
+                f"{self.shortest_contact_A:g} Å; allowed is 0 < unphysical <= shortest"
+            )
+        if not 0 <= self.clean_fraction <= 1:
+            raise UserError(f"clean fraction {self.clean_fraction:g}; allowed are 0 to 1")
+
+
+@dataclass
+class Visit:
+    """One exploring trajectory: where it went, and why it ended."""
+
+    trajectory_id: int
+    member: int
+    excited_molecule: int
+    reason: str
+    observations: list[Observation]
+    contacts_A: npt.NDArray[np.float64]
+    deviations_eV_per_A: npt.NDArray[np.float64]
+
+
+def explore(
+    models: Sequence[Path],
+    states: Path,
+    duration_fs: float,
+    timestep_fs: float,
+    observe_fs: float,
+    limits: Limits,
+    max_frames: int,
+    round_number: int,
+    out: Path,
+) -> dict[str, object]:
+    """Run the committee from excited states, write the frames to label, and return the summary.
+
+    Trajectory i runs under member i mod n. A round is clean when no trajectory visits an unphysical contact,
+    breaks a bond or fails, and the part of frames with a deviation above the lower limit is below
+    ``limits.clean_fraction``.
+
+    Args:
+        models: model directories of the committee, at least two.
+        states: ``initial_states.h5``.
+        duration_fs: length of a trajectory, fs.
+        timestep_fs: time step, fs.
+        observe_fs: time between two frames, fs.
+        limits: what is labelled and what ends a trajectory.
+        max_frames: most frames to label.
+        round_number: of the exploration, part of the frames' trajectory ids.
+        out: directory for ``candidates.extxyz``, ``exploration.csv`` and ``summary.json``.
+
+    Raises:
+        UserError: fewer than two models, unlike models, times that are not positive, broken states.
+    """
+    if len(models) < 2:
+        raise UserError(f"a committee of {len(models)} cannot disagree; give at least two models")
+    if max_frames < 1:
+        raise UserError(f"max_frames is {max_frames}; allowed are whole numbers from 1")
+    steps_between = _steps(observe_fs, timestep_fs, "observe_fs")
+    n_steps = _steps(duration_fs, timestep_fs, "duration_fs")
+    files = [model_file_of(model) for model in models]
+    committee = [DeepPotential(file) for file in files]
+    if any(member.type_map != committee[0].type_map for member in committee):
+        raise UserError("the models of a committee have different type maps; train them with equal settings")
+    ids, excited, positions_A, velocities_A_per_fs = _read_states(states)
+    n_molecules = positions_A.shape[1] // 2
+
+    paths: list[Visit] = []
+    for member, file in enumerate(files):
+        chosen = np.flatnonzero(ids % len(files) == member)
+        if not len(chosen):
+            continue
+        with LammpsSession(file, n_molecules) as session:
+            for index in progress(chosen, len(chosen), f"exploring with member {member}"):
+                observations: list[Observation] = []
+                reason = FINISHED
+                run = session.run(
+                    positions_A[index], velocities_A_per_fs[index],
+                    _types(n_molecules, int(excited[index])), timestep_fs, n_steps, steps_between,
+                )  # fmt: skip
+                try:
+                    for observation in run:
+                        observations.append(observation)
+                        reason = _verdict(observation, limits)
+                        if reason != FINISHED:
+                            break
+                except EngineError:
+                    reason = FAILED
+                finally:
+                    run.close()  # type: ignore[attr-defined]
+                visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * n_molecules, 3)
+                contacts = np.atleast_1d(closest_contact(visited))
+                paths.append(
+                    Visit(
+                        int(ids[index]),
+                        member,
+                        int(excited[index]),
+                        reason,
+                        observations,
+                        contacts,
+                        np.empty(0),
+                    )
+                )
+    paths.sort(key=lambda path: path.trajectory_id)
+    _measure(paths, committee)
+    chosen_frames = choose(paths, limits, max_frames)
+    return _write(out, paths, chosen_frames, limits, round_number)
+
+
+def force_deviation(forces: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return max_i √⟨|f_i − ⟨f_i⟩|²⟩ (frames,), eV/Å, of forces (members, frames, atoms, 3)."""
+    spread = forces - forces.mean(axis=0)
+    largest: npt.NDArray[np.float64] = np.sqrt((spread**2).sum(axis=-1).mean(axis=0)).max(axis=-1)
+    return largest
+
+
+def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[int, list[int]]:
+    """Return, for each trajectory id, the frames to label, spread over trajectories and time.
+
+    Candidates come before the first frame whose deviation exceeds the higher limit (what follows is broken)
+    and have no contact below the shortest one; they exceed the lower limit, or are the last such frames
+    before the trajectory broke. Frames nearer in time than ``APART_FS`` are thinned, the last ones are not.
+    """
+    candidates: dict[int, list[int]] = {}
+    for path in paths:
+        times = np.array([o.time_fs for o in path.observations])
+        usable = path.contacts_A >= limits.shortest_contact_A
+        broken = path.deviations_eV_per_A > limits.deviation_high_eV_per_A
+        end = int(broken.argmax()) if broken.any() else len(times)
+        before_end = np.flatnonzero(usable[:end])
+        last = before_end[-FRAMES_BEFORE_HOLE:] if path.reason != FINISHED or broken.any() else before_end[:0]
+        unsure = before_end[path.deviations_eV_per_A[before_end] >= limits.deviation_low_eV_per_A]
+        kept = [int(index) for index in last]
+        for index in unsure:
+            if all(abs(times[index] - times[other]) >= APART_FS for other in kept):
+                kept.append(int(index))
+        candidates[path.trajectory_id] = sorted(kept)
+    return _share(candidates, max_frames)
+
+
+def _share(candidates: dict[int, list[int]], max_frames: int) -> dict[int, list[int]]:
+    """Give every trajectory an equal part of ``max_frames`` (unused parts go to others), spread in time."""
+    quota = dict.fromkeys(candidates, 0)
+    left = max_frames
+    while left > 0 and (open_ := [i for i in candidates if quota[i] < len(candidates[i])]):
+        for trajectory_id in open_[:left]:
+            quota[trajectory_id] += 1
+        left -= min(left, len(open_))
+    spread = {}
+    for trajectory_id, frames in candidates.items():
+        places = (
+            np.linspace(len(frames) - 1, 0, quota[trajectory_id]).round().astype(int)
+        )  # the last comes first
+        spread[trajectory_id] = sorted(frames[place] for place in places)
+    return spread
+
+
+def _verdict(observation: Observation, limits: Limits) -> str:
+    if not np.isfinite(observation.positions_A).all():
+        return FAILED
+    if closest_contact(observation.positions_A) < limits.unphysical_contact_A:
+        return UNPHYSICAL
+    if bond_lengths(observation.positions_A).max() > LONGEST_BOND_A:
+        return DISSOCIATED
+    return FINISHED
+
+
+def _measure(paths: Sequence[Visit], committee: Sequence[DeepPotential]) -> None:
+    frames = [_atoms(path, observation) for path in paths for observation in path.observations]
+    forces = [evaluate(member, frames)[1] for member in committee]
+    deviations = np.array([force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)])
+    first = 0
+    for path in paths:
+        path.deviations_eV_per_A = deviations[first : first + len(path.observations)]
+        first += len(path.observations)
+
+
+def _atoms(path: Visit, observation: Observation) -> ase.Atoms:
+    types = _types(len(observation.positions_A) // 2, path.excited_molecule)
+    return from_deepmd_types(types, observation.positions_A)
+
+
+def _types(n_molecules: int, excited_molecule: int) -> npt.NDArray[np.int64]:
+    types = np.tile([0, 1], n_molecules)
+    if excited_molecule >= 0:
+        types[2 * excited_molecule : 2 * excited_molecule + 2] = 2, 3
+    return types
+
+
+def _write(
+    out: Path, paths: Sequence[Visit], chosen: dict[int, list[int]], limits: Limits, round_number: int
+) -> dict[str, object]:
+    source = f"explore-{round_number}"
+    frames, rows = [], []
+    for path in paths:
+        for index in chosen[path.trajectory_id]:
+            observation = path.observations[index]
+            atoms = _atoms(path, observation)
+            atoms.set_velocities(observation.velocities_A_per_fs / fs)
+            atoms.info = {
+                "trajectory_id": f"{source}-{path.trajectory_id:06d}", "time_fs": observation.time_fs,
+                "source": source,
+                "force_deviation_eV_per_A": float(path.deviations_eV_per_A[index]),
+            }  # fmt: skip
+            frames.append(atoms)
+        deviations = path.deviations_eV_per_A
+        rows.append({
+            "round": round_number, "trajectory_id": path.trajectory_id, "model_id": path.member,
+            "end_fs": path.observations[-1].time_fs if path.observations else 0.0, "reason": path.reason,
+            "closest_contact_A": path.contacts_A.min(initial=np.inf),
+            "max_deviation_eV_per_A": deviations.max(initial=0.0),
+            "median_deviation_eV_per_A": float(np.median(deviations)) if len(deviations) else np.nan,
+            "n_frames": len(deviations),
+            "n_above_low": int((deviations >= limits.deviation_low_eV_per_A).sum()),
+            "n_chosen": len(chosen[path.trajectory_id]),
+        })  # fmt: skip
+    table = pandas.DataFrame(rows)
+    n_frames = int(table["n_frames"].sum())
+    reasons = table["reason"].value_counts()
+    fraction = float(table["n_above_low"].sum()) / max(1, n_frames)
+    summary: dict[str, object] = {
+        "round": round_number, "n_trajectories": len(table),
+        **{f"n_{name}": int(reasons.get(name, 0)) for name in (FINISHED, UNPHYSICAL, DISSOCIATED, FAILED)},
+        "n_frames": n_frames, "fraction_above_low": fraction, "clean_fraction": limits.clean_fraction,
+        "n_candidates": len(frames),
+        "clean": bool((table["reason"] == FINISHED).all() and fraction < limits.clean_fraction),
+    }  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_frames(out / "candidates.extxyz", frames)
+    with write_atomic(out / "exploration.csv") as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
+    with write_atomic(out / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def _read_states(
+    file: Path,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    if not file.is_file():
+        raise UserError(f"no initial states at {file}; make them with excite.py")
+    with h5py.File(file) as content:
+        names = ("trajectory_id", "excited_molecule", "positions_A", "velocities_A_per_fs")
+        missing = [name for name in names if name not in content]
+        if missing:
+            raise UserError(f"{file} lacks {', '.join(missing)}; make it with excite.py")
+        ids, excited, positions_A, velocities = (np.asarray(content[name]) for name in names)
+    if not len(ids):
+        raise UserError(f"{file} holds no initial states; make some with excite.py")
+    return ids, excited, positions_A, velocities
+
+
+def _steps(time_fs: float, timestep_fs: float, name: str) -> int:
+    if not (timestep_fs > 0 and time_fs >= timestep_fs):
+        raise UserError(
+            f"{name} is {time_fs:g}, timestep_fs {timestep_fs:g}; allowed is 0 < timestep <= {name}"
+        )
+    return round(time_fs / timestep_fs)
