@@ -15,19 +15,19 @@ process SAMPLE_FRAMES {
 
     script:
     """
-    sample_frames.py --level ${settings.labels.level} --coupling-eV ${settings.labels.coupling_eV} \\
-        --n-molecules ${settings.frames.n_molecules} --aggregate-radius-A ${settings.frames.aggregate_radius_A} \\
-        --n-aggregates ${settings.frames.n_aggregates} \\
-        --n-thermal ${settings.frames.n_thermal} --thermal-duration-fs ${settings.frames.thermal_duration_fs} \\
-        --thermal-temperature-K ${settings.thermalization.temperature_K} \\
-        --n-excited ${settings.frames.n_excited} --excited-duration-fs ${settings.frames.excited_duration_fs} \\
-        --excitation-energy-eV ${settings.photodesorption.excitation_energy_eV} \\
-        --core-radius-A ${settings.photodesorption.core_radius_A} \\
-        --timestep-fs ${settings.frames.timestep_fs} \\
-        --window-starts-fs ${settings.labels.window_starts_fs.join(',')} \\
-        --window-intervals-fs ${settings.labels.window_intervals_fs.join(',')} \\
-        --n-contacts ${settings.frames.n_contacts} \\
-        --contact-low-A ${settings.frames.contact_low_A} --contact-high-A ${settings.frames.contact_high_A} \\
+    sample_frames.py --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
+        --n-molecules ${settings.n_molecules} --aggregate-radius-A ${settings.aggregate_radius_A} \\
+        --n-aggregates ${settings.n_aggregates} \\
+        --n-thermal ${settings.n_thermal} --thermal-duration-fs ${settings.thermal_duration_fs} \\
+        --thermal-temperature-K ${settings.thermal_temperature_K} \\
+        --n-excited ${settings.n_excited} --excited-duration-fs ${settings.excited_duration_fs} \\
+        --excitation-energy-eV ${settings.excitation_energy_eV} \\
+        --core-radius-A ${settings.core_radius_A} \\
+        --timestep-fs ${settings.timestep_fs} \\
+        --window-starts-fs ${settings.window_starts_fs.join(',')} \\
+        --window-intervals-fs ${settings.window_intervals_fs.join(',')} \\
+        --n-contacts ${settings.n_contacts} \\
+        --contact-low-A ${settings.contact_low_A} --contact-high-A ${settings.contact_high_A} \\
         --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\
         --out frames.extxyz
     """

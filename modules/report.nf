@@ -21,10 +21,10 @@ process ANALYSE_PHOTODESORPTION {
     mkdir -p model teacher teacher_control model_control
     analyse_photodesorption.py --model-shards model --teacher-shards teacher \\
         --teacher-control-shards teacher_control --model-control-shards model_control \\
-        --criteria-A ${settings.photodesorption.criteria_A.join(',')} \\
-        --criterion-A ${settings.photodesorption.criterion_A} \\
-        --duration-fs ${settings.photodesorption.duration_fs} \\
-        --level ${settings.labels.level} --coupling-eV ${settings.labels.coupling_eV} \\
+        --criteria-A ${settings.criteria_A.join(',')} \\
+        --criterion-A ${settings.criterion_A} \\
+        --duration-fs ${settings.duration_fs} \\
+        --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
         --model ${model} --reference ${reference} --out photodesorption
     """
 

@@ -41,7 +41,6 @@ process EXPLORE_COMMITTEE {
     // e.g. ['round-1', 1, [model_0/, model_1/], initial_states.h5]
     tuple val(id), val(round), path(models), path(states)
     val exploration
-    val photodesorption
     val code
 
     output:
@@ -52,11 +51,11 @@ process EXPLORE_COMMITTEE {
     """
     explore_committee.py --models ${models} --states ${states} --round ${round} \\
         --duration-fs ${exploration.duration_fs} --timestep-fs ${exploration.timestep_fs} \\
-        --observe-fs ${photodesorption.observe_fs} \\
+        --observe-fs ${exploration.observe_fs} \\
         --force-deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
         --force-deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
         --shortest-contact-A ${exploration.shortest_contact_A} \\
-        --unphysical-contact-A ${photodesorption.unphysical_contact_A} \\
+        --unphysical-contact-A ${exploration.unphysical_contact_A} \\
         --max-frames ${exploration.max_frames} --out exploration
     """
 

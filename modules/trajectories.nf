@@ -29,26 +29,26 @@ process THERMALIZE {
 }
 
 process EXCITE {
-    tag "${id}"
+    tag "${meta.id}:${meta.first_id}"
     label 'cpu'
 
     input:
-    // e.g. ['ensemble', 80, 'energy', [snapshots.extxyz, …], bond_curves.csv]
-    tuple val(id), val(first_id), val(n_trajectories), val(excitation), path(snapshots, stageAs: 'snapshots/snapshots_*.extxyz'), path(bond_curves)
-    val photodesorption
+    // e.g. [[id: 'model', first_id: 0, n: 40, excitation: 'energy'], [snapshots.extxyz, …], bond_curves.csv]
+    tuple val(meta), path(snapshots, stageAs: 'snapshots/snapshots_*.extxyz'), path(bond_curves)
+    val excitation
     val campaign_seed
     val code
 
     output:
-    tuple val(id), path('initial_states.h5')
+    tuple val(meta), path('initial_states.h5')
 
     script:
     """
     excite.py --snapshots ${snapshots} --bond-curves ${bond_curves} \\
-        --first-id ${first_id} --n-trajectories ${n_trajectories} --excitation ${excitation} \\
-        --excitation-energy-eV ${photodesorption.excitation_energy_eV} \\
-        --vibrational-quantum-number ${photodesorption.vibrational_quantum_number} \\
-        --core-radius-A ${photodesorption.core_radius_A} --campaign-seed ${campaign_seed} --out initial_states.h5
+        --first-id ${meta.first_id} --n-trajectories ${meta.n} --excitation ${meta.excitation} \\
+        --excitation-energy-eV ${excitation.excitation_energy_eV} \\
+        --vibrational-quantum-number ${excitation.vibrational_quantum_number} \\
+        --core-radius-A ${excitation.core_radius_A} --campaign-seed ${campaign_seed} --out initial_states.h5
     """
 
     stub:

@@ -3,6 +3,7 @@
 include { SAMPLE_FRAMES; LABEL_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
+include { division; hyperparameters } from './round'
 include { ROUND as ROUND_1; ROUND as ROUND_2; ROUND as ROUND_3 } from './round'
 include { ROUND as ROUND_4; ROUND as ROUND_5; ROUND as ROUND_6 } from './round'
 
@@ -17,15 +18,21 @@ workflow POTENTIAL {
     checkpoints
 
     main:
-    SAMPLE_FRAMES(settings.subMap('labels', 'frames', 'thermalization', 'photodesorption'), settings.campaign_seed, Code.of(projectDir, 'sample_frames.py'))
+    level = settings.labels.subMap('level', 'coupling_eV')
+    SAMPLE_FRAMES(
+        settings.frames + level + settings.labels.subMap('window_starts_fs', 'window_intervals_fs') +
+            settings.photodesorption.subMap('excitation_energy_eV', 'core_radius_A') +
+            [thermal_temperature_K: settings.thermalization.temperature_K],
+        settings.campaign_seed, Code.of(projectDir, 'sample_frames.py'),
+    )
     if (settings.labels.dataset) {
         labelled = Channel.fromPath(settings.labels.dataset, type: 'any')
     }
     else {
-        LABEL_FRAMES(SAMPLE_FRAMES.out.frames.map { ['sampled', it] }, settings.labels, Code.of(projectDir, 'label_frames.py'))
+        LABEL_FRAMES(SAMPLE_FRAMES.out.frames.map { ['sampled', it] }, level, Code.of(projectDir, 'label_frames.py'))
         labelled = LABEL_FRAMES.out.labelled.map { id, frames -> frames }
     }
-    BOND_CURVE(settings.labels, Code.of(projectDir, 'bond_curve.py'))
+    BOND_CURVE(level, Code.of(projectDir, 'bond_curve.py'))
 
     ROUND_1(1, labelled.map { [frames: [it], models: [], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
     ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
@@ -39,16 +46,19 @@ workflow POTENTIAL {
     )
     explored = ROUND_6.out.state
 
-    FINAL_DATASET(explored.map { ['final', it.frames] }, settings.labels, settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'))
+    FINAL_DATASET(
+        explored.map { ['final', it.frames] },
+        division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
+    )
     TRAIN_DEEPMD(
         explored.combine(FINAL_DATASET.out).flatMap { now, id, dataset ->
             (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset, now.models ? now.models[it] : []] }
         },
-        settings.deepmd, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     EVALUATE_MODEL(
         TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }.combine(FINAL_DATASET.out.map { id, dataset -> dataset }),
-        settings.labels, Code.of(projectDir, 'evaluate_model.py'),
+        level, Code.of(projectDir, 'evaluate_model.py'),
     )
     SELECT_MODEL(
         in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),

@@ -5,6 +5,11 @@ include { PREPARE_DATASET; LABEL_FRAMES   } from '../modules/label'
 include { TRAIN_DEEPMD; EXPLORE_COMMITTEE } from '../modules/train'
 include { EXCITE                          } from '../modules/trajectories'
 
+// What the division of the data, and one training, depend on: no more, so that -resume keeps what is unaffected.
+def division(Map labels) { labels.subMap('split_by', 'train_fraction', 'validation_fraction', 'max_force_eV_per_A') }
+
+def hyperparameters(Map deepmd) { deepmd.findAll { !(it.key in ['n_models', 'n_steps']) } }
+
 workflow ROUND {
     take:
     round       // number of this round, from 1
@@ -21,32 +26,35 @@ workflow ROUND {
 
     PREPARE_DATASET(
         todo.map { [id, it.frames] },
-        settings.labels, settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
+        division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
     )
     TRAIN_DEEPMD(
         todo.combine(PREPARE_DATASET.out).flatMap { now, name, dataset ->
             (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset, now.models ? now.models[it] : []] }
         },
-        settings.deepmd, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
 
     EXCITE(
         todo.combine(snapshots).combine(bond_curves).map { now, starts, curves ->
-            [id, round * e.n_trajectories, e.n_trajectories, 'energy', starts, curves]
+            [[id: id, first_id: round * e.n_trajectories, n: e.n_trajectories, excitation: 'energy'], starts, curves]
         },
-        settings.photodesorption, settings.campaign_seed, Code.of(projectDir, 'excite.py'),
+        settings.photodesorption.subMap('excitation_energy_eV', 'vibrational_quantum_number', 'core_radius_A'),
+        settings.campaign_seed, Code.of(projectDir, 'excite.py'),
     )
     EXPLORE_COMMITTEE(
-        models.combine(EXCITE.out).map { members, name, states -> [name, round, members, states] },
-        e, settings.photodesorption, Code.of(projectDir, 'explore_committee.py'),
+        models.combine(EXCITE.out).map { members, meta, states -> [id, round, members, states] },
+        e.subMap('duration_fs', 'timestep_fs', 'deviation_low_eV_per_A', 'deviation_high_eV_per_A', 'shortest_contact_A', 'max_frames') +
+            settings.photodesorption.subMap('observe_fs', 'unphysical_contact_A'),
+        Code.of(projectDir, 'explore_committee.py'),
     )
     explored = EXPLORE_COMMITTEE.out.candidates.map { name, candidates, summary ->
         [name, candidates, new groovy.json.JsonSlurper().parse(summary)]
     }
     LABEL_FRAMES(
         explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [name, candidates] },
-        settings.labels, Code.of(projectDir, 'label_frames.py'),
+        settings.labels.subMap('level', 'coupling_eV'), Code.of(projectDir, 'label_frames.py'),
     )
     labelled = LABEL_FRAMES.out.labelled
         .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })

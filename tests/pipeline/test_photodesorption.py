@@ -1,0 +1,142 @@
+"""The photodesorption graph through real Nextflow: as stubs, then really, small: names, counts, columns, bytes."""
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SMALL = {
+    "campaign_seed": 3,
+    "labels": {"train_fraction": 0.6, "validation_fraction": 0.2},
+    "frames": {
+        "n_molecules": 4,
+        "aggregate_radius_A": 4.0,
+        "n_aggregates": 2,
+        "n_thermal": 4,
+        "thermal_duration_fs": 600,
+        "n_excited": 6,
+        "excited_duration_fs": 600,
+        "timestep_fs": 0.5,
+        "n_contacts": 40,
+    },
+    "deepmd": {
+        "n_models": 2,
+        "n_steps": 200,
+        "batch_size": 2,
+        "learning_rate_start": 0.003,
+        "learning_rate_stop": 0.0001,
+        "embedding": "4,8",
+        "axis": 4,
+        "fitting": "16,16",
+        "sel": "4,4,1,1",
+        "compress": False,
+    },
+    "exploration": {"rounds": 1, "n_steps": 200, "n_trajectories": 2, "duration_fs": 30, "timestep_fs": 0.5},
+    "thermalization": {
+        "timestep_fs": 0.5,
+        "equilibration_fs": 100,
+        "duration_fs": 1000,
+        "n_replicas": 2,
+        "n_snapshots": 12,
+        "temperature_low_K": 1,
+        "temperature_high_K": 60,
+    },
+    "photodesorption": {
+        "n_trajectories": 6,
+        "shard_size": 3,
+        "duration_fs": 100,
+        "timestep_fs": 0.5,
+        "n_truth": 6,
+        "n_control": 2,
+        "keep_frames_trajectories": 2,
+    },
+}
+
+
+def run(nextflow: Path, root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    parameters = folder / "parameters.json"
+    parameters.write_text(json.dumps(SMALL))
+    return subprocess.run(
+        [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", parameters, *arguments],
+        cwd=folder,
+        env={**os.environ, "NXF_ANSI_LOG": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tasks(folder: Path) -> pd.DataFrame:
+    """The trace of the last run: a row per task, its process's name without the workflows around it."""
+    trace = pd.read_csv(folder / "results/pipeline_info/trace.tsv", sep="\t")
+    trace["process"] = trace["name"].str.replace(r" \(.*", "", regex=True).str.split(":").str[-1]
+    return trace
+
+
+def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) -> None:
+    done = run(nextflow, root, tmp_path, "-stub-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = tasks(tmp_path)["process"].value_counts()
+    assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
+    assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
+    assert counts["RENDER_REPORT"] == 1
+    modules = "".join(path.read_text() for path in (root / "modules").glob("*.nf"))
+    assert set(re.findall(r"^process (\w+)", modules, re.M)) <= set(counts.index), "every process has a stub that runs"
+
+
+@pytest.fixture(scope="module")
+def campaign(nextflow: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("campaign with a space")
+    done = run(nextflow, root, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_tables_are_whole(campaign: Path) -> None:
+    results = campaign / "results"
+    trajectories = pd.read_csv(results / "photodesorption/trajectories.csv")
+    assert list(trajectories["trajectory_id"]) == list(range(6))
+    assert trajectories["outcome"].isin(["desorbed", "retained", "dissociated", "failed"]).all()
+    assert trajectories["snapshot_id"].is_unique
+    probability = pd.read_csv(results / "photodesorption/probability.csv")
+    assert list(probability["criterion_A"]) == [2, 3, 4, 5]
+    assert (probability["n"] == 6).all()
+    assert probability["model_std"].isna().all()
+    models = pd.read_csv(results / "potential/models.csv")
+    assert list(models["model_id"]) == [0, 1]
+    assert models["selected"].sum() == 1
+    html = (results / "report.html").read_text()
+    assert "<script src" not in html
+    assert "http://" not in html.replace("http://www.w3.org", "")
+
+
+def test_run_json_tells_the_whole_run(campaign: Path) -> None:
+    run_json = json.loads((campaign / "results/run.json").read_text())
+    assert run_json["campaign_seed"] == 3
+    assert run_json["experiments"] == ["photodesorption"]
+    assert run_json["parameters"]["photodesorption"]["criterion_A"] == 3, "defaults are written too"
+    assert sum(run_json["trajectories"]["photodesorption"].values()) == 6
+    assert run_json["versions"]["deepmd-kit"]
+    assert run_json["end"] > run_json["start"]
+
+
+def test_resume_recomputes_nothing_and_the_shard_size_changes_no_byte(
+    campaign: Path, nextflow: Path, root: Path
+) -> None:
+    again = run(nextflow, root, campaign, "-resume")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert set(tasks(campaign)["status"]) == {"CACHED"}
+
+    before = {file: (campaign / "results/photodesorption" / file).read_bytes() for file in TABLES}
+    other = run(nextflow, root, campaign, "-resume", "--photodesorption.shard_size", "4")
+    assert other.returncode == 0, other.stdout + other.stderr
+    rerun = tasks(campaign).query("status != 'CACHED'")["process"]
+    assert set(rerun) == {"EXCITE", "RUN_TRAJECTORIES", "ANALYSE_PHOTODESORPTION", "RENDER_REPORT"}
+    assert {file: (campaign / "results/photodesorption" / file).read_bytes() for file in TABLES} == before
+
+
+TABLES = ("trajectories.csv", "desorbed.csv", "probability.csv", "rotational_windows.csv")
