@@ -96,10 +96,11 @@ class LammpsSession:
         early when the iterator is closed. Raises EngineError if LAMMPS fails; the session stays usable.
         """
         if timestep_fs <= 0 or not math.isfinite(timestep_fs):
-            raise UserError(f"time step {timestep_fs} fs; it must be positive; give --timestep-fs 0.1, say")
+            raise UserError(f"time step {timestep_fs} fs; it must be positive; give --timestep-fs 0.1")
         try:
             self._start(positions_A, velocities_A_per_fs, types)
             self._command(f"timestep {timestep_fs / 1000!r}")
+            self._integrating = True
             if thermostat is None:
                 self._command("fix integrate all nve")
             else:
@@ -114,12 +115,8 @@ class LammpsSession:
                 last = min(first + observe_every, n_steps)
                 self._command(f"run {last - first} pre no post no")
                 yield self._observe(last * timestep_fs)
-            self._command("unfix integrate")
         except EngineError:
             self._reopen()
-            raise
-        except GeneratorExit:
-            self._command("unfix integrate")
             raise
 
     def minimize(
@@ -150,6 +147,9 @@ class LammpsSession:
             raise ValueError(f"shapes {positions_A.shape}, {velocities_A_per_fs.shape}, not ({n_atoms}, 3)")
         if not (np.isfinite(positions_A).all() and np.isfinite(velocities_A_per_fs).all()):
             raise EngineError("positions or velocities at the start are not finite")
+        if self._integrating:  # the run before may have been left at any time
+            self._command("unfix integrate")
+            self._integrating = False
         self._command("delete_atoms group all compress yes")
         self._command("reset_timestep 0")
         # The box shrinks onto the atoms when a run begins; until then it must hold them.
@@ -192,6 +192,7 @@ class LammpsSession:
         self._open()
 
     def _open(self) -> None:
+        self._integrating = False
         with quiet(), _banner_held_back():
             self._lammps = _lammps_module().lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
             for command in (

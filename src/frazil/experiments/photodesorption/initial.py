@@ -1,0 +1,196 @@
+"""Initial states of an ensemble: a thermal snapshot, one excited molecule in its core, an internal energy.
+
+The state of a trajectory is a function of the campaign seed, the snapshots and its id: a permutation of all
+snapshots gives each id one of its own, so that more trajectories extend a campaign without changing the
+first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import ase
+import ase.io
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from frazil.analysis.molecules import temperature_K
+from frazil.errors import UserError
+from frazil.files import write_atomic
+from frazil.potentials.bond import BondCurve
+from frazil.seeds import rng
+from frazil.structures import TYPE_MAP, molecular_centres, set_internal_energy
+from frazil.units import fs
+
+EXCITATIONS = ("energy", "model_curve", "label_curve", "none")
+_CURVE_COLUMNS = {"energy": "label_eV", "label_curve": "label_eV", "model_curve": "model_x1x2_eV"}
+
+
+@dataclass(frozen=True)
+class InitialStates:
+    """Starts of n trajectories; arrays (n,) and (n, n_atoms, 3); excited_molecule −1 is none."""
+
+    campaign_seed: int
+    trajectory_id: NDArray[np.int64]
+    snapshot_id: NDArray[np.int64]
+    excited_molecule: NDArray[np.int64]
+    excitation_energy_eV: NDArray[np.float64]
+    initial_temperature_K: NDArray[np.float64]
+    positions_A: NDArray[np.float64]
+    velocities_A_per_fs: NDArray[np.float64]
+
+    @property
+    def n_molecules(self) -> int:
+        """CO molecules in each aggregate."""
+        return self.positions_A.shape[1] // 2
+
+    def types(self, index: int) -> NDArray[np.int64]:
+        """Return the types (n_atoms,) of one state, indices into TYPE_MAP."""
+        return co_types(self.n_molecules, int(self.excited_molecule[index]))
+
+    def select(self, first_id: int, n: int) -> "InitialStates":
+        """Return the states with ids ``first_id`` to ``first_id + n − 1``. UserError if one is missing."""
+        wanted = np.arange(first_id, first_id + n)
+        missing = np.setdiff1d(wanted, self.trajectory_id)
+        if n <= 0 or len(missing):
+            ids = self.trajectory_id
+            raise UserError(
+                f"trajectories {first_id} to {first_id + n - 1} asked for; the initial states hold "
+                f"{len(ids)} ({ids.min()} to {ids.max()}); ask for those, or make more with excite.py"
+            )
+        rows = np.searchsorted(self.trajectory_id, wanted)
+        return InitialStates(self.campaign_seed, *(getattr(self, name)[rows] for name in _ARRAYS))
+
+
+_ARRAYS = tuple(name for name in InitialStates.__dataclass_fields__ if name != "campaign_seed")
+
+
+def co_types(n_molecules: int, excited_molecule: int = -1) -> NDArray[np.int64]:
+    """Return types (n_atoms,), indices into TYPE_MAP, of CO molecules, one of them excited (−1: none)."""
+    types = np.tile([TYPE_MAP.index("C"), TYPE_MAP.index("O")], n_molecules)
+    if excited_molecule >= 0:
+        types[2 * excited_molecule : 2 * excited_molecule + 2] = (TYPE_MAP.index("X1"), TYPE_MAP.index("X2"))
+    return types
+
+
+def make_initial_states(
+    snapshots: Sequence[Path | str],
+    n_trajectories: int,
+    first_id: int,
+    excitation: str,
+    excitation_energy_eV: float,
+    vibrational_quantum_number: float,
+    bond_curves: Path | str | None,
+    core_radius_A: float,
+    campaign_seed: int,
+    out: Path | str,
+) -> None:
+    """Write ``initial_states.h5`` for ids from ``first_id`` on (see ``InitialStates``).
+
+    The internal energy is ``excitation_energy_eV`` (``energy``), or that of the vibrational quantum number on
+    the model's or the labels' bond curve; ``none`` excites nothing. Each snapshot is used at most once.
+    Raises UserError for too few or unfit snapshots and for an aggregate without a molecule in its core.
+    """
+    if excitation not in EXCITATIONS:
+        raise UserError(f"excitation {excitation!r}; allowed: {', '.join(EXCITATIONS)}")
+    frames = read_snapshots(snapshots)
+    if n_trajectories <= 0 or first_id < 0 or first_id + n_trajectories > len(frames):
+        raise UserError(
+            f"{n_trajectories} snapshots asked for from number {first_id} on; {len(frames)} exist; "
+            f"ask for fewer trajectories, or thermalize longer for more snapshots"
+        )
+    curve, energy_eV = _excitation(excitation, excitation_energy_eV, vibrational_quantum_number, bond_curves)
+    order = rng(campaign_seed, "snapshots").permutation(len(frames))
+    ids = np.arange(first_id, first_id + n_trajectories)
+    chosen = [frames[order[identity]] for identity in ids]
+    velocities = [frame.get_velocities() * fs for frame in chosen]
+    temperatures = [float(temperature_K(velocity)) for velocity in velocities]
+    molecules = np.full(n_trajectories, -1)
+    if curve is not None:
+        for row, (identity, frame) in enumerate(zip(ids, chosen, strict=True)):
+            generator = rng(campaign_seed, "excite", int(identity))
+            molecules[row] = _core_molecule(frame, core_radius_A, generator)
+            sign = 1 if generator.random() < 0.5 else -1
+            velocities[row] = fs * set_internal_energy(
+                frame.positions, velocities[row] / fs, int(molecules[row]), energy_eV, curve, sign
+            )
+    states = InitialStates(
+        campaign_seed=campaign_seed,
+        trajectory_id=ids,
+        snapshot_id=np.array([int(frame.info["snapshot_id"]) for frame in chosen]),
+        excited_molecule=molecules,
+        excitation_energy_eV=np.full(n_trajectories, energy_eV),
+        initial_temperature_K=np.array(temperatures),
+        positions_A=np.array([frame.positions for frame in chosen]),
+        velocities_A_per_fs=np.array(velocities),
+    )
+    with write_atomic(out) as partial, h5py.File(partial, "w") as content:
+        content.attrs["campaign_seed"] = states.campaign_seed
+        for name in _ARRAYS:
+            content.create_dataset(name, data=getattr(states, name), track_times=False)
+
+
+def read_initial_states(path: Path | str) -> InitialStates:
+    """Read ``initial_states.h5``. Raises UserError if it is missing or is not such a file."""
+    if not Path(path).is_file():
+        raise UserError(f"initial states {path} do not exist; make them with excite.py")
+    try:
+        with h5py.File(path) as content:
+            arrays = {name: np.asarray(content[name]) for name in _ARRAYS}
+            return InitialStates(campaign_seed=int(content.attrs["campaign_seed"]), **arrays)
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path} holds no initial states ({error}); make them with excite.py") from error
+
+
+def read_snapshots(paths: Sequence[Path | str]) -> list[ase.Atoms]:
+    """Return all snapshots, sorted by their ``snapshot_id``. Raises UserError for unfit or doubled ones."""
+    frames: list[ase.Atoms] = []
+    for path in paths:
+        if not Path(path).is_file() or not Path(path).stat().st_size:
+            raise UserError(
+                f"snapshots {path} are missing or empty; give a snapshots.extxyz of thermalize.py"
+            )
+        frames += ase.io.read(path, ":", format="extxyz")
+    path_list = ", ".join(map(str, paths))
+    for frame in frames:
+        if "snapshot_id" not in frame.info or not frame.has("momenta") or len(frame) != len(frames[0]):
+            raise UserError(
+                f"a snapshot of {len(frame)} atoms in {path_list} lacks a snapshot_id or momenta, "
+                f"or has another size than the first; give snapshots of thermalize.py of one aggregate"
+            )
+    frames.sort(key=lambda frame: int(frame.info["snapshot_id"]))
+    ids = [int(frame.info["snapshot_id"]) for frame in frames]
+    doubled = {identity for identity, following in pairwise(ids) if identity == following}
+    if doubled:
+        raise UserError(f"snapshot {min(doubled)} is given twice; give each snapshots.extxyz once")
+    return frames
+
+
+def _excitation(
+    kind: str, energy_eV: float, quantum_number: float, bond_curves: Path | str | None
+) -> tuple[BondCurve | None, float]:
+    """Return the bond curve (None: no excitation) and the internal energy above its minimum, eV."""
+    if kind == "none":
+        return None, 0.0
+    if bond_curves is None:
+        raise UserError(f"excitation '{kind}' needs a bond curve; give --bond-curves bond_curves.csv")
+    curve = BondCurve.read(bond_curves, _CURVE_COLUMNS[kind])
+    if kind != "energy":
+        return curve, curve.energy_of(quantum_number)
+    if energy_eV <= 0:
+        raise UserError(f"excitation energy {energy_eV} eV; it must be positive, 8.26 is v = 40 of CO")
+    return curve, energy_eV
+
+
+def _core_molecule(frame: ase.Atoms, core_radius_A: float, generator: np.random.Generator) -> int:
+    centres = molecular_centres(frame.positions)
+    distances = np.linalg.norm(centres - centres.mean(axis=0), axis=-1)
+    core = np.flatnonzero(distances <= core_radius_A)
+    if not len(core):
+        raise UserError(
+            f"no molecule of snapshot {frame.info['snapshot_id']} is within {core_radius_A} Å of the centre "
+            f"of mass (nearest: {distances.min():.2f} Å); give a larger --core-radius-A"
+        )
+    return int(generator.choice(core))

@@ -1,0 +1,164 @@
+"""Thermalization of an aggregate: NVT in its ground state, and snapshots inside a window of temperature.
+
+Nosé–Hoover chains in LAMMPS with 3N − 6 degrees of freedom: velocities start without drift and rotation,
+forces of an isolated aggregate keep it so, and the temperatures here count the same degrees.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+import pandas
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from numpy.typing import NDArray
+
+from frazil.analysis.molecules import temperature_K
+from frazil.cli import progress
+from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial import co_types
+from frazil.files import write_atomic
+from frazil.md.lammps import LammpsSession, NoseHoover, Observation
+from frazil.seeds import rng
+from frazil.structures import from_deepmd_types
+from frazil.units import fs
+
+SNAPSHOTS_PER_REPLICA = 1_000_000
+"""A snapshot's id is replica × this + its number."""
+
+
+@dataclass(frozen=True)
+class Thermalization:
+    """Temperature control, times and the window of a run."""
+
+    temperature_K: float
+    damping_fs: float
+    timestep_fs: float
+    equilibration_fs: float
+    duration_fs: float
+    n_snapshots: int
+    temperature_low_K: float
+    temperature_high_K: float
+    observe_fs: float = 10.0
+
+    def check(self) -> None:
+        """Raise UserError for settings that no run can meet."""
+        if self.timestep_fs <= 0:
+            raise UserError(f"time step {self.timestep_fs} fs; it must be positive; give --timestep-fs 0.1")
+        if self.temperature_K <= 0 or self.damping_fs <= 0:
+            raise UserError(
+                f"temperature {self.temperature_K} K, damping {self.damping_fs} fs; both must be positive"
+            )
+        if self.temperature_low_K >= self.temperature_high_K:
+            raise UserError(
+                f"temperature window {self.temperature_low_K} to {self.temperature_high_K} K is empty; "
+                f"give a low end below the high one"
+            )
+        if self.n_snapshots < 1 or self.n_snapshots * self.observe_fs > self.duration_fs:
+            raise UserError(
+                f"{self.n_snapshots} snapshots asked for in {self.duration_fs:g} fs; at least 1 and at most one "
+                f"in {self.observe_fs:g} fs are possible; give a longer --duration-fs or fewer snapshots"
+            )
+
+
+def thermalize(
+    settings: Thermalization,
+    model: Path | str,
+    aggregates: Path | str,
+    campaign_seed: int,
+    replica: int,
+    out: Path | str,
+) -> None:
+    """Write ``snapshots.extxyz`` and ``temperature.csv`` of one replica into ``out``.
+
+    The replica's aggregate is minimized, heated, equilibrated and run; one snapshot is taken from each of
+    ``n_snapshots`` equal parts of the run, or later where none is inside the window in time. Raises UserError
+    if the window is met by fewer observations than snapshots asked for.
+    """
+    settings.check()
+    aggregate = _aggregate(aggregates, replica)
+    types = co_types(len(aggregate) // 2)
+    taken: list[Observation] = []
+    history: list[tuple[float, float, int]] = []
+    with LammpsSession(model, len(types) // 2) as session:
+        positions = session.minimize(aggregate.positions, types)
+        run = session.run(
+            positions,
+            _velocities(positions, settings.temperature_K, campaign_seed, replica),
+            types,
+            settings.timestep_fs,
+            round((settings.equilibration_fs + settings.duration_fs) / settings.timestep_fs),
+            round(settings.observe_fs / settings.timestep_fs),
+            NoseHoover(settings.temperature_K, settings.damping_fs),
+        )
+        n_observations = round((settings.equilibration_fs + settings.duration_fs) / settings.observe_fs) + 1
+        for now in progress(run, n_observations, f"thermalization {replica}"):
+            temperature = float(temperature_K(now.velocities_A_per_fs))
+            due = settings.equilibration_fs + len(taken) * settings.duration_fs / settings.n_snapshots
+            inside = settings.temperature_low_K <= temperature <= settings.temperature_high_K
+            take = inside and now.time_fs >= due - 1e-6 and len(taken) < settings.n_snapshots
+            if take:
+                taken.append(now)
+            history.append((now.time_fs, temperature, int(take)))
+            if len(taken) == settings.n_snapshots:
+                break
+    table = pandas.DataFrame(history, columns=["time_fs", "temperature_K", "snapshot"])
+    _require_enough(settings, table, len(taken))
+    _write(Path(out), types, taken, table, replica)
+
+
+def _aggregate(path: Path | str, replica: int) -> ase.Atoms:
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        raise UserError(f"aggregates {path} are missing or empty; give the aggregates of sample_frames.py")
+    frames = ase.io.read(path, ":", format="extxyz")
+    return frames[replica % len(frames)]
+
+
+def _velocities(
+    positions_A: NDArray[np.float64], temperature: float, campaign_seed: int, replica: int
+) -> NDArray[np.float64]:
+    """Return velocities (n_atoms, 3), Å/fs, at exactly this temperature, without drift and rotation."""
+    atoms = from_deepmd_types(co_types(len(positions_A) // 2), positions_A)
+    generator = rng(campaign_seed, "thermalize", replica)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
+    Stationary(atoms)
+    ZeroRotation(atoms)
+    velocities = atoms.get_velocities() * fs
+    return np.asarray(velocities * np.sqrt(temperature / temperature_K(velocities)))
+
+
+def _require_enough(settings: Thermalization, table: pandas.DataFrame, n_taken: int) -> None:
+    if n_taken == settings.n_snapshots:
+        return
+    seen = table.loc[table["time_fs"] >= settings.equilibration_fs, "temperature_K"]
+    window = f"{settings.temperature_low_K:g} to {settings.temperature_high_K:g} K"
+    range_seen = f"{seen.min():.1f} to {seen.max():.1f} K, mean {seen.mean():.1f} K"
+    if not n_taken:
+        raise UserError(
+            f"no snapshot meets the temperature window {window}; the run was at {range_seen}; "
+            f"widen the window or equilibrate longer"
+        )
+    raise UserError(
+        f"{n_taken} of {settings.n_snapshots} snapshots found inside the temperature window {window}; the run "
+        f"was at {range_seen}; give a longer --duration-fs, a wider window or fewer snapshots"
+    )
+
+
+def _write(
+    out: Path, types: NDArray[np.int64], taken: list[Observation], table: pandas.DataFrame, replica: int
+) -> None:
+    frames = []
+    for number, now in enumerate(taken):
+        atoms = from_deepmd_types(types, now.positions_A)
+        atoms.set_velocities(now.velocities_A_per_fs / fs)
+        atoms.info.update(
+            snapshot_id=replica * SNAPSHOTS_PER_REPLICA + number,
+            time_fs=now.time_fs,
+            temperature_K=float(temperature_K(now.velocities_A_per_fs)),
+        )
+        frames.append(atoms)
+    with write_atomic(out / "snapshots.extxyz") as partial:
+        ase.io.write(partial, frames, format="extxyz")
+    with write_atomic(out / "temperature.csv") as partial:
+        table.to_csv(partial, index=False)

@@ -1,0 +1,299 @@
+"""One shard of an ensemble: from initial states to finished rows, by LAMMPS with a model or by the teacher.
+
+A row is a function of the initial state and the settings, never of the shard, its order or a restart.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+import pandas
+
+from frazil.checkpoints import Ledger, TimeLimit, key_of
+from frazil.cli import progress
+from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial import InitialStates, read_initial_states
+from frazil.experiments.photodesorption.outcome import Curves, Limits, Tracker
+from frazil.files import sha256_of, write_atomic
+from frazil.md.lammps import EngineError, LammpsSession, Observation
+from frazil.potentials.bond import BondCurve
+from frazil.potentials.deepmd import model_file_of
+from frazil.structures import MOLECULE_MASSES_amu, from_deepmd_types
+from frazil.units import fs
+
+ENGINES = ("deepmd", "van-hemert")
+TRAJECTORY_COLUMNS = (
+    "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",
+    "initial_temperature_K", "outcome", "n_desorbed", "first_desorption_fs", "duration_fs", "energy_std_meV",
+    "energy_drift_meV_per_ps", "closest_contact_A", "failure",
+)  # fmt: skip
+DESORBED_COLUMNS = (
+    "trajectory_id", "molecule", "excited", "desorption_fs", "returned", "translational_energy_meV",
+    "rotational_energy_meV", "rotational_quantum_number", "vibrational_energy_meV",
+    "vibrational_quantum_number",
+)  # fmt: skip
+CROSSING_COLUMNS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a row depends on besides the initial state, the model and the bond curves."""
+
+    engine: str
+    coupling_eV: float
+    duration_fs: float
+    timestep_fs: float
+    observe_fs: float
+    limits: Limits
+    keep_frames_trajectories: int
+    keep_frames_every_fs: float
+
+    @classmethod
+    def take_from(cls, flags: dict[str, Any]) -> "Settings":
+        """Return the settings, taken out of a script's flags."""
+        limits = {name: flags.pop(name) for name in Limits.__dataclass_fields__}
+        own = {name: flags.pop(name) for name in cls.__dataclass_fields__ if name != "limits"}
+        return cls(**own, limits=Limits(**{**limits, "criteria_A": tuple(limits["criteria_A"])}))
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of one trajectory."""
+        return round(self.duration_fs / self.timestep_fs)
+
+    @property
+    def observe_every(self) -> int:
+        """Steps between two observations."""
+        return round(self.observe_fs / self.timestep_fs)
+
+    def check(self) -> None:
+        """Raise UserError for settings that make no trajectory."""
+        if self.engine not in ENGINES:
+            raise UserError(f"engine {self.engine!r}; allowed: {', '.join(ENGINES)}")
+        if self.timestep_fs <= 0:
+            raise UserError(f"time step {self.timestep_fs} fs; it must be positive; give --timestep-fs 0.1")
+        for name in ("observe_fs", "duration_fs"):
+            length, other = getattr(self, name), self.timestep_fs if name == "observe_fs" else self.observe_fs
+            if length < other or abs(length / other - round(length / other)) > 1e-6:
+                raise UserError(
+                    f"{name} {length} is no multiple of {other} fs; durations must be whole numbers of "
+                    f"observations, and observations of time steps"
+                )
+        if self.limits.criterion_A not in self.limits.criteria_A:
+            raise UserError(
+                f"criterion {self.limits.criterion_A} Å is not among the criteria "
+                f"{', '.join(map(str, self.limits.criteria_A))} Å; add it to --criteria-A"
+            )
+
+
+def run_shard(
+    settings: Settings,
+    states: Path | str,
+    bond_curves: Path | str,
+    model: Path | str | None,
+    first_id: int,
+    n_trajectories: int,
+    checkpoints: Path | str,
+    out: Path | str,
+) -> None:
+    """Run the trajectories with ids from ``first_id`` on and write their tables into ``out``.
+
+    Finished rows are kept under ``checkpoints`` until the tables are written: a killed or full run loses none
+    of them. Raises UserError for bad input and OutOfTime after SIGTERM.
+    """
+    settings.check()
+    everything = read_initial_states(states)
+    shard = everything.select(first_id, n_trajectories)
+    files = [Path(states), Path(bond_curves)]
+    if settings.engine == "deepmd":
+        if model is None:
+            raise UserError("engine deepmd needs a model; give --model with a model directory of train")
+        files.append(model_file_of(model))
+    curves = _curves(settings.engine, bond_curves)
+    kept = {int(i) for i in everything.trajectory_id[: settings.keep_frames_trajectories]}
+    ids = [int(i) for i in shard.trajectory_id]
+    ledger = Ledger(checkpoints, key_of(settings=asdict(settings), files=[sha256_of(file) for file in files]))
+    rows = ledger.finished(ids)
+    todo = [index for index, identity in enumerate(ids) if identity not in rows]
+    with TimeLimit() as limit:
+        runner = _lammps if settings.engine == "deepmd" else _van_hemert
+        results = runner(_Work(settings, shard, todo, curves, kept, model, limit))
+        for index, row in progress(results, len(todo), "trajectories"):
+            ledger.save(ids[index], row)
+            rows[ids[index]] = row
+            limit.check(f"{len(rows)} of {len(ids)} trajectories are saved")
+    _write_tables(Path(out), shard, rows, _model_name(settings, model))
+    ledger.close(ids)
+
+
+def _curves(engine: str, bond_curves: Path | str) -> Curves:
+    columns = ("model_co_eV", "model_x1x2_eV") if engine == "deepmd" else ("label_eV", "label_eV")
+    return Curves(*(BondCurve.read(bond_curves, column) for column in columns))
+
+
+def _model_name(settings: Settings, model: Path | str | None) -> str:
+    if settings.engine == "van-hemert":
+        return f"van-hemert-{settings.coupling_eV:g}"
+    assert model is not None
+    description = Path(model) / "model.json"
+    if description.is_file():
+        return str(json.loads(description.read_text())["model_id"])
+    return Path(model).name
+
+
+class _Follower:
+    """Tracks one trajectory and keeps its frames if asked."""
+
+    def __init__(self, settings: Settings, shard: InitialStates, index: int, kept: set[int]) -> None:
+        self.tracker = Tracker(settings.limits, int(shard.excited_molecule[index]))
+        self.over = False
+        self._identity = int(shard.trajectory_id[index])
+        self._types = shard.types(index)
+        self._frames: list[dict[str, Any]] | None = [] if self._identity in kept else None
+        self._every_fs = settings.keep_frames_every_fs
+
+    def observe(self, now: Observation) -> None:
+        """Take one observation; afterwards ``over`` says whether it was the last one needed."""
+        self.over = self.tracker.observe(now)
+        if self._frames is not None and now.time_fs >= len(self._frames) * self._every_fs - 1e-6:
+            self._frames.append(
+                {
+                    "time_fs": now.time_fs,
+                    "potential_energy_eV": now.potential_energy_eV,
+                    "positions_A": now.positions_A.tolist(),
+                    "velocities_A_per_fs": now.velocities_A_per_fs.tolist(),
+                    "types": self._types.tolist(),
+                }
+            )
+
+    def row(self, curves: Curves) -> dict[str, Any]:
+        """Return the rows and frames of the trajectory, ready for the ledger."""
+        return {**self.tracker.rows(curves), "frames": self._frames or []}
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What an engine needs: the shard, the rows of it still to do, and what to watch."""
+
+    settings: Settings
+    shard: InitialStates
+    todo: list[int]
+    curves: Curves
+    kept: set[int]
+    model: Path | str | None
+    limit: TimeLimit
+
+    def follow(self, index: int) -> _Follower:
+        """Return the follower of one trajectory."""
+        return _Follower(self.settings, self.shard, index, self.kept)
+
+
+def _lammps(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (index, row) of one trajectory after the other, all with one loaded model."""
+    if not work.todo:
+        return
+    settings, shard = work.settings, work.shard
+    assert work.model is not None
+    with LammpsSession(work.model, shard.n_molecules) as session:
+        for index in work.todo:
+            follower = work.follow(index)
+            run = session.run(
+                shard.positions_A[index],
+                shard.velocities_A_per_fs[index],
+                shard.types(index),
+                settings.timestep_fs,
+                settings.n_steps,
+                settings.observe_every,
+            )
+            try:
+                for now in run:
+                    work.limit.check("finished trajectories are saved")
+                    follower.observe(now)
+                    if follower.over:
+                        break
+            except EngineError as error:
+                follower.tracker.fail(str(error))
+            yield index, follower.row(work.curves)
+
+
+def _van_hemert(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (index, row) of the teacher's trajectories, a block of replicas at a time."""
+    from frazil.md.ensemble import BLOCK_WIDTH, run
+    from frazil.potentials.van_hemert import VanHemert
+
+    settings, shard = work.settings, work.shard
+    masses = np.tile(MOLECULE_MASSES_amu, shard.n_molecules)
+    for first in range(0, len(work.todo), BLOCK_WIDTH):
+        block = work.todo[first : first + BLOCK_WIDTH]
+        followers = [work.follow(index) for index in block]
+        for seen in run(
+            VanHemert(settings.coupling_eV),
+            shard.positions_A[block],
+            shard.velocities_A_per_fs[block] / fs,
+            masses,
+            settings.timestep_fs,
+            settings.n_steps,
+            settings.observe_every,
+        ):
+            work.limit.check("finished trajectories are saved")
+            for slot, follower in enumerate(followers):
+                if not follower.over:
+                    follower.observe(
+                        Observation(
+                            seen.time_fs,
+                            seen.positions[slot],
+                            seen.velocities[slot] * fs,
+                            float(seen.energy_eV[slot]),
+                        )
+                    )
+            if all(follower.over for follower in followers):
+                break
+        for index, follower in zip(block, followers, strict=True):
+            yield index, follower.row(work.curves)
+
+
+def _write_tables(out: Path, shard: InitialStates, rows: dict[int, dict[str, Any]], model_id: str) -> None:
+    """Write the shard's tables, sorted by id, each whole or not at all."""
+    tables: dict[str, list[dict[str, Any]]] = {"trajectories": [], "desorbed": [], "crossings": []}
+    frames = []
+    for index, identity in enumerate(map(int, shard.trajectory_id)):
+        row = rows[identity]
+        tables["trajectories"].append(
+            {
+                "trajectory_id": identity,
+                "snapshot_id": int(shard.snapshot_id[index]),
+                "model_id": model_id,
+                "excited_molecule": int(shard.excited_molecule[index]),
+                "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
+                "initial_temperature_K": float(shard.initial_temperature_K[index]),
+                **row["trajectory"],
+            }
+        )
+        for name in ("desorbed", "crossings"):
+            tables[name] += [{"trajectory_id": identity, **entry} for entry in row[name]]
+        frames += [_atoms(identity, frame) for frame in row["frames"]]
+    columns = {
+        "trajectories": TRAJECTORY_COLUMNS,
+        "desorbed": DESORBED_COLUMNS,
+        "crossings": CROSSING_COLUMNS,
+    }
+    for name, table in tables.items():
+        with write_atomic(out / f"{name}.csv") as partial:
+            pandas.DataFrame(table, columns=list(columns[name])).to_csv(partial, index=False)
+    with write_atomic(out / "frames.extxyz") as partial:
+        partial.touch()
+        if frames:
+            ase.io.write(partial, frames, format="extxyz")
+
+
+def _atoms(identity: int, frame: dict[str, Any]) -> ase.Atoms:
+    atoms = from_deepmd_types(np.array(frame["types"]), np.array(frame["positions_A"]))
+    atoms.set_velocities(np.array(frame["velocities_A_per_fs"]) / fs)
+    atoms.info.update(
+        trajectory_id=identity, time_fs=frame["time_fs"], potential_energy_eV=frame["potential_energy_eV"]
+    )
+    return atoms
