@@ -192,6 +192,17 @@ def window_times_fs(
     return np.concatenate(windows)
 
 
+def windows(
+    starts_fs: Sequence[float] | None, intervals_fs: Sequence[float] | None
+) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return both lists of the windows, or None for none. Raises UserError for one without the other."""
+    if starts_fs is None and intervals_fs is None:
+        return None
+    if starts_fs is None or intervals_fs is None:
+        raise UserError("window starts without intervals, or the reverse; give both or neither")
+    return starts_fs, intervals_fs
+
+
 def apply_windows(
     frames: Sequence[Atoms], starts_fs: Sequence[float], intervals_fs: Sequence[float]
 ) -> list[Atoms]:
@@ -338,7 +349,7 @@ def summarise(frames: Sequence[Atoms]) -> dict[str, Any]:
         "sources": dict(sorted(Counter(str(atoms.info.get("source", "")) for atoms in frames).items())),
         "molecules": {str(n): c for n, c in sorted(Counter(len(atoms) // 2 for atoms in frames).items())},
         "atoms_by_type": {name: atoms_by_type[name] for name in TYPE_MAP},
-        "energy_eV_per_atom": [min(energies), max(energies)],
+        "energy_eV_per_atom": [float(min(energies)), float(max(energies))],
         "max_force_eV_per_A": [min(forces), max(forces)],
         "n_duplicates": len(frames) - len({_fingerprint(atoms) for atoms in frames}),
         "label_level": str(frames[0].info.get("label_level", "")),

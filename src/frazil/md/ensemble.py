@@ -1,8 +1,8 @@
 """Ensembles of replicas: batching, and nothing but batching. Importing this module switches JAX to float64.
 
 Replicas run in blocks of constant width, the last one padded, so that one compilation serves all and a
-replica's numbers depend neither on how many run nor on its place. A replica that is no longer finite stays so and
-disturbs no other.
+replica's numbers depend neither on how many run nor on its place. A replica that is no longer finite stays so
+and disturbs no other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ class Langevin:
 
 @dataclass(frozen=True)
 class Observation:
-    """All n replicas at one time: positions (n, natoms, 3) Å, velocities in ASE units, potential energy (n,) eV."""
+    """All n replicas at one time: positions and velocities (n, natoms, 3), potential energies (n,)."""
 
     step: int
     time_fs: float
@@ -79,9 +79,10 @@ def run(
 ) -> Iterator[Observation]:
     """Run n replicas and yield an Observation at step 0 and after every ``observe_every`` steps.
 
-    ``potential`` maps positions (natoms, 3) to an energy (eV) and must be hashable, equal ones alike (a frozen
-    dataclass): it is compiled once. ``positions`` and ``velocities`` (n, natoms, 3) and ``masses`` (natoms,) are in
-    ASE units. Without a thermostat it is NVE by velocity Verlet. ``trajectory_ids`` (n,) key the noise.
+    ``potential`` maps positions (natoms, 3) to an energy (eV) and must be hashable, equal ones alike (a
+    frozen dataclass): it is compiled once. ``positions`` and ``velocities`` (n, natoms, 3) and ``masses``
+    (natoms,) are in ASE units. Without a thermostat it is NVE by velocity Verlet. ``trajectory_ids`` (n,) key
+    the noise.
     """
     if not timestep_fs > 0:
         raise UserError(f"a time step of {timestep_fs:g} fs; it must be positive")

@@ -1,7 +1,7 @@
 """Integrators: pairs of pure functions (init, step) of one replica.
 
-``init(positions, velocities, key) -> State`` and ``step(State) -> State``. Everything is in ASE units; ``force_fn``
-maps positions (natoms, 3) to (energy, forces); masses are (natoms, 1).
+``init(positions, velocities, key) -> State`` and ``step(State) -> State``. Everything is in ASE units;
+``force_fn`` maps positions (natoms, 3) to (energy, forces); masses are (natoms, 1).
 """
 
 from collections.abc import Callable
@@ -47,8 +47,8 @@ def velocity_verlet(force_fn: ForceFn, masses: Any, timestep: Any) -> Integrator
 def langevin(force_fn: ForceFn, masses: Any, timestep: Any, temperature_K: Any, damping: Any) -> Integrator:
     """Return the BAOAB Langevin integrator (NVT; Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
 
-    ``damping`` is the relaxation time of velocities, ASE time. A step's noise depends on the replica's key and the
-    step's number only.
+    ``damping`` is the relaxation time of velocities, ASE time. A step's noise depends on the replica's key
+    and the step's number only.
     """
     init, _ = velocity_verlet(force_fn, masses, timestep)
     kept = jnp.exp(-timestep / damping)

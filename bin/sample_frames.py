@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Make unlabelled frames of CO aggregates: thermal, excited, in close contact, and stretched bonds."""
+
+from pathlib import Path
+
+from frazil.cli import numbers, parser, run
+
+
+def main() -> None:
+    """Parse the command line, sample, write the frames and aggregate.extxyz."""
+    add = (p := parser(__doc__ or "")).add_argument
+    add("--level", default="van-hemert", help="label level whose dynamics are used")
+    add(
+        "--coupling-eV", type=float, default=2.0, help="epsilon of the (invented) excited-bond attraction, eV"
+    )
+    add("--n-molecules", type=int, default=8, help="CO in an aggregate")
+    add("--n-aggregates", type=int, default=2, help="relaxed aggregates")
+    add("--aggregate-radius-A", type=float, help="packing sphere, Å (None: 50 CO in 8.2 Å, scaled)")
+    add("--n-thermal", type=int, default=2, help="thermal trajectories of the ground state")
+    add("--thermal-duration-fs", type=float, default=4000.0, help="their length, fs")
+    add("--thermal-temperature-K", type=float, default=15.0, help="their temperature, K")
+    add("--damping-fs", type=float, default=100.0, help="damping time of their Langevin thermostat, fs")
+    add("--n-excited", type=int, default=24, help="excited trajectories (NVE)")
+    add("--excited-duration-fs", type=float, default=3000.0, help="their length, fs")
+    add("--excitation-energy-eV", type=float, default=8.26, help="energy along the excited bond, eV")
+    add("--core-radius-A", type=float, default=4.5, help="the excited molecule is this near the centre, Å")
+    add("--timestep-fs", type=float, default=0.2, help="time step, fs")
+    add("--window-starts-fs", type=numbers, default="0,500,2500", help="starts of the sampling windows, fs")
+    add("--window-intervals-fs", type=numbers, default="100,10,100", help="time between frames in each, fs")
+    add("--n-contacts", type=int, default=300, help="frames with two molecules pulled together")
+    add("--contact-low-A", type=float, default=2.0, help="their closest atoms: from, Å")
+    add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
+    add("--n-bonds", type=int, default=80, help="frames of one stretched molecule, half of them tagged")
+    add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
+    add("--out-aggregates", type=Path, help="relaxed aggregates (None: aggregate.extxyz beside the frames)")
+    add("--out", type=Path, required=True, help="frames, extxyz")
+    given = vars(p.parse_args())
+
+    from frazil.sampling import Plan, sample_files
+
+    files = {name: given.pop(name) for name in ("out", "out_aggregates")}
+    sample_files(Plan(**given), **files)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,296 @@
+"""Frames to be labelled, made by a label level's own dynamics: thermal, excited, in close contact, stretched.
+
+Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from frazil.cli import progress
+from frazil.datasets import WINDOW_INTERVALS_fs, WINDOW_STARTS_fs, window_times_fs, write_frames
+from frazil.errors import UserError
+from frazil.labelling import bond_curve
+from frazil.potentials.bond import BondCurve
+from frazil.seeds import derived_seed, rng
+from frazil.structures import (
+    MOLECULE_MASSES_amu,
+    closest_contact,
+    molecular_centres,
+    random_aggregate,
+    random_rotation,
+    relax,
+    set_excited,
+    set_internal_energy,
+)
+from frazil.units import kB
+
+UNLEARNABLE_CONTACT_A = 1.85
+"""Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
+EQUILIBRATED_FRACTION = 0.5
+"""Excited trajectories start from frames of the last part of thermal ones."""
+
+
+def default_radius_A(n_molecules: int) -> float:
+    """Return the packing radius at the paper's density (50 CO in 8.2 Å), Å."""
+    return float(8.2 * (n_molecules / 50) ** (1 / 3))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to sample; the flags of ``sample_frames.py``."""
+
+    level: str
+    coupling_eV: float
+    n_molecules: int
+    n_aggregates: int
+    aggregate_radius_A: float | None
+    n_thermal: int
+    thermal_duration_fs: float
+    thermal_temperature_K: float
+    damping_fs: float
+    n_excited: int
+    excited_duration_fs: float
+    excitation_energy_eV: float
+    core_radius_A: float
+    timestep_fs: float
+    n_contacts: int
+    contact_low_A: float
+    contact_high_A: float
+    n_bonds: int
+    campaign_seed: int
+    window_starts_fs: Sequence[float] = WINDOW_STARTS_fs
+    window_intervals_fs: Sequence[float] = WINDOW_INTERVALS_fs
+
+    def __post_init__(self) -> None:
+        if not self.timestep_fs > 0:
+            raise UserError(f"a time step of {self.timestep_fs:g} fs; it must be positive")
+        if self.n_molecules < 2 or self.n_aggregates < 1:
+            raise UserError(
+                f"{self.n_aggregates} aggregates of {self.n_molecules} CO; "
+                "at least one of at least two is needed"
+            )
+        if self.n_thermal < 1 or min(self.n_excited, self.n_contacts, self.n_bonds) < 0:
+            raise UserError(
+                f"{self.n_thermal} thermal, {self.n_excited} excited trajectories, {self.n_contacts} contacts, "
+                f"{self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts from it), "
+                "the others may be 0"
+            )
+        if not self.thermal_temperature_K > 0 or not self.damping_fs > 0:
+            raise UserError(
+                f"a temperature of {self.thermal_temperature_K:g} K with a damping time of "
+                f"{self.damping_fs:g} fs; both must be positive"
+            )
+        if not UNLEARNABLE_CONTACT_A <= self.contact_low_A < self.contact_high_A:
+            raise UserError(
+                f"contacts from {self.contact_low_A:g} to {self.contact_high_A:g} Å; they must rise from at "
+                f"least {UNLEARNABLE_CONTACT_A:g} Å (closer frames cannot be learnt)"
+            )
+
+
+def potential_of(level: str, **settings: Any) -> tuple[Callable[..., Any], Any]:
+    """Return a level's JAX potential and its ASE calculator. Raises UserError for one without dynamics."""
+    if level != "van-hemert":
+        raise UserError(
+            f"label level {level!r} has no dynamics of its own; allowed is van-hemert "
+            "(import frames of the others)"
+        )
+    from frazil.potentials.van_hemert import VanHemert, VanHemertCalculator
+
+    return VanHemert(**settings), VanHemertCalculator(**settings)
+
+
+def sample(plan: Plan) -> tuple[list[Atoms], list[Atoms]]:
+    """Return the unlabelled frames and the relaxed ground-state aggregates."""
+    settings: dict[str, Any] = {"coupling_eV": plan.coupling_eV}
+    potential, calculator = potential_of(plan.level, **settings)
+    curve = bond_curve(plan.level, **settings)
+    turning_points = curve.turning_points(plan.excitation_energy_eV)
+    radius = plan.aggregate_radius_A or default_radius_A(plan.n_molecules)
+    aggregates = []
+    for number in range(plan.n_aggregates):
+        packed = random_aggregate(plan.n_molecules, radius, plan.campaign_seed, number)
+        aggregate = relax(packed, calculator)
+        aggregate.info["aggregate_id"] = number
+        aggregates.append(aggregate)
+    thermal = _thermal(plan, potential, aggregates)
+    late = EQUILIBRATED_FRACTION * plan.thermal_duration_fs
+    starts = [atoms for atoms in thermal if atoms.info["time_fs"] >= late]
+    frames = thermal + _excited(plan, potential, curve, starts)
+    frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
+    frames += [_bond(plan, number, turning_points) for number in range(plan.n_bonds)]
+    return frames, aggregates
+
+
+def sample_files(plan: Plan, out: Path | str, out_aggregates: Path | str | None) -> None:
+    """Write the frames of a plan, and its aggregates (``aggregate.extxyz`` beside them if not said where)."""
+    frames, aggregates = sample(plan)
+    write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), aggregates)
+    write_frames(out, frames)
+
+
+def _described(atoms: Atoms, source: str, number: int, time_fs: float) -> Atoms:
+    """Return the frame with what identifies it."""
+    atoms.info = {"trajectory_id": f"{source}-{number:06d}", "time_fs": float(time_fs), "source": source}
+    return atoms
+
+
+def _thermal(plan: Plan, potential: Any, aggregates: Sequence[Atoms]) -> list[Atoms]:
+    """Return frames of Langevin trajectories of the ground state, from the aggregates in turn."""
+    from frazil.md.ensemble import Langevin
+
+    templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.n_thermal)]
+    velocities = []
+    for number, atoms in enumerate(templates):
+        # At rest in its minimum: twice the temperature, of which half becomes potential energy.
+        spread = np.sqrt(2 * kB * plan.thermal_temperature_K / atoms.get_masses())[:, None]
+        velocities.append(
+            spread * rng(plan.campaign_seed, "sample-thermal", number).normal(size=(len(atoms), 3))
+        )
+    seed = derived_seed(plan.campaign_seed, "sample-langevin")
+    thermostat = Langevin(plan.thermal_temperature_K, plan.damping_fs, seed)
+    return _trajectories(
+        plan, potential, templates, velocities, "thermal", plan.thermal_duration_fs, thermostat
+    )
+
+
+def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atoms]) -> list[Atoms]:
+    """Return frames of NVE trajectories in which one molecule of the core has the excitation energy."""
+    templates, velocities = [], []
+    for number in range(plan.n_excited):
+        random = rng(plan.campaign_seed, "sample-excited", number)
+        atoms = starts[int(random.integers(len(starts)))].copy()
+        at_rest = atoms.get_velocities() - atoms.get_momenta().sum(axis=0) / atoms.get_masses().sum()
+        centres = molecular_centres(atoms.positions)
+        core = np.flatnonzero(np.linalg.norm(centres - centres.mean(axis=0), axis=1) <= plan.core_radius_A)
+        if not len(core):
+            raise UserError(
+                f"no molecule within {plan.core_radius_A:g} Å of the aggregate's centre; "
+                "give a larger core radius"
+            )
+        molecule = int(random.choice(core))
+        sign = int(random.choice([-1, 1]))
+        set_excited(atoms, molecule)
+        templates.append(atoms)
+        velocities.append(
+            set_internal_energy(atoms.positions, at_rest, molecule, plan.excitation_energy_eV, curve, sign)
+        )
+    if not templates:
+        return []
+    return _trajectories(plan, potential, templates, velocities, "excited", plan.excited_duration_fs, None)
+
+
+def _trajectories(
+    plan: Plan,
+    potential: Any,
+    templates: Sequence[Atoms],
+    velocities: Sequence[np.ndarray],
+    source: str,
+    duration_fs: float,
+    thermostat: Any,
+) -> list[Atoms]:
+    """Return the frames in the windows, trajectory by trajectory; frames that are not finite are left out."""
+    from frazil.md.ensemble import run
+
+    times = window_times_fs(duration_fs, plan.window_starts_fs, plan.window_intervals_fs)
+    steps = np.rint(times / plan.timestep_fs).astype(int)
+    if np.abs(steps * plan.timestep_fs - times).max() > 1e-6:
+        raise UserError(
+            f"window starts {list(plan.window_starts_fs)} fs and intervals {list(plan.window_intervals_fs)} fs "
+            f"are no multiples of the time step of {plan.timestep_fs:g} fs"
+        )
+    every = reduce(gcd, map(int, steps), 0) or 1
+    wanted = set(map(int, steps))
+    observations = run(
+        potential,
+        np.array([atoms.positions for atoms in templates]),
+        np.array(velocities),
+        np.tile(MOLECULE_MASSES_amu, plan.n_molecules),
+        plan.timestep_fs,
+        int(steps[-1]),
+        every,
+        thermostat,
+    )
+    frames: list[list[Atoms]] = [[] for _ in templates]
+    for seen in progress(observations, int(steps[-1]) // every + 1, f"{source} trajectories"):
+        if seen.step not in wanted:
+            continue
+        for number, template in enumerate(templates):
+            if not (np.isfinite(seen.positions[number]).all() and np.isfinite(seen.energy_eV[number])):
+                continue
+            atoms = template.copy()
+            atoms.positions = seen.positions[number]
+            atoms.set_velocities(seen.velocities[number])
+            frames[number].append(_described(atoms, source, number, seen.time_fs))
+    return [atoms for trajectory in frames for atoms in trajectory]
+
+
+def _stretched(length_A: float, random: np.random.Generator) -> np.ndarray:
+    """Return C and O (2, 3) of one molecule of a length, turned at random, centre of mass at the origin."""
+    weights = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
+    along = random_rotation(random)[2]
+    return np.array([-weights[1] * length_A * along, weights[0] * length_A * along])
+
+
+def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: np.ndarray) -> Atoms:
+    """Return two molecules turned at random and pulled together, alone or within their aggregate.
+
+    Of three frames one is a dimer; in every second frame one of the two is the tagged molecule with a bond
+    length between the excitation's turning points.
+    """
+    random = rng(plan.campaign_seed, "sample-contact", number)
+    for _ in range(1000):
+        base = starts[int(random.integers(len(starts)))]
+        positions = base.positions.copy()
+        centres = molecular_centres(positions)
+        moved = int(random.integers(plan.n_molecules))
+        distances = np.linalg.norm(centres - centres[moved], axis=1)
+        fixed = int(np.argsort(distances)[1])
+        tagged = (moved if random.random() < 0.5 else fixed) if number % 2 else -1
+        pair = []
+        for molecule in (moved, fixed):
+            bond = positions[2 * molecule + 1] - positions[2 * molecule]
+            length = random.uniform(*turning_points) if molecule == tagged else np.linalg.norm(bond)
+            pair.append(_stretched(float(length), random))
+        wanted = random.uniform(plan.contact_low_A, plan.contact_high_A)
+        away = (centres[moved] - centres[fixed]) / distances[fixed]
+        separation = _separation(pair[0], pair[1], away, wanted)
+        positions[2 * fixed : 2 * fixed + 2] = centres[fixed] + pair[1]
+        positions[2 * moved : 2 * moved + 2] = centres[fixed] + separation * away + pair[0]
+        if number % 3 == 0:
+            first, second = (tagged, fixed + moved - tagged) if tagged >= 0 else (moved, fixed)
+            positions = positions.reshape(-1, 2, 3)[[first, second]].reshape(-1, 3)
+            tagged = min(tagged, 0)
+        if closest_contact(positions) > wanted - 1e-6:
+            atoms = Atoms("CO" * (len(positions) // 2), positions=positions)
+            set_excited(atoms, tagged)
+            return _described(atoms, "contact", number, 0.0)
+    raise UserError(
+        f"no contact between {plan.contact_low_A:g} and {plan.contact_high_A:g} Å found in 1000 draws that "
+        "leaves the other molecules farther apart; give a lower range or a larger aggregate radius"
+    )
+
+
+def _separation(moved: np.ndarray, fixed: np.ndarray, away: np.ndarray, wanted_A: float) -> float:
+    """Return the largest distance of centres along ``away`` with the closest atoms ``wanted_A`` apart."""
+    # Two atoms are wanted_A apart at the roots of |d + s·away|² = wanted²; the last root of all counts.
+    differences = (moved[:, None] - fixed[None]).reshape(-1, 3)
+    along = differences @ away
+    discriminant = along**2 - (differences**2).sum(axis=1) + wanted_A**2
+    return float((np.sqrt(discriminant[discriminant >= 0]) - along[discriminant >= 0]).max())
+
+
+def _bond(plan: Plan, number: int, turning_points: np.ndarray) -> Atoms:
+    """Return one isolated molecule; lengths rise between the turning points, every second one is tagged."""
+    random = rng(plan.campaign_seed, "sample-bond", number)
+    place = (number // 2) / max(1, (plan.n_bonds - 1) // 2)
+    length = turning_points[0] + place * (turning_points[1] - turning_points[0])
+    atoms = Atoms("CO", positions=_stretched(float(length), random))
+    set_excited(atoms, 0 if number % 2 else -1)
+    return _described(atoms, "bond", number, 0.0)
