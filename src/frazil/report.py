@@ -14,6 +14,8 @@ from frazil.files import write_atomic
 
 SECTION_FILE = "section.json"
 LONGEST_TABLE = 25
+WIDE_px = 850
+"""Figures with more pixels across take the whole width of the page."""
 
 Value = str | int | float | bool | None
 
@@ -116,7 +118,8 @@ def number(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+        text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+        return text.replace("-", "−") if "e" not in text else text
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
@@ -168,26 +171,54 @@ def _file_of(directory: Path, name: str) -> Path:
     return path
 
 
-def _embedded(path: Path) -> str:
+def _embedded(path: Path) -> dict[str, Any]:
+    """Return a figure as a data URI, and whether it wants the whole width of the page."""
     kinds = {".png": "image/png", ".svg": "image/svg+xml"}
     if path.suffix not in kinds:
         raise UserError(f"figure {path} is of kind {path.suffix!r}; allowed: {', '.join(kinds)}")
-    return f"data:{kinds[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    content = path.read_bytes()
+    width = int.from_bytes(content[16:20], "big") if path.suffix == ".png" else 0  # IHDR, the first chunk
+    uri = f"data:{kinds[path.suffix]};base64,{base64.b64encode(content).decode()}"
+    return {"uri": uri, "wide": width > WIDE_px, "width": width}
 
 
 def _table(path: Path) -> dict[str, Any]:
+    """Return a table as text: a value and the 95 % interval in the two columns after it share one cell."""
     import pandas
 
     try:
         frame = pandas.read_csv(path)
     except pandas.errors.EmptyDataError:
         frame = pandas.DataFrame()
-    numeric = [pandas.api.types.is_numeric_dtype(frame[column]) for column in frame]
-    rows = [
-        [number(None if pandas.isna(cell) else cell) for cell in row]
-        for row in frame.head(LONGEST_TABLE).itertuples(index=False)
-    ]
-    return {"columns": list(frame.columns), "numeric": numeric, "rows": rows, "n_rows": len(frame)}
+    shown = frame.head(LONGEST_TABLE)
+    names = list(frame.columns)
+    columns: list[str] = []
+    numeric: list[bool] = []
+    cells: list[list[str]] = []
+    index = 0
+    while index < len(names):
+        name = names[index]
+        is_number = pandas.api.types.is_numeric_dtype(frame[name])
+        texts = [number(cell) if is_number else str(cell) for cell in shown[name].fillna(math.nan)]
+        if not is_number:
+            texts = ["" if text == "nan" else text for text in texts]
+        with_interval = names[index + 1 : index + 3] in (
+            ["low_95", "high_95"],
+            [f"{name}_low_95", f"{name}_high_95"],
+        )
+        if is_number and with_interval:
+            ends = shown[names[index + 1 : index + 3]].itertuples(index=False)
+            texts = [
+                text if math.isnan(low) else f"{text} [{number(low)}, {number(high)}]"
+                for text, (low, high) in zip(texts, ends, strict=True)
+            ]
+            name += " [95 %]"
+        columns.append(name)
+        numeric.append(is_number)
+        cells.append(texts)
+        index += 3 if is_number and with_interval else 1
+    rows = [list(row) for row in zip(*cells, strict=True)]
+    return {"columns": columns, "numeric": numeric, "rows": rows, "n_rows": len(frame)}
 
 
 def render(
@@ -231,6 +262,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["prose"] = lambda text: re.sub(r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", text)
     environment.filters["breakable"] = lambda text: Markup(str(escape(text)).replace("_", "_<wbr>"))
     html = environment.get_template("report.html.j2").render(
         parts=parts,

@@ -79,8 +79,31 @@ def test_failed_gates_come_first_and_in_plain_sight(results: Path) -> None:
 
 def test_long_tables_are_cut_and_say_so(results: Path) -> None:
     html = page(results)
-    assert "the first 25 of 40 rows" in html
+    assert "The first 25 of 40 rows" in html
     assert "(no rows)" in html
+
+
+def test_a_value_and_its_interval_share_a_cell(results: Path) -> None:
+    table = pandas.DataFrame(
+        {
+            "quantity": ["p", "q"], "value": [0.5, 0.25], "low_95": [0.4, np.nan], "high_95": [0.6, np.nan],
+            "other_low_95": [1.0, 2.0],
+        }
+    )  # fmt: skip
+    table.to_csv(results / "short.csv", index=False)
+    Section(title="x", tables=[Table("short.csv", "Short.")]).write(results)
+    html = page(results)
+    assert "0.5 [0.4, 0.6]" in html
+    assert ">0.25<" in html  # no interval known
+    assert "value [95 %]" in html
+    assert "other_<wbr>low_<wbr>95" in html  # it has no value before it: a column of its own
+
+
+def test_wide_figures_take_the_whole_width(results: Path) -> None:
+    canvas, _ = new(width_in=7.3)
+    entry = save(canvas, pandas.DataFrame({"x": [1]}), results, "wide", "Wide.")
+    Section(title="x", figures=[entry, Figure("line.png", "Narrow.", "line.csv")]).write(results)
+    assert page(results).count('class="whole"') == 1
 
 
 def test_settings_carry_units_and_meanings(results: Path) -> None:

@@ -39,7 +39,10 @@ STYLE: Any = {
     "lines.linewidth": 1.5,
     "lines.markersize": 4.0,
     "errorbar.capsize": 2.5,
-    "legend.frameon": False,
+    "legend.frameon": True,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
+    "legend.facecolor": "white",
     "legend.fontsize": 8.0,
     "xtick.labelsize": 8.0,
     "ytick.labelsize": 8.0,
@@ -50,20 +53,21 @@ STYLE: Any = {
 }
 
 
+matplotlib.rcParams.update(STYLE)  # legends and error bars read it when they are drawn, not when made
+
+
 def new(
     rows: int = 1,
     columns: int = 1,
-    width_in: float = 5.2,
-    height_in: float = 3.4,
+    width_in: float = 4.5,
+    height_in: float = 3.1,
     share_x: bool = False,
     share_y: bool = False,
 ) -> tuple[Canvas, np.ndarray]:
-    """Return a figure and its axes, an object array (rows, columns); nothing global (no pyplot)."""
-    with matplotlib.rc_context(STYLE):
-        canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
-        FigureCanvasAgg(canvas)
-        axes = canvas.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
-    return canvas, axes
+    """Return a figure and its axes, an object array (rows, columns); no pyplot, nothing to close."""
+    canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(canvas)
+    return canvas, canvas.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
 
 
 def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: str, caption: str) -> Figure:
@@ -71,7 +75,7 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
     directory = Path(directory)
     with write_atomic(directory / f"{stem}.csv") as partial:
         data.to_csv(partial, index=False, float_format="%.8g")
-    with matplotlib.rc_context(STYLE), write_atomic(directory / f"{stem}.png") as partial:
+    with write_atomic(directory / f"{stem}.png") as partial:
         canvas.savefig(partial, format="png", metadata={"Software": None})
     return Figure(file=f"{stem}.png", caption=caption, data=f"{stem}.csv")
 
@@ -92,12 +96,18 @@ def note(axes: Axes, text: str) -> None:
 
 
 def marker(axes: Axes, x: float, text: str, color: str = PAPER) -> None:
-    """Draw a dashed vertical line with its meaning written along it."""
-    axes.axvline(x, color=color, linestyle="--", linewidth=1.0, zorder=0.5)
-    axes.text(
-        x, 0.98, f" {text}", color=color, fontsize=7, rotation=90, ha="right", va="top",
-        transform=axes.get_xaxis_transform(),
-    )  # fmt: skip
+    """Draw a vertical line whose meaning goes to the legend (call ``axes.legend`` after it)."""
+    styles = ("--", ":", "-.")
+    drawn = sum(line.get_gid() == "marker" for line in axes.lines)
+    axes.axvline(
+        x,
+        color=color,
+        linestyle=styles[drawn % len(styles)],
+        linewidth=1.2,
+        zorder=0.5,
+        label=text,
+        gid="marker",
+    )
 
 
 class Histogram:

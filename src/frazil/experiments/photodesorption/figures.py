@@ -115,8 +115,8 @@ def desorption_times(results: Results, out: Path | str) -> Drawn:
     for name, color, values in samples:
         if len(values) >= FEWEST:
             histogram.add(grid[0, 0], name, color, values / 1000, edges)
-    mark_paper(results, grid[0, 0], "earliest_desorption", "none before", 1e-3)
-    mark_paper(results, grid[0, 0], "mean_desorption_time", "mean", 1e-3)
+    mark_paper(results, grid[0, 0], "earliest_desorption", "none before 0.6 ps", 1e-3)
+    mark_paper(results, grid[0, 0], "mean_desorption_time", "mean 2 ps", 1e-3)
     label(grid[0, 0], "first desorption / ps", "density / ps⁻¹")
     grid[0, 0].legend(loc="upper left")
     caption = "Time of the first desorption of each trajectory in which a molecule desorbed."
@@ -143,7 +143,7 @@ def energy_conservation(results: Results, out: Path | str) -> Drawn:
     histogram = Histogram("meV")
     for name, color, values in samples:
         histogram.add(grid[0, 0], name, color, values, edges)
-    mark_paper(results, grid[0, 0], "energy_std", "0.98 meV")
+    mark_paper(results, grid[0, 0], "energy_std", "about 0.98 meV")
     label(grid[0, 0], "standard deviation of the total energy / meV", "density / meV⁻¹")
     grid[0, 0].legend()
     beyond = int((pooled > end).sum())
@@ -159,7 +159,7 @@ def teacher_along_paths(results: Results, out: Path | str) -> Drawn:
         return (
             "Teacher's energy along the model's paths not drawn: no frames kept, or no teacher of this level."
         )
-    canvas, grid = new(width_in=6.0)
+    canvas, grid = new()
     axes = grid[0, 0]
     for index, (_, part) in enumerate(path.groupby("trajectory_id")):
         if index >= MOST_PATHS:

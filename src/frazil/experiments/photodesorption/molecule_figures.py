@@ -58,7 +58,7 @@ def mark_paper(results: Results, axes: Axes, quantity: str, text: str, scale: fl
     """Mark the paper's value of a quantity on the axis, where it has one."""
     value = paper_value(results, quantity)
     if np.isfinite(value):
-        marker(axes, value * scale, f"paper: {text}")
+        marker(axes, value * scale, f"paper, {text}")
 
 
 def too_few(what: str, n: int) -> str:
@@ -79,10 +79,10 @@ def translational_energies(results: Results, out: Path | str) -> Drawn:
     for name, color, values in samples:
         if len(values) >= FEWEST:
             histogram.add(axes, name, color, values, edges, ENERGY_UPPER_meV)
-    mark_paper(results, axes, "translational_peak", "peak")
+    mark_paper(results, axes, "translational_peak", "peak at 25 meV")
     for limit, text in ((200.0, "few above"), (800.0, "none above")):
         if edges[-1] >= limit:
-            marker(axes, limit, f"paper: {text}")
+            marker(axes, limit, f"paper, {text} {limit:g} meV")
     axes.set_xlim(0, edges[-1])
     label(axes, "translational energy / meV", "density / meV⁻¹")
     axes.legend()
@@ -95,14 +95,18 @@ def translational_energies(results: Results, out: Path | str) -> Drawn:
 
 
 def _rotational_panel(
-    axes: Axes, samples: list[tuple[str, str, Clustered]], histogram: Histogram, panel: str
+    axes: Axes,
+    samples: list[tuple[str, str, Clustered]],
+    histogram: Histogram,
+    panel: str,
+    least: float = 20.0,
 ) -> None:
     large = [(name, color, item.values) for name, color, item in samples if len(item.values) >= FEWEST]
     label(axes, "rotational quantum number J", "density", panel)
     if not large:
         note(axes, f"too few molecules ({len(samples[0][2].values)})")
         return
-    edges = bin_edges([values for *_, values in large], (1, 2, 4), 20.0, J_UPPER)
+    edges = bin_edges([values for *_, values in large], (1, 2, 4), least, J_UPPER)
     for name, color, values in large:
         histogram.add(axes, name, color, values, edges, J_UPPER, panel)
     axes.set_xlim(0, edges[-1])
@@ -115,7 +119,7 @@ def rotational_low_high(results: Results, out: Path | str) -> Drawn:
     n = len(results.model.of(column).values)
     if n < FEWEST:
         return too_few("Rotational distributions", n)
-    canvas, grid = new(1, 2, width_in=7.6, height_in=3.2)
+    canvas, grid = new(1, 2, width_in=7.3, height_in=2.8)
     histogram = Histogram("")
     for axes, below, quantity in (
         (grid[0, 0], True, "j_peak_below_71_meV"),
@@ -130,6 +134,7 @@ def rotational_low_high(results: Results, out: Path | str) -> Drawn:
         _rotational_panel(axes, samples, histogram, panel)
         if len(samples[0][2].values) >= FEWEST:
             mark_paper(results, axes, quantity, "peak")
+            axes.legend(loc="upper right")
     if not histogram.rows:
         return too_few("Rotational distributions", n)
     caption = (
@@ -145,20 +150,20 @@ def rotational_by_window(results: Results, out: Path | str) -> Drawn:
     most = int(windows["n"].max())
     if most < FEWEST:
         return too_few("Rotational distributions in windows", most)
-    canvas, grid = new(2, 2, width_in=7.6, height_in=5.2)
+    canvas, grid = new(2, 2, width_in=7.3, height_in=4.8)
     histogram = Histogram("")
     gone = results.model.gone
+    least = 1.05 * float(np.nanmax([20.0, *windows["j_max"]]))
     for axes, (_, row) in zip(grid.flat, windows.iterrows(), strict=False):
         low, high = row["translational_low_meV"], row["translational_high_meV"]
         energies = gone["translational_energy_meV"]
         inside = results.model.of("rotational_quantum_number", gone[(energies >= low) & (energies < high)])
-        _rotational_panel(axes, [("model", MODEL, inside)], histogram, f"{low:g}–{high:g} meV")
+        _rotational_panel(axes, [("model", MODEL, inside)], histogram, f"{low:g}–{high:g} meV", least)
         if np.isfinite(row["j_peak"]):
             top = density(inside.values, J_UPPER).y.max()
             axes.plot(row["j_peak"], top, "o", color=TEACHER, label=f"J_peak = {row['j_peak']:.1f}")
         if np.isfinite(row["j_max"]):
             axes.axvline(row["j_max"], color=TEACHER, linestyle=":", label=f"J_max = {row['j_max']:.1f}")
-            axes.set_xlim(0, max(axes.get_xlim()[1], row["j_max"] * 1.05))
         if axes.get_legend():
             axes.legend(loc="upper right")
     caption = (
@@ -180,7 +185,7 @@ def rotational_trend(results: Results, out: Path | str) -> Drawn:
             "J_peak and J_max against translational energy not drawn: too few molecules "
             f"({len(points)} windows of 50 meV hold at least {FEWEST}, two are needed)."
         )
-    canvas, grid = new(2, 1, height_in=4.4, share_x=True)
+    canvas, grid = new(2, 1, height_in=3.8, share_x=True)
     x = points["translational_mean_meV"].to_numpy()
     for axes, (_, fit) in zip(grid[:, 0], results.fits.iterrows(), strict=True):
         y = points[fit["quantity"]].to_numpy()

@@ -151,6 +151,7 @@ def analyse(
     )
     out = Path(out)
     tables = {
+        "outcomes": pandas.DataFrame([{"ensemble": name, **item.counts} for name, item in ensembles.items()]),
         "trajectories": run.trajectories, "desorbed": run.desorbed, "crossings": run.crossings,
         "probability": results.probability, "rotational_windows": windows, "rotational_fits": results.fits,
         "summary": summary, "comparison": results.comparison, "truth": results.truth.agreement,

@@ -27,6 +27,9 @@ REFERENCES = [
 def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> Section:
     """Return the section; figures that could not be drawn are named with the reason."""
     tables = [
+        Table(
+            "outcomes.csv", "Trajectories by outcome; failed and dissociated ones stay in every denominator."
+        ),
         Table("comparison.csv", "This run beside the paper (50 CO, PBE-D3(BJ) labels, 5 ps)."),
         Table("probability.csv", "Desorption probability by criterion."),
     ]
@@ -84,27 +87,10 @@ def _verdict(results: Results) -> str:
     return text + (f" Too few desorbed to compare: {', '.join(unknown)}." if unknown else "")
 
 
-def _outcomes(results: Results) -> str:
-    names = {
-        "model": "model", "teacher": "teacher, same starts", "teacher_control": "teacher without coupling",
-        "model_control": "model without excitation",
-    }  # fmt: skip
-    parts = []
-    for key, text in names.items():
-        if key in results.ensembles:
-            counts = results.ensembles[key].counts
-            found = ", ".join(f"{value} {name}" for name, value in counts.items() if name != "total")
-            parts.append(f"{text}: {counts['total']} trajectories ({found})")
-    return (
-        "Outcomes. " + "; ".join(parts) + ". Failed and dissociated trajectories stay in every denominator."
-    )
-
-
 def _text(results: Results, omitted: list[str]) -> list[str]:
     desorbed = results.model.desorbed
     gone, returned = len(results.model.gone), int((desorbed["returned"] == 1).sum())
     text = [
-        _outcomes(results),
         f"A molecule has desorbed when its centre of mass is farther from the aggregate's than the outermost "
         f"molecule was at the start, plus {results.criterion_A:g} Å. {len(desorbed)} molecules did, "
         f"{returned} of "
@@ -159,7 +145,8 @@ def _gates(results: Results) -> list[Gate]:
     reasons = ""
     table = results.model.trajectories
     if counts["failed"] and "failure" in table:
-        reasons = "; ".join(sorted(table.loc[table["outcome"] == "failed", "failure"].astype(str).unique()))
+        found = table.loc[table["outcome"] == "failed", "failure"].astype(str).unique()
+        reasons = "; ".join(found[:3]) + ("; …" if len(found) > 3 else "")
     gates = [
         Gate("No failed trajectory (model)", counts["failed"], 0, counts["failed"] == 0, reasons),
         *_control_gates(results),

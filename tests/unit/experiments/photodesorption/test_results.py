@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import ase
 import numpy as np
 import pandas
 import pytest
@@ -13,6 +14,7 @@ from frazil.errors import UserError
 from frazil.experiments.photodesorption import results as results_module
 from frazil.experiments.photodesorption.results import Results, analyse
 from frazil.experiments.photodesorption.shards import read_ensemble
+from frazil.experiments.photodesorption.truth import teacher_labels
 from frazil.report import Section, render
 
 REFERENCE = Path(__file__).parents[4] / "assets" / "reference" / "photodesorption.csv"
@@ -184,6 +186,22 @@ def test_long_tables_have_a_parquet_twin(
     twin = pandas.read_parquet(tmp_path / "out" / "trajectories.parquet")
     assert len(twin) == 12
     assert not (tmp_path / "out" / "probability.parquet").exists()
+
+
+def test_net_forces_of_a_model_are_reported(
+    tmp_path: Path, write_shards: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def perfect_but_for_carbon(_: Path, frames: list[ase.Atoms]) -> list[np.ndarray]:
+        labels = teacher_labels(frames, "van-hemert", 2.0)
+        assert labels is not None
+        return [forces + 0.1 * (np.arange(len(forces)) % 2 == 0)[:, None] for forces in labels[1]]
+
+    monkeypatch.setattr(results_module, "model_forces", perfect_but_for_carbon)
+    run({"model": write_shards(tmp_path / "model", n=5, with_frames=True)}, tmp_path / "out", model="model_0")
+    table = pandas.read_csv(tmp_path / "out" / "net_force.csv")
+    assert table["error_rmse_eV_per_A"].to_numpy() == pytest.approx(0.1)
+    assert table["n"].tolist() == [18 * 7, 18, 18 * 8]
+    assert any("Net force on whole molecules" in text for text in Section.read(tmp_path / "out").text)
 
 
 def test_doubled_trajectories_are_refused(tmp_path: Path, write_shards: Callable[..., Path]) -> None:
