@@ -23,19 +23,9 @@ def main() -> None:
     add("--out", type=Path, required=True, help="dataset directory")
     given = p.parse_args()
 
-    from frazil.datasets import prepare, windows
+    from frazil.datasets import prepare
 
-    prepare(
-        given.frames,
-        given.out,
-        by=given.split_by,
-        train_fraction=given.train_fraction,
-        validation_fraction=given.validation_fraction,
-        max_force_eV_per_A=given.max_force_eV_per_A,
-        campaign_seed=given.campaign_seed,
-        windows_fs=windows(given.window_starts_fs, given.window_intervals_fs),
-        cutoff_A=given.cutoff_A,
-    )
+    prepare(**vars(given))
 
 
 if __name__ == "__main__":

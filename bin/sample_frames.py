@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Make unlabelled frames of CO aggregates: thermal, excited, in close contact, and stretched bonds."""
 
-from pathlib import Path
-
 from frazil.cli import numbers, parser, run
 
 
@@ -10,9 +8,7 @@ def main() -> None:
     """Parse the command line, sample, write the frames and aggregate.extxyz."""
     add = (p := parser(__doc__ or "")).add_argument
     add("--level", default="van-hemert", help="label level whose dynamics are used")
-    add(
-        "--coupling-eV", type=float, default=2.0, help="epsilon of the (invented) excited-bond attraction, eV"
-    )
+    add("--coupling-eV", type=float, default=2.0, help="epsilon of the invented attraction, eV")
     add("--n-molecules", type=int, default=8, help="CO in an aggregate")
     add("--n-aggregates", type=int, default=2, help="relaxed aggregates")
     add("--aggregate-radius-A", type=float, help="packing sphere, Å (None: 50 CO in 8.2 Å, scaled)")
@@ -32,14 +28,13 @@ def main() -> None:
     add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
     add("--n-bonds", type=int, default=80, help="frames of one stretched molecule, half of them tagged")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
-    add("--out-aggregates", type=Path, help="relaxed aggregates (None: aggregate.extxyz beside the frames)")
-    add("--out", type=Path, required=True, help="frames, extxyz")
+    add("--out-aggregates", default="aggregates.extxyz", help="relaxed ground-state aggregates, extxyz")
+    add("--out-snapshots", help="thermal snapshots to start from (None: snapshots.extxyz beside the frames)")
+    add("--out", required=True, help="frames, extxyz")
     given = vars(p.parse_args())
+    from frazil.sampling import sample_files
 
-    from frazil.sampling import Plan, sample_files
-
-    files = {name: given.pop(name) for name in ("out", "out_aggregates")}
-    sample_files(Plan(**given), **files)
+    sample_files(**given)
 
 
 if __name__ == "__main__":

@@ -113,12 +113,13 @@ def _checked(atoms: Atoms, where: str, cutoff_A: float) -> Atoms:
 
 
 def _in_order(atoms: Atoms) -> bool:
-    """Say whether atoms come C, O, C, O, … with whole molecules (an excited one may be stretched)."""
+    """Say whether atoms come C, O, C, O, … with whole molecules.
+
+    Frames with the column excited were ordered when it was made: there a broken bond is a broken bond.
+    """
     if atoms.get_chemical_symbols() != ["C", "O"] * (len(atoms) // 2):
         return False
-    stretched = bond_lengths(atoms.positions) > LONGEST_BOND_A
-    stretched[excited_molecules(atoms)] = False
-    return not stretched.any()
+    return "excited" in atoms.arrays or not (bond_lengths(atoms.positions) > LONGEST_BOND_A).any()
 
 
 def _check_tags(atoms: Atoms, where: str, cutoff_A: float) -> None:
@@ -192,17 +193,6 @@ def window_times_fs(
     return np.concatenate(windows)
 
 
-def windows(
-    starts_fs: Sequence[float] | None, intervals_fs: Sequence[float] | None
-) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Return both lists of the windows, or None for none. Raises UserError for one without the other."""
-    if starts_fs is None and intervals_fs is None:
-        return None
-    if starts_fs is None or intervals_fs is None:
-        raise UserError("window starts without intervals, or the reverse; give both or neither")
-    return starts_fs, intervals_fs
-
-
 def apply_windows(
     frames: Sequence[Atoms], starts_fs: Sequence[float], intervals_fs: Sequence[float]
 ) -> list[Atoms]:
@@ -271,52 +261,55 @@ def _share(n: int, train_fraction: float, validation_fraction: float) -> tuple[i
 
 
 def prepare(
-    paths: Sequence[Path | str],
+    frames: Sequence[Path | str],
     out: Path | str,
-    by: str,
-    train_fraction: float,
-    validation_fraction: float,
-    max_force_eV_per_A: float,
-    campaign_seed: int,
-    windows_fs: tuple[Sequence[float], Sequence[float]] | None = None,
+    split_by: str = "trajectory",
+    train_fraction: float = 0.8,
+    validation_fraction: float = 0.1,
+    max_force_eV_per_A: float = 100.0,
+    campaign_seed: int = 1,
+    window_starts_fs: Sequence[float] | None = None,
+    window_intervals_fs: Sequence[float] | None = None,
     cutoff_A: float = CUTOFF_A,
 ) -> dict[str, Any]:
-    """Write a dataset directory (three subsets, frames.csv, summary.json) and return the summary.
+    """Write a dataset directory (three subsets, frames.csv, summary.json) of files and return the summary.
 
     Frames with a force above ``max_force_eV_per_A`` and exact doubles are left out, and counted.
     """
-    frames = read_frames(paths, cutoff_A=cutoff_A)
-    n_read = len(frames)
-    if windows_fs is not None:
-        frames = apply_windows(frames, *windows_fs)
-    n_windows = len(frames)
-    frames = [atoms for atoms in frames if max_force(atoms) <= max_force_eV_per_A]
-    n_calm = len(frames)
-    if not frames:
+    if (window_starts_fs is None) != (window_intervals_fs is None):
+        raise UserError("window starts without intervals, or the reverse; give both or neither")
+    read = read_frames(frames, cutoff_A=cutoff_A)
+    kept = read
+    if window_starts_fs is not None and window_intervals_fs is not None:
+        kept = apply_windows(read, window_starts_fs, window_intervals_fs)
+    n_windows = len(kept)
+    kept = [atoms for atoms in kept if max_force(atoms) <= max_force_eV_per_A]
+    n_calm = len(kept)
+    if not kept:
         raise UserError(
             f"all {n_windows} frames have a force above {max_force_eV_per_A:g} eV/Å; check the labels' unit "
             "(eV/Å) or raise the limit"
         )
-    frames = list({_fingerprint(atoms): atoms for atoms in reversed(frames)}.values())[::-1]
-    subsets = split(frames, by, train_fraction, validation_fraction, campaign_seed)
+    kept = list({_fingerprint(atoms): atoms for atoms in reversed(kept)}.values())[::-1]
+    subsets = split(kept, split_by, train_fraction, validation_fraction, campaign_seed)
     directory = Path(out)
     for subset in SUBSETS:
-        chosen = [atoms for atoms, name in zip(frames, subsets, strict=True) if name == subset]
+        chosen = [atoms for atoms, name in zip(kept, subsets, strict=True) if name == subset]
         write_frames(directory / f"{subset}.extxyz", chosen)
     with write_atomic(directory / "frames.csv") as partial, partial.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(FRAME_COLUMNS)
-        for atoms, subset in zip(frames, subsets, strict=True):
+        for atoms, subset in zip(kept, subsets, strict=True):
             described = [atoms.info.get(name, "") for name in ("trajectory_id", "time_fs", "source")]
             energy = f"{atoms.get_potential_energy():.8f}"
             table.writerow([*described, subset, len(atoms) // 2, energy, f"{max_force(atoms):.6f}"])
-    summary = summarise(frames) | {
-        "split_by": by,
+    summary = summarise(kept) | {
+        "split_by": split_by,
         "subsets": {name: int((subsets == name).sum()) for name in SUBSETS},
-        "n_read": n_read,
-        "n_outside_windows": n_read - n_windows,
+        "n_read": len(read),
+        "n_outside_windows": len(read) - n_windows,
         "n_above_max_force": n_windows - n_calm,
-        "n_duplicates_dropped": n_calm - len(frames),
+        "n_duplicates_dropped": n_calm - len(kept),
         "max_force_limit_eV_per_A": max_force_eV_per_A,
         "sha256": sha256_of(*(directory / f"{subset}.extxyz" for subset in SUBSETS)),
     }

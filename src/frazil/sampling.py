@@ -33,6 +33,8 @@ from frazil.units import kB
 
 UNLEARNABLE_CONTACT_A = 1.85
 """Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
+EXCITATION_MARGIN = 1.1
+"""Bonds are stretched up to the turning points of this many excitation energies: neighbours add some."""
 EQUILIBRATED_FRACTION = 0.5
 """Excited trajectories start from frames of the last part of thermal ones."""
 
@@ -78,9 +80,9 @@ class Plan:
             )
         if self.n_thermal < 1 or min(self.n_excited, self.n_contacts, self.n_bonds) < 0:
             raise UserError(
-                f"{self.n_thermal} thermal, {self.n_excited} excited trajectories, {self.n_contacts} contacts, "
-                f"{self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts from it), "
-                "the others may be 0"
+                f"{self.n_thermal} thermal and {self.n_excited} excited trajectories, {self.n_contacts} "
+                f"contacts, {self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts "
+                "from it), the others may be 0"
             )
         if not self.thermal_temperature_K > 0 or not self.damping_fs > 0:
             raise UserError(
@@ -106,12 +108,21 @@ def potential_of(level: str, **settings: Any) -> tuple[Callable[..., Any], Any]:
     return VanHemert(**settings), VanHemertCalculator(**settings)
 
 
-def sample(plan: Plan) -> tuple[list[Atoms], list[Atoms]]:
-    """Return the unlabelled frames and the relaxed ground-state aggregates."""
+@dataclass(frozen=True)
+class Sample:
+    """Unlabelled frames, relaxed aggregates, and the thermal snapshots that excited trajectories start from."""
+
+    frames: list[Atoms]
+    aggregates: list[Atoms]
+    snapshots: list[Atoms]
+
+
+def sample(plan: Plan) -> Sample:
+    """Return the sample of a plan."""
     settings: dict[str, Any] = {"coupling_eV": plan.coupling_eV}
     potential, calculator = potential_of(plan.level, **settings)
     curve = bond_curve(plan.level, **settings)
-    turning_points = curve.turning_points(plan.excitation_energy_eV)
+    turning_points = curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
     radius = plan.aggregate_radius_A or default_radius_A(plan.n_molecules)
     aggregates = []
     for number in range(plan.n_aggregates):
@@ -120,19 +131,39 @@ def sample(plan: Plan) -> tuple[list[Atoms], list[Atoms]]:
         aggregate.info["aggregate_id"] = number
         aggregates.append(aggregate)
     thermal = _thermal(plan, potential, aggregates)
-    late = EQUILIBRATED_FRACTION * plan.thermal_duration_fs
-    starts = [atoms for atoms in thermal if atoms.info["time_fs"] >= late]
+    starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.thermal_duration_fs)
     frames = thermal + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
     frames += [_bond(plan, number, turning_points) for number in range(plan.n_bonds)]
-    return frames, aggregates
+    return Sample(frames, aggregates, starts)
 
 
-def sample_files(plan: Plan, out: Path | str, out_aggregates: Path | str | None) -> None:
-    """Write the frames of a plan, and its aggregates (``aggregate.extxyz`` beside them if not said where)."""
-    frames, aggregates = sample(plan)
-    write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), aggregates)
-    write_frames(out, frames)
+def sample_files(
+    out: Path | str,
+    out_aggregates: Path | str | None = None,
+    out_snapshots: Path | str | None = None,
+    **plan: Any,
+) -> None:
+    """Write the sample of a plan; aggregates and snapshots lie beside the frames if not said where."""
+    done = sample(Plan(**plan))
+    write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), done.aggregates)
+    write_frames(out_snapshots or Path(out).with_name("snapshots.extxyz"), done.snapshots)
+    write_frames(out, done.frames)
+
+
+def _snapshots(thermal: Sequence[Atoms], first_fs: float) -> list[Atoms]:
+    """Return the frames from ``first_fs`` on, numbered, without the motion of their centre of mass."""
+    snapshots: list[Atoms] = []
+    for frame in thermal:
+        if frame.info["time_fs"] < first_fs:
+            continue
+        atoms = frame.copy()
+        atoms.set_velocities(
+            atoms.get_velocities() - atoms.get_momenta().sum(axis=0) / atoms.get_masses().sum()
+        )
+        atoms.info["snapshot_id"] = len(snapshots)
+        snapshots.append(atoms)
+    return snapshots
 
 
 def _described(atoms: Atoms, source: str, number: int, time_fs: float) -> Atoms:
@@ -166,7 +197,6 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
     for number in range(plan.n_excited):
         random = rng(plan.campaign_seed, "sample-excited", number)
         atoms = starts[int(random.integers(len(starts)))].copy()
-        at_rest = atoms.get_velocities() - atoms.get_momenta().sum(axis=0) / atoms.get_masses().sum()
         centres = molecular_centres(atoms.positions)
         core = np.flatnonzero(np.linalg.norm(centres - centres.mean(axis=0), axis=1) <= plan.core_radius_A)
         if not len(core):
@@ -179,7 +209,9 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
         set_excited(atoms, molecule)
         templates.append(atoms)
         velocities.append(
-            set_internal_energy(atoms.positions, at_rest, molecule, plan.excitation_energy_eV, curve, sign)
+            set_internal_energy(
+                atoms.positions, atoms.get_velocities(), molecule, plan.excitation_energy_eV, curve, sign
+            )
         )
     if not templates:
         return []
@@ -202,7 +234,7 @@ def _trajectories(
     steps = np.rint(times / plan.timestep_fs).astype(int)
     if np.abs(steps * plan.timestep_fs - times).max() > 1e-6:
         raise UserError(
-            f"window starts {list(plan.window_starts_fs)} fs and intervals {list(plan.window_intervals_fs)} fs "
+            f"window starts {list(plan.window_starts_fs)} and intervals {list(plan.window_intervals_fs)} fs "
             f"are no multiples of the time step of {plan.timestep_fs:g} fs"
         )
     every = reduce(gcd, map(int, steps), 0) or 1
