@@ -155,16 +155,6 @@ def bond_curve(level: str, bond_lengths_A: np.ndarray = BOND_SCAN_A, **settings:
 
 
 def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
-    """Write the level's curve of one isolated CO as CSV: bond_length_A, label_eV (above its minimum)."""
-    curve = bond_curve(level, **settings)
-    rows = zip(BOND_SCAN_A, curve.energy(BOND_SCAN_A), strict=True)
-    with write_atomic(out) as partial, partial.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["bond_length_A", "label_eV"])
-        table.writerows([f"{length:.6f}", f"{energy:.10f}"] for length, energy in rows)
-
-
-def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
     """Write the level's curve of one isolated CO: bond_length_A, label_eV above its minimum."""
     curve = bond_curve(level, **settings)
     with write_atomic(out) as partial:

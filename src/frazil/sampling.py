@@ -110,7 +110,7 @@ def potential_of(level: str, **settings: Any) -> tuple[Callable[..., Any], Any]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Unlabelled frames, relaxed aggregates, and the thermal snapshots that excited trajectories start from."""
+    """Unlabelled frames, relaxed aggregates, and the thermal snapshots where excited trajectories start."""
 
     frames: list[Atoms]
     aggregates: list[Atoms]
