@@ -26,6 +26,7 @@ from frazil.structures import bond_lengths, closest_contact, from_deepmd_types
 from frazil.units import fs
 
 FINISHED, UNPHYSICAL, DISSOCIATED, FAILED = "finished", "unphysical", "dissociated", "failed"
+REASONS = (FINISHED, UNPHYSICAL, DISSOCIATED, FAILED)
 """Why an exploring trajectory ended."""
 
 LONGEST_BOND_A = 3.0
@@ -272,7 +273,7 @@ def _write(
     fraction = float(table["n_above_low"].sum()) / max(1, n_frames)
     summary: dict[str, object] = {
         "round": round_number, "n_trajectories": len(table),
-        **{f"n_{name}": int(reasons.get(name, 0)) for name in (FINISHED, UNPHYSICAL, DISSOCIATED, FAILED)},
+        **{f"n_{name}": int(reasons.get(name, 0)) for name in REASONS},
         "n_frames": n_frames, "fraction_above_low": fraction, "clean_fraction": limits.clean_fraction,
         "n_candidates": len(frames),
         "clean": bool((table["reason"] == FINISHED).all() and fraction < limits.clean_fraction),

@@ -1,0 +1,26 @@
+#!/usr/bin/env python3
+"""Measure the errors of one model."""
+
+from pathlib import Path
+
+from frazil.cli import parser, run
+
+
+def main() -> None:
+    """Read the flags, evaluate, write tables and predictions."""
+    cli = parser("Errors of one model on its dataset's subsets, and its bond curve beside the labels'.")
+    add = cli.add_argument
+    add("--model", type=Path, required=True, help="model directory of train_deepmd.py")
+    add("--dataset", type=Path, required=True, help="directory with train, test and validation.extxyz")
+    add("--level", default="van-hemert", help="label level, for the bond curve")
+    add("--coupling-eV", type=float, default=2.0, help="excited-bond attraction of the van-hemert level, eV")
+    add("--out", type=Path, required=True, help="directory to write")
+    flags = cli.parse_args()
+
+    from frazil.training.evaluation import evaluate_model
+
+    evaluate_model(flags.model, flags.dataset, flags.level, flags.coupling_eV, flags.out)
+
+
+if __name__ == "__main__":
+    run(main)
