@@ -11,7 +11,6 @@ import ase
 import ase.io
 import numpy as np
 import pandas
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 from numpy.typing import NDArray
 
 from frazil.analysis.molecules import temperature_K
@@ -21,7 +20,7 @@ from frazil.experiments.photodesorption.initial import co_types
 from frazil.files import write_atomic
 from frazil.md.lammps import LammpsSession, NoseHoover, Observation
 from frazil.seeds import rng
-from frazil.structures import from_deepmd_types
+from frazil.structures import MOLECULE_MASSES_amu, from_deepmd_types
 from frazil.units import fs
 
 SNAPSHOTS_PER_REPLICA = 1_000_000
@@ -57,8 +56,8 @@ class Thermalization:
             )
         if self.n_snapshots < 1 or self.n_snapshots * self.observe_fs > self.duration_fs:
             raise UserError(
-                f"{self.n_snapshots} snapshots asked for in {self.duration_fs:g} fs; at least 1 and at most one "
-                f"in {self.observe_fs:g} fs are possible; give a longer --duration-fs or fewer snapshots"
+                f"{self.n_snapshots} snapshots asked for in {self.duration_fs:g} fs; at least 1 and at most "
+                f"one in {self.observe_fs:g} fs are possible; give a longer --duration-fs or fewer snapshots"
             )
 
 
@@ -119,12 +118,13 @@ def _velocities(
     positions_A: NDArray[np.float64], temperature: float, campaign_seed: int, replica: int
 ) -> NDArray[np.float64]:
     """Return velocities (n_atoms, 3), Å/fs, at exactly this temperature, without drift and rotation."""
-    atoms = from_deepmd_types(co_types(len(positions_A) // 2), positions_A)
-    generator = rng(campaign_seed, "thermalize", replica)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=generator)
-    Stationary(atoms)
-    ZeroRotation(atoms)
-    velocities = atoms.get_velocities() * fs
+    masses = np.tile(MOLECULE_MASSES_amu, len(positions_A) // 2)[:, None]
+    velocities = rng(campaign_seed, "thermalize", replica).normal(size=positions_A.shape) / np.sqrt(masses)
+    velocities -= (masses * velocities).sum(axis=0) / masses.sum()
+    arms = positions_A - (masses * positions_A).sum(axis=0) / masses.sum()
+    inertia = (masses * arms**2).sum() * np.eye(3) - (masses * arms).T @ arms
+    angular_momentum = np.cross(arms, masses * velocities).sum(axis=0)
+    velocities -= np.cross(np.linalg.pinv(inertia, rcond=1e-8) @ angular_momentum, arms)
     return np.asarray(velocities * np.sqrt(temperature / temperature_K(velocities)))
 
 
@@ -140,8 +140,8 @@ def _require_enough(settings: Thermalization, table: pandas.DataFrame, n_taken: 
             f"widen the window or equilibrate longer"
         )
     raise UserError(
-        f"{n_taken} of {settings.n_snapshots} snapshots found inside the temperature window {window}; the run "
-        f"was at {range_seen}; give a longer --duration-fs, a wider window or fewer snapshots"
+        f"{n_taken} of {settings.n_snapshots} snapshots found inside the temperature window {window}; "
+        f"the run was at {range_seen}; give a longer --duration-fs, a wider window or fewer snapshots"
     )
 
 

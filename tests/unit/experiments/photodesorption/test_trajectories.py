@@ -1,0 +1,184 @@
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pandas
+import pytest
+from starts import write_curves, write_snapshots
+
+from frazil.checkpoints import Ledger
+from frazil.errors import OutOfTime, UserError
+from frazil.experiments.photodesorption import shards
+from frazil.experiments.photodesorption.initial import make_initial_states
+from frazil.experiments.photodesorption.outcome import Limits
+from frazil.experiments.photodesorption.trajectories import Settings, run_shard
+from frazil.potentials.deepmd import DeepPotential
+from frazil.structures import deepmd_types
+
+TABLES = ("trajectories.csv", "desorbed.csv", "crossings.csv", "frames.extxyz")
+LIMITS = Limits(criteria_A=(2.0, 3.0), criterion_A=3.0, dissociation_A=3.3, unphysical_contact_A=0.3)
+SETTINGS: dict[str, Any] = {
+    "engine": "deepmd", "coupling_eV": 2.0, "duration_fs": 20.0, "timestep_fs": 0.2, "observe_fs": 2.0,
+    "limits": LIMITS, "keep_frames_trajectories": 2, "keep_frames_every_fs": 10.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with bond_curves.csv and initial_states.h5 of four trajectories."""
+    made = tmp_path_factory.mktemp("starts")
+    curves = write_curves(made / "bond_curves.csv")
+    snapshots = write_snapshots(made / "snapshots.extxyz", 4)
+    make_initial_states([snapshots], 4, 0, "energy", 1.0, 40, curves, 4.5, 1, made / "initial_states.h5")
+    return made
+
+
+def run(folder: Path, model: Path, out: Path, first_id: int = 0, n: int = 4, **changes: Any) -> Path:
+    """Run a shard, its checkpoints beside ``out``."""
+    settings = Settings(**{**SETTINGS, **changes})
+    states, curves = folder / "initial_states.h5", folder / "bond_curves.csv"
+    run_shard(settings, states, curves, model, first_id, n, out.parent / "checkpoints", out)
+    return out
+
+
+def assert_same_files(one: Path, two: Path) -> None:
+    for name in TABLES:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shard of all four trajectories."""
+    return run(folder, tiny_model, tmp_path_factory.mktemp("whole") / "shard")
+
+
+def test_tables_are_those_that_the_analysis_reads(whole: Path, tiny_model: Path) -> None:
+    found = shards.read_ensemble(whole)
+    assert found is not None
+    assert list(found.ids) == [0, 1, 2, 3]
+    assert list(found.trajectories["model_id"].astype(str)) == ["0"] * 4
+    assert (found.trajectories["duration_fs"] == 20.0).all()
+    assert found.counts["retained"] == 4
+    assert not (whole.parent / "checkpoints").exists() or not list((whole.parent / "checkpoints").iterdir())
+    frames = ase.io.read(whole / "frames.extxyz", ":")
+    assert [(a.info["trajectory_id"], a.info["time_fs"]) for a in frames] == [
+        (i, t) for i in (0, 1) for t in (0.0, 10.0, 20.0)
+    ]
+    energies, _ = DeepPotential(tiny_model / "model.pb").evaluate(
+        frames[1].positions[None], deepmd_types(frames[1]).astype(np.int32)
+    )
+    assert energies[0] == pytest.approx(frames[1].info["potential_energy_eV"], abs=1e-5)
+    assert frames[0].has("momenta")
+
+
+def test_rows_do_not_depend_on_the_shard(folder: Path, tiny_model: Path, whole: Path, tmp_path: Path) -> None:
+    last = run(folder, tiny_model, tmp_path / "last", 2, 2)
+    first = run(folder, tiny_model, tmp_path / "first", 0, 2)
+    for name in TABLES[:3]:
+        parts = [(part / name).read_text().splitlines() for part in (first, last)]
+        assert (whole / name).read_text().splitlines() == parts[0] + parts[1][1:]
+    assert (first / "frames.extxyz").read_bytes() == (whole / "frames.extxyz").read_bytes()
+    assert (last / "frames.extxyz").read_bytes() == b""
+
+
+def test_rows_of_the_teacher_do_not_depend_on_the_shard(
+    folder: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    whole = run(folder, tiny_model, tmp_path / "whole", engine="van-hemert")
+    parts = [run(folder, tiny_model, tmp_path / f"{i}", i, 2, engine="van-hemert") for i in (0, 2)]
+    lines = [(part / "trajectories.csv").read_text().splitlines() for part in parts]
+    assert (whole / "trajectories.csv").read_text().splitlines() == lines[0] + lines[1][1:]
+    table = pandas.read_csv(whole / "trajectories.csv")
+    assert set(table["model_id"]) == {"van-hemert-2"}
+    assert (table["energy_std_meV"] < 5).all()
+
+
+@pytest.mark.parametrize("reason", ["killed", "full disk", "time limit"])
+def test_what_was_finished_survives_and_no_row_is_doubled(
+    reason: str, folder: Path, tiny_model: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = Ledger.save
+
+    def interrupted(ledger: Ledger, identity: int, row: Any) -> None:
+        if reason == "time limit":
+            save(ledger, identity, row)
+            if len(saved) == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+        elif len(saved) == 2:
+            raise (
+                KeyboardInterrupt if reason == "killed" else OSError(errno.ENOSPC, "No space left on device")
+            )
+        else:
+            save(ledger, identity, row)
+        saved.append(identity)
+
+    monkeypatch.setattr(Ledger, "save", interrupted)
+    raised = {"killed": KeyboardInterrupt, "full disk": OSError, "time limit": OutOfTime}[reason]
+    with pytest.raises(raised):
+        run(folder, tiny_model, tmp_path / "first_try")
+    assert saved == [0, 1]
+    assert not (tmp_path / "first_try").exists()
+    assert len(list((tmp_path / "checkpoints").rglob("*.json"))) == 2
+
+    def recorded(ledger: Ledger, identity: int, row: Any) -> None:
+        saved.append(identity)
+        save(ledger, identity, row)
+
+    monkeypatch.setattr(Ledger, "save", recorded)
+    assert_same_files(run(folder, tiny_model, tmp_path / "second_try"), whole)
+    assert saved == [0, 1, 2, 3]
+    assert not list((tmp_path / "checkpoints").rglob("*.json"))
+
+
+def test_a_full_disk_while_tables_are_written_loses_nothing(
+    folder: Path, tiny_model: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: pandas.DataFrame, path: Path, **_: Any) -> None:
+        path.write_text("trajectory_id,snap")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pandas.DataFrame, "to_csv", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(folder, tiny_model, tmp_path / "shard")
+    assert list((tmp_path / "shard").iterdir()) == []
+    assert len(list((tmp_path / "checkpoints").rglob("*.json"))) == 4
+    assert_same_files(run(folder, tiny_model, tmp_path / "shard"), whole)
+
+
+def test_other_settings_do_not_take_over_rows(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Ledger, "close", lambda *_: None)
+        run(folder, tiny_model, tmp_path / "short", n=1, duration_fs=10.0)
+    run(folder, tiny_model, tmp_path / "long", n=1)
+    assert pandas.read_csv(tmp_path / "long/trajectories.csv")["duration_fs"].tolist() == [20.0]
+
+
+def test_a_failed_trajectory_is_a_row(folder: Path, tiny_model: Path, whole: Path, tmp_path: Path) -> None:
+    strict = Limits(criteria_A=(3.0,), criterion_A=3.0, dissociation_A=3.0, unphysical_contact_A=9.0)
+    table = pandas.read_csv(run(folder, tiny_model, tmp_path / "shard", limits=strict) / "trajectories.csv")
+    assert set(table["outcome"]) == {"failed"}
+    assert table["failure"].str.match("contact of .* A at 0 fs").all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"engine": "magic"}, "engine 'magic'; allowed: deepmd, van-hemert"),
+        ({"timestep_fs": 0.0}, "time step 0.0 fs; it must be positive"),
+        ({"observe_fs": 0.5}, "observe_fs 0.5 is no multiple of 0.2 fs"),
+        ({"duration_fs": 21.0}, "duration_fs 21.0 is no multiple of 2.0 fs"),
+        ({"limits": Limits((2.0,), 3.0, 3.0, 1.5)}, "criterion 3.0 Å is not among the criteria 2.0 Å"),
+        ({"n": 5}, "trajectories 0 to 4 asked for; the initial states hold 4"),
+    ],
+)
+def test_bad_input(
+    folder: Path, tiny_model: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run(folder, tiny_model, tmp_path / "shard", **changes)
