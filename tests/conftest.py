@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models import tiny_dataset, tiny_model
+from models import tiny_committee, tiny_dataset, tiny_model
 
-__all__ = ["tiny_dataset", "tiny_model"]
+__all__ = ["tiny_committee", "tiny_dataset", "tiny_model"]
 
 
 @pytest.fixture(scope="session")

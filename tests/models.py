@@ -79,3 +79,13 @@ def tiny_model(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     directory = tmp_path_factory.mktemp("model")
     train(tiny_dataset, directory / "model_0", directory / "checkpoints", 0, 7, TINY)
     return directory / "model_0"
+
+
+@pytest.fixture(scope="session")
+def tiny_committee(
+    tiny_model: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """``tiny_model`` and a second member, of another seed and not compressed."""
+    directory = tmp_path_factory.mktemp("committee")
+    train(tiny_dataset, directory / "model_1", directory / "checkpoints", 1, 7, TINY, compress=False)
+    return [tiny_model, directory / "model_1"]
