@@ -159,7 +159,7 @@ def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggr
         Path(directory, "co.xyz").write_text(f"2\n\nC 0 0 0\nO 0 0 {BOND_LENGTH_A}\n")
         # Packmol rewinds its input: it must be a file, not a pipe.
         Path(directory, "pack.inp").write_text(
-            f"tolerance {PACKING_DISTANCE_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 400\n"
+            f"tolerance {PACKING_DISTANCE_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
             f"structure co.xyz\n  number {n_molecules}\n  inside sphere 0. 0. 0. {radius_A}\nend structure\n"
         )
         with Path(directory, "pack.inp").open() as text:
