@@ -19,18 +19,17 @@ def main() -> None:
     add("--n-excited", type=int, default=24, help="excited trajectories (NVE)")
     add("--excited-duration-fs", type=float, default=3000.0, help="their length, fs")
     add("--excitation-energy-eV", type=float, default=8.26, help="energy along the excited bond, eV")
-    add("--core-radius-A", type=float, default=4.5, help="the excited molecule is this near the centre, Å")
+    add("--core-radius-A", type=float, default=4.5, help="excited molecules lie this near the centre, Å")
     add("--timestep-fs", type=float, default=0.2, help="time step, fs")
-    add("--window-starts-fs", type=numbers, default="0,500,2500", help="starts of the sampling windows, fs")
+    add("--window-starts-fs", type=numbers, default="0,500,2500", help="sampling windows' starts, fs")
     add("--window-intervals-fs", type=numbers, default="100,10,100", help="time between frames in each, fs")
     add("--n-contacts", type=int, default=300, help="frames with two molecules pulled together")
     add("--contact-low-A", type=float, default=2.0, help="their closest atoms: from, Å")
     add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
     add("--n-bonds", type=int, default=80, help="frames of one stretched molecule, half of them tagged")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
-    add("--out-aggregates", default="aggregates.extxyz", help="relaxed ground-state aggregates, extxyz")
-    add("--out-snapshots", help="thermal snapshots to start from (None: snapshots.extxyz beside the frames)")
-    add("--out", required=True, help="frames, extxyz")
+    for name, text in {"": "frames", "-aggregates": "minima", "-snapshots": "thermal starts"}.items():
+        add(f"--out{name}", required=not name, help=f"{text}, extxyz (None: beside the frames)")
     given = vars(p.parse_args())
     from frazil.sampling import sample_files
 
