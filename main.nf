@@ -10,7 +10,7 @@ workflow {
         println(Settings.help(projectDir))
         exit(0)
     }
-    settings = Settings.resolve(params, projectDir)
+    settings = Settings.resolve(params, projectDir, Contradictions.&of)
     checkpoints = "${workflow.workDir}/checkpoints"
 
     sections = Channel.empty()

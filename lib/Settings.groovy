@@ -10,11 +10,17 @@ import groovy.json.JsonSlurper
  */
 class Settings {
 
-    /** Return all parameters, typed, defaults filled in. Bad ones: a line each on standard error, exit 2. */
-    static Map resolve(Map params, Object projectDir) {
+    /**
+     * Return all parameters, typed, defaults filled in. Bad ones, and what `contradictions` (settings → list of
+     * lines) finds in good ones: a line each on standard error, exit 2.
+     */
+    static Map resolve(Map params, Object projectDir, Closure<List<String>> contradictions = { [] }) {
         List<String> problems = []
         Map known = schema(projectDir)
         Map settings = group(known, params, '', names(known), problems)
+        if (!problems) {
+            problems.addAll(contradictions(settings))
+        }
         if (problems) {
             System.err.println(problems.collect { "error: ${it}" }.join('\n'))
             System.exit(2)

@@ -11,6 +11,7 @@ process ANALYSE_PHOTODESORPTION {
     path model,                  stageAs: 'potential/*'
     path reference
     val settings
+    val campaign_seed
     val code
 
     output:
@@ -25,7 +26,7 @@ process ANALYSE_PHOTODESORPTION {
         --criterion-A ${settings.criterion_A} \\
         --duration-fs ${settings.duration_fs} \\
         --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
-        --model ${model} --reference ${reference} --out photodesorption
+        --model ${model} --reference ${reference} --campaign-seed ${campaign_seed} --out photodesorption
     """
 
     stub:

@@ -55,7 +55,7 @@ workflow PHOTODESORPTION {
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control,
         model, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.labels.subMap('level', 'coupling_eV') + p.subMap('criteria_A', 'criterion_A', 'duration_fs'),
-        Code.of(projectDir, 'analyse_photodesorption.py'),
+        settings.campaign_seed, Code.of(projectDir, 'analyse_photodesorption.py'),
     )
 
     emit:

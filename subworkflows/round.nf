@@ -38,7 +38,7 @@ workflow ROUND {
 
     EXCITE(
         todo.combine(snapshots).combine(bond_curves).map { now, starts, curves ->
-            [[id: id, first_id: round * e.n_trajectories, n: e.n_trajectories, excitation: 'energy'], starts, curves]
+            [[id: id, first_id: (round - 1) * e.n_trajectories, n: e.n_trajectories, excitation: 'energy'], starts, curves]
         },
         settings.photodesorption.subMap('excitation_energy_eV', 'vibrational_quantum_number', 'core_radius_A'),
         settings.campaign_seed, Code.of(projectDir, 'excite.py'),

@@ -106,16 +106,15 @@ def run_shard(
     of them. Raises UserError for bad input and OutOfTime after SIGTERM.
     """
     settings.check()
-    everything = read_initial_states(states)
-    shard = everything.select(first_id, n_trajectories)
+    shard = read_initial_states(states).select(first_id, n_trajectories)
     files = [Path(states), Path(bond_curves)]
     if settings.engine == "deepmd":
         if model is None:
             raise UserError("engine deepmd needs a model; give --model with a model directory of train")
         files.append(model_file_of(model))
     curves = _curves(settings.engine, bond_curves)
-    kept = {int(i) for i in everything.trajectory_id[: settings.keep_frames_trajectories]}
     ids = [int(i) for i in shard.trajectory_id]
+    kept = {identity for identity in ids if identity < settings.keep_frames_trajectories}
     ledger = Ledger(checkpoints, key_of(settings=asdict(settings), files=[sha256_of(file) for file in files]))
     rows = ledger.finished(ids)
     todo = [index for index, identity in enumerate(ids) if identity not in rows]

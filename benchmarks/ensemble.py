@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Trajectories per hour of the 50-CO ensemble: shards of this project against one `lmp` process each.
+
+The usual way: a LAMMPS input and data file per trajectory, the uncompressed model, default threads, one
+process after the other. This project: one single-threaded process per core, each with a shard of trajectories
+and the compressed model. Both run the same initial states, in turn, in one run of this script. The time of a
+whole trajectory (5 ps of 0.1 fs) is its fixed cost plus 50,000 steps at the rate between two lengths that are
+really run.
+
+    python benchmarks/ensemble.py            # makes states and a model of the paper's size first (minutes)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from ase.units import fs
+
+from frazil.experiments.photodesorption.initial import read_initial_states
+from frazil.structures import from_deepmd_types, write_lammps_data
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS_OF_A_TRAJECTORY = 50_000
+TIMESTEP_fs = 0.1
+INPUT = """units metal
+boundary s s s
+atom_style atomic
+read_data start.data
+pair_style deepmd {model}
+pair_coeff * * C O X1 X2
+neighbor 2.0 bin
+timestep 0.0001
+thermo 100
+dump positions all custom 100 trajectory.dump id type x y z vx vy vz
+fix integrate all nve
+run {steps}
+"""
+
+
+def script(name: str, *arguments: object) -> None:
+    """Run an executable of bin/."""
+    subprocess.run([sys.executable, ROOT / "bin" / name, *map(str, arguments)], check=True)
+
+
+def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
+    """Make initial states of 50 CO and a model of the paper's size, trained briefly: speed counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    frames, labelled, dataset = folder / "frames.extxyz", folder / "labelled.extxyz", folder / "dataset"
+    common = ("--campaign-seed", 1, "--out")
+    if not (folder / "initial_states.h5").exists():
+        script(
+            "sample_frames.py", "--n-molecules", 50, "--aggregate-radius-A", 8.2, "--n-aggregates", 1,
+            "--n-thermal", 2, "--thermal-duration-fs", 1000, "--n-excited", 2, "--excited-duration-fs", 500,
+            "--n-contacts", 20, "--timestep-fs", 0.5, "--out-aggregates", folder / "aggregates.extxyz",
+            "--out-snapshots", folder / "snapshots.extxyz", *common, frames,
+        )  # fmt: skip
+        script("label_frames.py", "--frames", frames, "--out", labelled)
+        script("prepare_dataset.py", "--frames", labelled, "--split-by", "frame", *common, dataset)
+        script("bond_curve.py", "--out", folder / "label_curve.csv")
+        script(
+            "excite.py", "--snapshots", folder / "snapshots.extxyz", "--n-trajectories", n_states,
+            "--bond-curves", folder / "label_curve.csv", *common, folder / "initial_states.h5",
+        )  # fmt: skip
+    if not (folder / "model").exists():
+        script(
+            "train_deepmd.py", "--dataset", dataset, "--model-id", 0, "--n-steps", n_training_steps,
+            "--compress", "true", "--checkpoints", folder / "checkpoints", *common, folder / "model",
+        )  # fmt: skip
+        script(
+            "evaluate_model.py",
+            "--model",
+            folder / "model",
+            "--dataset",
+            dataset,
+            "--out",
+            folder / "evaluation",
+        )
+
+
+def usual_way(folder: Path, state: int, steps: int) -> float:
+    """Return the wall time, s, of one `lmp` process for one trajectory of so many steps."""
+    states = read_initial_states(folder / "initial_states.h5")
+    atoms = from_deepmd_types(states.types(state), states.positions_A[state])
+    atoms.set_velocities(states.velocities_A_per_fs[state] / fs)
+    work = folder / f"usual-{state}-{steps}"
+    work.mkdir(exist_ok=True)
+    write_lammps_data(work / "start.data", atoms)
+    (work / "in.lammps").write_text(INPUT.format(model=folder.resolve() / "model/frozen.pb", steps=steps))
+    defaults = {
+        k: v for k, v in os.environ.items() if not k.startswith(("DP_", "TF_NUM")) and k != "OMP_NUM_THREADS"
+    }
+    start = time.perf_counter()
+    subprocess.run(
+        [Path(sys.executable).parent / "lmp", "-in", "in.lammps"],
+        cwd=work, env=defaults, check=True, capture_output=True,
+    )  # fmt: skip
+    return time.perf_counter() - start
+
+
+def this_project(folder: Path, shard: int, cores: int, steps: int) -> float:
+    """Return the wall time, s, of `cores` shards side by side, each of `shard` trajectories."""
+    start = time.perf_counter()
+    processes = [
+        subprocess.Popen(
+            [
+                sys.executable, ROOT / "bin/run_trajectories.py", "--engine", "deepmd",
+                "--model", folder / "model", "--states", folder / "initial_states.h5",
+                "--bond-curves", folder / "evaluation/bond_curves.csv",
+                "--first-id", str(core * shard), "--trajectories", str(shard),
+                "--duration-fs", str(steps * TIMESTEP_fs), "--timestep-fs", str(TIMESTEP_fs),
+                "--observe-fs", "10",
+                "--unphysical-contact-A", "0.1", "--dissociation-A", "100",
+                "--checkpoints", folder / "rows", "--out", folder / f"shard-{core}-{steps}",
+            ],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )
+        for core in range(cores)
+    ]  # fmt: skip
+    for process in processes:
+        if process.wait() != 0:
+            raise SystemExit("a shard failed; run its command by hand to see why")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Prepare, measure both ways in turn, print and write the ratio."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--folder", type=Path, default=Path("work/benchmark-ensemble"), help="where to work")
+    p.add_argument("--cores", type=int, default=2, help="cores to use (default 2)")
+    p.add_argument("--repeats", type=int, default=3, help="measurements of each way (default 3)")
+    p.add_argument("--steps", type=int, nargs=2, default=(200, 800), help="the two lengths (default 200 800)")
+    p.add_argument(
+        "--training-steps", type=int, default=300, help="steps of the model's training (default 300)"
+    )
+    p.add_argument("--out", type=Path, help="JSON file for the numbers")
+    given = p.parse_args()
+    short, long = given.steps
+    prepare(given.folder, 2 * given.cores, given.training_steps)
+    usual, ours = [], []
+    for repeat in range(given.repeats):
+        fixed, longer = (usual_way(given.folder, repeat % (2 * given.cores), steps) for steps in given.steps)
+        rate = (long - short) / (longer - fixed)
+        usual.append(longer + (STEPS_OF_A_TRAJECTORY - long) / rate)
+        print(f"usual way:    {rate:7.1f} steps/s, {3600 / usual[-1]:6.2f} trajectories/h", flush=True)
+        fixed, longer = (this_project(given.folder, 2, given.cores, steps) for steps in given.steps)
+        rate = 2 * given.cores * (long - short) / (longer - fixed)
+        # The fixed cost of a shard is shared by its trajectories: 100 in a shard by default, 2 counted here.
+        ours.append((longer + 2 * given.cores * (STEPS_OF_A_TRAJECTORY - long) / rate) / (2 * given.cores))
+        print(f"this project: {rate:7.1f} steps/s, {3600 / ours[-1]:6.2f} trajectories/h", flush=True)
+    ratios = np.array(usual) / np.array(ours)
+    print(f"ratio {np.median(ratios):.2f} (from {ratios.min():.2f} to {ratios.max():.2f})")
+    if given.out:
+        numbers = {"usual_s_per_trajectory": usual, "ours_s_per_trajectory": ours, "ratios": ratios.tolist()}
+        given.out.write_text(json.dumps({"cores": given.cores, **numbers}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
