@@ -12,12 +12,13 @@ def main() -> None:
     p.add_argument("--frames", type=Path, required=True, help="frames to label, extxyz")
     p.add_argument("--level", default="van-hemert", help="label level")
     p.add_argument("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
+    p.add_argument("--checkpoints", type=Path, help="folder of finished labels, so that a killed run goes on")
     p.add_argument("--out", type=Path, required=True, help="labelled frames, extxyz (eV, eV/Å, e Å)")
     given = p.parse_args()
 
     from frazil.labelling import label_file
 
-    label_file(given.frames, given.out, given.level, coupling_eV=given.coupling_eV)
+    label_file(given.frames, given.out, given.level, given.checkpoints, coupling_eV=given.coupling_eV)
 
 
 if __name__ == "__main__":

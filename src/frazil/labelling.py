@@ -5,32 +5,29 @@ is none. A failed label is recorded, never fatal.
 """
 
 import csv
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 import frazil
+import frazil.electronic_structure as electronic_structure
+from frazil.checkpoints import TimeLimit
 from frazil.cli import progress
 from frazil.datasets import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
+from frazil.label_store import Label, LabelStore
 from frazil.potentials.bond import BondCurve
 
 BOND_SCAN_A = np.linspace(0.75, 3.2, 246)
-
-
-@dataclass(frozen=True)
-class Label:
-    """A level's answer for one frame: energy eV, forces (natoms, 3) eV/Å, perhaps the dipole (3,) e Å."""
-
-    energy_eV: float
-    forces_eV_per_A: np.ndarray
-    dipole_eA: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -88,29 +85,70 @@ class VanHemertLabeller:
         return [Label(float(energies[i]), forces[i], dipoles[i]) for i in range(len(frames))]
 
 
-LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {"van-hemert": VanHemertLabeller}
+class PySCFLabeller:
+    """A level of theory of ``electronic_structure``, frame by frame, for any neutral closed-shell frame."""
+
+    code = electronic_structure.CODE
+
+    def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
+        self.level = level
+        self.version = electronic_structure.code_version()
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Say on standard error what it will cost; then labels, or the reason where there is none."""
+        print(electronic_structure.estimate(frames, self.level), file=sys.stderr)
+        return map(self._label, frames)
+
+    def _label(self, atoms: Atoms) -> Label | str:
+        try:
+            point = electronic_structure.single_point(atoms, self.level)
+        except (UserError, electronic_structure.NotConverged) as error:
+            return str(error)
+        details: dict[str, float | str] = {
+            "label_attempt": point.attempt,
+            "label_net_force_eV_per_A": point.net_force_eV_per_A,
+            "label_net_torque_eV": point.net_torque_eV,
+        }
+        return Label(point.energy_eV, point.forces_eV_per_A, point.dipole_eA, details)
+
+
+LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
+    "van-hemert": VanHemertLabeller,
+    **{name: partial(PySCFLabeller, name) for name in electronic_structure.LEVELS},
+}
 """Levels of theory by name; each makes its labeller from settings (``coupling_eV``, …)."""
 
 
 def labeller(level: str, **settings: Any) -> Labeller:
     """Return the labeller of a level. Raises UserError for an unknown one."""
     if level not in LEVELS:
-        raise UserError(f"unknown label level {level!r}; allowed are {', '.join(sorted(LEVELS))}")
+        raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
     return LEVELS[level](settings)
 
 
 def label(
-    frames: Sequence[Atoms], level: str, *, show_progress: bool = False, **settings: Any
+    frames: Sequence[Atoms],
+    level: str,
+    *,
+    show_progress: bool = False,
+    checkpoints: Path | str | None = None,
+    **settings: Any,
 ) -> tuple[list[Atoms], list[Failure]]:
     """Return labelled copies of the frames, and the failures.
 
     A labelled copy carries a SinglePointCalculator (energy, forces, perhaps dipole) and the info
     ``label_level``, ``label_code`` and ``label_version``. A label that is not finite is a failure.
+    ``checkpoints`` is a folder in which each finished frame survives: those found there are not done again.
+
+    Raises OutOfTime if SIGTERM comes and there are checkpoints.
     """
     source = labeller(level, **settings)
     labelled: list[Atoms] = []
     failures: list[Failure] = []
-    answers = source.labels(frames)
+    if checkpoints is None:
+        answers = source.labels(frames)
+    else:
+        answers = _kept(source, frames, LabelStore(checkpoints, level, source.code, source.version))
     if show_progress:
         answers = progress(answers, len(frames), f"labels ({level})")
     for number, (atoms, answer) in enumerate(zip(frames, answers, strict=True)):
@@ -122,13 +160,34 @@ def label(
             )
             continue
         copy = atoms.copy()
-        results: dict[str, Any] = {"energy": answer.energy_eV, "forces": answer.forces_eV_per_A}
-        if answer.dipole_eA is not None:
-            results["dipole"] = answer.dipole_eA
-        copy.calc = SinglePointCalculator(copy, **results)
+        results = {
+            "energy": answer.energy_eV,
+            "forces": answer.forces_eV_per_A,
+            "dipole": answer.dipole_eA,
+        }
+        given = {name: value for name, value in results.items() if value is not None}
+        copy.calc = SinglePointCalculator(copy, **given)
         copy.info |= {"label_level": level, "label_code": source.code, "label_version": source.version}
+        copy.info |= answer.details
         labelled.append(copy)
     return labelled, failures
+
+
+def _kept(source: Labeller, frames: Sequence[Atoms], store: LabelStore) -> Iterator[Label | str]:
+    """Yield the frames' answers, each kept as soon as it is there; those already kept are not asked for."""
+    found = [store.find(atoms) for atoms in frames]
+    fresh = source.labels([atoms for atoms, answer in zip(frames, found, strict=True) if answer is None])
+
+    def answers() -> Iterator[Label | str]:
+        with TimeLimit() as limit:
+            for number, (atoms, answer) in enumerate(zip(frames, found, strict=True)):
+                if answer is None:
+                    limit.check(f"the labels of {number} of {len(frames)} frames are in {store.folder}")
+                    answer = next(fresh)
+                    store.keep(atoms, answer)
+                yield answer
+
+    return answers()
 
 
 def _not_finite(answer: Label) -> str:
@@ -162,13 +221,17 @@ def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
         np.savetxt(partial, rows, fmt="%.10g", delimiter=",", header="bond_length_A,label_eV", comments="")
 
 
-def label_file(frames: Path | str, out: Path | str, level: str, **settings: Any) -> None:
+def label_file(
+    frames: Path | str, out: Path | str, level: str, checkpoints: Path | str | None = None, **settings: Any
+) -> None:
     """Label the frames of a file into another, failures into ``failed.csv`` beside it.
 
-    Raises UserError if not one frame could be labelled.
+    Raises UserError if not one frame could be labelled, OutOfTime as ``label`` does.
     """
-    given = read_frames([frames], labelled=False)
-    labelled, failures = label(given, level, show_progress=True, **settings)
+    given = (
+        _any_frames(frames) if level in electronic_structure.LEVELS else read_frames([frames], labelled=False)
+    )
+    labelled, failures = label(given, level, show_progress=True, checkpoints=checkpoints, **settings)
     with write_atomic(Path(out).with_name("failed.csv")) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["frame", "trajectory_id", "time_fs", "reason"])
@@ -180,3 +243,13 @@ def label_file(frames: Path | str, out: Path | str, level: str, **settings: Any)
             f"none of the {len(given)} frames of {frames} could be labelled ({failures[0].reason})"
         )
     write_frames(out, labelled)
+
+
+def _any_frames(path: Path | str) -> list[Atoms]:
+    """Return the frames of an extxyz file of any molecules, atoms in the order given."""
+    if not Path(path).is_file():
+        raise UserError(f"no frames {path}; give an extxyz file")
+    try:
+        return list(ase.io.read(path, index=":", format="extxyz"))
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise UserError(f"{path} cannot be read as extxyz ({error}); give ASE's extended XYZ") from error

@@ -1,7 +1,5 @@
 """The levels of theory against published numbers, and their forces against their energies."""
 
-import os
-
 import ase.units
 import numpy as np
 import pytest
@@ -9,13 +7,20 @@ from ase import Atoms
 from ase.build import molecule
 
 pytest.importorskip("pyscf", reason="needs the extra 'labels'")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from frazil.electronic_structure import ATTEMPTS, NotConverged, code_version, single_point
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PySCF's own deprecations
 
 KCAL_PER_MOL = ase.units.kcal / ase.units.mol
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Two threads that wait for each other on a busy machine take many times as long as one."""
+    from pyscf import lib
+
+    lib.num_threads(1)
 
 
 def carbon_monoxide(bond_A):
@@ -109,3 +114,28 @@ def test_no_convergence_is_reported(monkeypatch):
 
 def test_version_names_the_dispersion_package():
     assert "pyscf-dispersion" in code_version()
+
+
+def test_frames_are_labelled_with_their_provenance(tmp_path, capsys):
+    from ase.io import read, write
+
+    from frazil.labelling import label_file
+
+    hydroxyl = Atoms("OH", [[0, 0, 0], [0, 0, 1.0]])
+    write(
+        tmp_path / "frames.extxyz", [carbon_monoxide(1.14), hydroxyl, Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])]
+    )
+    for _ in range(2):
+        label_file(
+            tmp_path / "frames.extxyz", tmp_path / "out.extxyz", "pbe-d3bj/def2-svp", tmp_path / "kept"
+        )
+    told = capsys.readouterr().err
+    assert "1 H2 of 0.1 s" in told
+    assert "pbe-d3bj/def2-svp: nothing left to label" in told
+    first, second = read(tmp_path / "out.extxyz", ":")
+    assert first.info["label_level"] == "pbe-d3bj/def2-svp"
+    assert first.info["label_code"] == "pyscf"
+    assert first.info["label_attempt"] == "default"
+    assert first.get_forces()[1, 2] == pytest.approx(-first.get_forces()[0, 2], abs=1e-7)
+    assert second.get_potential_energy() / ase.units.Hartree == pytest.approx(-1.16, abs=0.02)
+    assert "1,,,frame HO has an odd number of electrons" in (tmp_path / "failed.csv").read_text()

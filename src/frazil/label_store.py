@@ -1,0 +1,73 @@
+"""A label, and where labels that cost hours are kept: one file per frame, so that a kill loses one frame."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from frazil.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Label:
+    """A level's answer for one frame: energy eV, perhaps forces (natoms, 3) eV/Å and dipole (3,) e Å."""
+
+    energy_eV: float
+    forces_eV_per_A: np.ndarray | None
+    dipole_eA: np.ndarray | None = None
+    details: Mapping[str, float | str] = field(default_factory=dict)
+    """How it came about, by name (``label_attempt``, …): goes into the frame's info."""
+
+
+class LabelStore:
+    """Finished labels of one level, code and version, in ``directory``/``level-…``/one JSON file per frame.
+
+    A frame is found again by its atoms and positions (to 1e-8 Å, as extxyz keeps them), whatever the file,
+    the order or the shard that it comes in. A frame without a label keeps its reason, and is not tried again.
+    """
+
+    def __init__(self, directory: Path | str, level: str, code: str, version: str) -> None:
+        identity = json.dumps([level, code, version])
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+        readable = "".join(letter if letter.isalnum() else "-" for letter in level)
+        self.folder = Path(directory) / f"{readable}-{digest}"
+
+    def find(self, atoms: Atoms) -> Label | str | None:
+        """Return the frame's label, or the reason why it has none; None if it was not tried."""
+        file = self._file(atoms)
+        if not file.is_file():
+            return None
+        kept = json.loads(file.read_text())
+        if "reason" in kept:
+            return str(kept["reason"])
+        forces, dipole = kept["forces_eV_per_A"], kept["dipole_eA"]
+        return Label(
+            kept["energy_eV"],
+            None if forces is None else np.array(forces),
+            None if dipole is None else np.array(dipole),
+            kept["details"],
+        )
+
+    def keep(self, atoms: Atoms, answer: Label | str) -> None:
+        """Write one frame's label or the reason of its absence, whole or not at all."""
+        if isinstance(answer, str):
+            kept: dict[str, object] = {"reason": answer}
+        else:
+            forces, dipole = answer.forces_eV_per_A, answer.dipole_eA
+            kept = {
+                "energy_eV": answer.energy_eV,
+                "forces_eV_per_A": None if forces is None else np.asarray(forces).tolist(),
+                "dipole_eA": None if dipole is None else np.asarray(dipole).tolist(),
+                "details": dict(answer.details),
+            }
+        with write_atomic(self._file(atoms)) as partial:
+            partial.write_text(json.dumps(kept))
+
+    def _file(self, atoms: Atoms) -> Path:
+        coordinates = " ".join(f"{value:.8f}" for value in atoms.positions.ravel())
+        text = f"{' '.join(atoms.get_chemical_symbols())} {coordinates}".replace("-0.00000000", "0.00000000")
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
