@@ -5,7 +5,7 @@ from frazil.cli import numbers, parser, run
 
 
 def main() -> None:
-    """Parse the command line, sample, write the frames and aggregate.extxyz."""
+    """Parse the command line, sample, write."""
     add = (p := parser(__doc__ or "")).add_argument
     add("--level", default="van-hemert", help="label level whose dynamics are used")
     add("--coupling-eV", type=float, default=2.0, help="epsilon of the invented attraction, eV")
@@ -15,7 +15,6 @@ def main() -> None:
     add("--n-thermal", type=int, default=2, help="thermal trajectories of the ground state")
     add("--thermal-duration-fs", type=float, default=4000.0, help="their length, fs")
     add("--thermal-temperature-K", type=float, default=15.0, help="their temperature, K")
-    add("--damping-fs", type=float, default=100.0, help="damping time of their Langevin thermostat, fs")
     add("--n-excited", type=int, default=24, help="excited trajectories (NVE)")
     add("--excited-duration-fs", type=float, default=3000.0, help="their length, fs")
     add("--excitation-energy-eV", type=float, default=8.26, help="energy along the excited bond, eV")
@@ -27,6 +26,7 @@ def main() -> None:
     add("--contact-low-A", type=float, default=2.0, help="their closest atoms: from, Å")
     add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
     add("--n-bonds", type=int, default=80, help="frames of one stretched molecule, half of them tagged")
+    add("--bond-spread-A", type=float, default=0.03, help="of bonds in every second frame, Å (0: none)")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
     for name, text in {"": "frames", "-aggregates": "minima", "-snapshots": "thermal starts"}.items():
         add(f"--out{name}", required=not name, help=f"{text}, extxyz (None: beside the frames)")

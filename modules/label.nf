@@ -27,6 +27,7 @@ process SAMPLE_FRAMES {
         --window-starts-fs ${settings.window_starts_fs.join(',')} \\
         --window-intervals-fs ${settings.window_intervals_fs.join(',')} \\
         --n-contacts ${settings.n_contacts} \\
+        --bond-spread-A ${settings.bond_spread_A} \\
         --contact-low-A ${settings.contact_low_A} --contact-high-A ${settings.contact_high_A} \\
         --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\
         --out frames.extxyz

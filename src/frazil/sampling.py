@@ -22,6 +22,7 @@ from frazil.seeds import derived_seed, rng
 from frazil.structures import (
     MOLECULE_MASSES_amu,
     closest_contact,
+    excited_molecule,
     molecular_centres,
     random_aggregate,
     random_rotation,
@@ -56,7 +57,6 @@ class Plan:
     n_thermal: int
     thermal_duration_fs: float
     thermal_temperature_K: float
-    damping_fs: float
     n_excited: int
     excited_duration_fs: float
     excitation_energy_eV: float
@@ -66,9 +66,11 @@ class Plan:
     contact_low_A: float
     contact_high_A: float
     n_bonds: int
+    bond_spread_A: float
     campaign_seed: int
     window_starts_fs: Sequence[float] = WINDOW_STARTS_fs
     window_intervals_fs: Sequence[float] = WINDOW_INTERVALS_fs
+    damping_fs: float = 100.0
 
     def __post_init__(self) -> None:
         if not self.timestep_fs > 0:
@@ -89,6 +91,8 @@ class Plan:
                 f"a temperature of {self.thermal_temperature_K:g} K with a damping time of "
                 f"{self.damping_fs:g} fs; both must be positive"
             )
+        if not 0 <= self.bond_spread_A <= 0.1:
+            raise UserError(f"a bond spread of {self.bond_spread_A:g} Å; allowed are 0 to 0.1 Å")
         if not UNLEARNABLE_CONTACT_A <= self.contact_low_A < self.contact_high_A:
             raise UserError(
                 f"contacts from {self.contact_low_A:g} to {self.contact_high_A:g} Å; they must rise from at "
@@ -134,6 +138,7 @@ def sample(plan: Plan) -> Sample:
     starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.thermal_duration_fs)
     frames = thermal + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
+    frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
     frames += [_bond(plan, number, turning_points) for number in range(plan.n_bonds)]
     return Sample(frames, aggregates, starts)
 
@@ -316,6 +321,26 @@ def _separation(moved: np.ndarray, fixed: np.ndarray, away: np.ndarray, wanted_A
     along = differences @ away
     discriminant = along**2 - (differences**2).sum(axis=1) + wanted_A**2
     return float((np.sqrt(discriminant[discriminant >= 0]) - along[discriminant >= 0]).max())
+
+
+def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
+    """Return every second frame with the bonds of its unexcited molecules stretched and shortened at random.
+
+    At 15 K a bond's length varies by 0.003 Å: too little to learn its stiffness from, which then errs by more
+    than the forces between molecules (measured: docs/methods.md). Centres of mass stay.
+    """
+    random = rng(plan.campaign_seed, "sample-spread", number)
+    if plan.bond_spread_A == 0 or random.random() < 0.5:
+        return atoms
+    spread = atoms.copy()
+    ground = np.arange(len(atoms) // 2) != excited_molecule(atoms)
+    bonds = atoms.positions[1::2] - atoms.positions[::2]
+    change = random.normal(0, plan.bond_spread_A, len(bonds)) * ground
+    along = bonds * (change / np.linalg.norm(bonds, axis=1))[:, None]
+    of_carbon, of_oxygen = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
+    spread.positions[::2] -= of_oxygen * along
+    spread.positions[1::2] += of_carbon * along
+    return spread
 
 
 def _bond(plan: Plan, number: int, turning_points: np.ndarray) -> Atoms:

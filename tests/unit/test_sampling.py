@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frazil import sampling
+from frazil import sampling, structures
 from frazil.datasets import read_frames
 from frazil.errors import UserError
 from frazil.labelling import bond_curve, label
@@ -23,7 +23,7 @@ PLAN = Plan(
     level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_thermal=3,
     thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
     excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
-    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, campaign_seed=1, window_starts_fs=(0.0, 40.0),
+    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, bond_spread_A=0.0, campaign_seed=1, window_starts_fs=(0.0, 40.0),
     window_intervals_fs=(20.0, 4.0),
 )  # fmt: skip
 
@@ -159,3 +159,23 @@ def test_a_core_without_molecules() -> None:
 def test_a_level_without_dynamics() -> None:
     with pytest.raises(UserError, match="has no dynamics of its own; allowed is van-hemert"):
         sampling.potential_of("pbe-d3")
+
+
+def test_bonds_of_every_second_frame_are_spread_about_their_centres_of_mass() -> None:
+    plain = sampling.sample(PLAN).frames
+    spread = sampling.sample(replace(PLAN, bond_spread_A=0.03)).frames
+    assert len(spread) == len(plain)
+    changes = []
+    for before, after in zip(plain, spread, strict=True):
+        np.testing.assert_allclose(
+            structures.molecular_centres(after.positions),
+            structures.molecular_centres(before.positions),
+            atol=1e-9,
+        )
+        change = structures.bond_lengths(after.positions) - structures.bond_lengths(before.positions)
+        tagged = structures.excited_molecule(before)
+        assert tagged < 0 or change[tagged] == 0
+        changes += [c for m, c in enumerate(change) if m != tagged]
+    changed = np.array(changes) != 0
+    assert 0.3 < changed.mean() < 0.7
+    assert 0.02 < np.std(np.array(changes)[changed]) < 0.04
