@@ -8,8 +8,7 @@ from frazil.cli import boolean, integers, numbers, parser, run
 
 def main() -> None:
     """Read the flags and train."""
-    cli = parser("Train one DeePMD-kit model (se_e2_a); a rerun goes on from the last checkpoint.")
-    add = cli.add_argument
+    add = (cli := parser("Train one DeePMD-kit model; a rerun goes on from its checkpoint.")).add_argument
     add("--dataset", type=Path, required=True, help="directory with train.extxyz and test.extxyz")
     add("--model-id", type=int, default=0, help="number of the model in its committee")
     add("--campaign-seed", type=int, default=1, help="with the model's number, the seed of its weights")
@@ -34,8 +33,7 @@ def main() -> None:
 
     from frazil.training.deepmd import Settings, train
 
-    settings = Settings(**{name: flags.pop(name) for name in Settings.__dataclass_fields__})
-    train(settings=settings, **flags)
+    train(settings=Settings(**{name: flags.pop(name) for name in Settings.__dataclass_fields__}), **flags)
 
 
 if __name__ == "__main__":
