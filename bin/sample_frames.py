@@ -25,7 +25,7 @@ def main() -> None:
     add("--n-contacts", type=int, default=300, help="frames with two molecules pulled together")
     add("--contact-low-A", type=float, default=2.0, help="their closest atoms: from, Å")
     add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
-    add("--n-bonds", type=int, default=80, help="frames of one stretched molecule, half of them tagged")
+    add("--n-bonds", type=int, default=80, help="frames of isolated stretched molecules")
     add("--bond-spread-A", type=float, default=0.03, help="of bonds in every second frame, Å (0: none)")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
     for name, text in {"": "frames", "-aggregates": "minima", "-snapshots": "thermal starts"}.items():

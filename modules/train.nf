@@ -5,8 +5,8 @@ process TRAIN_DEEPMD {
     label 'long'
 
     input:
-    // e.g. ['round-1', 0, 8000, dataset/, []] ; the last is the model whose weights to start from
-    tuple val(id), val(model_id), val(n_steps), path(dataset), path(previous, stageAs: 'previous/*')
+    // e.g. ['round-1', 0, 8000, dataset/]
+    tuple val(id), val(model_id), val(n_steps), path(dataset)
     val deepmd
     val campaign_seed
     val checkpoints
@@ -16,9 +16,8 @@ process TRAIN_DEEPMD {
     tuple val(id), val(model_id), path("model_${model_id}")
 
     script:
-    def warm_start = previous ? "--warm-start ${previous}" : ''
     """
-    train_deepmd.py --dataset ${dataset} --model-id ${model_id} --campaign-seed ${campaign_seed} ${warm_start} \\
+    train_deepmd.py --dataset ${dataset} --model-id ${model_id} --campaign-seed ${campaign_seed} \\
         --n-steps ${n_steps} --batch-size ${deepmd.batch_size} \\
         --learning-rate-start ${deepmd.learning_rate_start} --learning-rate-stop ${deepmd.learning_rate_stop} \\
         --cutoff-A ${deepmd.cutoff_A} --smooth-A ${deepmd.smooth_A} \\

@@ -34,7 +34,7 @@ workflow POTENTIAL {
     }
     BOND_CURVE(level, Code.of(projectDir, 'bond_curve.py'))
 
-    ROUND_1(1, labelled.map { [frames: [it], models: [], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
     ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
     ROUND_3(3, ROUND_2.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
     ROUND_4(4, ROUND_3.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
@@ -51,8 +51,8 @@ workflow POTENTIAL {
         division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
     )
     TRAIN_DEEPMD(
-        explored.combine(FINAL_DATASET.out).flatMap { now, id, dataset ->
-            (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset, now.models ? now.models[it] : []] }
+        FINAL_DATASET.out.flatMap { id, dataset ->
+            (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset] }
         },
         hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )

@@ -13,7 +13,7 @@ def hyperparameters(Map deepmd) { deepmd.findAll { !(it.key in ['n_models', 'n_s
 workflow ROUND {
     take:
     round       // number of this round, from 1
-    state       // [frames: [labelled.extxyz, …], models: [model_0/, …] or [], clean: false]
+    state       // [frames: [labelled.extxyz, …], clean: false]
     snapshots   // ground-state snapshots with velocities, one file
     bond_curves // bond_curves.csv
     settings
@@ -29,8 +29,8 @@ workflow ROUND {
         division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
     )
     TRAIN_DEEPMD(
-        todo.combine(PREPARE_DATASET.out).flatMap { now, name, dataset ->
-            (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset, now.models ? now.models[it] : []] }
+        PREPARE_DATASET.out.flatMap { name, dataset ->
+            (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset] }
         },
         hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
@@ -60,9 +60,9 @@ workflow ROUND {
         .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })
 
     emit:
-    state = todo.combine(models).combine(explored).combine(labelled)
-        .map { now, members, name, candidates, summary, same, found ->
-            [frames: now.frames + [found].flatten(), models: members, clean: summary.clean]
+    state = todo.combine(explored).combine(labelled)
+        .map { now, name, candidates, summary, same, found ->
+            [frames: now.frames + [found].flatten(), clean: summary.clean]
         }
         .mix(state.filter { it.clean || round > e.rounds })
     trajectories = EXPLORE_COMMITTEE.out.trajectories

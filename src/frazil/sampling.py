@@ -36,6 +36,10 @@ UNLEARNABLE_CONTACT_A = 1.85
 """Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
 EXCITATION_MARGIN = 1.1
 """Bonds are stretched up to the turning points of this many excitation energies: neighbours add some."""
+NEIGHBOUR_ENERGY_eV = 1.5
+"""Bonds of unexcited molecules are stretched up to the turning points of what they may take up."""
+FAR_APART_A = 30.0
+"""Molecules of a bond frame are this far apart: beyond any cutoff."""
 EQUILIBRATED_FRACTION = 0.5
 """Excited trajectories start from frames of the last part of thermal ones."""
 
@@ -139,7 +143,7 @@ def sample(plan: Plan) -> Sample:
     frames = thermal + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
     frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
-    frames += [_bond(plan, number, turning_points) for number in range(plan.n_bonds)]
+    frames += [_bond(plan, number, curve, turning_points) for number in range(plan.n_bonds)]
     return Sample(frames, aggregates, starts)
 
 
@@ -276,10 +280,10 @@ def _stretched(length_A: float, random: np.random.Generator) -> np.ndarray:
 
 
 def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: np.ndarray) -> Atoms:
-    """Return two molecules turned at random and pulled together, alone or within their aggregate.
+    """Return an aggregate with two molecules turned at random and pulled together.
 
-    Of three frames one is a dimer; in every second frame one of the two is the tagged molecule with a bond
-    length between the excitation's turning points.
+    In every second frame one of the two is the tagged molecule with a bond length between the excitation's
+    turning points.
     """
     random = rng(plan.campaign_seed, "sample-contact", number)
     for _ in range(1000):
@@ -300,10 +304,6 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
         separation = _separation(pair[0], pair[1], away, wanted)
         positions[2 * fixed : 2 * fixed + 2] = centres[fixed] + pair[1]
         positions[2 * moved : 2 * moved + 2] = centres[fixed] + separation * away + pair[0]
-        if number % 3 == 0:
-            first, second = (tagged, fixed + moved - tagged) if tagged >= 0 else (moved, fixed)
-            positions = positions.reshape(-1, 2, 3)[[first, second]].reshape(-1, 3)
-            tagged = min(tagged, 0)
         if closest_contact(positions) > wanted - 1e-6:
             atoms = Atoms("CO" * (len(positions) // 2), positions=positions)
             set_excited(atoms, tagged)
@@ -343,11 +343,24 @@ def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
     return spread
 
 
-def _bond(plan: Plan, number: int, turning_points: np.ndarray) -> Atoms:
-    """Return one isolated molecule; lengths rise between the turning points, every second one is tagged."""
+def _bond(plan: Plan, number: int, curve: BondCurve, turning_points: np.ndarray) -> Atoms:
+    """Return molecules far apart, of many bond lengths; every second frame has a tagged one.
+
+    The tagged molecule's length rises from frame to frame between the excitation's turning points, those of
+    the others are random between the turning points of ``NEIGHBOUR_ENERGY_eV``. All frames have the size of
+    the aggregates: frames of one molecule, with a mean squared force many times larger, spoil a training
+    (measured: docs/methods.md).
+    """
     random = rng(plan.campaign_seed, "sample-bond", number)
-    place = (number // 2) / max(1, (plan.n_bonds - 1) // 2)
-    length = turning_points[0] + place * (turning_points[1] - turning_points[0])
-    atoms = Atoms("CO", positions=_stretched(float(length), random))
-    set_excited(atoms, 0 if number % 2 else -1)
+    tagged = 0 if number % 2 else -1
+    side = int(np.ceil(plan.n_molecules ** (1 / 3)))
+    positions = []
+    for molecule in range(plan.n_molecules):
+        inner, outer = turning_points if molecule == tagged else curve.turning_points(NEIGHBOUR_ENERGY_eV)
+        part = (number // 2) / max(1, (plan.n_bonds - 1) // 2) if molecule == tagged else random.random()
+        length = inner + part * (outer - inner)
+        place = np.array(np.unravel_index(molecule, (side, side, side))) * FAR_APART_A
+        positions.append(place + _stretched(float(length), random))
+    atoms = Atoms("CO" * plan.n_molecules, positions=np.concatenate(positions))
+    set_excited(atoms, tagged)
     return _described(atoms, "bond", number, 0.0)

@@ -23,8 +23,8 @@ PLAN = Plan(
     level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_thermal=3,
     thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
     excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
-    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, bond_spread_A=0.0, campaign_seed=1, window_starts_fs=(0.0, 40.0),
-    window_intervals_fs=(20.0, 4.0),
+    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, bond_spread_A=0.0, campaign_seed=1,
+    window_starts_fs=(0.0, 40.0), window_intervals_fs=(20.0, 4.0),
 )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def test_excited_frames(sample: sampling.Sample) -> None:
 def test_contacts(sample: sampling.Sample) -> None:
     frames = chosen(sample, "contact")
     assert len(frames) == 24
-    assert {len(atoms) for atoms in frames} == {4, 8}
+    assert {len(atoms) for atoms in frames} == {8}
     contacts = [float(closest_contact(atoms.positions)) for atoms in frames]
     assert min(contacts) >= 2.0
     assert max(contacts) <= 2.8
@@ -103,11 +103,13 @@ def test_contacts(sample: sampling.Sample) -> None:
 def test_bonds_cover_the_excitation(sample: sampling.Sample) -> None:
     frames = chosen(sample, "bond")
     inner, outer = bond_curve("van-hemert", coupling_eV=2.0).turning_points(8.26)
-    for tag in (-1, 0):
-        lengths = [bond_lengths(a.positions)[0] for a in frames if excited_molecule(a) == tag]
-        assert len(lengths) == 4
-        assert min(lengths) < inner
-        assert max(lengths) > outer
+    tagged = [bond_lengths(a.positions)[0] for a in frames if excited_molecule(a) == 0]
+    assert len(tagged) == 4
+    assert min(tagged) < inner
+    assert max(tagged) > outer
+    others = np.array([bond_lengths(a.positions)[1:] for a in frames])
+    assert 0.9 < others.min() < 1.05 < 1.25 < others.max() < 1.45
+    assert min(float(closest_contact(a.positions)) for a in frames) > 25
 
 
 def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> None:
