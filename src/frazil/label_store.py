@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
+from frazil.errors import UserError
 from frazil.files import write_atomic
 
 
@@ -31,6 +32,7 @@ class LabelStore:
     """
 
     def __init__(self, directory: Path | str, level: str, code: str, version: str) -> None:
+        self._origin = {"label_level": level, "label_code": code, "label_version": version}
         identity = json.dumps([level, code, version])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         readable = "".join(letter if letter.isalnum() else "-" for letter in level)
@@ -66,6 +68,26 @@ class LabelStore:
             }
         with write_atomic(self._file(atoms)) as partial:
             partial.write_text(json.dumps(kept))
+
+    def take(self, labelled: Iterable[Atoms]) -> None:
+        """Keep the labels of frames that an earlier run has written.
+
+        Raises UserError where a frame's label is of another level, code or version.
+        """
+        for atoms in labelled:
+            origin = {name: str(atoms.info.get(name, "not stated")) for name in self._origin}
+            if origin != self._origin or atoms.calc is None:
+                raise UserError(
+                    f"a label by {', '.join(origin.values())} cannot be taken over for "
+                    f"{', '.join(self._origin.values())}; give labels of the same level, code and version"
+                )
+            details = {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in atoms.info.items()
+                if name.startswith("label_") and name not in origin
+            }
+            found = atoms.calc.results
+            self.keep(atoms, Label(float(found["energy"]), found.get("forces"), found.get("dipole"), details))
 
     def _file(self, atoms: Atoms) -> Path:
         coordinates = " ".join(f"{value:.8f}" for value in atoms.positions.ravel())

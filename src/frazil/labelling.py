@@ -132,23 +132,30 @@ def label(
     *,
     show_progress: bool = False,
     checkpoints: Path | str | None = None,
+    known: Sequence[Atoms] = (),
     **settings: Any,
 ) -> tuple[list[Atoms], list[Failure]]:
     """Return labelled copies of the frames, and the failures.
 
     A labelled copy carries a SinglePointCalculator (energy, forces, perhaps dipole) and the info
     ``label_level``, ``label_code`` and ``label_version``. A label that is not finite is a failure.
-    ``checkpoints`` is a folder in which each finished frame survives: those found there are not done again.
+    ``checkpoints`` is a folder in which each finished frame survives: those found there are not done again,
+    nor are the labelled frames ``known``, of the same level, code and version.
 
-    Raises OutOfTime if SIGTERM comes and there are checkpoints.
+    Raises UserError for known labels of another origin or without checkpoints; OutOfTime if SIGTERM
+    comes and there are checkpoints.
     """
     source = labeller(level, **settings)
     labelled: list[Atoms] = []
     failures: list[Failure] = []
+    if len(known) and checkpoints is None:
+        raise UserError("known labels without checkpoints; give a folder for --checkpoints too")
     if checkpoints is None:
         answers = source.labels(frames)
     else:
-        answers = _kept(source, frames, LabelStore(checkpoints, level, source.code, source.version))
+        store = LabelStore(checkpoints, level, source.code, source.version)
+        store.take(known)
+        answers = _kept(source, frames, store)
     if show_progress:
         answers = progress(answers, len(frames), f"labels ({level})")
     for number, (atoms, answer) in enumerate(zip(frames, answers, strict=True)):
@@ -222,16 +229,30 @@ def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
 
 
 def label_file(
-    frames: Path | str, out: Path | str, level: str, checkpoints: Path | str | None = None, **settings: Any
+    frames: Path | str,
+    out: Path | str,
+    level: str,
+    checkpoints: Path | str | None = None,
+    known: Path | str | None = None,
+    **settings: Any,
 ) -> None:
     """Label the frames of a file into another, failures into ``failed.csv`` beside it.
+
+    ``checkpoints`` is a folder of finished frames, ``known`` a file of labels written by an earlier run.
 
     Raises UserError if not one frame could be labelled, OutOfTime as ``label`` does.
     """
     given = (
         _any_frames(frames) if level in electronic_structure.LEVELS else read_frames([frames], labelled=False)
     )
-    labelled, failures = label(given, level, show_progress=True, checkpoints=checkpoints, **settings)
+    labelled, failures = label(
+        given,
+        level,
+        show_progress=True,
+        checkpoints=checkpoints,
+        known=_any_frames(known) if known is not None else (),
+        **settings,
+    )
     with write_atomic(Path(out).with_name("failed.csv")) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["frame", "trajectory_id", "time_fs", "reason"])

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 
 from frazil import labelling
+from frazil.datasets import write_frames
 from frazil.errors import OutOfTime, UserError
 from frazil.label_store import Label, LabelStore
 
@@ -112,3 +114,26 @@ def test_frames_of_any_molecules_are_read_for_electronic_structure(tmp_path: Pat
     (tmp_path / "bad.extxyz").write_text("two\natoms\n")
     with pytest.raises(UserError, match=r"bad.extxyz cannot be read as extxyz"):
         labelling.label_file(tmp_path / "bad.extxyz", tmp_path / "out.extxyz", "pbe0/def2-svp")
+
+
+def test_labels_of_an_earlier_run_are_taken_over(slow: type[Slow], tmp_path: Path) -> None:
+    write_frames(tmp_path / "part.extxyz", frames(2))
+    write_frames(tmp_path / "all.extxyz", frames(4))
+    labelling.label_file(tmp_path / "part.extxyz", tmp_path / "labelled.extxyz", "slow")
+    flags = {"checkpoints": tmp_path / "kept", "known": tmp_path / "labelled.extxyz"}
+    labelling.label_file(tmp_path / "all.extxyz", tmp_path / "out.extxyz", "slow", **flags)
+    assert slow.asked == [1.1, 1.11, 1.12, 1.13]
+    earlier, later = ase.io.read(tmp_path / "labelled.extxyz", ":"), ase.io.read(tmp_path / "out.extxyz", ":")
+    assert [atoms.get_potential_energy() for atoms in later] == pytest.approx([1.1, 1.11, 1.13])
+    for before, after in zip(earlier, later[:2], strict=True):
+        assert (before.get_forces() == after.get_forces()).all()
+        assert before.info == after.info
+    with pytest.raises(UserError, match=r"known labels without checkpoints; give a folder"):
+        labelling.label_file(tmp_path / "all.extxyz", tmp_path / "out.extxyz", "slow", known=flags["known"])
+
+
+def test_labels_of_another_level_are_not_taken_over(slow: type[Slow], tmp_path: Path) -> None:
+    labelled, _ = labelling.label(frames(1), "slow")
+    labelled[0].info["label_level"] = "quick"
+    with pytest.raises(UserError, match="a label by quick, slow, 1 cannot be taken over for slow, slow, 1"):
+        labelling.label(frames(1), "slow", checkpoints=tmp_path, known=labelled)
