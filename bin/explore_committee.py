@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a committee of models from excited states and choose the frames it should learn next."""
+"""Run a committee of models from initial states and choose the frames it should learn next."""
 
 from pathlib import Path
 
@@ -8,14 +8,15 @@ from frazil.cli import parser, run
 
 def main() -> None:
     """Read the flags, explore, write candidates, table and summary."""
-    cli = parser("Find frames that a committee does not know, by short excited trajectories.")
+    cli = parser("Find frames that a committee does not know, by short trajectories.")
     add = cli.add_argument
     add("--models", type=Path, nargs="+", required=True, help="model directories, at least two")
-    add("--states", type=Path, required=True, help="initial_states.h5 of excite.py")
+    add("--states", type=Path, nargs="+", required=True, help="initial_states.h5, excited and not")
     add("--duration-fs", type=float, default=2500.0, help="length of a trajectory, fs")
     add("--timestep-fs", type=float, default=0.1, help="time step, fs")
     add("--observe-fs", type=float, default=10.0, help="time between frames, fs")
     add("--force-deviation-low-eV-per-A", type=float, default=0.15, help="label frames from here, eV/Å")
+    add("--ground-deviation-low-eV-per-A", type=float, default=0.05, help="without excitation, eV/Å")
     add("--force-deviation-high-eV-per-A", type=float, default=5.0, help="beyond, a frame is broken, eV/Å")
     add("--shortest-contact-A", type=float, default=1.85, help="closest contact of a frame to label, Å")
     add("--unphysical-contact-A", type=float, default=1.5, help="a closer contact ends a trajectory, Å")
@@ -27,10 +28,9 @@ def main() -> None:
 
     from frazil.training.exploration import Limits, explore
 
-    limits = Limits(
-        flags.force_deviation_low_eV_per_A, flags.force_deviation_high_eV_per_A,
-        flags.shortest_contact_A, flags.unphysical_contact_A, flags.clean_fraction,
-    )  # fmt: skip
+    names = ["force_deviation_low", "ground_deviation_low", "force_deviation_high"]
+    deviations = [getattr(flags, f"{name}_eV_per_A") for name in names]
+    limits = Limits(*deviations, flags.shortest_contact_A, flags.unphysical_contact_A, flags.clean_fraction)
     times = (flags.duration_fs, flags.timestep_fs, flags.observe_fs)
     explore(flags.models, flags.states, *times, limits, flags.max_frames, flags.round, flags.out)
 

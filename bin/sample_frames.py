@@ -12,6 +12,7 @@ def main() -> None:
     add("--n-molecules", type=int, default=8, help="CO in an aggregate")
     add("--n-aggregates", type=int, default=2, help="relaxed aggregates")
     add("--aggregate-radius-A", type=float, help="packing sphere, Å (None: 50 CO in 8.2 Å, scaled)")
+    add("--n-packings", type=int, default=32, help="random packings followed down to aggregates")
     add("--n-thermal", type=int, default=2, help="thermal trajectories of the ground state")
     add("--thermal-duration-fs", type=float, default=4000.0, help="their length, fs")
     add("--thermal-temperature-K", type=float, default=15.0, help="their temperature, K")
@@ -23,14 +24,13 @@ def main() -> None:
     add("--window-starts-fs", type=numbers, default="0,500,2500", help="sampling windows' starts, fs")
     add("--window-intervals-fs", type=numbers, default="100,10,100", help="time between frames in each, fs")
     add("--n-contacts", type=int, default=300, help="frames with two molecules pulled together")
-    add("--contact-low-A", type=float, default=2.0, help="their closest atoms: from, Å")
-    add("--contact-high-A", type=float, default=2.8, help="their closest atoms: to, Å")
-    add("--n-bonds", type=int, default=80, help="frames of isolated stretched molecules")
+    add("--contact-range-A", type=numbers, default="2.0,2.8", help="closest atoms there: from, to, Å")
     add("--bond-spread-A", type=float, default=0.03, help="of bonds in every second frame, Å (0: none)")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
     for name, text in {"": "frames", "-aggregates": "minima", "-snapshots": "thermal starts"}.items():
         add(f"--out{name}", required=not name, help=f"{text}, extxyz (None: beside the frames)")
     given = vars(p.parse_args())
+
     from frazil.sampling import sample_files
 
     sample_files(**given)

@@ -18,7 +18,7 @@ process SAMPLE_FRAMES {
     sample_frames.py --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
         --n-molecules ${settings.n_molecules} --aggregate-radius-A ${settings.aggregate_radius_A} \\
         --n-aggregates ${settings.n_aggregates} \\
-        --n-thermal ${settings.n_thermal} --thermal-duration-fs ${settings.thermal_duration_fs} \\
+        --n-packings ${settings.n_packings} --n-thermal ${settings.n_thermal} --thermal-duration-fs ${settings.thermal_duration_fs} \\
         --thermal-temperature-K ${settings.thermal_temperature_K} \\
         --n-excited ${settings.n_excited} --excited-duration-fs ${settings.excited_duration_fs} \\
         --excitation-energy-eV ${settings.excitation_energy_eV} \\
@@ -28,7 +28,7 @@ process SAMPLE_FRAMES {
         --window-intervals-fs ${settings.window_intervals_fs.join(',')} \\
         --n-contacts ${settings.n_contacts} \\
         --bond-spread-A ${settings.bond_spread_A} \\
-        --contact-low-A ${settings.contact_low_A} --contact-high-A ${settings.contact_high_A} \\
+        --contact-range-A ${settings.contact_low_A},${settings.contact_high_A} \\
         --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\
         --out frames.extxyz
     """

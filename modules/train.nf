@@ -37,8 +37,8 @@ process EXPLORE_COMMITTEE {
     label 'cpu'
 
     input:
-    // e.g. ['round-1', 1, [model_0/, model_1/], initial_states.h5]
-    tuple val(id), val(round), path(models), path(states)
+    // e.g. ['round-1', 1, [model_0/, model_1/], [excited states, ground states]]
+    tuple val(id), val(round), path(models), path(states, stageAs: 'states/states_*.h5')
     val exploration
     val code
 
@@ -52,6 +52,7 @@ process EXPLORE_COMMITTEE {
         --duration-fs ${exploration.duration_fs} --timestep-fs ${exploration.timestep_fs} \\
         --observe-fs ${exploration.observe_fs} \\
         --force-deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
+        --ground-deviation-low-eV-per-A ${exploration.ground_deviation_low_eV_per_A} \\
         --force-deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
         --shortest-contact-A ${exploration.shortest_contact_A} \\
         --unphysical-contact-A ${exploration.unphysical_contact_A} \\

@@ -29,7 +29,7 @@ process THERMALIZE {
 }
 
 process EXCITE {
-    tag "${meta.id}:${meta.first_id}"
+    tag "${meta.id}:${meta.excitation}:${meta.first_id}"
     label 'cpu'
 
     input:

@@ -37,15 +37,19 @@ workflow ROUND {
     models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
 
     EXCITE(
-        todo.combine(snapshots).combine(bond_curves).map { now, starts, curves ->
-            [[id: id, first_id: (round - 1) * e.n_trajectories, n: e.n_trajectories, excitation: 'energy'], starts, curves]
+        todo.combine(snapshots).combine(bond_curves).flatMap { now, starts, curves ->
+            [[e.n_trajectories, 'energy'], [e.n_ground, 'none']].collect { n, excitation ->
+                [[id: id, first_id: (round - 1) * n, n: n, excitation: excitation], starts, curves]
+            }
         },
         settings.photodesorption.subMap('excitation_energy_eV', 'vibrational_quantum_number', 'core_radius_A'),
         settings.campaign_seed, Code.of(projectDir, 'excite.py'),
     )
     EXPLORE_COMMITTEE(
-        models.combine(EXCITE.out).map { members, meta, states -> [id, round, members, states] },
-        e.subMap('duration_fs', 'timestep_fs', 'deviation_low_eV_per_A', 'deviation_high_eV_per_A', 'shortest_contact_A', 'max_frames') +
+        models.combine(EXCITE.out.map { meta, states -> [meta.excitation, states] }.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it.collect { kind -> kind[1] }] })
+            .map { members, states -> [id, round, members, states] },
+        e.subMap('duration_fs', 'timestep_fs', 'deviation_low_eV_per_A', 'ground_deviation_low_eV_per_A',
+            'deviation_high_eV_per_A', 'shortest_contact_A', 'max_frames') +
             settings.photodesorption.subMap('observe_fs', 'unphysical_contact_A'),
         Code.of(projectDir, 'explore_committee.py'),
     )

@@ -4,7 +4,7 @@ Every frame is a function of (campaign seed, its trajectory's id). Excited molec
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import gcd
 from pathlib import Path
@@ -40,6 +40,8 @@ NEIGHBOUR_ENERGY_eV = 1.5
 """Bonds of unexcited molecules are stretched up to the turning points of what they may take up."""
 FAR_APART_A = 30.0
 """Molecules of a bond frame are this far apart: beyond any cutoff."""
+PACKING_DURATION_fs = 2000.0
+PACKING_INTERVAL_fs = 50.0
 EQUILIBRATED_FRACTION = 0.5
 """Excited trajectories start from frames of the last part of thermal ones."""
 
@@ -58,6 +60,7 @@ class Plan:
     n_molecules: int
     n_aggregates: int
     aggregate_radius_A: float | None
+    n_packings: int
     n_thermal: int
     thermal_duration_fs: float
     thermal_temperature_K: float
@@ -69,12 +72,12 @@ class Plan:
     n_contacts: int
     contact_low_A: float
     contact_high_A: float
-    n_bonds: int
     bond_spread_A: float
     campaign_seed: int
     window_starts_fs: Sequence[float] = WINDOW_STARTS_fs
     window_intervals_fs: Sequence[float] = WINDOW_INTERVALS_fs
     damping_fs: float = 100.0
+    n_bonds: int = 80
 
     def __post_init__(self) -> None:
         if not self.timestep_fs > 0:
@@ -84,7 +87,7 @@ class Plan:
                 f"{self.n_aggregates} aggregates of {self.n_molecules} CO; "
                 "at least one of at least two is needed"
             )
-        if self.n_thermal < 1 or min(self.n_excited, self.n_contacts, self.n_bonds) < 0:
+        if self.n_thermal < 1 or min(self.n_packings, self.n_excited, self.n_contacts, self.n_bonds) < 0:
             raise UserError(
                 f"{self.n_thermal} thermal and {self.n_excited} excited trajectories, {self.n_contacts} "
                 f"contacts, {self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts "
@@ -138,9 +141,10 @@ def sample(plan: Plan) -> Sample:
         aggregate = relax(packed, calculator)
         aggregate.info["aggregate_id"] = number
         aggregates.append(aggregate)
-    thermal = _thermal(plan, potential, aggregates)
+    templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.n_thermal)]
+    thermal = _thermal(plan, potential, "thermal", templates, plan.thermal_duration_fs)
     starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.thermal_duration_fs)
-    frames = thermal + _excited(plan, potential, curve, starts)
+    frames = thermal + _packings(plan, potential, radius) + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
     frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
     frames += [_bond(plan, number, curve, turning_points) for number in range(plan.n_bonds)]
@@ -151,10 +155,14 @@ def sample_files(
     out: Path | str,
     out_aggregates: Path | str | None = None,
     out_snapshots: Path | str | None = None,
+    contact_range_A: Sequence[float] = (2.0, 2.8),
     **plan: Any,
 ) -> None:
     """Write the sample of a plan; aggregates and snapshots lie beside the frames if not said where."""
-    done = sample(Plan(**plan))
+    if len(contact_range_A) != 2:
+        raise UserError(f"a contact range of {len(contact_range_A)} numbers; give two, from and to, in Å")
+    low, high = contact_range_A
+    done = sample(Plan(**plan, contact_low_A=low, contact_high_A=high))
     write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), done.aggregates)
     write_frames(out_snapshots or Path(out).with_name("snapshots.extxyz"), done.snapshots)
     write_frames(out, done.frames)
@@ -181,23 +189,34 @@ def _described(atoms: Atoms, source: str, number: int, time_fs: float) -> Atoms:
     return atoms
 
 
-def _thermal(plan: Plan, potential: Any, aggregates: Sequence[Atoms]) -> list[Atoms]:
-    """Return frames of Langevin trajectories of the ground state, from the aggregates in turn."""
+def _thermal(
+    plan: Plan, potential: Any, source: str, templates: Sequence[Atoms], duration_fs: float
+) -> list[Atoms]:
+    """Return frames of Langevin trajectories of the ground state, one from each of the aggregates given."""
     from frazil.md.ensemble import Langevin
 
-    templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.n_thermal)]
     velocities = []
     for number, atoms in enumerate(templates):
         # At rest in its minimum: twice the temperature, of which half becomes potential energy.
         spread = np.sqrt(2 * kB * plan.thermal_temperature_K / atoms.get_masses())[:, None]
         velocities.append(
-            spread * rng(plan.campaign_seed, "sample-thermal", number).normal(size=(len(atoms), 3))
+            spread * rng(plan.campaign_seed, f"sample-{source}", number).normal(size=(len(atoms), 3))
         )
-    seed = derived_seed(plan.campaign_seed, "sample-langevin")
+    seed = derived_seed(plan.campaign_seed, "sample-langevin", len(source))
     thermostat = Langevin(plan.thermal_temperature_K, plan.damping_fs, seed)
-    return _trajectories(
-        plan, potential, templates, velocities, "thermal", plan.thermal_duration_fs, thermostat
-    )
+    return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat)
+
+
+def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
+    """Return frames of random packings on their way down to thermal aggregates.
+
+    A model that knows relaxed aggregates only invents deeper minima between them, into which its own thermal
+    dynamics falls (measured: docs/methods.md).
+    """
+    numbers = range(plan.n_aggregates, plan.n_aggregates + plan.n_packings)
+    templates = [random_aggregate(plan.n_molecules, radius_A, plan.campaign_seed, i) for i in numbers]
+    evenly = replace(plan, window_starts_fs=(0.0,), window_intervals_fs=(PACKING_INTERVAL_fs,))
+    return _thermal(evenly, potential, "packing", templates, PACKING_DURATION_fs) if templates else []
 
 
 def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atoms]) -> list[Atoms]:

@@ -20,8 +20,8 @@ from frazil.structures import (
 )
 
 PLAN = Plan(
-    level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_thermal=3,
-    thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
+    level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_packings=2,
+    n_thermal=3, thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
     excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
     contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, bond_spread_A=0.0, campaign_seed=1,
     window_starts_fs=(0.0, 40.0), window_intervals_fs=(20.0, 4.0),
@@ -124,7 +124,8 @@ def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> No
 
 def test_files(tmp_path: Path) -> None:
     small = {name: getattr(PLAN, name) for name in Plan.__dataclass_fields__}
-    small |= {"n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
+    del small["contact_low_A"], small["contact_high_A"]
+    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
     sampling.sample_files(tmp_path / "frames.extxyz", None, tmp_path / "starts.extxyz", **small)
     assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 94
     assert len(read_frames([tmp_path / "aggregate.extxyz"], labelled=False)) == 2
@@ -181,3 +182,11 @@ def test_bonds_of_every_second_frame_are_spread_about_their_centres_of_mass() ->
     changed = np.array(changes) != 0
     assert 0.3 < changed.mean() < 0.7
     assert 0.02 < np.std(np.array(changes)[changed]) < 0.04
+
+
+def test_packings_come_down_to_aggregates(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "packing")
+    assert len(frames) == 2 * 41
+    energies = [a.get_potential_energy() for a in label(frames, "van-hemert", coupling_eV=2.0)[0]]
+    for first in (0, 41):
+        assert energies[first + 40] < energies[first] - 0.02

@@ -1,7 +1,8 @@
-"""Exploration: short excited runs of a committee that find the frames it does not know yet.
+"""Exploration: short runs of a committee that find the frames it does not know yet.
 
-A potential that was never shown a close contact has holes there, which excited molecules find. Members of the
-committee run in turn; where they disagree, and just before a hole, frames are taken to be labelled and
+A potential that was never shown a close contact has holes there, which excited molecules find; between the
+aggregates that it was shown it invents deeper minima, which ground-state runs find. Members of the committee
+run in turn; where they disagree, and just before a hole, frames are taken to be labelled and
 learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput. Phys. Commun. 253, 107206).
 """
 
@@ -40,6 +41,7 @@ class Limits:
     """What makes a frame worth a label, and what ends a trajectory."""
 
     deviation_low_eV_per_A: float
+    ground_deviation_low_eV_per_A: float
     deviation_high_eV_per_A: float
     shortest_contact_A: float
     unphysical_contact_A: float
@@ -47,11 +49,12 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse limits in the wrong order (UserError)."""
-        if not 0 < self.deviation_low_eV_per_A < self.deviation_high_eV_per_A:
-            raise UserError(
-                f"force deviations {self.deviation_low_eV_per_A:g} to {self.deviation_high_eV_per_A:g} eV/Å; "
-                "allowed is 0 < low < high"
-            )
+        for low in (self.deviation_low_eV_per_A, self.ground_deviation_low_eV_per_A):
+            if not 0 < low < self.deviation_high_eV_per_A:
+                raise UserError(
+                    f"force deviations {low:g} to {self.deviation_high_eV_per_A:g} eV/Å; "
+                    "allowed is 0 < low < high"
+                )
         if not 0 < self.unphysical_contact_A <= self.shortest_contact_A:
             raise UserError(
                 f"unphysical contact {self.unphysical_contact_A:g} Å, shortest contact to label "
@@ -73,10 +76,21 @@ class Visit:
     contacts_A: npt.NDArray[np.float64]
     deviations_eV_per_A: npt.NDArray[np.float64]
 
+    @property
+    def name(self) -> str:
+        """What identifies the trajectory within its round."""
+        return f"{'ground' if self.excited_molecule < 0 else 'excited'}-{self.trajectory_id:06d}"
+
+    def above_low(self, limits: Limits) -> npt.NDArray[np.bool_]:
+        """Return which frames the committee is unsure of: excited molecules have larger forces to err in."""
+        ground = self.excited_molecule < 0
+        low = limits.ground_deviation_low_eV_per_A if ground else limits.deviation_low_eV_per_A
+        return self.deviations_eV_per_A >= low
+
 
 def explore(
     models: Sequence[Path],
-    states: Path,
+    states: Sequence[Path],
     duration_fs: float,
     timestep_fs: float,
     observe_fs: float,
@@ -85,7 +99,7 @@ def explore(
     round_number: int,
     out: Path,
 ) -> dict[str, object]:
-    """Run the committee from excited states, write the frames to label, and return the summary.
+    """Run the committee from excited and ground states, write the frames to label, and return the summary.
 
     Trajectory i runs under member i mod n. A round is clean when no trajectory visits an unphysical contact,
     breaks a bond or fails, and the part of frames with a deviation above the lower limit is below
@@ -93,7 +107,7 @@ def explore(
 
     Args:
         models: model directories of the committee, at least two.
-        states: ``initial_states.h5``.
+        states: files ``initial_states.h5``, excited or not.
         duration_fs: length of a trajectory, fs.
         timestep_fs: time step, fs.
         observe_fs: time between two frames, fs.
@@ -154,7 +168,7 @@ def explore(
                         np.empty(0),
                     )
                 )
-    paths.sort(key=lambda path: path.trajectory_id)
+    paths.sort(key=lambda path: path.name)
     _measure(paths, committee)
     chosen_frames = choose(paths, limits, max_frames)
     return _write(out, paths, chosen_frames, limits, round_number)
@@ -167,14 +181,14 @@ def force_deviation(forces: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return largest
 
 
-def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[int, list[int]]:
-    """Return, for each trajectory id, the frames to label, spread over trajectories and time.
+def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[str, list[int]]:
+    """Return, for each trajectory's name, the frames to label, spread over trajectories and time.
 
     Candidates come before the first frame whose deviation exceeds the higher limit (what follows is broken)
     and have no contact below the shortest one; they exceed the lower limit, or are the last such frames
     before the trajectory broke. Frames nearer in time than ``APART_FS`` are thinned, the last ones are not.
     """
-    candidates: dict[int, list[int]] = {}
+    candidates: dict[str, list[int]] = {}
     for path in paths:
         times = np.array([o.time_fs for o in path.observations])
         usable = path.contacts_A >= limits.shortest_contact_A
@@ -182,29 +196,27 @@ def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[int,
         end = int(broken.argmax()) if broken.any() else len(times)
         before_end = np.flatnonzero(usable[:end])
         last = before_end[-FRAMES_BEFORE_HOLE:] if path.reason != FINISHED or broken.any() else before_end[:0]
-        unsure = before_end[path.deviations_eV_per_A[before_end] >= limits.deviation_low_eV_per_A]
+        unsure = before_end[path.above_low(limits)[before_end]]
         kept = [int(index) for index in last]
         for index in unsure:
             if all(abs(times[index] - times[other]) >= APART_FS for other in kept):
                 kept.append(int(index))
-        candidates[path.trajectory_id] = sorted(kept)
+        candidates[path.name] = sorted(kept)
     return _share(candidates, max_frames)
 
 
-def _share(candidates: dict[int, list[int]], max_frames: int) -> dict[int, list[int]]:
+def _share(candidates: dict[str, list[int]], max_frames: int) -> dict[str, list[int]]:
     """Give every trajectory an equal part of ``max_frames`` (unused parts go to others), spread in time."""
     quota = dict.fromkeys(candidates, 0)
     left = max_frames
     while left > 0 and (open_ := [i for i in candidates if quota[i] < len(candidates[i])]):
-        for trajectory_id in open_[:left]:
-            quota[trajectory_id] += 1
+        for name in open_[:left]:
+            quota[name] += 1
         left -= min(left, len(open_))
     spread = {}
-    for trajectory_id, frames in candidates.items():
-        places = (
-            np.linspace(len(frames) - 1, 0, quota[trajectory_id]).round().astype(int)
-        )  # the last comes first
-        spread[trajectory_id] = sorted(frames[place] for place in places)
+    for name, frames in candidates.items():
+        places = np.linspace(len(frames) - 1, 0, quota[name]).round().astype(int)  # the last comes first
+        spread[name] = sorted(frames[place] for place in places)
     return spread
 
 
@@ -241,31 +253,32 @@ def _types(n_molecules: int, excited_molecule: int) -> npt.NDArray[np.int64]:
 
 
 def _write(
-    out: Path, paths: Sequence[Visit], chosen: dict[int, list[int]], limits: Limits, round_number: int
+    out: Path, paths: Sequence[Visit], chosen: dict[str, list[int]], limits: Limits, round_number: int
 ) -> dict[str, object]:
     source = f"explore-{round_number}"
     frames, rows = [], []
     for path in paths:
-        for index in chosen[path.trajectory_id]:
+        for index in chosen[path.name]:
             observation = path.observations[index]
             atoms = _atoms(path, observation)
             atoms.set_velocities(observation.velocities_A_per_fs / fs)
             atoms.info = {
-                "trajectory_id": f"{source}-{path.trajectory_id:06d}", "time_fs": observation.time_fs,
+                "trajectory_id": f"{source}-{path.name}", "time_fs": observation.time_fs,
                 "source": source,
                 "force_deviation_eV_per_A": float(path.deviations_eV_per_A[index]),
             }  # fmt: skip
             frames.append(atoms)
         deviations = path.deviations_eV_per_A
         rows.append({
-            "round": round_number, "trajectory_id": path.trajectory_id, "model_id": path.member,
+            "round": round_number, "trajectory_id": path.trajectory_id,
+            "excited": int(path.excited_molecule >= 0), "model_id": path.member,
             "end_fs": path.observations[-1].time_fs if path.observations else 0.0, "reason": path.reason,
             "closest_contact_A": path.contacts_A.min(initial=np.inf),
             "max_deviation_eV_per_A": deviations.max(initial=0.0),
             "median_deviation_eV_per_A": float(np.median(deviations)) if len(deviations) else np.nan,
             "n_frames": len(deviations),
-            "n_above_low": int((deviations >= limits.deviation_low_eV_per_A).sum()),
-            "n_chosen": len(chosen[path.trajectory_id]),
+            "n_above_low": int(path.above_low(limits).sum()),
+            "n_chosen": len(chosen[path.name]),
         })  # fmt: skip
     table = pandas.DataFrame(rows)
     n_frames = int(table["n_frames"].sum())
@@ -288,18 +301,22 @@ def _write(
 
 
 def _read_states(
-    file: Path,
+    files: Sequence[Path],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    if not file.is_file():
-        raise UserError(f"no initial states at {file}; make them with excite.py")
-    with h5py.File(file) as content:
-        names = ("trajectory_id", "excited_molecule", "positions_A", "velocities_A_per_fs")
-        missing = [name for name in names if name not in content]
-        if missing:
-            raise UserError(f"{file} lacks {', '.join(missing)}; make it with excite.py")
-        ids, excited, positions_A, velocities = (np.asarray(content[name]) for name in names)
-    if not len(ids):
-        raise UserError(f"{file} holds no initial states; make some with excite.py")
+    """Return ids, excited molecules (−1: none), positions and velocities of all files."""
+    names = ("trajectory_id", "excited_molecule", "positions_A", "velocities_A_per_fs")
+    parts = []
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"no initial states at {file}; make them with excite.py")
+        with h5py.File(file) as content:
+            missing = [name for name in names if name not in content]
+            if missing:
+                raise UserError(f"{file} lacks {', '.join(missing)}; make it with excite.py")
+            parts.append([np.asarray(content[name]) for name in names])
+    if not sum(len(part[0]) for part in parts):
+        raise UserError(f"{files[0]} holds no initial states; make some with excite.py")
+    ids, excited, positions_A, velocities = (np.concatenate(column) for column in zip(*parts, strict=True))
     return ids, excited, positions_A, velocities
 
 
