@@ -1,4 +1,4 @@
-"""The photodesorption graph through real Nextflow: as stubs, then really, small: names, counts, columns, bytes."""
+"""The photodesorption graph through real Nextflow: as stubs, then really, small: names, counts, bytes."""
 
 import json
 import os
@@ -16,6 +16,7 @@ SMALL = {
         "n_molecules": 4,
         "aggregate_radius_A": 4.0,
         "n_aggregates": 2,
+        "n_packings": 4,
         "n_thermal": 4,
         "thermal_duration_fs": 600,
         "n_excited": 6,
@@ -35,7 +36,14 @@ SMALL = {
         "sel": "4,4,1,1",
         "compress": False,
     },
-    "exploration": {"rounds": 1, "n_steps": 200, "n_trajectories": 2, "duration_fs": 30, "timestep_fs": 0.5},
+    "exploration": {
+        "rounds": 1,
+        "n_steps": 200,
+        "n_trajectories": 2,
+        "n_ground": 2,
+        "duration_fs": 30,
+        "timestep_fs": 0.5,
+    },
     "thermalization": {
         "timestep_fs": 0.5,
         "equilibration_fs": 100,
@@ -85,7 +93,9 @@ def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) ->
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
     assert counts["RENDER_REPORT"] == 1
     modules = "".join(path.read_text() for path in (root / "modules").glob("*.nf"))
-    assert set(re.findall(r"^process (\w+)", modules, re.M)) <= set(counts.index), "every process has a stub that runs"
+    assert set(re.findall(r"^process (\w+)", modules, re.M)) <= set(counts.index), (
+        "every process has a stub that runs"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -155,6 +155,6 @@ def test_bad_input_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="0 < low < high"):
             Limits(low, ground_low, 0.1, 1.85, 1.5, 0.05)
     with pytest.raises(UserError, match="0 < unphysical <= shortest"):
-        Limits(0.1, 1.0, 1.4, 1.5, 0.05)
+        Limits(0.1, 0.05, 1.0, 1.4, 1.5, 0.05)
     with pytest.raises(UserError, match="clean fraction 2"):
-        Limits(0.1, 1.0, 1.85, 1.5, 2)
+        Limits(0.1, 0.05, 1.0, 1.85, 1.5, 2)
