@@ -15,9 +15,9 @@ def main() -> None:
     add("--duration-fs", type=float, default=2500.0, help="length of a trajectory, fs")
     add("--timestep-fs", type=float, default=0.1, help="time step, fs")
     add("--observe-fs", type=float, default=10.0, help="time between frames, fs")
-    add("--force-deviation-low-eV-per-A", type=float, default=0.15, help="label frames from here, eV/Å")
+    add("--deviation-low-eV-per-A", type=float, default=0.15, help="label frames from here, eV/Å")
     add("--ground-deviation-low-eV-per-A", type=float, default=0.05, help="without excitation, eV/Å")
-    add("--force-deviation-high-eV-per-A", type=float, default=5.0, help="beyond, a frame is broken, eV/Å")
+    add("--deviation-high-eV-per-A", type=float, default=5.0, help="beyond, a frame is broken, eV/Å")
     add("--shortest-contact-A", type=float, default=1.85, help="closest contact of a frame to label, Å")
     add("--unphysical-contact-A", type=float, default=1.5, help="a closer contact ends a trajectory, Å")
     add("--clean-fraction", type=float, default=0.05, help="a clean round has fewer frames above low")
@@ -28,9 +28,7 @@ def main() -> None:
 
     from frazil.training.exploration import Limits, explore
 
-    names = ["force_deviation_low", "ground_deviation_low", "force_deviation_high"]
-    deviations = [getattr(flags, f"{name}_eV_per_A") for name in names]
-    limits = Limits(*deviations, flags.shortest_contact_A, flags.unphysical_contact_A, flags.clean_fraction)
+    limits = Limits(**{name: getattr(flags, name) for name in Limits.__dataclass_fields__})
     times = (flags.duration_fs, flags.timestep_fs, flags.observe_fs)
     explore(flags.models, flags.states, *times, limits, flags.max_frames, flags.round, flags.out)
 

@@ -51,9 +51,9 @@ process EXPLORE_COMMITTEE {
     explore_committee.py --models ${models} --states ${states} --round ${round} \\
         --duration-fs ${exploration.duration_fs} --timestep-fs ${exploration.timestep_fs} \\
         --observe-fs ${exploration.observe_fs} \\
-        --force-deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
+        --deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
         --ground-deviation-low-eV-per-A ${exploration.ground_deviation_low_eV_per_A} \\
-        --force-deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
+        --deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
         --shortest-contact-A ${exploration.shortest_contact_A} \\
         --unphysical-contact-A ${exploration.unphysical_contact_A} \\
         --max-frames ${exploration.max_frames} --out exploration
