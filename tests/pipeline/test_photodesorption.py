@@ -16,7 +16,7 @@ SMALL = {
         "n_molecules": 4,
         "aggregate_radius_A": 4.0,
         "n_aggregates": 2,
-        "n_packings": 4,
+        "n_packings": 8,
         "n_thermal": 4,
         "thermal_duration_fs": 600,
         "n_excited": 6,
@@ -26,13 +26,14 @@ SMALL = {
     },
     "deepmd": {
         "n_models": 2,
-        "n_steps": 200,
-        "batch_size": 2,
-        "learning_rate_start": 0.003,
+        "n_steps": 3000,
+        "batch_size": 4,
+        "learning_rate_start": 0.005,
         "learning_rate_stop": 0.0001,
-        "embedding": "4,8",
+        "embedding": "8,16",
         "axis": 4,
-        "fitting": "16,16",
+        "fitting": "24,24",
+        "force_prefactors": "1000,100",
         "sel": "4,4,1,1",
         "compress": False,
     },
@@ -47,7 +48,7 @@ SMALL = {
     "thermalization": {
         "timestep_fs": 0.5,
         "equilibration_fs": 100,
-        "duration_fs": 1000,
+        "duration_fs": 600,
         "n_replicas": 2,
         "n_snapshots": 12,
         "temperature_low_K": 1,
@@ -129,7 +130,8 @@ def test_run_json_tells_the_whole_run(campaign: Path) -> None:
     assert run_json["campaign_seed"] == 3
     assert run_json["experiments"] == ["photodesorption"]
     assert run_json["parameters"]["photodesorption"]["criterion_A"] == 3, "defaults are written too"
-    assert sum(run_json["trajectories"]["photodesorption"].values()) == 6
+    counts = run_json["trajectories"]["photodesorption"]
+    assert counts["model"]["total"] == counts["teacher"]["total"] == 6
     assert run_json["versions"]["deepmd-kit"]
     assert run_json["end"] > run_json["start"]
 
