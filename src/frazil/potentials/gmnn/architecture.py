@@ -1,0 +1,220 @@
+"""What defines a GM-NN: hyper-parameters, trainable parameters, and the plain weights that they fold into.
+
+Importing this module switches JAX to float64 (networks may still be float32).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any
+
+import ase.data
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from frazil.errors import UserError
+
+jax.config.update("jax_enable_x64", True)
+
+Parameters = dict[str, Any]
+"""A pytree: embedding (S, S, n_radial, n_basis) [centre, neighbour]; layers [{w (in, out), b (out)}, …];
+scale, shift (S, n_heads); feature_mean, feature_scale (S, n_features). A committee has a leading axis."""
+
+SWISH_GAIN = 1.6765324703310907
+"""Makes swish keep the second moment of a normal input."""
+NTK_BIAS = 0.1
+COULOMB_eV_A = 14.399645478425668
+"""e²/(4πε₀) in eV Å."""
+HEADS = ("energy", "charge")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Hyper-parameters; the defaults are the published ones (sticking of H2 on CO: 6 Å, 256-128).
+
+    elements: chemical symbols in order of atomic number. heads: "energy", and "charge" for dipoles.
+    zbl_cutoff_A: where the short-range repulsion of Ziegler, Biersack and Littmark ends; 0 is none. ntk:
+    layers scale as in the neural tangent parametrization (w/√fan-in, 0.1 b). variance_preserving: activations
+    are swish times 1.6765. precision: of the network, "float32" or "float64".
+    """
+
+    elements: tuple[str, ...]
+    cutoff_A: float = 6.0
+    basis_start_A: float = 0.5
+    n_basis: int = 7
+    n_radial: int = 5
+    hidden: tuple[int, ...] = (256, 128)
+    heads: tuple[str, ...] = ("energy",)
+    zbl_cutoff_A: float = 0.0
+    ntk: bool = True
+    variance_preserving: bool = True
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        unknown = [element for element in self.elements if element not in ase.data.atomic_numbers]
+        if unknown or not self.elements:
+            raise UserError(f"elements {list(self.elements)}; chemical symbols such as C O are needed")
+        if list(self.elements) != sorted(set(self.elements), key=ase.data.atomic_numbers.__getitem__):
+            raise UserError(f"elements {list(self.elements)}; each once, in order of atomic number")
+        if not self.cutoff_A > self.basis_start_A >= 0:
+            raise UserError(
+                f"cutoff {self.cutoff_A} Å; it must exceed the first Gaussian at {self.basis_start_A} Å"
+            )
+        if min(self.n_basis, self.n_radial, *self.hidden) < 1:
+            raise UserError(
+                f"{self.n_basis} Gaussians, {self.n_radial} radial functions, layers {self.hidden}; all ≥ 1"
+            )
+        if self.heads[:1] != ("energy",) or any(head not in HEADS for head in self.heads):
+            raise UserError(f"heads {self.heads}; allowed are ('energy',) and ('energy', 'charge')")
+        if not 0 <= self.zbl_cutoff_A <= self.cutoff_A:
+            raise UserError(
+                f"repulsion up to {self.zbl_cutoff_A} Å; from 0 (none) to the cutoff {self.cutoff_A} Å"
+            )
+        if self.precision not in ("float32", "float64"):
+            raise UserError(f"precision {self.precision!r}; allowed are 'float32' and 'float64'")
+
+    @property
+    def atomic_numbers(self) -> np.ndarray:
+        """Atomic numbers of the elements (S,)."""
+        return np.array([ase.data.atomic_numbers[element] for element in self.elements])
+
+    @property
+    def dtype(self) -> Any:
+        """The network's number type."""
+        return jnp.dtype(self.precision)
+
+    @property
+    def n_features(self) -> int:
+        """Number of invariants: 360 for five radial functions."""
+        r = self.n_radial
+        pairs = r * (r + 1) // 2
+        triples = r + r * (r - 1) + r * (r - 1) * (r - 2) // 6
+        return r + 3 * pairs + triples + 2 * pairs * r + r**3
+
+    def species(self, numbers: np.ndarray) -> np.ndarray:
+        """Return indices into ``elements`` (natoms,) of atomic numbers. Raises UserError for a foreign
+        element.
+        """
+        numbers = np.asarray(numbers)
+        foreign = sorted(set(numbers.tolist()) - set(self.atomic_numbers.tolist()))
+        if foreign:
+            names = " ".join(ase.data.chemical_symbols[number] for number in foreign)
+            raise UserError(
+                f"the structure has {names}, the model knows {' '.join(self.elements)}; "
+                "take a model trained with these elements"
+            )
+        return np.searchsorted(self.atomic_numbers, numbers).astype(np.int32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the hyper-parameters as JSON."""
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
+        """Return the architecture of ``to_json``. Raises UserError for fields that it does not know."""
+        names = {f.name for f in fields(cls)}
+        if set(values) != names:
+            raise UserError(f"architecture with {sorted(values)}; needed are exactly {sorted(names)}")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+    def with_precision(self, precision: str) -> "Architecture":
+        """Return the same architecture with another number type."""
+        return replace(self, precision=precision)
+
+
+def initialize(architecture: Architecture, key: jax.Array) -> Parameters:
+    """Return random parameters of one member, float64: embeddings U(−1, 1), weights N(0, 1), biases 0.
+
+    Without ``ntk`` weights are N(0, 1/fan-in). Scales are 1, shifts 0, features not normalised.
+    """
+    a, s = architecture, len(architecture.elements)
+    sizes = (a.n_features, *a.hidden, len(a.heads))
+    keys = jax.random.split(key, len(sizes))
+    layers = []
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
+        w = jax.random.normal(keys[i], (n_in, n_out), jnp.float64)
+        layers.append({"w": w if a.ntk else w / np.sqrt(n_in), "b": jnp.zeros(n_out)})
+    return {
+        "embedding": jax.random.uniform(keys[-1], (s, s, a.n_radial, a.n_basis), jnp.float64, -1.0, 1.0),
+        "layers": layers,
+        "scale": jnp.ones((s, len(a.heads))),
+        "shift": jnp.zeros((s, len(a.heads))),
+        "feature_mean": jnp.zeros((s, a.n_features)),
+        "feature_scale": jnp.ones((s, a.n_features)),
+    }
+
+
+def initialize_committee(architecture: Architecture, seed: int, n_members: int) -> Parameters:
+    """Return ``n_members`` independent random parameter sets with a leading member axis."""
+    keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), n_members)
+    return stack_members([initialize(architecture, key) for key in keys])
+
+
+def stack_members(members: list[Parameters]) -> Parameters:
+    """Return parameter sets of the same shapes as one with a leading member axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+def member(parameters: Parameters, index: int) -> Parameters:
+    """Return one member of a committee's parameters."""
+    return jax.tree.map(lambda leaf: leaf[index], parameters)
+
+
+def n_members(parameters: Parameters) -> int:
+    """Return how many members the parameters of a committee hold."""
+    return int(parameters["embedding"].shape[0])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Weights:
+    """Parameters folded for evaluation, in the network's number type (scale and shift: float64).
+
+    radial (S, S, n_radial, n_basis) [centre, neighbour]; layers of (w (in, out), b (out)) with plain swish
+    between; feature_factor and feature_offset (S, n_features) multiply and add to the invariants; scale,
+    shift (S, n_heads).
+    """
+
+    radial: jax.Array
+    layers: list[tuple[jax.Array, jax.Array]]
+    feature_factor: jax.Array
+    feature_offset: jax.Array
+    scale: jax.Array
+    shift: jax.Array
+
+
+def fold(architecture: Architecture, parameters: Parameters) -> Weights:
+    """Fold all constant factors of one member's parameters into plain weights (differentiable, cheap)."""
+    a, dtype = architecture, architecture.dtype
+    beta = gaussian_exponent(a)
+    norm = (2.0 * beta / np.pi) ** 0.25 / np.sqrt(a.n_basis)
+    layers = []
+    for i, layer in enumerate(parameters["layers"]):
+        w, b = jnp.asarray(layer["w"], jnp.float64), jnp.asarray(layer["b"], jnp.float64)
+        if a.ntk:
+            w, b = w / np.sqrt(w.shape[0]), NTK_BIAS * b
+        if i > 0 and a.variance_preserving:
+            w = SWISH_GAIN * w
+        layers.append((w.astype(dtype), b.astype(dtype)))
+    factor = 1.0 / jnp.asarray(parameters["feature_scale"], jnp.float64)
+    return Weights(
+        radial=(norm * jnp.asarray(parameters["embedding"], jnp.float64)).astype(dtype),
+        layers=layers,
+        feature_factor=factor.astype(dtype),
+        feature_offset=(-factor * parameters["feature_mean"]).astype(dtype),
+        scale=jnp.asarray(parameters["scale"], jnp.float64),
+        shift=jnp.asarray(parameters["shift"], jnp.float64),
+    )
+
+
+def gaussian_exponent(architecture: Architecture) -> float:
+    """Return β of exp(−β (r − s)²), 1/Å²."""
+    return architecture.n_basis**2 / architecture.cutoff_A**2
+
+
+def gaussian_centres(architecture: Architecture) -> np.ndarray:
+    """Return the centres s (n_basis,), Å, of the Gaussians."""
+    a = architecture
+    return a.basis_start_A + (a.cutoff_A - a.basis_start_A) / a.n_basis * np.arange(a.n_basis)

@@ -1,0 +1,84 @@
+"""GM-NN in ASE: energy, forces, dipole and the committee's spread, for anything that ASE does."""
+
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from frazil.potentials.gmnn import reference
+from frazil.potentials.gmnn.committee import Committee, Prediction, neighbours_of
+from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.neighbours import Neighbours
+
+
+class GMNNCalculator(Calculator):
+    """ASE calculator of a model file's committee; energies and forces are the members' means.
+
+    ``results`` also holds ``energy_spread`` (eV) and ``forces_spread`` (natoms,) eV/Å, standard deviations
+    over the members. Lists are kept until an atom has moved by half of ``skin_A``. Raises UserError for
+    elements that the model does not know, positions that are not finite and atoms on top of each other.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "dipole"]
+
+    def __init__(
+        self, model: Model, skin_A: float = 0.5, total_charge_e: float = 0.0, precision: str | None = None
+    ) -> None:
+        super().__init__()
+        self.committee = Committee(model, precision)
+        self.skin_A = skin_A
+        self.total_charge_e = total_charge_e
+        if "charge" not in model.architecture.heads:
+            self.implemented_properties = ["energy", "forces"]  # type: ignore[misc]
+        self._neighbours: Neighbours | None = None
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes
+    ) -> None:
+        """Fill ``results`` for ``atoms``."""
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        architecture = self.committee.architecture
+        species = architecture.species(self.atoms.numbers)
+        if {"numbers", "cell", "pbc"} & set(system_changes) or self._moved(self.atoms.positions):
+            self._neighbours = self._build(self.atoms)
+        assert self._neighbours is not None
+        outputs, forces = map(
+            np.asarray,
+            self.committee.lanes(jnp.asarray(species), self._neighbours, jnp.asarray(self.atoms.positions)),
+        )
+        dipoles = None
+        if "charge" in architecture.heads:
+            positions = jnp.asarray(self.atoms.positions)
+            dipoles = np.stack(
+                [
+                    reference.dipole(architecture, species, o.T, positions, self.total_charge_e)
+                    for o in outputs
+                ]
+            )
+        prediction = Prediction(outputs[:, 0].sum(axis=1), forces, dipoles)
+        self.results = {
+            "energy": prediction.energy_eV,
+            "forces": prediction.forces_mean_eV_per_A,
+            "energy_spread": prediction.energy_spread_eV,
+            "forces_spread": prediction.forces_spread_eV_per_A,
+        }
+        if dipoles is not None:
+            self.results["dipole"] = dipoles.mean(axis=0)
+
+    def _moved(self, positions: np.ndarray) -> bool:
+        if self._neighbours is None or self._neighbours.origin.shape != positions.shape:
+            return True
+        return not (
+            ((positions - self._neighbours.origin) ** 2).sum(axis=1) <= (0.5 * self.skin_A) ** 2
+        ).all()
+
+    def _build(self, atoms: Atoms) -> Neighbours:
+        """Build the lists, in the room that there was if they fit, so that the compiled function can stay."""
+        room = self._neighbours.index.shape[1] if self._neighbours is not None else None
+        built = neighbours_of(self.committee.architecture, atoms, self.skin_A, capacity=room)
+        return (
+            neighbours_of(self.committee.architecture, atoms, self.skin_A) if bool(built.overflow) else built
+        )

@@ -1,0 +1,201 @@
+"""Dense neighbour lists with a Verlet skin: built on the host, rebuilt on the device, never truncated.
+
+A list holds every atom within cutoff + skin of a centre, so it stays right until an atom has moved by half
+the skin. Too little room sets ``overflow``; whoever runs steps looks at it on the host and builds again with
+more room. Importing this module switches JAX to float64.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase.neighborlist import primitive_neighbor_list
+from scipy.spatial import cKDTree
+
+from frazil.errors import UserError
+
+jax.config.update("jax_enable_x64", True)
+
+CLOSEST_A = 0.1
+"""Atoms nearer than this are taken for a broken structure."""
+MOST_NEIGHBOURS = 2000
+"""More neighbours per atom than any matter has within a cutoff of a few Å."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Neighbours:
+    """Neighbours of natoms centres, K slots each; free slots hold the index natoms.
+
+    index (natoms, K): neighbours, ascending in the real slots of a non-periodic list. reverse (natoms, K):
+    the slot at which the neighbour lists this centre (free slots: their own). shift (natoms, K, 3): added to
+    the neighbour's position, Å, or None (non-periodic). origin (natoms, 3): positions that the list was built
+    for. cell (3, 3) or None. overflow (): some centre has more than K neighbours, the list must not be used.
+    """
+
+    index: jax.Array
+    reverse: jax.Array
+    shift: jax.Array | None
+    origin: jax.Array
+    cell: jax.Array | None
+    overflow: jax.Array
+    cutoff_A: float = field(metadata={"static": True})
+    skin_A: float = field(metadata={"static": True})
+    rebuildable: bool = field(metadata={"static": True})
+    """Whether ``update`` can rebuild on the device (non-periodic, or the minimum image is enough)."""
+
+
+def allocate(
+    positions_A: np.ndarray,
+    cutoff_A: float,
+    skin_A: float = 0.0,
+    cell_A: np.ndarray | None = None,
+    pbc: np.ndarray | tuple[bool, bool, bool] = (False, False, False),
+    capacity: int | None = None,
+    room: float = 1.15,
+) -> Neighbours:
+    """Build a list on the host, for positions (natoms, 3), with ``capacity`` slots or ``room`` times the
+    need.
+
+    ``cell_A`` (3, 3) holds the cell's vectors in rows where any of ``pbc`` is set. Raises UserError for
+    positions that are not finite, atoms on top of each other, a flat cell, and more neighbours than matter
+    can have.
+    """
+    positions = np.asarray(positions_A, float)
+    reach, n_atoms, periodic = cutoff_A + skin_A, len(positions), bool(np.any(pbc))
+    broken = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(broken):
+        raise UserError(
+            f"atom {broken[0]} (of {len(broken)}) is at {positions[broken[0]]}; positions must be finite"
+        )
+    if periodic:
+        centre, other, shift = _periodic_pairs(positions, reach, np.asarray(cell_A, float), np.asarray(pbc))
+    else:
+        pairs = cKDTree(positions).query_pairs(reach, output_type="ndarray")
+        centre, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+        shift = np.zeros((len(centre), 3))
+    vectors = positions[other] + shift - positions[centre]
+    distances = np.sqrt((vectors**2).sum(axis=1))
+    if len(distances) and distances.min() < CLOSEST_A:
+        i = int(distances.argmin())
+        raise UserError(
+            f"atoms {centre[i]} and {other[i]} are {distances[i]:.3g} Å apart; "
+            f"at least {CLOSEST_A} Å is needed, look for doubled atoms"
+        )
+    counts = np.bincount(centre, minlength=n_atoms)
+    most = int(counts.max(initial=0))
+    if most > MOST_NEIGHBOURS:
+        raise UserError(
+            f"an atom has {most} neighbours within {reach:g} Å; more than {MOST_NEIGHBOURS}: check the units"
+        )
+    slots = capacity if capacity is not None else -(-int(np.ceil(room * most) + 1) // 8) * 8
+    order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], other, centre))
+    centre, other, shift = centre[order], other[order], shift[order]
+    slot = np.arange(len(centre)) - (np.cumsum(counts) - counts)[centre]
+    # The pair (j, i, −shift) is the reverse of (i, j, shift); both sort to the same place under these keys.
+    ahead = np.lexsort((*np.round(shift.T[::-1], 6), other, centre))
+    behind = np.lexsort((*np.round(-shift.T[::-1], 6), centre, other))
+    reverse_of = np.empty(len(centre), int)
+    reverse_of[ahead] = slot[behind]
+    fits = slot < slots
+    index = np.full((n_atoms, slots), n_atoms, np.int32)
+    reverse = np.tile(np.arange(slots, dtype=np.int32), (n_atoms, 1))
+    shifts = np.zeros((n_atoms, slots, 3))
+    index[centre[fits], slot[fits]] = other[fits]
+    reverse[centre[fits], slot[fits]] = reverse_of[fits]
+    shifts[centre[fits], slot[fits]] = shift[fits]
+    return Neighbours(
+        index=jnp.asarray(index),
+        reverse=jnp.asarray(reverse),
+        shift=jnp.asarray(shifts) if periodic else None,
+        origin=jnp.asarray(positions),
+        cell=jnp.asarray(cell_A, float) if periodic else None,
+        overflow=jnp.asarray(most > slots),
+        cutoff_A=float(cutoff_A),
+        skin_A=float(skin_A),
+        rebuildable=not periodic
+        or (bool(np.all(pbc)) and 2 * reach < _heights(np.asarray(cell_A, float)).min()),
+    )
+
+
+def stale(neighbours: Neighbours, positions: jax.Array) -> jax.Array:
+    """Return whether an atom has moved by more than half the skin (or is not finite) since the list was
+    built.
+    """
+    moved = jnp.sum((positions - neighbours.origin) ** 2, axis=-1)
+    return ~jnp.all(moved <= (0.5 * neighbours.skin_A) ** 2)
+
+
+def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
+    """Rebuild the list on the device for ``positions``, with the same room; sets ``overflow`` if that is too
+    little.
+
+    Raises ValueError for a list that is not ``rebuildable``.
+    """
+    if not neighbours.rebuildable:
+        raise ValueError("the cell is smaller than two cutoffs: build its lists with allocate")
+    n_atoms, slots = neighbours.index.shape
+    reach = neighbours.cutoff_A + neighbours.skin_A
+    vectors = positions[None, :, :] - positions[:, None, :]
+    if neighbours.cell is not None:
+        images = _images(vectors, neighbours.cell)
+        vectors = vectors + images @ neighbours.cell
+    near = (jnp.sum(vectors**2, axis=-1) < reach**2) & ~jnp.eye(n_atoms, dtype=bool)
+    counts = near.sum(axis=1)
+    # The largest keys are the lowest indices: a row of the list is in ascending order, free slots last.
+    keys = jnp.where(near, n_atoms - jnp.arange(n_atoms, dtype=jnp.int32), 0)
+    wide = min(slots, n_atoms)
+    found = jax.lax.top_k(keys, wide)[0]
+    index = jnp.pad(n_atoms - found, ((0, 0), (0, slots - wide)), constant_values=n_atoms).astype(jnp.int32)
+    real = index < n_atoms
+    there = jnp.where(real, index, 0)
+    rows = jnp.arange(n_atoms, dtype=jnp.int32)[:, None]
+    reverse = jnp.where(real, _find(index, there, rows), jnp.arange(slots, dtype=jnp.int32))
+    shift = None
+    if neighbours.cell is not None:
+        separation = positions[there] - positions[:, None, :]
+        shift = jnp.where(real[..., None], _images(separation, neighbours.cell) @ neighbours.cell, 0.0)
+    return replace(
+        neighbours,
+        index=index,
+        reverse=reverse,
+        shift=shift,
+        origin=positions,
+        overflow=neighbours.overflow | (counts.max(initial=0) > slots),
+    )
+
+
+def _find(index: jax.Array, row: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Return where ``wanted`` stands in the ascending rows ``row`` of ``index``, by bisection."""
+    slots = index.shape[1]
+    flat = index.reshape(-1)
+    low = jnp.zeros(row.shape, jnp.int32)
+    step = 1 << max(slots - 1, 1).bit_length() - 1
+    while step:
+        middle = jnp.minimum(low + step, slots) - 1
+        low = jnp.where(flat[row * slots + middle] < wanted, middle + 1, low)
+        step //= 2
+    return jnp.minimum(low, slots - 1)
+
+
+def _images(vectors: jax.Array, cell: jax.Array) -> jax.Array:
+    """Return the lattice vector (integers) that brings each vector to its minimum image."""
+    return -jnp.round(vectors @ jnp.linalg.inv(cell))
+
+
+def _heights(cell: np.ndarray) -> np.ndarray:
+    """Return the distances (3,) between opposite faces of a cell."""
+    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+
+
+def _periodic_pairs(
+    positions: np.ndarray, reach: float, cell: np.ndarray, pbc: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return centres, neighbours and shifts (Å) of all pairs within reach, self-images too."""
+    if abs(np.linalg.det(cell)) < 1e-6:
+        raise UserError(
+            f"the cell {cell.tolist()} has no volume; a periodic structure needs three cell vectors"
+        )
+    centre, other, images = primitive_neighbor_list("ijS", pbc, cell, positions, reach)
+    return centre, other, images @ cell

@@ -1,0 +1,145 @@
+"""Symmetries, derivatives and limits that every GM-NN must keep, whatever its parameters."""
+
+from functools import partial
+
+import hypothesis
+import hypothesis.strategies as st
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase import Atoms
+from scipy.spatial.distance import pdist
+from scipy.spatial.transform import Rotation
+
+from frazil.potentials.gmnn import fast
+from frazil.potentials.gmnn.architecture import Architecture, fold, initialize_committee, member
+from frazil.potentials.gmnn.committee import Committee, Prediction, neighbours_of
+from frazil.potentials.gmnn.files import Model
+
+ARCHITECTURE = Architecture(
+    ("H", "C", "O"),
+    cutoff_A=4.0,
+    n_radial=2,
+    hidden=(12, 6),
+    heads=("energy", "charge"),
+    zbl_cutoff_A=1.5,
+    precision="float64",
+)
+MODEL = Model(ARCHITECTURE, initialize_committee(ARCHITECTURE, 3, 2), {})
+COMMITTEE = Committee(MODEL)
+N_ATOMS = 6
+
+
+def predict(atoms: Atoms) -> Prediction:
+    return COMMITTEE.predict([atoms])[0]
+
+
+def structure(seed: int, spread_A: float = 1.8) -> Atoms:
+    """Six atoms at random, no two nearer than 0.7 Å."""
+    rng = np.random.default_rng(seed)
+    while True:
+        positions = rng.normal(scale=spread_A, size=(N_ATOMS, 3))
+        if pdist(positions).min() > 0.7:
+            return Atoms("HCOHCO", positions=positions)
+
+
+@hypothesis.settings(max_examples=15, deadline=None, derandomize=True)
+@hypothesis.given(seed=st.integers(0, 10**6), spread_A=st.floats(1.2, 4.0))
+def test_rotation_translation_permutation_reflection(seed: int, spread_A: float) -> None:
+    atoms = structure(seed, spread_A)
+    rng = np.random.default_rng(seed + 1)
+    turn = Rotation.random(random_state=rng.integers(2**31)).as_matrix() * rng.choice([-1.0, 1.0])
+    order = rng.permutation(N_ATOMS)
+    moved = Atoms(atoms.numbers[order], positions=(atoms.positions @ turn.T + rng.normal(size=3) * 50)[order])
+    here, there = predict(atoms), predict(moved)
+    scale = max(1.0, np.abs(here.forces_eV_per_A).max())
+    np.testing.assert_allclose(there.energies_eV, here.energies_eV, rtol=0, atol=1e-9 * scale)
+    turned = (here.forces_eV_per_A @ turn.T)[:, order]
+    np.testing.assert_allclose(there.forces_eV_per_A, turned, rtol=0, atol=1e-9 * scale)
+    assert here.dipoles_e_A is not None
+    np.testing.assert_allclose(there.dipoles_e_A, here.dipoles_e_A @ turn.T, rtol=0, atol=1e-9)
+    # No net force and no net torque on an isolated structure.
+    assert np.abs(here.forces_eV_per_A.sum(axis=1)).max() < 1e-9 * scale
+    torque = np.cross(atoms.positions, here.forces_eV_per_A).sum(axis=1)
+    assert (
+        np.abs(torque).max() < 2e-4 * scale
+    )  # unit vectors are softened by 1e-5 Å, which is still isotropic
+
+
+@hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
+@hypothesis.given(seed=st.integers(0, 10**6))
+def test_forces_are_the_energys_slope(seed: int) -> None:
+    atoms = structure(seed)
+    step = 1e-5
+    shifted = []
+    for i in range(N_ATOMS):
+        for axis in range(3):
+            for sign in (1, -1):
+                copy = atoms.copy()
+                copy.positions[i, axis] += sign * step
+                shifted.append(copy)
+    energies = np.array([p.energies_eV for p in COMMITTEE.predict(shifted)]).reshape(N_ATOMS, 3, 2, 2)
+    slope = -(energies[:, :, 0] - energies[:, :, 1]) / (2 * step)
+    forces = np.moveaxis(predict(atoms).forces_eV_per_A, 0, -1)
+    np.testing.assert_allclose(forces, slope, atol=1e-6 * max(1.0, np.abs(forces).max()))
+
+
+def test_smooth_at_the_cutoff() -> None:
+    """Energy and force of an atom that leaves the sphere go to zero without a step."""
+    alone = predict(Atoms("CO", positions=[[0, 0, 0], [0, 0, 50.0]])).energies_eV
+    distances = ARCHITECTURE.cutoff_A + np.array([-2e-3, -1e-3, -1e-6, 1e-6, 1e-3])
+    pairs = [Atoms("CO", positions=[[0, 0, 0], [0, 0, d]]) for d in distances]
+    predictions = COMMITTEE.predict(pairs)
+    energies = np.array([p.energies_eV - alone for p in predictions])
+    forces = np.array([p.forces_eV_per_A[:, 1, 2] for p in predictions])
+    assert np.abs(energies[2:]).max() < 1e-9
+    assert np.abs(forces[2:]).max() < 1e-5
+    # Quadratic in the distance to the cutoff: half the distance, a quarter of the energy, half the force.
+    np.testing.assert_allclose(energies[1] / energies[0], 0.25, atol=0.02)
+    np.testing.assert_allclose(forces[1] / forces[0], 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "cell", [np.diag([6.5, 7.0, 7.5]), np.array([[3.2, 0, 0], [0.8, 3.4, 0], [0.2, -0.5, 3.6]])]
+)
+def test_periodic_is_the_middle_of_many_images(cell: np.ndarray) -> None:
+    rng = np.random.default_rng(7)
+    atoms = Atoms("COH", positions=[[0.1, 0, 0], [1.2, 0.3, 0.1], [0.2, 1.5, 1.4]], cell=cell, pbc=True)
+    atoms.positions += rng.normal(scale=0.02, size=(3, 3))
+    periodic = predict(atoms)
+    images = [np.array([i, j, k]) @ cell for i in range(-2, 3) for j in range(-2, 3) for k in range(-2, 3)]
+    cluster = Atoms(
+        list(atoms.symbols) * len(images),
+        positions=np.concatenate([atoms.positions + image for image in images]),
+    )
+    middle = 3 * (len(images) // 2)
+    weights = fold(ARCHITECTURE, member(MODEL.parameters, 0))
+    lists, species = neighbours_of(ARCHITECTURE, cluster), jnp.asarray(ARCHITECTURE.species(cluster.numbers))
+    outputs, _ = fast.jit(partial(fast.evaluate, ARCHITECTURE))(
+        fast.spread(ARCHITECTURE, weights, species),
+        species,
+        fast.arrange(ARCHITECTURE, species, lists),
+        jnp.asarray(cluster.positions),
+    )
+    np.testing.assert_allclose(periodic.energies_eV[0], outputs[0, middle : middle + 3].sum(), rtol=1e-10)
+    supercell = atoms.repeat((2, 1, 1))
+    doubled = predict(supercell)
+    np.testing.assert_allclose(doubled.energies_eV, 2 * periodic.energies_eV, rtol=1e-10)
+    np.testing.assert_allclose(doubled.forces_eV_per_A[:, :3], periodic.forces_eV_per_A, atol=1e-9)
+    np.testing.assert_allclose(doubled.forces_eV_per_A[:, 3:], periodic.forces_eV_per_A, atol=1e-9)
+
+
+def test_dipole_charges_sum_to_the_total_charge() -> None:
+    """Of a neutral structure the dipole does not depend on the origin; of an ion it is taken from the centre
+    of mass.
+    """
+    atoms = structure(11)
+    moved = atoms.copy()
+    moved.positions += [3.0, -2.0, 5.0]
+    for charge in (0.0, 1.0):
+        here, there = (COMMITTEE.predict([a], [charge])[0].dipoles_e_A for a in (atoms, moved))
+        np.testing.assert_allclose(here, there, atol=1e-9)
+    # A charge added to every atom alike is what the total charge takes away again.
+    shift = MODEL.parameters["shift"].at[:, :, 1].add(0.7)
+    shifted = Committee(Model(ARCHITECTURE, {**MODEL.parameters, "shift": shift}, {}))
+    np.testing.assert_allclose(shifted.predict([atoms])[0].dipoles_e_A, predict(atoms).dipoles_e_A, atol=1e-9)

@@ -1,0 +1,320 @@
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.potentials.gmnn import fast, reference
+from frazil.potentials.gmnn.apax import from_apax
+from frazil.potentials.gmnn.architecture import Architecture, fold, initialize, initialize_committee, member
+from frazil.potentials.gmnn.calculator import GMNNCalculator
+from frazil.potentials.gmnn.committee import Committee, neighbours_of, select_members, self_check
+from frazil.potentials.gmnn.contractions import COMPONENTS, contract, feature_order
+from frazil.potentials.gmnn.files import Model, read_model, write_model
+from frazil.potentials.gmnn.neighbours import allocate, stale, update
+
+HERE = Path(__file__).parent
+METADATA = {"label_level": "test", "training_data_sha256": "0"}
+
+
+def molecules(n: int, seed: int = 0) -> Atoms:
+    """CO molecules on a jittered grid, oriented at random."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3)[:n] * 3.4
+    axis = rng.normal(size=(n, 3))
+    axis *= 0.56 / np.linalg.norm(axis, axis=1)[:, None]
+    positions = np.stack([grid - axis, grid + axis], 1).reshape(-1, 3) + rng.normal(
+        scale=0.05, size=(2 * n, 3)
+    )
+    return Atoms(["C", "O"] * n, positions=positions)
+
+
+def small_model(
+    n_members: int = 1, heads: tuple[str, ...] = ("energy",), precision: str = "float64"
+) -> Model:
+    architecture = Architecture(
+        ("C", "O"), n_basis=5, n_radial=2, hidden=(12, 6), heads=heads, precision=precision
+    )
+    parameters = initialize_committee(architecture, 5, n_members)
+    rng = np.random.default_rng(1)
+    parameters["feature_mean"] = jnp.asarray(rng.normal(size=parameters["feature_mean"].shape))
+    parameters["feature_scale"] = jnp.asarray(rng.uniform(0.5, 2.0, size=parameters["feature_scale"].shape))
+    return Model(architecture, parameters, METADATA)
+
+
+@pytest.fixture(scope="module")
+def apax_model() -> Model:
+    return read_model(HERE / "gmnn_apax.h5")
+
+
+def test_apax_parity(apax_model: Model) -> None:
+    """Energies and forces of apax 0.14 (float64) for the same parameters; made by benchmarks/apax_side.py."""
+    expected = np.load(HERE / "gmnn_apax.npz")
+    ends = np.cumsum(expected["n_atoms"])
+    frames = [
+        Atoms(numbers, positions=positions)
+        for numbers, positions in zip(
+            np.split(expected["numbers"], ends[:-1]),
+            np.split(expected["positions_A"], ends[:-1]),
+            strict=True,
+        )
+    ]
+    predictions = Committee(apax_model).predict(frames)
+    energies = [prediction.energy_eV for prediction in predictions]
+    forces = np.concatenate([prediction.forces_mean_eV_per_A for prediction in predictions])
+    np.testing.assert_allclose(energies, expected["energies_eV"], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(forces, expected["forces_eV_per_A"], rtol=0, atol=1e-8)
+
+
+def test_apax_refuses_what_it_cannot_read() -> None:
+    config = {"basis": {"name": "bessel", "r_max": 5.0}, "n_radial": 5, "nn": [8], "use_ntk": True}
+    with pytest.raises(UserError, match=r"basis = .*bessel"):
+        from_apax(config, {}, ["C", "O"])
+
+
+@pytest.mark.parametrize("zbl_cutoff_A", [0.0, 1.8])
+@pytest.mark.parametrize(("precision", "tolerance"), [("float64", 1e-11), ("float32", 5e-6)])
+def test_fast_is_reference(zbl_cutoff_A: float, precision: str, tolerance: float) -> None:
+    model = small_model(precision=precision)
+    architecture = replace(model.architecture, zbl_cutoff_A=zbl_cutoff_A)
+    weights = fold(architecture, member(model.parameters, 0))
+    atoms = molecules(5)
+    species = jnp.asarray(architecture.species(atoms.numbers))
+    lists = neighbours_of(architecture, atoms, skin_A=0.4)
+    positions = jnp.asarray(atoms.positions)
+    energy, forces, per_atom = reference.energy_and_forces(architecture, weights, species, lists, positions)
+    outputs, fast_forces = fast.jit(partial(fast.evaluate, architecture))(
+        fast.spread(architecture, weights, species),
+        species,
+        fast.arrange(architecture, species, lists),
+        positions,
+    )
+    scale = max(1.0, float(jnp.abs(forces).max()))
+    np.testing.assert_allclose(outputs[0].sum(), energy, rtol=tolerance, atol=10 * tolerance)
+    np.testing.assert_allclose(fast_forces, forces, rtol=0, atol=tolerance * scale)
+    assert per_atom.shape == (10, 1)
+
+
+def test_contractions_and_their_adjoint() -> None:
+    rng = np.random.default_rng(2)
+    moments = jnp.asarray(rng.normal(size=(len(COMPONENTS), 5, 3)))
+
+    def full(moments: jax.Array) -> jax.Array:
+        def tensor(rank: int) -> jax.Array:
+            grid = [COMPONENTS.index(tuple(sorted(c))) for c in np.ndindex(*[3] * rank)]
+            return jnp.moveaxis(moments[jnp.array(grid)].reshape(*[3] * rank, 5, 3), (-1, -2), (0, 1))
+
+        return reference.invariants((tensor(0), tensor(1), tensor(2), tensor(3))).T[feature_order(5)]
+
+    values, pull = jax.vjp(contract, moments)
+    expected, expected_pull = jax.vjp(full, moments)
+    np.testing.assert_allclose(values, expected, atol=1e-11)
+    adjoint = jnp.asarray(rng.normal(size=values.shape))
+    np.testing.assert_allclose(pull(adjoint)[0], expected_pull(adjoint)[0], atol=1e-11)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_device_lists_are_host_lists(periodic: bool) -> None:
+    rng = np.random.default_rng(3)
+    cell = np.array([[9.0, 0, 0], [1.0, 8.5, 0], [0, 0.5, 9.5]]) if periodic else None
+    pbc = (periodic,) * 3
+    start = rng.uniform(0, 9, size=(30, 3))
+    moved = start + rng.normal(scale=0.3, size=start.shape)
+    built = allocate(start, 3.5, 0.5, cell, pbc, capacity=24)
+    assert bool(stale(built, jnp.asarray(moved)))
+    assert not bool(stale(built, jnp.asarray(start + 0.1)))
+    expected, got = (
+        allocate(moved, 3.5, 0.5, cell, pbc, capacity=24),
+        jax.jit(update)(built, jnp.asarray(moved)),
+    )
+    np.testing.assert_array_equal(got.index, expected.index)
+    np.testing.assert_array_equal(got.reverse, expected.reverse)
+    if periodic:
+        np.testing.assert_allclose(got.shift, expected.shift, atol=1e-12)
+    assert not bool(got.overflow)
+
+
+def test_reverse_leads_back_in_a_small_cell() -> None:
+    atoms = Atoms("CO", positions=[[0, 0, 0], [0.7, 0.6, 0.5]], cell=np.diag([2.1, 2.4, 2.6]), pbc=True)
+    lists = allocate(atoms.positions, 4.0, 0.0, atoms.cell.array, atoms.pbc)
+    assert not lists.rebuildable
+    index, reverse, shift = map(np.asarray, (lists.index, lists.reverse, lists.shift))
+    for i, k in zip(*np.nonzero(index < 2), strict=True):
+        j, back = index[i, k], reverse[i, k]
+        assert index[j, back] == i
+        np.testing.assert_allclose(shift[j, back], -shift[i, k], atol=1e-12)
+    with pytest.raises(ValueError, match="smaller than two cutoffs"):
+        update(lists, jnp.asarray(atoms.positions))
+
+
+def test_too_little_room_is_flagged_on_host_and_device() -> None:
+    positions = molecules(8).positions
+    lists = allocate(positions, 6.0, 0.5, capacity=4)
+    assert bool(lists.overflow)
+    thin = allocate(positions * 3, 6.0, 0.5, capacity=4)
+    assert not bool(thin.overflow)
+    assert bool(update(thin, jnp.asarray(positions)).overflow)
+
+
+def test_model_file_round_trip(tmp_path: Path) -> None:
+    model = small_model(2, ("energy", "charge"), "float32")
+    path = tmp_path / "model.h5"
+    write_model(path, model.architecture, model.parameters, METADATA)
+    read = read_model(path)
+    assert read.architecture == model.architecture
+    assert read.n_members == 2
+    assert read.metadata["label_level"] == "test"
+    assert "jax" in read.metadata["versions"]
+    for got, expected in zip(
+        jax.tree.leaves(read.parameters), jax.tree.leaves(model.parameters), strict=True
+    ):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_model_file_errors(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    with pytest.raises(UserError, match="cannot be read as a model file"):
+        read_model(path)
+    model = small_model()
+    write_model(path, model.architecture, model.parameters, METADATA)
+    with h5py.File(path, "a") as file:
+        del file["scale"]
+        file["scale"] = np.ones((1, 3, 1))
+    with pytest.raises(UserError, match="does not fit its own architecture \\(in scale\\)"):
+        read_model(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["format_version"] = 9
+    with pytest.raises(UserError, match="has version 9"):
+        read_model(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["format"] = "something"
+    with pytest.raises(UserError, match="no GM-NN model file"):
+        read_model(path)
+    with pytest.raises(ValueError, match="training_data_sha256"):
+        write_model(path, model.architecture, model.parameters, {"label_level": "x"})
+
+
+@pytest.mark.parametrize("field", ["shift", "embedding"])
+def test_model_file_with_nan(tmp_path: Path, field: str) -> None:
+    model = small_model()
+    broken = {**model.parameters, field: model.parameters[field] * jnp.nan}
+    write_model(tmp_path / "m.h5", model.architecture, broken, METADATA)
+    with pytest.raises(UserError, match=f"not finite in {field}"):
+        read_model(tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"elements": ("O", "C")}, "in order of atomic number"),
+        ({"elements": ("C", "Xx")}, "chemical symbols such as"),
+        ({"cutoff_A": 0.1}, "must exceed the first Gaussian"),
+        ({"heads": ("charge",)}, "allowed are"),
+        ({"precision": "float16"}, "allowed are 'float32' and 'float64'"),
+        ({"zbl_cutoff_A": 7.0}, "repulsion up to 7.0 Å"),
+        ({"hidden": (0,)}, "all ≥ 1"),
+    ],
+)
+def test_architecture_errors(fields: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Architecture(**{"elements": ("C", "O"), **fields})
+
+
+def test_published_size() -> None:
+    architecture = Architecture(("H", "C", "O"))
+    assert architecture.n_features == 360
+    parameters = initialize(architecture, jax.random.key(0))
+    assert [layer["w"].shape for layer in parameters["layers"]] == [(360, 256), (256, 128), (128, 1)]
+    with pytest.raises(UserError, match="architecture with"):
+        Architecture.from_json({"elements": ["C"]})
+    assert Architecture.from_json(architecture.to_json()) == architecture
+
+
+def test_committee_is_its_members_one_at_a_time() -> None:
+    model = small_model(3)
+    structures = [molecules(3, 1), molecules(5, 2), molecules(4, 3)]
+    together = Committee(model).predict(structures)
+    assert self_check(Committee(model), structures) < 1e-12
+    for m in range(3):
+        alone = Committee(Model(model.architecture, select_members(model.parameters, [m]), METADATA))
+        for i, atoms in enumerate(structures):
+            single = alone.predict([atoms])[0]
+            np.testing.assert_allclose(together[i].energies_eV[m], single.energy_eV, rtol=1e-12)
+            np.testing.assert_allclose(
+                together[i].forces_eV_per_A[m], single.forces_mean_eV_per_A, atol=1e-12
+            )
+    assert together[0].energy_spread_eV > 0
+    assert together[0].forces_spread_eV_per_A.shape == (6,)
+    with pytest.raises(UserError, match="members \\[3\\] of a committee of 3"):
+        select_members(model.parameters, [3])
+    with pytest.raises(UserError, match="no structures"):
+        Committee(model).predict([])
+
+
+def test_many_frames_and_members() -> None:
+    """Three members on 200 frames at once: the size at which nested vmap has gone wrong elsewhere."""
+    model = small_model(3, precision="float32")
+    frames = [molecules(2, seed) for seed in range(200)]
+    committee = Committee(model)
+    assert self_check(committee, frames) < 2e-5
+    together = committee.predict(frames)
+    fewer = committee.predict(frames[:47])
+    for a, b in zip(together, fewer, strict=False):
+        np.testing.assert_allclose(a.forces_eV_per_A, b.forces_eV_per_A, atol=1e-5)
+
+
+def test_self_check_notices(monkeypatch: pytest.MonkeyPatch) -> None:
+    committee = Committee(small_model(2))
+    right = committee.lanes
+    monkeypatch.setattr(
+        committee, "lanes", lambda *a: (right(*a)[0], right(*a)[1] * jnp.array([1.0, 1.1])[:, None, None])
+    )
+    with pytest.raises(RuntimeError, match="batched and single forces differ"):
+        self_check(committee, [molecules(2)])
+
+
+def test_calculator() -> None:
+    model = small_model(2, ("energy", "charge"))
+    atoms = molecules(4)
+    atoms.calc = GMNNCalculator(model)
+    expected = Committee(model).predict([atoms])[0]
+    np.testing.assert_allclose(atoms.get_potential_energy(), expected.energy_eV)
+    np.testing.assert_allclose(atoms.get_forces(), expected.forces_mean_eV_per_A, atol=1e-12)
+    assert expected.dipoles_e_A is not None
+    np.testing.assert_allclose(atoms.get_dipole_moment(), expected.dipoles_e_A.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(atoms.calc.results["energy_spread"], expected.energy_spread_eV)
+    atoms.positions[:] = molecules(4, 9).positions
+    np.testing.assert_allclose(atoms.get_potential_energy(), Committee(model).predict([atoms])[0].energy_eV)
+    atoms.positions[0] += 100.0
+    np.testing.assert_allclose(atoms.get_potential_energy(), Committee(model).predict([atoms])[0].energy_eV)
+    assert "dipole" not in GMNNCalculator(small_model()).implemented_properties
+
+
+def test_structures_that_no_model_can_take() -> None:
+    committee = Committee(small_model())
+    with pytest.raises(UserError, match="the structure has H Si, the model knows C O"):
+        committee.predict([Atoms("SiH", positions=[[0, 0, 0], [0, 0, 1.5]])])
+    broken = molecules(2)
+    broken.positions[1, 1] = np.nan
+    with pytest.raises(UserError, match=r"atom 1 \(of 1\) is at .*must be finite"):
+        committee.predict([broken])
+    doubled = molecules(2)
+    doubled.positions[2] = doubled.positions[0]
+    with pytest.raises(UserError, match="atoms 0 and 2 are 0 Å apart"):
+        committee.predict([doubled])
+    rng = np.random.default_rng(0)
+    dense = Atoms(
+        "C2200",
+        positions=rng.normal(size=(2200, 3)) * 0 + np.indices((13, 13, 14)).reshape(3, -1).T[:2200] * 0.2,
+    )
+    with pytest.raises(UserError, match="check the units"):
+        committee.predict([dense])
+    flat = Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.1]], pbc=True)
+    with pytest.raises(UserError, match="has no volume"):
+        committee.predict([flat])
