@@ -121,7 +121,7 @@ def network(weights: Weights, species: jax.Array, invariant: jax.Array) -> jax.A
 def repulsion(
     architecture: Architecture, species: jax.Array, neighbours: Neighbours, positions: jax.Array
 ) -> jax.Array:
-    """Return the energy (eV, float64) of the universal repulsion, brought to 0 by a cosine at
+    """Return the energies (natoms,), eV, float64, of the universal repulsion, brought to 0 by a cosine at
     ``zbl_cutoff_A``.
 
     Ziegler, Biersack & Littmark 1985. Every pair is in two lists, hence the half.
@@ -133,7 +133,7 @@ def repulsion(
     reduced = distance * (centre**ZBL_POWER + other**ZBL_POWER) / ZBL_LENGTH_A
     screening = jnp.sum(ZBL_COEFFICIENTS * jnp.exp(-ZBL_EXPONENTS * reduced[..., None]), axis=-1)
     pairs = centre * other / distance * screening * cosine_cutoff(distance, architecture.zbl_cutoff_A)
-    return 0.5 * COULOMB_eV_A * pairs.sum()
+    return 0.5 * COULOMB_eV_A * pairs.sum(axis=1)
 
 
 def outputs(
@@ -145,10 +145,9 @@ def outputs(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the energy (eV) and the heads' outputs (natoms, n_heads) of one structure."""
     per_atom = network(weights, species, features(architecture, weights, species, neighbours, positions))
-    energy = per_atom[:, 0].sum()
     if architecture.zbl_cutoff_A > 0:
-        energy = energy + repulsion(architecture, species, neighbours, positions)
-    return energy, per_atom
+        per_atom = per_atom.at[:, 0].add(repulsion(architecture, species, neighbours, positions))
+    return per_atom[:, 0].sum(), per_atom
 
 
 def energy_and_forces(

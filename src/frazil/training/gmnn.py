@@ -1,0 +1,375 @@
+"""Training of GM-NN committees on energies, forces and dipoles: AMSGrad, best-on-test, exact resume."""
+
+import csv
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ase import Atoms
+
+from frazil.cli import progress
+from frazil.datasets import read_frames
+from frazil.errors import UserError
+from frazil.files import sha256_of, write_atomic
+from frazil.potentials.gmnn import reference
+from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
+from frazil.potentials.gmnn.files import write_model
+from frazil.potentials.gmnn.neighbours import Neighbours
+from frazil.seeds import derived_seed, rng
+from frazil.training.gmnn_batches import Batch, Frames, batches, prepare
+
+CURVE_COLUMNS = (
+    "epoch",
+    "member",
+    "train_loss",
+    "test_loss",
+    "test_energy_rmse_meV_per_atom",
+    "test_force_rmse_eV_per_A",
+    "test_dipole_rmse_e_A",
+    "learning_rate",
+    "wall_s",
+)
+RATES = {"layers": 1.0, "embedding": 2 / 3, "shift": 5 / 3, "scale": 1 / 30}
+"""Learning rates relative to the layers' (Zaverkin & Kästner 2021: 0.03, 0.02, 0.05, 0.001)."""
+SMALLEST_SCALE = 1e-3
+"""Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What training takes; defaults are those of the sticking paper (weights 1 and 100 Å², 32 frames, 5000
+    epochs).
+
+    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3.
+    patience: epochs without a better test loss of any member after which training ends.
+    """
+
+    n_members: int = 3
+    seed: int = 1
+    n_epochs: int = 5000
+    batch_size: int = 32
+    learning_rate: float = 0.03
+    energy_weight: float = 1.0
+    force_weight: float = 100.0
+    dipole_weight: float = 0.0
+    patience: int = 500
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("n_members", "n_epochs", "batch_size", "patience", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}; allowed are whole numbers from 1")
+        if not self.learning_rate > 0:
+            raise UserError(f"learning rate {self.learning_rate:g}; it must be positive")
+        weights = (self.energy_weight, self.force_weight, self.dipole_weight)
+        if min(weights) < 0 or max(weights) == 0:
+            raise UserError(f"loss weights {weights}; none may be negative, one must be positive")
+
+
+def predict(
+    architecture: Architecture, parameters: Parameters, batch: Batch
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return energies (B,), forces (N, 3) and dipoles (B, 3) that one member predicts for a batch."""
+    species = batch.species
+    neighbours = Neighbours(
+        index=jnp.asarray(batch.index),
+        reverse=jnp.asarray(batch.reverse),
+        shift=batch.shift,
+        origin=batch.positions,
+        cell=None,
+        overflow=jnp.asarray(False),
+        cutoff_A=architecture.cutoff_A,
+        skin_A=0.0,
+        rebuildable=False,
+    )
+    # The reference, not the fast path: its second derivative compiles in seconds, the other's in minutes.
+    weights = fold(architecture, parameters)
+
+    def total(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        energy, per_atom = reference.outputs(architecture, weights, species, neighbours, positions)
+        return energy, per_atom
+
+    gradient, per_atom = jax.grad(total, has_aux=True)(jnp.asarray(batch.positions))
+    outputs, forces = per_atom.T, -gradient
+    per_structure = partial(jax.ops.segment_sum, segment_ids=batch.owner, num_segments=batch.n_structures + 1)
+    energies = per_structure(outputs[0])[:-1]
+    dipoles = jnp.zeros((batch.n_structures, 3))
+    if "charge" in architecture.heads:
+        charges = outputs[architecture.heads.index("charge")]
+        excess = (per_structure(charges)[:-1] - batch.charges) / jnp.maximum(batch.n_atoms, 1.0)
+        dipoles = per_structure((charges - jnp.append(excess, 0.0)[batch.owner])[:, None] * batch.centred)[
+            :-1
+        ]
+    return energies, forces, dipoles
+
+
+def squared_errors(architecture: Architecture, parameters: Parameters, batch: Batch) -> jax.Array:
+    """Return sums (5,) over a batch: ΔE²/N, Σ|ΔF|²/(3N), |Δμ|²/3, (ΔE/N)², Σ|ΔF|² (free places count
+    nothing).
+    """
+    energies, forces, dipoles = predict(architecture, parameters, batch)
+    atoms, real = jnp.maximum(batch.n_atoms, 1.0), batch.n_atoms > 0
+    energy = jnp.where(real, energies - batch.energies, 0.0)
+    inside = (batch.owner < batch.n_structures)[:, None]
+    force = jnp.where(inside, forces - batch.forces, 0.0)
+    per_lane = (force**2).sum(axis=1)
+    dipole = jnp.where(real[:, None], dipoles - batch.dipoles, 0.0)
+    return jnp.stack(
+        [
+            (energy**2 / atoms).sum(),
+            (per_lane / (3.0 * jnp.append(atoms, 1.0)[batch.owner])).sum(),
+            (dipole**2).sum() / 3.0,
+            ((energy / atoms) ** 2).sum(),
+            per_lane.sum(),
+        ]
+    )
+
+
+def _weights(settings: Settings) -> np.ndarray:
+    return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0])
+
+
+def start_parameters(
+    architecture: Architecture, settings: Settings, frames: Frames, slots: int
+) -> Parameters:
+    """Return random members whose shifts, scales and feature normalisation come from the training frames.
+
+    Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
+    Features: mean and standard deviation per element and member, over up to 512 frames, fixed from here on.
+    """
+    parameters = initialize_committee(
+        architecture, derived_seed(settings.seed, "gmnn-start"), settings.n_members
+    )
+    n_species = len(architecture.elements)
+    counts = np.array([np.bincount(s, minlength=n_species) for s in frames.species])
+    energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
+    shift = np.linalg.lstsq(counts, energies, rcond=None)[0]
+    forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
+    parameters["shift"] = parameters["shift"].at[:, :, 0].set(jnp.asarray(shift))
+    parameters["scale"] = parameters["scale"].at[:, :, 0].set(max(float(np.sqrt((forces**2).mean())), 1e-3))
+
+    @jax.jit
+    def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def one(parameters: Parameters) -> jax.Array:
+            neighbours = Neighbours(
+                *(jnp.asarray(batch.index), jnp.asarray(batch.reverse), batch.shift, batch.positions, None),
+                *(jnp.asarray(False), architecture.cutoff_A, 0.0, False),
+            )
+            weights = fold(architecture, parameters)
+            values = reference.features(architecture, weights, batch.species, neighbours, batch.positions)
+            return values.astype(jnp.float64)
+
+        values = jax.vmap(one)(parameters)
+        here = (batch.owner < batch.n_structures)[:, None] & (batch.species[:, None] == jnp.arange(n_species))
+        one_hot = here.astype(jnp.float64)
+        sums = partial(jnp.einsum, "as,maf->msf", one_hot)
+        return one_hot.sum(axis=0), sums(values), sums(values**2)
+
+    some = np.unique(np.linspace(0, len(frames.atoms) - 1, 512).astype(int))
+    parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size, slots)]
+    count, first, second = (sum(part[i] for part in parts) for i in range(3))
+    count = jnp.maximum(count, 1.0)[None, :, None]
+    mean = first / count
+    scale = jnp.sqrt(jnp.maximum(second / count - mean**2, 0.0))
+    least = SMALLEST_SCALE * jnp.maximum(scale.max(axis=-1, keepdims=True), 1e-6)
+    return {**parameters, "feature_mean": mean, "feature_scale": jnp.maximum(scale, least)}
+
+
+def optimizer(settings: Settings, n_steps: int) -> optax.GradientTransformation:
+    """Return AMSGrad (Reddi et al. 2018) with rates per group falling linearly to 1 %; normalisation stays
+    fixed.
+    """
+
+    def group(factor: float) -> optax.GradientTransformation:
+        rate = settings.learning_rate * factor
+        return optax.amsgrad(optax.linear_schedule(rate, 0.01 * rate, n_steps))
+
+    transforms = {name: group(factor) for name, factor in RATES.items()}
+    fixed = {"feature_mean": "fixed", "feature_scale": "fixed"}
+
+    def labels(parameters: Parameters) -> dict[str, Any]:
+        return {k: jax.tree.map(lambda _, k=k: fixed.get(k, k), v) for k, v in parameters.items()}
+
+    return optax.multi_transform({**transforms, "fixed": optax.set_to_zero()}, labels)
+
+
+@dataclass
+class Progress:
+    """Everything that a checkpoint holds."""
+
+    parameters: Parameters
+    optimizer_state: Any
+    best: Parameters
+    best_loss: np.ndarray
+    best_epoch: np.ndarray
+    epoch: int
+    curve: list[dict[str, Any]]
+
+
+def save(state: Progress, fingerprint: str, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    arrays = jax.tree.leaves((state.parameters, state.optimizer_state, state.best))
+    header = {"fingerprint": fingerprint, "epoch": state.epoch, "curve": state.curve}
+    with write_atomic(path) as partial_path, partial_path.open("wb") as file:
+        np.savez(
+            file,
+            *map(np.asarray, arrays),
+            best_loss=state.best_loss,
+            best_epoch=state.best_epoch,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+        )
+
+
+def restore(template: Progress, fingerprint: str, path: Path) -> Progress:
+    """Read a checkpoint of the same training. Raises UserError for one of other settings or data."""
+    with np.load(path, allow_pickle=False) as file:
+        header = json.loads(file["header"].tobytes())
+        if header["fingerprint"] != fingerprint:
+            raise UserError(
+                f"{path} is of another training (settings or data differ); give another --checkpoints"
+            )
+        trees = (template.parameters, template.optimizer_state, template.best)
+        leaves, shape = jax.tree.flatten(trees)
+        read = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
+        parameters, optimizer_state, best = jax.tree.unflatten(shape, read)
+        return Progress(
+            *(parameters, optimizer_state, best, file["best_loss"], file["best_epoch"]),
+            header["epoch"],
+            header["curve"],
+        )
+
+
+def fit(
+    architecture: Architecture,
+    settings: Settings,
+    train: Sequence[Atoms],
+    test: Sequence[Atoms],
+    checkpoint: Path,
+) -> Progress:
+    """Train a committee, members side by side; goes on from ``checkpoint`` where there is one, to the same
+    numbers.
+    """
+    frames, held_out = prepare(architecture, train), prepare(architecture, test)
+    slots = max(frames.slots, held_out.slots)
+    start = start_parameters(architecture, settings, frames, slots)
+    steps_per_epoch = -(-len(train) // settings.batch_size)
+    transform = optimizer(settings, settings.n_epochs * steps_per_epoch)
+    loss_weights, members = _weights(settings), settings.n_members
+
+    def loss(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        errors = jax.vmap(lambda p: squared_errors(architecture, p, batch))(parameters)
+        losses = errors @ loss_weights / jnp.maximum((batch.n_atoms > 0).sum(), 1)
+        return losses.sum(), losses
+
+    def step(parameters: Parameters, state: Any, batch: Batch) -> tuple[Parameters, Any, jax.Array]:
+        gradient, losses = jax.grad(loss, has_aux=True)(parameters, batch)
+        updates, state = transform.update(gradient, state, parameters)
+        return optax.apply_updates(parameters, updates), state, losses
+
+    advance = jax.jit(step)
+    measure = jax.jit(lambda p, batch: jax.vmap(lambda q: squared_errors(architecture, q, batch))(p))
+    checks = batches(held_out, np.arange(len(test)), settings.batch_size, slots)
+    n_test_atoms = sum(len(atoms) for atoms in test)
+    state = Progress(
+        start, transform.init(start), start, np.full(members, np.inf), np.zeros(members, int), 0, []
+    )
+    fingerprint = _fingerprint(architecture, settings, train, test)
+    if checkpoint.exists():
+        state = restore(state, fingerprint, checkpoint)
+    begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
+    for epoch in progress(range(state.epoch, settings.n_epochs), settings.n_epochs - state.epoch, "epochs"):
+        if epoch - state.best_epoch.max() > settings.patience:
+            break
+        order = rng(settings.seed, "gmnn-batches", epoch).permutation(len(train))
+        sums = np.zeros(members)
+        for batch in batches(frames, order, settings.batch_size, slots):
+            state.parameters, state.optimizer_state, losses = advance(
+                state.parameters, state.optimizer_state, batch
+            )
+            sums += np.asarray(losses)
+        errors = np.sum([np.asarray(measure(state.parameters, batch)) for batch in checks], axis=0)
+        test_loss = errors @ loss_weights / len(test)
+        if not np.isfinite(sums).all():
+            raise UserError(
+                f"the loss is not finite in epoch {epoch}; lower --learning-rate ({settings.learning_rate:g})"
+            )
+        better = test_loss < state.best_loss
+        state.best = jax.tree.map(
+            lambda new, old, b=better: jnp.where(b.reshape(-1, *[1] * (new.ndim - 1)), new, old),
+            state.parameters,
+            state.best,
+        )
+        state.best_loss = np.where(better, test_loss, state.best_loss)
+        state.best_epoch = np.where(better, epoch, state.best_epoch)
+        state.epoch = epoch + 1
+        for m in range(members):
+            values = (
+                *(epoch, m, sums[m] / steps_per_epoch, test_loss[m]),
+                1000 * np.sqrt(errors[m, 3] / len(test)),
+                *(np.sqrt(errors[m, 4] / (3 * n_test_atoms)), np.sqrt(errors[m, 2] / len(test))),
+                *(settings.learning_rate * (1 - 0.99 * epoch / settings.n_epochs), time.monotonic() - begin),
+            )
+            state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
+        if state.epoch % settings.checkpoint_every == 0 or state.epoch == settings.n_epochs:
+            save(state, fingerprint, checkpoint)
+    return state
+
+
+def _fingerprint(
+    architecture: Architecture, settings: Settings, train: Sequence[Atoms], test: Sequence[Atoms]
+) -> str:
+    """Return what identifies a training: settings, and the frames in their order."""
+    import hashlib
+
+    digest = hashlib.sha256(json.dumps([architecture.to_json(), asdict(settings)], sort_keys=True).encode())
+    for atoms in (*train, *test):
+        for values in (
+            atoms.numbers,
+            atoms.positions,
+            atoms.calc.results["forces"],
+            atoms.calc.results["energy"],
+        ):
+            digest.update(np.ascontiguousarray(values, float).tobytes())
+    return digest.hexdigest()
+
+
+def train(
+    dataset: Path,
+    out: Path,
+    checkpoints: Path,
+    settings: Settings,
+    elements: Sequence[str] = ("C", "O"),
+    **fields: Any,
+) -> None:
+    """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
+    ``out``.
+
+    ``fields`` are those of Architecture. Raises UserError for data without labels, under unknown names or of
+    mixed levels.
+    """
+    heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
+    architecture = Architecture(elements=tuple(elements), heads=heads, **fields)
+    files = [dataset / "train.extxyz", dataset / "test.extxyz"]
+    frames, held_out = (read_frames([file], cutoff_A=architecture.cutoff_A) for file in files)
+    if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
+        raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
+    state = fit(architecture, settings, frames, held_out, checkpoints / "gmnn.npz")
+    metadata = {
+        "label_level": str(frames[0].info.get("label_level", "not stated")),
+        "training_data_sha256": sha256_of(*files),
+        "settings": asdict(settings),
+        "best_epoch": state.best_epoch.tolist(),
+    }
+    with write_atomic(out / "learning_curve.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, CURVE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(state.curve)
+    write_model(out / "model.h5", architecture, state.best, metadata)

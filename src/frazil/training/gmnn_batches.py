@@ -1,0 +1,116 @@
+"""Labelled frames as padded batches of lanes for GM-NN training: few shapes, so that few compilations serve
+all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import jax
+import numpy as np
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.potentials.gmnn.architecture import Architecture
+from frazil.potentials.gmnn.committee import bucket, neighbours_of
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Batch:
+    """B structures on N lanes with K neighbour slots; free lanes belong to no structure (owner B), free
+    places have 0 atoms.
+
+    index, reverse (N, K): as in ``Neighbours``, free slots N. centred (N, 3): positions from the centre of
+    mass, Å. energies (B,) eV, forces (N, 3) eV/Å, dipoles (B, 3) e Å (0 where unlabelled), charges (B,) e.
+    """
+
+    species: np.ndarray
+    positions: np.ndarray
+    centred: np.ndarray
+    index: np.ndarray
+    reverse: np.ndarray
+    shift: np.ndarray | None
+    owner: np.ndarray
+    n_atoms: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    dipoles: np.ndarray
+    charges: np.ndarray
+    n_structures: int = field(metadata={"static": True})
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames ready to be batched: neighbour lists are built once."""
+
+    atoms: Sequence[Atoms]
+    species: list[np.ndarray]
+    lists: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
+    slots: int
+
+
+def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
+    """Build every frame's lists. Raises UserError, naming the frame, for one that the model cannot take."""
+    species, lists = [], []
+    for number, frame in enumerate(atoms):
+        try:
+            species.append(architecture.species(frame.numbers))
+            built = neighbours_of(architecture, frame, room=1.0)
+        except UserError as error:
+            raise UserError(f"frame {number}: {error}") from error
+        shift = None if built.shift is None else np.asarray(built.shift)
+        lists.append((np.asarray(built.index), np.asarray(built.reverse), shift))
+    return Frames(atoms, species, lists, max(index.shape[1] for index, _, _ in lists))
+
+
+def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: int, slots: int) -> Batch:
+    """Return a batch of the chosen frames, padded to ``n_structures`` places, ``slots`` and a bucket of
+    lanes.
+    """
+    sizes = [len(frames.atoms[i]) for i in chosen]
+    n_lanes = bucket(sum(sizes))
+    own = np.arange(slots, dtype=np.int32)
+    periodic = any(frames.lists[i][2] is not None for i in range(len(frames.atoms)))
+    batch = Batch(
+        species=np.zeros(n_lanes, np.int32),
+        positions=np.zeros((n_lanes, 3)),
+        centred=np.zeros((n_lanes, 3)),
+        index=np.full((n_lanes, slots), n_lanes, np.int32),
+        reverse=np.tile(own, (n_lanes, 1)),
+        shift=np.zeros((n_lanes, slots, 3)) if periodic else None,
+        owner=np.full(n_lanes, n_structures, np.int32),
+        n_atoms=np.zeros(n_structures),
+        energies=np.zeros(n_structures),
+        forces=np.zeros((n_lanes, 3)),
+        dipoles=np.zeros((n_structures, 3)),
+        charges=np.zeros(n_structures),
+        n_structures=n_structures,
+    )
+    start = 0
+    for place, i in enumerate(chosen):
+        atoms, (index, reverse, shift) = frames.atoms[i], frames.lists[i]
+        here, n, wide = slice(start, start + len(atoms)), len(atoms), index.shape[1]
+        batch.species[here] = frames.species[i]
+        batch.positions[here] = atoms.positions
+        batch.centred[here] = atoms.positions - atoms.get_center_of_mass()
+        batch.index[here, :wide] = np.where(index < n, index + start, n_lanes)
+        batch.reverse[here, :wide] = np.where(index < n, reverse, own[:wide])
+        if shift is not None and batch.shift is not None:
+            batch.shift[here, :wide] = shift
+        batch.owner[here] = place
+        batch.n_atoms[place] = n
+        results = atoms.calc.results
+        batch.energies[place] = results["energy"]
+        batch.forces[here] = results["forces"]
+        batch.dipoles[place] = results.get("dipole", 0.0)
+        batch.charges[place] = atoms.info.get("charge", 0.0)
+        start += n
+    return batch
+
+
+def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int, slots: int) -> list[Batch]:
+    """Return all frames in ``order`` as batches, the last one padded."""
+    return [
+        assemble(frames, order[first : first + batch_size], batch_size, slots)
+        for first in range(0, len(order), batch_size)
+    ]

@@ -1,0 +1,120 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from frazil.errors import UserError
+
+pytest.importorskip("optax")
+
+from frazil.datasets import write_frames
+from frazil.potentials.gmnn.architecture import Architecture
+from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.gmnn.files import read_model
+from frazil.potentials.van_hemert import VanHemertCalculator
+from frazil.training import gmnn
+from frazil.training.gmnn_batches import batches, prepare
+
+ARCHITECTURE = Architecture(
+    ("C", "O"), n_basis=5, n_radial=2, hidden=(16, 8), heads=("energy", "charge"), precision="float64"
+)
+SETTINGS = gmnn.Settings(
+    n_members=2, n_epochs=6, batch_size=4, learning_rate=0.02, dipole_weight=1.0, checkpoint_every=2
+)
+
+
+def frames(n: int, seed: int) -> list[Atoms]:
+    """Frames of 2 and 3 CO, labelled by the van Hemert field."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for i in range(n):
+        n_molecules = 2 + i % 2
+        centres = np.array([[0, 0, 0], [3.6, 0, 0], [0, 3.7, 0]])[:n_molecules]
+        centres = centres + rng.normal(scale=0.2, size=centres.shape)
+        axis = rng.normal(size=(n_molecules, 3))
+        axis *= rng.uniform(1.05, 1.25, size=(n_molecules, 1)) / np.linalg.norm(axis, axis=1)[:, None] / 2
+        atoms = Atoms(["C", "O"] * n_molecules, np.stack([centres - axis, centres + axis], 1).reshape(-1, 3))
+        teacher = VanHemertCalculator(0.0)
+        teacher.calculate(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **teacher.results)
+        atoms.info["label_level"] = "van-hemert"
+        out.append(atoms)
+    return out
+
+
+def test_batched_predictions_are_the_committees() -> None:
+    held = frames(5, 1)
+    ready = prepare(ARCHITECTURE, held)
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
+    from frazil.potentials.gmnn.architecture import member
+    from frazil.potentials.gmnn.files import Model
+
+    expected = Committee(Model(ARCHITECTURE, parameters, {})).predict(held)
+    batch = batches(ready, np.arange(5), 8, ready.slots)[0]
+    for m in range(2):
+        energies, forces, dipoles = gmnn.predict(ARCHITECTURE, member(parameters, m), batch)
+        np.testing.assert_allclose(energies[:5], [p.energies_eV[m] for p in expected], rtol=1e-9)
+        together = np.concatenate([p.forces_eV_per_A[m] for p in expected])
+        np.testing.assert_allclose(forces[: len(together)], together, atol=1e-9)
+        np.testing.assert_allclose(dipoles[:5], [p.dipoles_e_A[m] for p in expected], atol=1e-9)
+
+
+def test_training_learns_and_a_killed_one_goes_on_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = frames(16, 2), frames(4, 3)
+    whole = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "whole.npz")
+    losses = np.array([row["test_loss"] for row in whole.curve]).reshape(-1, 2)
+    assert (whole.best_loss < losses[0]).all()
+    np.testing.assert_allclose(whole.best_loss, losses.min(axis=0))
+
+    right, calls = gmnn.save, []
+
+    def killed(*arguments: object) -> None:
+        right(*arguments)  # type: ignore[arg-type]
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(gmnn, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz")
+    monkeypatch.undo()
+    resumed = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz")
+    np.testing.assert_array_equal(resumed.best["embedding"], whole.best["embedding"])
+    np.testing.assert_array_equal(resumed.parameters["layers"][0]["w"], whole.parameters["layers"][0]["w"])
+    assert [row["test_loss"] for row in resumed.curve] == [row["test_loss"] for row in whole.curve]
+    with pytest.raises(UserError, match="is of another training"):
+        gmnn.fit(ARCHITECTURE, SETTINGS, test, train, tmp_path / "part.npz")
+
+
+def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_frames(tmp_path / "data/train.extxyz", frames(8, 2))
+    write_frames(tmp_path / "data/test.extxyz", frames(4, 3))
+    settings = gmnn.Settings(n_members=1, n_epochs=2, batch_size=4)
+    fields = {"n_radial": 2, "hidden": (8,)}
+    gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, **fields)
+    model = read_model(tmp_path / "out/model.h5")
+    assert model.metadata["label_level"] == "van-hemert"
+    assert len(model.metadata["training_data_sha256"]) == 64
+    with (tmp_path / "out/learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == gmnn.CURVE_COLUMNS
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n_epochs": 0}, "n_epochs is 0"),
+        ({"learning_rate": 0.0}, "must be positive"),
+        ({"energy_weight": 0.0, "force_weight": 0.0}, "one must be positive"),
+    ],
+)
+def test_settings_errors(fields: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        gmnn.Settings(**fields)
