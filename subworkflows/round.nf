@@ -54,7 +54,9 @@ workflow ROUND {
         Code.of(projectDir, 'explore_committee.py'),
     )
     explored = EXPLORE_COMMITTEE.out.candidates.map { name, candidates, summary ->
-        [name, candidates, new groovy.json.JsonSlurper().parse(summary)]
+        // Read at once: the lazy map of JsonSlurper is not safe where several operators share it.
+        def found = new groovy.json.JsonSlurperClassic().parse(summary.toFile())
+        [name, candidates, [n_candidates: found.n_candidates as int, clean: found.clean as boolean].asImmutable()]
     }
     LABEL_FRAMES(
         explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [name, candidates] },
