@@ -10,6 +10,7 @@ def main() -> None:
     """Parse the command line, write the dataset directory."""
     add = (p := parser(__doc__ or "")).add_argument
     add("--frames", type=Path, nargs="+", required=True, help="labelled frames: extxyz or DeePMD directories")
+    add("--molecules", choices=["CO", "any"], default="CO", help="what the frames are made of")
     add("--split-by", choices=["trajectory", "frame"], default="trajectory", help="unit (the paper: frame)")
     add("--train-fraction", type=float, default=0.8, help="share of the training set")
     add(

@@ -1,11 +1,14 @@
-"""Labelled frames on disk: reading with every check, windows, splits, and DeePMD-kit's layout."""
+"""Labelled frames on disk: reading with every check, windows, splits, and DeePMD-kit's layout.
+
+``read_frames`` takes free molecules of any elements; ``read_co_frames`` is for what needs aggregates of CO.
+"""
 
 import csv
 import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols
 
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
@@ -24,7 +28,7 @@ from frazil.structures import (
     bond_lengths,
     deepmd_types,
     excited_molecules,
-    from_deepmd_types,
+    molecules_of,
     order_by_molecule,
 )
 
@@ -44,28 +48,48 @@ WINDOW_INTERVALS_fs = (100.0, 10.0, 100.0)
 """The paper's windows: one frame per 100 fs, from 500 fs on one per 10 fs, from 2500 fs on one per 100 fs."""
 
 
-def read_frames(
-    paths: Iterable[Path | str], labelled: bool = True, cutoff_A: float = CUTOFF_A
-) -> list[Atoms]:
+def read_frames(paths: Iterable[Path | str], labelled: bool = True) -> list[Atoms]:
     """Return the frames of extxyz files and DeePMD directories, in order, each checked.
 
-    Atoms are put in the order C, O, C, O, … Labels lie in a SinglePointCalculator (energy eV, forces eV/Å,
-    perhaps dipole e Å). Raises UserError, naming file and frame, for whatever could not be trained on.
+    Labels lie in a SinglePointCalculator (energy eV, forces eV/Å, perhaps dipole e Å). Raises UserError,
+    naming file and frame, for whatever could not be trained on, and for labels of more than one level.
     """
+    return _checked_frames(paths, labelled, _checked)
+
+
+def read_co_frames(
+    paths: Iterable[Path | str], labelled: bool = True, cutoff_A: float = CUTOFF_A
+) -> list[Atoms]:
+    """Return frames as ``read_frames`` does, of CO only, their atoms put in the order C, O, C, O, …
+
+    Raises UserError too for other molecules, and for excited ones half tagged or within the cutoff.
+    """
+    return _checked_frames(
+        paths, labelled, lambda atoms, where: _checked_co(_checked(atoms, where), where, cutoff_A)
+    )
+
+
+READERS = {"any": read_frames, "CO": read_co_frames}
+"""Readers by the molecules that they allow."""
+
+
+def _checked_frames(
+    paths: Iterable[Path | str], labelled: bool, check: Callable[[Atoms, str], Atoms]
+) -> list[Atoms]:
     frames: list[Atoms] = []
     levels: dict[str, str] = {}
     paths = list(paths)
     if not paths:
         raise UserError("no dataset given; give at least one extxyz file or DeePMD directory")
     for path in map(Path, paths):
-        for number, atoms in enumerate(_read(path)):
+        for number, atoms in enumerate(load_frames(path)):
             where = f"{path}, frame {number}"
-            checked = _checked(atoms, where, cutoff_A)
+            checked = check(atoms, where)
             if labelled:
-                _check_labels(checked, where)
-                info = checked.info
-                level = f"{info.get('label_level', 'not stated')} by {info.get('label_code', '?')}"
-                levels.setdefault(level, where)
+                problem = label_problem(checked)
+                if problem:
+                    raise UserError(f"{where}: {problem}")
+                levels.setdefault(label_origin(checked), where)
             frames.append(checked)
     if len(levels) > 1:
         found = "; ".join(f"{level} (first in {where})" for level, where in levels.items())
@@ -73,8 +97,14 @@ def read_frames(
     return frames
 
 
-def _read(path: Path) -> list[Atoms]:
-    """Return the frames of one file or directory, unchecked but never none."""
+def label_origin(atoms: Atoms) -> str:
+    """Return level and code of a frame's label, in words; a data set holds one such origin only."""
+    return f"{atoms.info.get('label_level', 'not stated')} by {atoms.info.get('label_code', '?')}"
+
+
+def load_frames(path: Path | str) -> list[Atoms]:
+    """Return the frames of one extxyz file or DeePMD directory, unchecked but never none."""
+    path = Path(path)
     if path.is_dir():
         return from_deepmd(path)
     if not path.exists():
@@ -90,11 +120,10 @@ def _read(path: Path) -> list[Atoms]:
     return list(frames)
 
 
-def _checked(atoms: Atoms, where: str, cutoff_A: float) -> Atoms:
-    """Return the frame in molecular order, with elements, positions and tags that make sense."""
-    foreign = sorted(set(atoms.get_chemical_symbols()) - set(TYPE_ELEMENTS))
-    if foreign:
-        raise UserError(f"{where}: {', '.join(foreign)} has no type; the types are {', '.join(TYPE_MAP)}")
+def _checked(atoms: Atoms, where: str) -> Atoms:
+    """Return a free frame whose elements, positions and tags make sense."""
+    if "X" in atoms.get_chemical_symbols():
+        raise UserError(f"{where}: an atom of no element (X); give chemical symbols")
     if atoms.pbc.any():
         raise UserError(f"{where}: the frame is periodic; only free aggregates, unwrapped, are allowed")
     if not np.isfinite(atoms.positions).all():
@@ -103,6 +132,14 @@ def _checked(atoms: Atoms, where: str, cutoff_A: float) -> Atoms:
         tags = np.asarray(atoms.arrays["excited"])
         if tags.ndim != 1 or not np.isin(tags, (0, 1)).all():
             raise UserError(f"{where}: the column excited must hold 0 or 1 for each atom")
+    return atoms
+
+
+def _checked_co(atoms: Atoms, where: str, cutoff_A: float) -> Atoms:
+    """Return a frame of CO molecules in molecular order, with tags that make sense."""
+    foreign = sorted(set(atoms.get_chemical_symbols()) - set(TYPE_ELEMENTS))
+    if foreign:
+        raise UserError(f"{where}: {', '.join(foreign)} has no type; the types are {', '.join(TYPE_MAP)}")
     if not _in_order(atoms):
         try:
             atoms = order_by_molecule(atoms)
@@ -143,21 +180,25 @@ def _check_tags(atoms: Atoms, where: str, cutoff_A: float) -> None:
                 )
 
 
-def _check_labels(atoms: Atoms, where: str) -> None:
-    """Raise UserError unless the frame has a finite energy and finite forces under ASE's names."""
+def label_problem(atoms: Atoms) -> str:
+    """Return what is wrong with a frame's labels: missing, under unknown names, not finite, of a wrong shape.
+
+    Empty for a frame with a finite energy and finite forces under ASE's names.
+    """
     results = atoms.calc.results if atoms.calc is not None else {}
     missing = [name for name in ("energy", "forces") if name not in results]
     if missing:
         expected = "expected energy (eV, on the comment line) and forces (eV/Å, a column)"
         similar = [name for name in [*atoms.info, *atoms.arrays] if re.search("energ|forc|grad", name, re.I)]
         if similar:
-            raise UserError(f"{where}: unknown label names {', '.join(similar)}; {expected}")
-        raise UserError(f"{where}: no {' and no '.join(missing)}; {expected}")
+            return f"unknown label names {', '.join(similar)}; {expected}"
+        return f"no {' and no '.join(missing)}; {expected}"
     for name in ("energy", "forces", "dipole"):
         if name in results and not np.isfinite(results[name]).all():
-            raise UserError(f"{where}: the label {name} is not a finite number; remove or relabel the frame")
+            return f"the label {name} is not a finite number; remove or relabel the frame"
     if np.shape(results["forces"]) != (len(atoms), 3):
-        raise UserError(f"{where}: forces of shape {np.shape(results['forces'])}; expected ({len(atoms)}, 3)")
+        return f"forces of shape {np.shape(results['forces'])}; expected ({len(atoms)}, 3)"
+    return ""
 
 
 def write_frames(path: Path | str, frames: Sequence[Atoms]) -> None:
@@ -271,14 +312,16 @@ def prepare(
     window_starts_fs: Sequence[float] | None = None,
     window_intervals_fs: Sequence[float] | None = None,
     cutoff_A: float = CUTOFF_A,
+    molecules: str = "CO",
 ) -> dict[str, Any]:
     """Write a dataset directory (three subsets, frames.csv, summary.json) of files and return the summary.
 
-    Frames with a force above ``max_force_eV_per_A`` and exact doubles are left out, and counted.
+    ``molecules`` is one of ``READERS``; ``cutoff_A`` is for CO only, as in ``read_co_frames``. Frames with a
+    force above ``max_force_eV_per_A`` and exact doubles are left out, and counted.
     """
     if (window_starts_fs is None) != (window_intervals_fs is None):
         raise UserError("window starts without intervals, or the reverse; give both or neither")
-    read = read_frames(frames, cutoff_A=cutoff_A)
+    read = read_co_frames(frames, cutoff_A=cutoff_A) if molecules == "CO" else READERS[molecules](frames)
     kept = read
     if window_starts_fs is not None and window_intervals_fs is not None:
         kept = apply_windows(read, window_starts_fs, window_intervals_fs)
@@ -290,7 +333,7 @@ def prepare(
             f"all {n_windows} frames have a force above {max_force_eV_per_A:g} eV/Å; check the labels' unit "
             "(eV/Å) or raise the limit"
         )
-    kept = list({_fingerprint(atoms): atoms for atoms in reversed(kept)}.values())[::-1]
+    kept = list({fingerprint(atoms): atoms for atoms in reversed(kept)}.values())[::-1]
     subsets = split(kept, split_by, train_fraction, validation_fraction, campaign_seed)
     directory = Path(out)
     for subset in SUBSETS:
@@ -302,7 +345,8 @@ def prepare(
         for atoms, subset in zip(kept, subsets, strict=True):
             described = [atoms.info.get(name, "") for name in ("trajectory_id", "time_fs", "source")]
             energy = f"{atoms.get_potential_energy():.8f}"
-            table.writerow([*described, subset, len(atoms) // 2, energy, f"{max_force(atoms):.6f}"])
+            n_molecules = sum(molecular_formulas(atoms).values())
+            table.writerow([*described, subset, n_molecules, energy, f"{max_force(atoms):.6f}"])
     summary = summarise(kept) | {
         "split_by": split_by,
         "subsets": {name: int((subsets == name).sum()) for name in SUBSETS},
@@ -323,16 +367,32 @@ def max_force(atoms: Atoms) -> float:
     return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
-def _fingerprint(atoms: Atoms) -> bytes:
-    """Return what makes two frames doubles: equal types and positions (to 1e-6 Å)."""
-    return deepmd_types(atoms).tobytes() + (np.round(atoms.positions, 6) + 0.0).tobytes()
+def fingerprint(atoms: Atoms) -> bytes:
+    """Return what makes two frames doubles: equal elements, tags and positions (to 1e-6 Å)."""
+    tags = np.asarray(atoms.arrays.get("excited", np.zeros(len(atoms))), int)
+    return atoms.numbers.tobytes() + tags.tobytes() + (np.round(atoms.positions, 6) + 0.0).tobytes()
+
+
+def molecular_formulas(atoms: Atoms) -> Counter[str]:
+    """Return how many molecules of each formula a frame holds; CO by its order, others by their bonds."""
+    if atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2):
+        return Counter({"CO": len(atoms) // 2})
+    return Counter(Atoms(atoms.numbers[members]).get_chemical_formula() for members in molecules_of(atoms))
 
 
 def summarise(frames: Sequence[Atoms]) -> dict[str, Any]:
-    """Return counts, ranges and doubles of labelled frames, fit for JSON."""
+    """Return counts, ranges and doubles of labelled frames, fit for JSON.
+
+    Atoms are counted by type: by element, the excited molecule's as X1 and X2.
+    """
     atoms_by_type: Counter[str] = Counter()
+    contents: Counter[str] = Counter()
     for atoms in frames:
-        atoms_by_type.update(TYPE_MAP[kind] for kind in deepmd_types(atoms))
+        tags = atoms.arrays.get("excited", np.zeros(len(atoms)))
+        pairs = zip(atoms.get_chemical_symbols(), tags, strict=True)
+        atoms_by_type.update({"C": "X1", "O": "X2"}.get(name, name) if tag else name for name, tag in pairs)
+        found = molecular_formulas(atoms)
+        contents[" + ".join(f"{n} {name}" for name, n in sorted(found.items()))] += 1
     energies = [atoms.get_potential_energy() / len(atoms) for atoms in frames]
     forces = [max_force(atoms) for atoms in frames]
     return {
@@ -340,11 +400,11 @@ def summarise(frames: Sequence[Atoms]) -> dict[str, Any]:
         "n_trajectories": len({str(atoms.info.get("trajectory_id", "")) for atoms in frames}),
         "n_excited": sum(bool(excited_molecules(atoms)) for atoms in frames),
         "sources": dict(sorted(Counter(str(atoms.info.get("source", "")) for atoms in frames).items())),
-        "molecules": {str(n): c for n, c in sorted(Counter(len(atoms) // 2 for atoms in frames).items())},
-        "atoms_by_type": {name: atoms_by_type[name] for name in TYPE_MAP},
+        "molecules": dict(sorted(contents.items())),
+        "atoms_by_type": dict(sorted(atoms_by_type.items())),
         "energy_eV_per_atom": [float(min(energies)), float(max(energies))],
         "max_force_eV_per_A": [min(forces), max(forces)],
-        "n_duplicates": len(frames) - len({_fingerprint(atoms) for atoms in frames}),
+        "n_duplicates": len(frames) - len({fingerprint(atoms) for atoms in frames}),
         "label_level": str(frames[0].info.get("label_level", "")),
         "label_code": str(frames[0].info.get("label_code", "")),
     }
@@ -383,7 +443,7 @@ def from_deepmd(directory: Path | str) -> list[Atoms]:
     """Return the frames of every DeePMD-kit system (deepmd/npy, nopbc) under a directory, systems sorted.
 
     Each frame's ``trajectory_id`` is its system's path, its ``source`` "import". Raises UserError for a
-    directory without systems, a foreign type, a periodic system, or one without energies or forces.
+    directory without systems, a type that is no element, a periodic system, or one without labels.
     """
     systems = sorted(path.parent for path in Path(directory).rglob("type.raw"))
     if not systems:
@@ -400,16 +460,19 @@ def from_deepmd(directory: Path | str) -> list[Atoms]:
             raise UserError(
                 f"{system}: type {indices.max()} has no name in type_map.raw ({', '.join(names)})"
             )
-        foreign = sorted({names[index] for index in indices} - set(TYPE_MAP))
+        foreign = sorted({names[index] for index in indices} - set(TYPE_MAP) - set(chemical_symbols[1:]))
         if foreign:
             raise UserError(
-                f"{system}: {', '.join(foreign)} has no type; the types are {', '.join(TYPE_MAP)}"
+                f"{system}: {', '.join(foreign)} is no element; types are elements, and X1, X2 for the C and "
+                "O of an excited CO"
             )
         if not (system / "nopbc").exists():
             raise UserError(
                 f"{system} is periodic (no file nopbc); only free aggregates, unwrapped, are allowed"
             )
-        types = np.array([TYPE_MAP.index(names[index]) for index in indices])
+        types = [names[index] for index in indices]
+        symbols = [{"X1": "C", "X2": "O"}.get(name, name) for name in types]
+        tags = np.isin(types, ("X1", "X2")).astype(int)
         for data in sorted(system.glob("set.*")):
             missing = [name for name in ("coord", "energy", "force") if not (data / f"{name}.npy").exists()]
             if missing:
@@ -418,7 +481,8 @@ def from_deepmd(directory: Path | str) -> list[Atoms]:
                 np.load(data / f"{name}.npy") for name in ("coord", "energy", "force")
             )
             for xyz, energy, force in zip(coordinates, energies.ravel(), forces, strict=True):
-                atoms = from_deepmd_types(types, xyz.reshape(-1, 3))
+                atoms = Atoms(symbols, positions=xyz.reshape(-1, 3))
+                atoms.set_array("excited", tags, int)
                 atoms.info |= {"trajectory_id": str(system), "source": "import"}
                 atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=force.reshape(-1, 3))
                 frames.append(atoms)

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -21,7 +20,7 @@ import frazil
 import frazil.electronic_structure as electronic_structure
 from frazil.checkpoints import TimeLimit
 from frazil.cli import progress
-from frazil.datasets import read_frames, write_frames
+from frazil.datasets import load_frames, read_co_frames, write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.label_store import Label, LabelStore
@@ -242,15 +241,13 @@ def label_file(
 
     Raises UserError if not one frame could be labelled, OutOfTime as ``label`` does.
     """
-    given = (
-        _any_frames(frames) if level in electronic_structure.LEVELS else read_frames([frames], labelled=False)
-    )
+    given = read_co_frames([frames], labelled=False) if level == "van-hemert" else load_frames(frames)
     labelled, failures = label(
         given,
         level,
         show_progress=True,
         checkpoints=checkpoints,
-        known=_any_frames(known) if known is not None else (),
+        known=load_frames(known) if known is not None else (),
         **settings,
     )
     with write_atomic(Path(out).with_name("failed.csv")) as partial, partial.open("w", newline="") as file:
@@ -264,13 +261,3 @@ def label_file(
             f"none of the {len(given)} frames of {frames} could be labelled ({failures[0].reason})"
         )
     write_frames(out, labelled)
-
-
-def _any_frames(path: Path | str) -> list[Atoms]:
-    """Return the frames of an extxyz file of any molecules, atoms in the order given."""
-    if not Path(path).is_file():
-        raise UserError(f"no frames {path}; give an extxyz file")
-    try:
-        return list(ase.io.read(path, index=":", format="extxyz"))
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise UserError(f"{path} cannot be read as extxyz ({error}); give ASE's extended XYZ") from error

@@ -15,8 +15,10 @@ import ase.units
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_masses, atomic_numbers, covalent_radii
 from ase.optimize import LBFGS
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
@@ -34,6 +36,8 @@ MOLECULE_MASSES_amu = TYPE_MASSES_amu[:2]
 BOND_LENGTH_A = 1.128
 LONGEST_BOND_A = 2.2
 """A C and an O farther apart than this are no molecule on import."""
+BOND_SLACK_A = 0.45
+"""Bonds may be this much longer than the sum of covalent radii: CO up to 1.87 Å, H2 to 1.07, C–C to 1.97."""
 PACKING_DISTANCE_A = 2.8
 
 
@@ -75,6 +79,18 @@ def from_deepmd_types(types: np.ndarray, positions_A: np.ndarray) -> Atoms:
     atoms = Atoms([TYPE_ELEMENTS[kind] for kind in types], positions=positions_A)
     atoms.set_array("excited", (np.asarray(types) >= 2).astype(int), int)
     return atoms
+
+
+def molecules_of(atoms: Atoms, slack_A: float = BOND_SLACK_A) -> list[np.ndarray]:
+    """Return the atoms of each molecule, by their bonds: nearer than the covalent radii plus ``slack_A``.
+
+    A cell is not looked at. Molecules come in the order of their first atoms, atoms ascending.
+    """
+    radii = covalent_radii[atoms.numbers]
+    vectors = atoms.positions[:, None] - atoms.positions[None]
+    bonded = np.linalg.norm(vectors, axis=-1) < radii[:, None] + radii[None] + slack_A
+    n_molecules, owner = connected_components(csr_array(bonded), directed=False)
+    return [np.flatnonzero(owner == molecule) for molecule in range(n_molecules)]
 
 
 def molecular_centres(positions_A: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def test_writing_and_reading(tmp_path: Path) -> None:
     frames = [frame(0), frame(1, excited=2)]
     frames[1].set_velocities(np.ones((6, 3)))
     datasets.write_frames(tmp_path / "a.extxyz", frames)
-    back = datasets.read_frames([tmp_path / "a.extxyz", tmp_path / "a.extxyz"])
+    back = datasets.read_co_frames([tmp_path / "a.extxyz", tmp_path / "a.extxyz"])
     assert len(back) == 4
     for given, got in zip(frames, back[:2], strict=True):
         assert got.positions == pytest.approx(given.positions, abs=1e-8)
@@ -58,9 +58,9 @@ def test_writing_and_reading(tmp_path: Path) -> None:
 def test_tags_survive_extxyz_deepmd_and_lammps_and_back(tmp_path: Path) -> None:
     frames = [frame(0), frame(1, excited=0), frame(2, excited=2), frame(3, n=2, excited=1)]
     datasets.write_frames(tmp_path / "a.extxyz", frames)
-    first = datasets.read_frames([tmp_path / "a.extxyz"])
+    first = datasets.read_co_frames([tmp_path / "a.extxyz"])
     datasets.to_deepmd(first, tmp_path / "systems")
-    second = datasets.read_frames([tmp_path / "systems"])
+    second = datasets.read_co_frames([tmp_path / "systems"])
     third = []
     for number, atoms in enumerate(second):
         write_lammps_data(tmp_path / f"{number}.data", atoms)
@@ -68,7 +68,7 @@ def test_tags_survive_extxyz_deepmd_and_lammps_and_back(tmp_path: Path) -> None:
         back.calc = atoms.calc
         third.append(back)
     datasets.write_frames(tmp_path / "b.extxyz", third)
-    fourth = datasets.read_frames([tmp_path / "b.extxyz"])
+    fourth = datasets.read_co_frames([tmp_path / "b.extxyz"])
     by_energy = {round(atoms.get_potential_energy(), 6): atoms for atoms in fourth}
     assert len(by_energy) == 4
     for atoms in frames:
@@ -109,7 +109,7 @@ def test_a_foreign_order_of_atoms_is_put_right(tmp_path: Path) -> None:
     del shuffled.arrays["excited"]
     shuffled.calc = SinglePointCalculator(shuffled, energy=1.0, forces=atoms.get_forces()[[0, 2, 4, 5, 3, 1]])
     datasets.write_frames(tmp_path / "a.extxyz", [shuffled])
-    (back,) = datasets.read_frames([tmp_path / "a.extxyz"])
+    (back,) = datasets.read_co_frames([tmp_path / "a.extxyz"])
     assert back.positions == pytest.approx(atoms.positions, abs=1e-8)
     assert back.get_forces() == pytest.approx(atoms.get_forces(), abs=1e-8)
 
@@ -118,7 +118,7 @@ def test_a_broken_bond_of_our_own_frame_stays(tmp_path: Path) -> None:
     atoms = frame(0, excited=1)
     atoms.positions[3] += [0, 0, 3.0]
     datasets.write_frames(tmp_path / "a.extxyz", [atoms])
-    (back,) = datasets.read_frames([tmp_path / "a.extxyz"])
+    (back,) = datasets.read_co_frames([tmp_path / "a.extxyz"])
     assert back.positions == pytest.approx(atoms.positions, abs=1e-8)
 
 
@@ -196,31 +196,31 @@ def test_bad_frames(tmp_path: Path, change: Callable[[Atoms], None], message: st
     change(bad)
     datasets.write_frames(tmp_path / "a.extxyz", [frame(0), bad])
     with pytest.raises(UserError, match=message):
-        datasets.read_frames([tmp_path / "a.extxyz"])
+        datasets.read_co_frames([tmp_path / "a.extxyz"])
 
 
 def test_two_excited_molecules_beyond_the_cutoff_are_allowed(tmp_path: Path) -> None:
     atoms = frame(0)
     _tag(0, 1, 4, 5)(atoms)
     datasets.write_frames(tmp_path / "a.extxyz", [atoms])
-    datasets.read_frames([tmp_path / "a.extxyz"])
+    datasets.read_co_frames([tmp_path / "a.extxyz"])
     with pytest.raises(UserError, match="closer than the cutoff of 9 Å"):
-        datasets.read_frames([tmp_path / "a.extxyz"], cutoff_A=9.0)
+        datasets.read_co_frames([tmp_path / "a.extxyz"], cutoff_A=9.0)
 
 
 def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no dataset .*none\.extxyz"):
-        datasets.read_frames([tmp_path / "none.extxyz"])
+        datasets.read_co_frames([tmp_path / "none.extxyz"])
     (tmp_path / "empty.extxyz").touch()
     with pytest.raises(UserError, match=r"the dataset .*empty\.extxyz is empty"):
-        datasets.read_frames([tmp_path / "empty.extxyz"])
+        datasets.read_co_frames([tmp_path / "empty.extxyz"])
     (tmp_path / "text.extxyz").write_text("not a frame\n")
     with pytest.raises(UserError, match="cannot be read as extxyz"):
-        datasets.read_frames([tmp_path / "text.extxyz"])
+        datasets.read_co_frames([tmp_path / "text.extxyz"])
     with pytest.raises(UserError, match="no dataset given"):
-        datasets.read_frames([])
+        datasets.read_co_frames([])
     with pytest.raises(UserError, match="holds no DeePMD system"):
-        datasets.read_frames([tmp_path])
+        datasets.read_co_frames([tmp_path])
 
 
 def test_mixed_levels(tmp_path: Path) -> None:
@@ -230,14 +230,14 @@ def test_mixed_levels(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"labels of different levels.*van-hemert by frazil \(first in .*frame 0"
     ):
-        datasets.read_frames([tmp_path / "a.extxyz"])
+        datasets.read_co_frames([tmp_path / "a.extxyz"])
 
 
 def test_unlabelled_frames_are_read_on_demand(tmp_path: Path) -> None:
     atoms = frame(0)
     atoms.calc = None
     datasets.write_frames(tmp_path / "a.extxyz", [atoms])
-    assert len(datasets.read_frames([tmp_path / "a.extxyz"], labelled=False)) == 1
+    assert len(datasets.read_co_frames([tmp_path / "a.extxyz"], labelled=False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,10 @@ def test_unlabelled_frames_are_read_on_demand(tmp_path: Path) -> None:
     [
         (lambda system: (system / "set.000/energy.npy").unlink(), r"no energy\.npy"),
         (lambda system: (system / "set.000/force.npy").unlink(), r"no force\.npy"),
-        (lambda system: (system / "type_map.raw").write_text("C O H X2\n"), "H has no type; the types are"),
+        (
+            lambda system: (system / "type_map.raw").write_text("C O Q X2\n"),
+            "Q is no element; types are elements",
+        ),
         (lambda system: (system / "type_map.raw").write_text("C O\n"), "type 3 has no name in type_map.raw"),
         (lambda system: (system / "nopbc").unlink(), "is periodic"),
     ],
@@ -345,7 +348,7 @@ def test_preparing(tmp_path: Path) -> None:
     table = pandas.read_csv(tmp_path / "dataset/frames.csv")
     assert tuple(table.columns) == datasets.FRAME_COLUMNS
     for subset in datasets.SUBSETS:
-        read = datasets.read_frames([tmp_path / f"dataset/{subset}.extxyz"])
+        read = datasets.read_co_frames([tmp_path / f"dataset/{subset}.extxyz"])
         assert len(read) == (table["subset"] == subset).sum()
     again = datasets.prepare([tmp_path / "a.extxyz"], tmp_path / "again")
     assert again == summary
@@ -365,3 +368,37 @@ def test_preparing_with_windows_and_refusals(tmp_path: Path) -> None:
         datasets.prepare([tmp_path / "a.extxyz"], out, window_starts_fs=(0,))
     with pytest.raises(UserError, match=r"all 200 frames have a force above 1e-06 eV/Å"):
         datasets.prepare([tmp_path / "a.extxyz"], out, max_force_eV_per_A=1e-6)
+
+
+def water(number: int) -> Atoms:
+    atoms = Atoms(
+        "OHHCO", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0], [0, -4, 0], [0, -5.13, 0.02 * number]]
+    )
+    atoms.calc = SinglePointCalculator(atoms, energy=-5.0 - number, forces=np.full((5, 3), 0.1))
+    atoms.info |= {"trajectory_id": f"water-{number}", "label_level": "made-up", "label_code": "none"}
+    return atoms
+
+
+def test_frames_of_any_molecules(tmp_path: Path) -> None:
+    datasets.write_frames(tmp_path / "a.extxyz", [water(number) for number in range(10)])
+    frames = datasets.read_frames([tmp_path / "a.extxyz"])
+    assert frames[3].get_chemical_symbols() == ["O", "H", "H", "C", "O"], "atoms stay in their order"
+    with pytest.raises(UserError, match="H has no type"):
+        datasets.read_co_frames([tmp_path / "a.extxyz"])
+    summary = datasets.prepare([tmp_path / "a.extxyz"], tmp_path / "dataset", molecules="any")
+    assert summary["atoms_by_type"] == {"C": 10, "H": 20, "O": 20}
+    assert summary["molecules"] == {"1 CO + 1 H2O": 10}
+    assert set(pandas.read_csv(tmp_path / "dataset/frames.csv")["n_molecules"]) == {2}
+    ghost = water(0)
+    ghost.symbols[0] = "X"
+    datasets.write_frames(tmp_path / "b.extxyz", [ghost])
+    with pytest.raises(UserError, match="an atom of no element"):
+        datasets.read_frames([tmp_path / "b.extxyz"])
+
+
+def test_deepmd_systems_of_other_elements(tmp_path: Path) -> None:
+    (system,) = datasets.to_deepmd([frame(0, n=2)], tmp_path)
+    (system / "type_map.raw").write_text("Si O H C\n")
+    (read,) = datasets.from_deepmd(tmp_path)
+    assert read.get_chemical_symbols() == ["Si", "O", "Si", "O"]
+    assert read.get_forces() == pytest.approx(frame(0, n=2).get_forces())

@@ -21,7 +21,7 @@ import pandas
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.cli import progress
-from frazil.datasets import read_frames, to_deepmd
+from frazil.datasets import read_co_frames, to_deepmd
 from frazil.errors import EXIT_OUT_OF_TIME, OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.potentials.deepmd import SINGLE_THREAD, evaluate
@@ -78,7 +78,7 @@ def train(
     """
     start = time.monotonic()
     frames = {
-        subset: read_frames([dataset / f"{subset}.extxyz"], cutoff_A=settings.cutoff_A)
+        subset: read_co_frames([dataset / f"{subset}.extxyz"], cutoff_A=settings.cutoff_A)
         for subset in ("train", "test")
     }
     check_neighbours([*frames["train"], *frames["test"]], settings)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas
 
-from frazil.datasets import SUBSETS, read_frames
+from frazil.datasets import SUBSETS, read_co_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.labelling import label
@@ -100,7 +100,7 @@ def evaluate_model(model: Path, dataset: Path, level: str, coupling_eV: float, o
         file = dataset / f"{subset}.extxyz"
         if file.is_file() and not file.stat().st_size:
             continue
-        subsets[subset] = read_frames([file], cutoff_A=potential.cutoff_A)
+        subsets[subset] = read_co_frames([file], cutoff_A=potential.cutoff_A)
     if "train" not in subsets:
         raise UserError(f"{dataset / 'train.extxyz'} is empty; prepare the dataset with frames to train on")
     predictions = {subset: Predictions.of(potential, frames) for subset, frames in subsets.items()}

@@ -358,7 +358,7 @@ def train(
     heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
     architecture = Architecture(elements=tuple(elements), heads=heads, **fields)
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
-    frames, held_out = (read_frames([file], cutoff_A=architecture.cutoff_A) for file in files)
+    frames, held_out = (read_frames([file]) for file in files)
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     state = fit(architecture, settings, frames, held_out, checkpoints / "gmnn.npz")
