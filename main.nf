@@ -11,6 +11,7 @@ workflow {
         exit(0)
     }
     settings = Settings.resolve(params, projectDir, Contradictions.&of)
+    images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints"
 
     sections = Channel.empty()
@@ -21,5 +22,5 @@ workflow {
     VERSIONS(Code.of(projectDir, 'collect_versions.py'))
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, settings, Code.of(projectDir, 'render_report.py'))
 
-    workflow.onComplete = { Provenance.write(workflow, settings, projectDir) }
+    workflow.onComplete = { Provenance.write(workflow, settings, images, projectDir) }
 }

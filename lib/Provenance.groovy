@@ -3,10 +3,10 @@ import groovy.json.JsonSlurper
 import java.nio.file.Files
 import java.nio.file.Path
 
-/** Writes run.json: what ran, with which parameters, code and software, where, when, and how it ended. */
+/** Writes run.json: what ran, with which parameters, inputs, code and software, where, when, and how it ended. */
 class Provenance {
 
-    static void write(workflow, Map settings, Path projectDir) {
+    static void write(workflow, Map settings, Map images, Path projectDir) {
         Path outdir = Path.of(settings.outdir.toString()).toAbsolutePath()
         Files.createDirectories(outdir)
         Map run = [
@@ -17,11 +17,13 @@ class Provenance {
             error            : workflow.errorMessage,
             versions         : read(outdir.resolve('versions.json')) ?: [:],
             nextflow         : workflow.nextflow.version.toString(),
-            container_digests: workflow.container ?: [:],
-            code_hash        : Code.of(projectDir),
+            container_digests: images,
+            code_hash        : Code.of(projectDir, *Files.list(projectDir.resolve('bin')).collect { it.fileName.toString() }.findAll { it.endsWith('.py') }),
             git_commit       : commit(projectDir),
             profile          : workflow.profile,
             command          : workflow.commandLine,
+            launch_dir       : workflow.launchDir.toString(),
+            config_files     : workflow.configFiles*.toString(),
             host             : InetAddress.localHost.hostName,
             start            : workflow.start.toString(),
             end              : workflow.complete.toString(),

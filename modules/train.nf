@@ -2,7 +2,7 @@
 
 process TRAIN_DEEPMD {
     tag "${id}:${model_id}"
-    label 'long'
+    label 'gpu'
 
     input:
     // e.g. ['round-1', 0, 8000, dataset/]
@@ -34,7 +34,7 @@ process TRAIN_DEEPMD {
 
 process EXPLORE_COMMITTEE {
     tag "${id}"
-    label 'cpu'
+    label 'gpu'
 
     input:
     // e.g. ['round-1', 1, [model_0/, model_1/], [excited states, ground states]]

@@ -2,7 +2,7 @@
 
 process THERMALIZE {
     tag "${replica}"
-    label 'long'
+    label 'gpu'
 
     input:
     tuple val(replica), val(n_snapshots), path(model), path(aggregates)
@@ -57,7 +57,7 @@ process EXCITE {
 
 process RUN_TRAJECTORIES {
     tag "${meta.id}:${meta.first_id}"
-    label 'long'
+    label 'gpu'
 
     input:
     // e.g. [[id: 'model', engine: 'deepmd', first_id: 0, n: 40], initial_states.h5, bond_curves.csv, selected/]

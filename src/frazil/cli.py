@@ -1,7 +1,10 @@
 """What every executable in bin/ shares: help with defaults, progress, and exit codes."""
 
 import argparse
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -43,7 +46,15 @@ def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run an executable's ``main``: bad input is one line and exit 2, out of time 75, a bug a traceback."""
+    """Run an executable's ``main``: bad input is one line and exit 2, out of time 75, a bug a traceback.
+
+    After ``FRAZIL_TIME_LIMIT_S`` seconds, if the environment sets them, it gets the SIGTERM that a scheduler
+    would send, early enough to save what is done.
+    """
+    if limit_s := os.environ.get("FRAZIL_TIME_LIMIT_S"):
+        alarm = threading.Timer(float(limit_s), os.kill, (os.getpid(), signal.SIGTERM))
+        alarm.daemon = True
+        alarm.start()
     try:
         main()
     except UserError as error:
