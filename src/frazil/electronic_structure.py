@@ -10,8 +10,6 @@ such bonds are not for it.
 PySCF is imported only when a level is computed, so that the names and the cost table cost nothing.
 """
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -28,11 +26,14 @@ from frazil.errors import UserError
 
 CODE = "pyscf"
 
-BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvtz")
+BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz")
 
 SECONDS_PER_ATOM = 6.5e-4
 COST_EXPONENT = 1.65
-"""Cost of a label, measured on one core of 2026 (see ``estimate``)."""
+"""Cost of a label, measured on one core of 2026 (see ``seconds``)."""
+
+FIELD_au = 2e-3
+"""Electric field of the finite differences for the polarizability, e/(4πε0·Bohr²)."""
 
 SHORTEST_DISTANCE_A = 0.4
 """Two nuclei nearer than this (Å) are a broken geometry, not a frame to label."""
@@ -52,6 +53,9 @@ METHODS = MappingProxyType(
     {
         "pbe": Method("pbe", None),
         "pbe-d3bj": Method("pbe", "d3bj"),
+        "pbe-d4": Method("pbe", "d4"),
+        "blyp-d4": Method("blyp", "d4"),
+        "bp86-d4": Method("bp86", "d4:bp"),
         "pbe0": Method("pbe0", None),
         "pbe0-d3bj": Method("pbe0", "d3bj"),
         "b3lyp-d4": Method("b3lyp", "d4"),
@@ -124,6 +128,10 @@ class SinglePoint:
     net_torque_eV: float
     """Size of the net torque about the centroid that was removed."""
     wall_s: float
+    hessian_eV_per_A2: NDArray[np.float64] | None = None
+    """(3 n_atoms, 3 n_atoms) on request; rows and columns atom by atom, x, y, z."""
+    polarizability_A3: NDArray[np.float64] | None = None
+    """(3, 3) on request, as a volume (α/4πε0)."""
 
 
 class NotConverged(Exception):
@@ -162,25 +170,16 @@ def code_version() -> str:
         return pyscf_version
 
 
-def estimate(frames: Sequence[Atoms], name: str) -> str:
-    """Return, for people, what labelling these frames will cost on one core.
+def seconds(atoms: Atoms, name: str) -> float:
+    """Return what one frame's energy and forces are expected to cost on one core.
 
-    From ``SECONDS_PER_ATOM`` × atoms × (basis functions)^``COST_EXPONENT``, which holds within about 30 % for
-    2–12 atoms at PBE, PBE0 and BHLYP in def2-SVP and def2-TZVP.
+    ``SECONDS_PER_ATOM`` × atoms × (basis functions)^``COST_EXPONENT``: within about 30 % for 2–12
+    atoms at PBE, PBE0 and BHLYP in def2-SVP and def2-TZVP. Not a number for coupled cluster: not known.
     """
     wanted = level(name)
-    counts = Counter(atoms.get_chemical_formula() for atoms in frames if len(atoms))
-    if not counts:
-        return f"{name}: nothing left to label"
     if wanted.method.functional is None:
-        return f"{name}: {len(frames)} frames; no cost is known for coupled cluster"
-    lines, total_s = [], 0.0
-    for formula, count in sorted(counts.items(), key=lambda item: len(item[0])):
-        example = next(atoms for atoms in frames if atoms.get_chemical_formula() == formula)
-        seconds = SECONDS_PER_ATOM * len(example) * _molecule(example, wanted, spin=None).nao ** COST_EXPONENT
-        total_s += count * seconds
-        lines.append(f"{count} {formula} of {seconds:.1f} s")
-    return f"{name}: {', '.join(lines)}; in all about {total_s / 3600:.2f} h on one core"
+        return float("nan")
+    return float(SECONDS_PER_ATOM * len(atoms) * _molecule(atoms, wanted, spin=None).nao ** COST_EXPONENT)
 
 
 def check(atoms: Atoms) -> None:
@@ -194,7 +193,7 @@ def check(atoms: Atoms) -> None:
         raise UserError("a frame without atoms cannot be labelled; remove it")
     if atoms.pbc.any():
         raise UserError(f"frame {formula} is periodic; PySCF labels isolated molecules: remove the cell")
-    if int(atoms.numbers.sum()) % 2:
+    if int(atoms.numbers[~_ghosts(atoms)].sum()) % 2:
         raise UserError(f"frame {formula} has an odd number of electrons; only closed shells are labelled")
     if not np.isfinite(atoms.positions).all():
         raise UserError(f"frame {formula} has positions that are not finite numbers; remove it")
@@ -208,12 +207,15 @@ def check(atoms: Atoms) -> None:
             )
 
 
-def single_point(atoms: Atoms, name: str) -> SinglePoint:
+def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability: bool = False) -> SinglePoint:
     """Compute one frame at the level ``name``.
 
     Args:
-        atoms: neutral closed-shell molecules, not periodic; positions in Å. Not changed.
+        atoms: neutral closed-shell molecules, not periodic; positions in Å. Not changed. An array ``ghost``
+            marks atoms (1) that lend their basis functions only, for counterpoise corrections.
         name: a key of ``LEVELS``.
+        hessian: also the second derivatives of the energy, analytic (about ten times the cost).
+        polarizability: also the static polarizability, by central differences of the dipole (seven times).
 
     Raises:
         UserError: unknown level, a frame it cannot describe, or PySCF is missing.
@@ -225,8 +227,12 @@ def single_point(atoms: Atoms, name: str) -> SinglePoint:
     start = perf_counter()
     molecule = _molecule(atoms, wanted)
     if wanted.method.functional is None:
+        if hessian or polarizability:
+            raise UserError(f"level {name!r} gives an energy only; no Hessian and no polarizability")
         energy, attempt = _coupled_cluster(molecule, wanted)
         return SinglePoint(energy, None, None, attempt, 0.0, 0.0, perf_counter() - start)
+    if _ghosts(atoms).any():
+        raise UserError(f"level {name!r} takes no ghost atoms; coupled cluster does")
     field, attempt = _self_consistent_field(molecule, wanted)
     raw_forces = -np.asarray(field.nuc_grad_method().kernel()) * ase.units.Hartree / ase.units.Bohr
     forces, net_force, net_torque = without_net_force_and_torque(atoms.positions, raw_forces)
@@ -238,6 +244,8 @@ def single_point(atoms: Atoms, name: str) -> SinglePoint:
         attempt=attempt,
         net_force_eV_per_A=net_force,
         net_torque_eV=net_torque,
+        hessian_eV_per_A2=_hessian(field) if hessian else None,
+        polarizability_A3=_polarizability(field) if polarizability else None,
         wall_s=perf_counter() - start,
     )
 
@@ -270,8 +278,42 @@ def without_net_force_and_torque(
 def _molecule(atoms: Atoms, wanted: Level, spin: int | None = 0) -> Any:
     from pyscf import gto  # type: ignore[import-not-found,unused-ignore]
 
-    geometry = list(zip(atoms.get_chemical_symbols(), atoms.positions.tolist(), strict=True))
+    names = [
+        f"ghost-{symbol}" if ghost else symbol
+        for symbol, ghost in zip(atoms.get_chemical_symbols(), _ghosts(atoms), strict=True)
+    ]
+    geometry = list(zip(names, atoms.positions.tolist(), strict=True))
     return gto.M(atom=geometry, unit="Angstrom", basis=wanted.basis, charge=0, spin=spin, verbose=0)
+
+
+def _ghosts(atoms: Atoms) -> NDArray[np.bool_]:
+    """Return which atoms (n_atoms,) are basis functions only."""
+    return np.asarray(atoms.arrays.get("ghost", np.zeros(len(atoms)))).astype(bool)
+
+
+def _hessian(field: Any) -> NDArray[np.float64]:
+    """Return the analytic Hessian (3 n, 3 n) of a converged field, eV/Å², symmetrized."""
+    blocks = np.asarray(field.Hessian().kernel()) * ase.units.Hartree / ase.units.Bohr**2
+    square = blocks.transpose(0, 2, 1, 3).reshape(3 * len(blocks), -1)
+    return np.asarray(square + square.T) / 2
+
+
+def _polarizability(field: Any) -> NDArray[np.float64]:
+    """Return the polarizability (3, 3), Å³: the dipole's change with a field along each axis."""
+    bare, positions, density = field.get_hcore(), field.mol.intor("int1e_r"), field.make_rdm1()
+    columns = []
+    for axis in range(3):
+        dipoles = []
+        for strength_au in (FIELD_au, -FIELD_au):
+            perturbed = field.copy()
+            perturbed.get_hcore = lambda *_, h=bare + strength_au * positions[axis]: h
+            perturbed.kernel(dm0=density)
+            if not perturbed.converged:
+                raise NotConverged("the self-consistent field in an electric field did not converge")
+            dipoles.append(np.asarray(perturbed.dip_moment(unit="AU", verbose=0)))
+        columns.append((dipoles[0] - dipoles[1]) / (2 * FIELD_au))
+    tensor = np.array(columns) * ase.units.Bohr**3
+    return np.asarray(tensor + tensor.T) / 2
 
 
 def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
@@ -280,7 +322,7 @@ def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
 
     for attempt in ATTEMPTS:
         if wanted.method.functional is None:
-            field = scf.RHF(molecule).density_fit()
+            field = scf.RHF(molecule)
         else:
             field = dft.RKS(molecule, xc=wanted.method.functional).density_fit()
             field.grids.level = wanted.grid_level
@@ -306,7 +348,7 @@ def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
 
 
 def _coupled_cluster(molecule: Any, wanted: Level) -> tuple[float, str]:
-    """Return the frozen-core CCSD(T) energy (eV), density-fitted Hartree–Fock and integrals."""
+    """Return the frozen-core CCSD(T) energy (eV), without density fitting."""
     from pyscf import cc
     from pyscf.data.elements import chemcore  # type: ignore[import-not-found,unused-ignore]
 

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -20,8 +21,8 @@ class Label:
     energy_eV: float
     forces_eV_per_A: np.ndarray | None
     dipole_eA: np.ndarray | None = None
-    details: Mapping[str, float | str] = field(default_factory=dict)
-    """How it came about, by name (``label_attempt``, …): goes into the frame's info."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """How it came about (``label_attempt``, …) and what else was asked for (arrays): the frame's info."""
 
 
 class LabelStore:
@@ -38,20 +39,28 @@ class LabelStore:
         readable = "".join(letter if letter.isalnum() else "-" for letter in level)
         self.folder = Path(directory) / f"{readable}-{digest}"
 
-    def find(self, atoms: Atoms) -> Label | str | None:
-        """Return the frame's label, or the reason why it has none; None if it was not tried."""
+    def find(self, atoms: Atoms, wanted: Collection[str] = ()) -> Label | str | None:
+        """Return the frame's label, or the reason why it has none; None if it was not tried.
+
+        None too for a label without one of the details ``wanted``.
+        """
         file = self._file(atoms)
         if not file.is_file():
             return None
         kept = json.loads(file.read_text())
         if "reason" in kept:
             return str(kept["reason"])
+        if not set(wanted) <= set(kept["details"]):
+            return None
         forces, dipole = kept["forces_eV_per_A"], kept["dipole_eA"]
         return Label(
             kept["energy_eV"],
             None if forces is None else np.array(forces),
             None if dipole is None else np.array(dipole),
-            kept["details"],
+            {
+                name: np.array(value) if isinstance(value, list) else value
+                for name, value in kept["details"].items()
+            },
         )
 
     def keep(self, atoms: Atoms, answer: Label | str) -> None:
@@ -64,7 +73,7 @@ class LabelStore:
                 "energy_eV": answer.energy_eV,
                 "forces_eV_per_A": None if forces is None else np.asarray(forces).tolist(),
                 "dipole_eA": None if dipole is None else np.asarray(dipole).tolist(),
-                "details": dict(answer.details),
+                "details": {name: _plain(value) for name, value in answer.details.items()},
             }
         with write_atomic(self._file(atoms)) as partial:
             partial.write_text(json.dumps(kept))
@@ -82,7 +91,7 @@ class LabelStore:
                     f"{', '.join(self._origin.values())}; give labels of the same level, code and version"
                 )
             details = {
-                name: value.item() if isinstance(value, np.generic) else value
+                name: value
                 for name, value in atoms.info.items()
                 if name.startswith("label_") and name not in origin
             }
@@ -92,4 +101,11 @@ class LabelStore:
     def _file(self, atoms: Atoms) -> Path:
         coordinates = " ".join(f"{value:.8f}" for value in atoms.positions.ravel())
         text = f"{' '.join(atoms.get_chemical_symbols())} {coordinates}".replace("-0.00000000", "0.00000000")
+        if "ghost" in atoms.arrays:
+            text += f" {atoms.arrays['ghost'].astype(int).tolist()}"
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value

@@ -1,32 +1,31 @@
 """The door through which labels come: a level of theory gives energy, forces and dipole to frames.
 
-A labeller is registered in ``LEVELS`` and answers, frame by frame, with a Label or with the reason why there
-is none. A failed label is recorded, never fatal.
+A failed label is recorded, never fatal. What each level does is in ``labellers``.
 """
 
 import csv
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-import frazil
-import frazil.electronic_structure as electronic_structure
 from frazil.checkpoints import TimeLimit
 from frazil.cli import progress
 from frazil.datasets import load_frames, read_co_frames, write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.label_store import Label, LabelStore
+from frazil.labellers import CO_ONLY, Labeller, estimate, labeller
 from frazil.potentials.bond import BondCurve
 
-BOND_SCAN_A = np.linspace(0.75, 3.2, 246)
+UNKNOWN_COST_FRAMES = 10
+"""Frames in a shard of a level whose cost is not known."""
 
 
 @dataclass(frozen=True)
@@ -37,92 +36,6 @@ class Failure:
     trajectory_id: str
     time_fs: float | str
     reason: str
-
-
-class Labeller(Protocol):
-    """A level of theory. ``code`` names program and settings: labels of two codes never share a dataset."""
-
-    code: str
-    version: str
-
-    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
-        """Yield a label, or the reason of its absence, for each frame in turn."""
-        ...
-
-
-class VanHemertLabeller:
-    """The analytic CO–CO field with guard and excited-bond attraction (``potentials.van_hemert``)."""
-
-    version = frazil.__version__
-    batch = 64
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.coupling_eV = float(settings["coupling_eV"])
-        self.code = f"frazil-van-hemert(coupling_eV={self.coupling_eV:g})"
-
-    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
-        """Yield labels, evaluated in batches of constant width over frames of equal size."""
-        answers: list[Label | str] = ["not a list of CO molecules ordered C, O, C, O, …"] * len(frames)
-        sizes: dict[int, list[int]] = {}
-        for number, atoms in enumerate(frames):
-            if atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2) and len(atoms):
-                sizes.setdefault(len(atoms), []).append(number)
-        for members in sizes.values():
-            for start in range(0, len(members), self.batch):
-                chosen = members[start : start + self.batch]
-                for number, label in zip(chosen, self._evaluate([frames[i] for i in chosen]), strict=True):
-                    answers[number] = label
-        yield from answers
-
-    def _evaluate(self, frames: Sequence[Atoms]) -> list[Label]:
-        """Return the labels of at most ``batch`` frames of equal size."""
-        from frazil.potentials.van_hemert import evaluate
-
-        positions = np.array([atoms.positions for atoms in frames])
-        padded = positions[np.minimum(np.arange(self.batch), len(frames) - 1)]
-        energies, forces, dipoles = (np.asarray(value) for value in evaluate(padded, self.coupling_eV))
-        return [Label(float(energies[i]), forces[i], dipoles[i]) for i in range(len(frames))]
-
-
-class PySCFLabeller:
-    """A level of theory of ``electronic_structure``, frame by frame, for any neutral closed-shell frame."""
-
-    code = electronic_structure.CODE
-
-    def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
-        self.level = level
-        self.version = electronic_structure.code_version()
-
-    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
-        """Say on standard error what it will cost; then labels, or the reason where there is none."""
-        print(electronic_structure.estimate(frames, self.level), file=sys.stderr)
-        return map(self._label, frames)
-
-    def _label(self, atoms: Atoms) -> Label | str:
-        try:
-            point = electronic_structure.single_point(atoms, self.level)
-        except (UserError, electronic_structure.NotConverged) as error:
-            return str(error)
-        details: dict[str, float | str] = {
-            "label_attempt": point.attempt,
-            "label_net_force_eV_per_A": point.net_force_eV_per_A,
-            "label_net_torque_eV": point.net_torque_eV,
-        }
-        return Label(point.energy_eV, point.forces_eV_per_A, point.dipole_eA, details)
-
-
-LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
-    "van-hemert": VanHemertLabeller,
-    **{name: partial(PySCFLabeller, name) for name in electronic_structure.LEVELS},
-}
-"""Levels of theory by name; each makes its labeller from settings (``coupling_eV``, …)."""
-
-
-def labeller(level: str, **settings: Any) -> Labeller:
-    """Return the labeller of a level. Raises UserError for an unknown one."""
-    if level not in LEVELS:
-        raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
-    return LEVELS[level](settings)
 
 
 def label(
@@ -181,7 +94,7 @@ def label(
 
 def _kept(source: Labeller, frames: Sequence[Atoms], store: LabelStore) -> Iterator[Label | str]:
     """Yield the frames' answers, each kept as soon as it is there; those already kept are not asked for."""
-    found = [store.find(atoms) for atoms in frames]
+    found = [store.find(atoms, source.details) for atoms in frames]
     fresh = source.labels([atoms for atoms, answer in zip(frames, found, strict=True) if answer is None])
 
     def answers() -> Iterator[Label | str]:
@@ -207,24 +120,49 @@ def _not_finite(answer: Label) -> str:
     return f"{', '.join(wrong)} not finite" if wrong else ""
 
 
-def bond_curve(level: str, bond_lengths_A: np.ndarray = BOND_SCAN_A, **settings: Any) -> BondCurve:
-    """Return the level's own curve of one isolated CO. Raises UserError where a length has no label."""
-    frames = [Atoms("CO", positions=[[0, 0, 0], [0, 0, length]]) for length in bond_lengths_A]
+def bond_curve(level: str, bond_lengths_A: np.ndarray | None = None, **settings: Any) -> BondCurve:
+    """Return the level's own curve of one isolated CO, at the level's lengths if none are given.
+
+    Lengths at either end that have no label narrow the curve. Raises UserError for one inside.
+    """
+    lengths = labeller(level, **settings).bond_scan_A if bond_lengths_A is None else bond_lengths_A
+    frames = [Atoms("CO", positions=[[0, 0, 0], [0, 0, length]]) for length in lengths]
     labelled, failures = label(frames, level, **settings)
-    if failures:
-        length = bond_lengths_A[failures[0].frame]
+    failed = {failure.frame: failure.reason for failure in failures}
+    good = [number for number in range(len(frames)) if number not in failed]
+    inside = [number for number in failed if good and good[0] < number < good[-1]]
+    if inside or len(good) < len(frames) // 2:
+        number = (inside or list(failed))[0]
         raise UserError(
-            f"no {level} label of CO at {length:g} Å ({failures[0].reason}); narrow the bond scan"
+            f"no {level} label of CO at {lengths[number]:g} Å ({failed[number]}); narrow the bond scan"
         )
-    return BondCurve(bond_lengths_A, [atoms.get_potential_energy() for atoms in labelled])
+    return BondCurve(lengths[good], [atoms.get_potential_energy() for atoms in labelled])
 
 
 def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
     """Write the level's curve of one isolated CO: bond_length_A, label_eV above its minimum."""
     curve = bond_curve(level, **settings)
+    lengths = labeller(level, **settings).bond_scan_A
+    lengths = lengths[(lengths >= curve.shortest_A) & (lengths <= curve.longest_A)]
     with write_atomic(out) as partial:
-        rows = np.column_stack([BOND_SCAN_A, curve.energy(BOND_SCAN_A)])
+        rows = np.column_stack([lengths, curve.energy(lengths)])
         np.savetxt(partial, rows, fmt="%.10g", delimiter=",", header="bond_length_A,label_eV", comments="")
+
+
+def plan_shards(frames: Path | str, out: Path | str, level: str, shard_hours: float, **settings: Any) -> str:
+    """Write the frames as files ``0000.extxyz``, … of about ``shard_hours`` of labelling each, in order.
+
+    Returns the estimate of what all of them cost. Raises UserError for frames that cannot be read.
+    """
+    if not shard_hours > 0:
+        raise UserError(f"shards of {shard_hours:g} h; the time must be positive")
+    given, source = _unlabelled(frames, level), labeller(level, **settings)
+    costs = np.array([source.seconds(atoms) for atoms in given])
+    costs[np.isnan(costs)] = 3600 * shard_hours / UNKNOWN_COST_FRAMES
+    place = np.floor((np.cumsum(costs) - costs / 2) / (3600 * shard_hours)).astype(int)
+    for number, (_, members) in enumerate(itertools.groupby(range(len(given)), key=lambda i: place[i])):
+        write_frames(Path(out) / f"{number:04d}.extxyz", [given[i] for i in members])
+    return f"{level}: {estimate(given, source)}"
 
 
 def label_file(
@@ -233,15 +171,17 @@ def label_file(
     level: str,
     checkpoints: Path | str | None = None,
     known: Path | str | None = None,
+    allow_none: bool = False,
     **settings: Any,
 ) -> None:
     """Label the frames of a file into another, failures into ``failed.csv`` beside it.
 
-    ``checkpoints`` is a folder of finished frames, ``known`` a file of labels written by an earlier run.
+    ``checkpoints`` is a folder of finished frames, ``known`` a file of labels written by an earlier run. With
+    ``allow_none`` a file without one good label (a shard of bad luck) becomes an empty one.
 
     Raises UserError if not one frame could be labelled, OutOfTime as ``label`` does.
     """
-    given = read_co_frames([frames], labelled=False) if level == "van-hemert" else load_frames(frames)
+    given = _unlabelled(frames, level)
     labelled, failures = label(
         given,
         level,
@@ -256,8 +196,41 @@ def label_file(
         table.writerows(
             [failure.frame, failure.trajectory_id, failure.time_fs, failure.reason] for failure in failures
         )
-    if not labelled:
+    if not labelled and not allow_none:
         raise UserError(
             f"none of the {len(given)} frames of {frames} could be labelled ({failures[0].reason})"
         )
     write_frames(out, labelled)
+
+
+def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Path | str, name: str) -> None:
+    """Put shards together: ``labelled-NAME.extxyz``, ``failed.csv`` and ``labels.csv`` (counts) in ``out``.
+
+    Shards come in the order of their frames. Raises UserError if no shard holds a label.
+    """
+    frames = [atoms for path in labelled if Path(path).stat().st_size for atoms in load_frames(path)]
+    rows: list[list[str]] = []
+    for shard, path in enumerate(failed):
+        with Path(path).open(newline="") as file:
+            rows += [[str(shard), *row] for row in list(csv.reader(file))[1:]]
+    if not frames:
+        raise UserError(f"none of the {len(rows)} frames of {name} could be labelled ({rows[0][-1]})")
+    write_frames(Path(out) / f"labelled-{name}.extxyz", frames)
+    with write_atomic(Path(out) / "failed.csv") as partial, partial.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [["shard", "frame", "trajectory_id", "time_fs", "reason"], *rows]
+        )
+    attempts = Counter(str(atoms.info.get("label_attempt", "")) for atoms in frames)
+    origin = [str(frames[0].info[key]) for key in ("label_level", "label_code", "label_version")]
+    with write_atomic(Path(out) / "labels.csv") as partial, partial.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(
+            [
+                ["label_level", "label_code", "label_version", "n_labelled", "n_failed", "attempts"],
+                [*origin, len(frames), len(rows), " ".join(f"{k}:{n}" for k, n in attempts.items() if k)],
+            ]
+        )
+
+
+def _unlabelled(frames: Path | str, level: str) -> list[Atoms]:
+    """Return the frames to be labelled at a level: in molecular order where it labels CO only."""
+    return read_co_frames([frames], labelled=False) if level in CO_ONLY else load_frames(frames)

@@ -9,6 +9,7 @@ from ase.build import molecule
 pytest.importorskip("pyscf", reason="needs the extra 'labels'")
 
 from frazil.electronic_structure import ATTEMPTS, NotConverged, code_version, single_point
+from frazil.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PySCF's own deprecations
 
@@ -130,7 +131,7 @@ def test_frames_are_labelled_with_their_provenance(tmp_path, capsys):
             tmp_path / "frames.extxyz", tmp_path / "out.extxyz", "pbe-d3bj/def2-svp", tmp_path / "kept"
         )
     told = capsys.readouterr().err
-    assert "1 H2 of 0.1 s" in told
+    assert "1 H2 of 0.13 s" in told
     assert "pbe-d3bj/def2-svp: nothing left to label" in told
     first, second = read(tmp_path / "out.extxyz", ":")
     assert first.info["label_level"] == "pbe-d3bj/def2-svp"
@@ -139,3 +140,74 @@ def test_frames_are_labelled_with_their_provenance(tmp_path, capsys):
     assert first.get_forces()[1, 2] == pytest.approx(-first.get_forces()[0, 2], abs=1e-7)
     assert second.get_potential_energy() / ase.units.Hartree == pytest.approx(-1.16, abs=0.02)
     assert "1,,,frame HO has an odd number of electrons" in (tmp_path / "failed.csv").read_text()
+
+
+def wavenumbers_cm1(atoms, hessian_eV_per_A2):
+    weights = 1 / np.sqrt(np.repeat(atoms.get_masses(), 3))
+    values = np.linalg.eigvalsh(weights[:, None] * hessian_eV_per_A2 * weights)
+    return np.sqrt(values[values > 1]) / (2 * np.pi) * ase.units.s / (100 * ase.units._c)
+
+
+@pytest.mark.slow
+def test_vibrations_of_water_at_PBE0():
+    """PySCF's response code gives 1613, 3927 and 4037 cm⁻¹ at its own minimum; here the bond is 0.958 Å."""
+    from ase.calculators.calculator import Calculator, all_changes
+    from ase.optimize import BFGS
+
+    class Label(Calculator):
+        implemented_properties = ("energy", "forces")
+
+        def calculate(self, atoms, properties, system_changes=all_changes):
+            super().calculate(atoms, properties, system_changes)
+            point = single_point(atoms, "pbe0/def2-svp")
+            self.results = {"energy": point.energy_eV, "forces": point.forces_eV_per_A}
+
+    atoms = water()
+    atoms.calc = Label()
+    BFGS(atoms, logfile=None).run(fmax=0.01)
+    hessian = single_point(atoms, "pbe0/def2-svp", hessian=True).hessian_eV_per_A2
+    assert wavenumbers_cm1(atoms, hessian)[-3:] == pytest.approx([1613, 3927, 4037], abs=15)
+
+
+def test_hessian_is_the_gradient_of_the_forces():
+    atoms, step = Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), 0.005
+    forces = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[1, 2] += sign * step
+        forces.append(single_point(moved, "pbe/def2-svp").forces_eV_per_A[1, 2])
+    hessian = single_point(atoms, "pbe/def2-svp", hessian=True).hessian_eV_per_A2
+    assert hessian[5, 5] == pytest.approx(-(forces[0] - forces[1]) / (2 * step), rel=0.01)
+    assert hessian == pytest.approx(hessian.T)
+
+
+def test_polarizability_of_H2():
+    """Measured 0.79 Å³ on average (5.4 au, at 0.74 Å), along the bond more; small bases give less across."""
+    point = single_point(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), "pbe0/aug-cc-pvdz", polarizability=True)
+    alpha = point.polarizability_A3
+    assert np.trace(alpha) / 3 == pytest.approx(0.79, rel=0.07)
+    assert alpha[2, 2] > alpha[0, 0] == pytest.approx(alpha[1, 1], rel=1e-4)
+    assert alpha - np.diag(np.diag(alpha)) == pytest.approx(np.zeros((3, 3)), abs=1e-6)
+
+
+def test_ghost_atoms_lend_functions_only():
+    pair = Atoms("H4", [[0, 0, 0], [0, 0, 0.74], [2.5, 0, 0], [2.5, 0, 0.74]])
+    pair.set_array("ghost", np.array([0, 0, 1, 1]))
+    alone = single_point(pair[:2], "ccsd(t)/aug-cc-pvdz").energy_eV
+    lent = single_point(pair, "ccsd(t)/aug-cc-pvdz").energy_eV
+    assert 0 < alone - lent < 0.02
+    with pytest.raises(UserError, match="takes no ghost atoms"):
+        single_point(pair, "pbe-d4/def2-svp")
+    with pytest.raises(UserError, match="an energy only"):
+        single_point(pair[:2], "ccsd(t)/aug-cc-pvdz", hessian=True)
+
+
+def test_what_was_asked_for_is_kept(tmp_path):
+    from frazil.labelling import label
+
+    hydrogen = [Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])]
+    plain, _ = label(hydrogen, "pbe/def2-svp", checkpoints=tmp_path)
+    assert "label_hessian_eV_per_A2" not in plain[0].info
+    for _ in range(2):
+        (full,), _ = label(hydrogen, "pbe/def2-svp", checkpoints=tmp_path, hessian=True)
+        assert full.info["label_hessian_eV_per_A2"].shape == (6, 6)

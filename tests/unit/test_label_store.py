@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil import labelling
+from frazil import labellers, labelling
 from frazil.datasets import write_frames
 from frazil.errors import OutOfTime, UserError
 from frazil.label_store import Label, LabelStore
@@ -21,7 +21,7 @@ def frames(count: int) -> list[Atoms]:
     return [Atoms("CO", [[0, 0, 0], [0, 0, 1.1 + 0.01 * number]]) for number in range(count)]
 
 
-class Slow:
+class Slow(labellers.Labeller):
     """A labeller that writes down what it was asked for; its third frame has no label."""
 
     code = "slow"
@@ -50,7 +50,7 @@ class Slow:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> type[Slow]:
-    monkeypatch.setitem(labelling.LEVELS, "slow", Slow)
+    monkeypatch.setitem(labellers.LEVELS, "slow", Slow)
     monkeypatch.setattr(Slow, "asked", [])
     return Slow
 
@@ -109,7 +109,7 @@ def test_a_frame_is_known_by_atoms_and_positions(tmp_path: Path) -> None:
 
 
 def test_frames_of_any_molecules_are_read_for_electronic_structure(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no frames .*nowhere.extxyz; give an extxyz file"):
+    with pytest.raises(UserError, match=r"no dataset .*nowhere.extxyz; give an extxyz file"):
         labelling.label_file(tmp_path / "nowhere.extxyz", tmp_path / "out.extxyz", "pbe0/def2-svp")
     (tmp_path / "bad.extxyz").write_text("two\natoms\n")
     with pytest.raises(UserError, match=r"bad.extxyz cannot be read as extxyz"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil import labelling
+from frazil import labellers, labelling
 from frazil.datasets import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.labelling import Label
@@ -48,7 +48,7 @@ def test_unknown_level() -> None:
         labelling.label([], "ccsd")
 
 
-class Fragile:
+class Fragile(labellers.Labeller):
     """A labeller that fails on its second frame and gives nonsense on its third."""
 
     code = "fragile"
@@ -63,7 +63,7 @@ class Fragile:
 
 
 def test_failures_are_recorded_never_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(labelling.LEVELS, "fragile", Fragile)
+    monkeypatch.setitem(labellers.LEVELS, "fragile", Fragile)
     write_frames(tmp_path / "frames.extxyz", aggregates([1, 1, 1, 2]))
     labelling.label_file(tmp_path / "frames.extxyz", tmp_path / "labelled.extxyz", "fragile")
     labelled = read_frames([tmp_path / "labelled.extxyz"])
@@ -80,12 +80,12 @@ def test_nothing_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
             yield from ["out of memory"] * len(frames)
 
-    monkeypatch.setitem(labelling.LEVELS, "broken", Broken)
+    monkeypatch.setitem(labellers.LEVELS, "broken", Broken)
     write_frames(tmp_path / "frames.extxyz", aggregates([1]))
     with pytest.raises(UserError, match=r"none of the 1 frames .* could be labelled \(out of memory\)"):
         labelling.label_file(tmp_path / "frames.extxyz", tmp_path / "labelled.extxyz", "broken")
     assert not (tmp_path / "labelled.extxyz").exists()
-    with pytest.raises(UserError, match=r"no broken label of CO at 0\.75 Å"):
+    with pytest.raises(UserError, match=r"no broken label of CO at 0\.85 Å"):
         labelling.bond_curve("broken")
 
 
@@ -95,3 +95,107 @@ def test_bond_curve_file(tmp_path: Path) -> None:
     assert curve.energy_of(40) == pytest.approx(
         labelling.bond_curve("van-hemert", coupling_eV=0.0).energy_of(40)
     )
+
+
+def test_shards_hold_about_as_much_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(labellers.LEVELS, "fragile", Fragile)
+    write_frames(tmp_path / "frames.extxyz", aggregates([1, 1, 1, 1, 2, 2]))
+    monkeypatch.setattr(Fragile, "seconds", lambda self, atoms: 60.0 * len(atoms))
+    told = labelling.plan_shards(tmp_path / "frames.extxyz", tmp_path / "shards", "fragile", 0.07)
+    assert told == "fragile: 4 CO of 1.2e+02 s, 2 C2O2 of 2.4e+02 s; in all about 0.27 h on one core"
+    shards = sorted((tmp_path / "shards").iterdir())
+    assert [len(read_frames([shard], labelled=False)) for shard in shards] == [2, 2, 1, 1]
+    monkeypatch.setattr(Fragile, "seconds", lambda self, atoms: float("nan"))
+    told = labelling.plan_shards(tmp_path / "frames.extxyz", tmp_path / "unknown", "fragile", 0.07)
+    assert told == "fragile: 6 frames; no cost is known for this level"
+    assert len(list((tmp_path / "unknown").iterdir())) == 1
+    with pytest.raises(UserError, match="the time must be positive"):
+        labelling.plan_shards(tmp_path / "frames.extxyz", tmp_path / "none", "fragile", 0.0)
+
+
+def test_shards_are_gathered_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(labellers.LEVELS, "fragile", Fragile)
+    labelled, failed = [], []
+    for shard, sizes in enumerate(([1, 1, 1], [2], [1, 1, 1, 2])):
+        folder = tmp_path / str(shard)
+        write_frames(folder / "frames.extxyz", aggregates(sizes))
+        labelling.label_file(folder / "frames.extxyz", folder / "labelled.extxyz", "fragile")
+        labelled.append(folder / "labelled.extxyz")
+        failed.append(folder / "failed.csv")
+    (tmp_path / "empty.extxyz").touch()
+    labelling.gather([*labelled, tmp_path / "empty.extxyz"], failed, tmp_path / "all", "sampled")
+    whole = read_frames([tmp_path / "all/labelled-sampled.extxyz"])
+    assert [len(atoms) for atoms in whole] == [2, 4, 2, 4]
+    assert (tmp_path / "all/failed.csv").read_text().splitlines()[1:] == [
+        "0,1,thermal-1,0.0,the SCF did not converge",
+        "0,2,thermal-2,0.0,forces not finite",
+        "2,1,thermal-1,0.0,the SCF did not converge",
+        "2,2,thermal-2,0.0,forces not finite",
+    ]
+    assert (tmp_path / "all/labels.csv").read_text().splitlines()[1] == "fragile,fragile,1,4,4,"
+    with pytest.raises(UserError, match=r"none of the 4 frames of x could be labelled \(the SCF did not converge\)"):
+        labelling.gather([tmp_path / "empty.extxyz"], failed, tmp_path / "x", "x")
+
+
+def test_a_shard_of_bad_luck_is_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Fragile):
+        def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+            yield from ["out of memory"] * len(frames)
+
+    monkeypatch.setitem(labellers.LEVELS, "broken", Broken)
+    write_frames(tmp_path / "frames.extxyz", aggregates([1]))
+    labelling.label_file(tmp_path / "frames.extxyz", tmp_path / "out.extxyz", "broken", allow_none=True)
+    assert (tmp_path / "out.extxyz").read_text() == ""
+
+
+def test_a_curve_ends_where_labels_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ending(Fragile):
+        last_A = 2.401
+        hole_A = 0.0
+
+        def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+            for atoms in frames:
+                length = atoms.get_distance(0, 1)
+                bad = length > self.last_A or abs(length - self.hole_A) < 0.004
+                yield "no" if bad else Label((length - 1.13) ** 2, np.zeros((2, 3)))
+
+    monkeypatch.setitem(labellers.LEVELS, "ending", Ending)
+    assert labelling.bond_curve("ending").longest_A == pytest.approx(2.4)
+    monkeypatch.setattr(Ending, "hole_A", 1.25)
+    with pytest.raises(UserError, match=r"no ending label of CO at 1\.25 Å \(no\); narrow"):
+        labelling.bond_curve("ending")
+
+
+def water_and_hydrogen() -> Atoms:
+    return Atoms("OHHHH", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0], [0, -3.0, 0], [0.74, -3.0, 0]])
+
+
+@pytest.mark.parametrize("level", ["gfn1-xtb", "gfn2-xtb", "gfn-ff"])
+def test_forces_of_cheap_levels_are_gradients(level: str, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tblite")
+    pytest.importorskip("gfnff")
+    atoms, step = water_and_hydrogen(), 1e-3
+    moved = [atoms.copy(), atoms.copy()]
+    for copy, sign in zip(moved, (1, -1), strict=True):
+        copy.positions[1] += [sign * step, 0, 0]
+    (here, plus, minus), failures = labelling.label([atoms, *moved], level)
+    assert not failures
+    slope = (plus.get_potential_energy() - minus.get_potential_energy()) / (2 * step)
+    assert -slope == pytest.approx(here.get_forces()[1, 0], abs=2e-4)
+    assert ("dipole" in here.calc.results) == (level != "gfn-ff")
+    assert here.info["label_level"] == level
+    assert "warning" not in capfd.readouterr().err
+
+
+def test_tight_binding_warns_of_carbon_monoxide(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tblite")
+    labelled, _ = labelling.label(aggregates([1, 2]), "gfn2-xtb")
+    assert len(labelled) == 2
+    assert "warning: 1 of 2 frames hold CO beside another molecule" in capfd.readouterr().err
+
+
+def test_the_force_field_refuses_a_stretched_bond() -> None:
+    pytest.importorskip("gfnff")
+    stretched = Atoms("CO", [[0, 0, 0], [0, 0, 1.8]])
+    _, failures = labelling.label([stretched], "gfn-ff")
+    assert failures[0].reason == "a bond is stretched; GFN-FF would take it for broken"
