@@ -8,22 +8,21 @@ from frazil.cli import parser, run
 
 def main() -> None:
     """Parse the command line, label."""
-    p = parser(__doc__ or "")
-    p.add_argument("--frames", type=Path, required=True, help="frames to label, extxyz")
-    p.add_argument("--level", default="van-hemert", help="label level")
-    p.add_argument("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
-    p.add_argument("--checkpoints", type=Path, help="folder of finished labels, so that a killed run goes on")
-    p.add_argument(
-        "--known", type=Path, help="labels of an earlier run at this level, extxyz; not done again"
-    )
-    p.add_argument("--out", type=Path, required=True, help="labelled frames, extxyz (eV, eV/Å, e Å)")
-    given = p.parse_args()
+    add = (p := parser(__doc__ or "")).add_argument
+    add("--frames", type=Path, required=True, help="frames to label, extxyz")
+    add("--level", default="van-hemert", help="label level")
+    add("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
+    add("--hessian", action="store_true", help="second derivatives too (PySCF levels)")
+    add("--polarizability", action="store_true", help="static polarizability too (PySCF levels)")
+    add("--checkpoints", type=Path, help="folder of finished labels, so that a killed run goes on")
+    add("--known", type=Path, help="labels of an earlier run at this level, extxyz; not done again")
+    add("--allow-none", action="store_true", help="write an empty file where no frame could be labelled")
+    add("--out", type=Path, required=True, help="labelled frames, extxyz (eV, eV/Å, e Å)")
+    flags = vars(p.parse_args())
 
     from frazil.labelling import label_file
 
-    label_file(
-        given.frames, given.out, given.level, given.checkpoints, given.known, coupling_eV=given.coupling_eV
-    )
+    label_file(**flags)
 
 
 if __name__ == "__main__":

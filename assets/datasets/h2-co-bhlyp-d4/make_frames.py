@@ -32,7 +32,7 @@ MASSES = {"C": 12.011, "O": 15.999, "H": 1.008}
 COLLISIONS = {1: 8, 2: 8, 3: 5, 4: 3, 5: 2}
 """Shots of H2 at an aggregate of so many CO; each gives at most ``FRAMES_PER_SHOT`` frames."""
 FRAMES_PER_SHOT = 6
-WELLS = {1: 90, 2: 15, 3: 6, 4: 2, 5: 2}
+WELLS = {1: 120, 2: 15, 3: 6, 4: 2, 5: 2}
 """Frames with H2 put at a drawn closest contact of an aggregate of so many CO, in any direction."""
 CO_DIMERS = 50
 SHORTEST_A, LONGEST_A = 2.0, 6.0

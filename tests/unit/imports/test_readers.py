@@ -1,0 +1,183 @@
+"""Each format, read back into our units; sheets and boxes."""
+
+import csv
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from frazil.datasets import read_frames, to_deepmd, write_frames
+from frazil.errors import UserError
+from frazil.imports.readers import Entry, free_aggregate, read_dataset, read_entry, recognise
+from frazil.structures import set_excited
+
+from .conftest import Trajectory
+from .written import cp2k_output, gaussian_log, turbomole_gradient, vasp_xml
+
+ORCA = Path(__file__).parents[4] / "shared/data/nanosilicates"
+
+
+def same(found: list[Atoms], wanted: list[Atoms], accuracy: float = 2e-6) -> None:
+    """Compare labels and interatomic distances."""
+    assert len(found) == len(wanted)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.get_chemical_symbols() == theirs.get_chemical_symbols()
+        assert not ours.pbc.any()
+        assert ours.get_all_distances() == pytest.approx(theirs.get_all_distances(), abs=accuracy)
+        assert ours.get_potential_energy() == pytest.approx(theirs.get_potential_energy(), abs=1e-5)
+        assert ours.get_forces() == pytest.approx(theirs.get_forces(), abs=1e-5)
+
+
+def test_extxyz_and_ase_trajectories(trajectory: Trajectory, tmp_path: Path) -> None:
+    frames = trajectory(5)
+    write_frames(tmp_path / "a.extxyz", frames)
+    ase.io.write(tmp_path / "a.traj", frames)
+    for name, kind in (("a.extxyz", "extxyz"), ("a.traj", "traj")):
+        imported = read_entry(Entry(tmp_path / name, level="made-up", interval_fs=2.0))
+        assert imported.format == kind
+        same(imported.frames, frames)
+        assert imported.frames[3].info["label_level"] == "made-up"
+        assert imported.frames[3].info["time_fs"] == 6.0
+        assert imported.frames[3].info["trajectory_id"] == str(tmp_path / name)
+        assert imported.frames[3].info["source"] == "import"
+
+
+def test_deepmd_folders(tmp_path: Path) -> None:
+    atoms = Atoms("COCO", [[0, 0, 0], [0, 0, 1.1], [4, 0, 0], [4, 0, 1.2]])
+    set_excited(atoms, 1)
+    atoms.calc = SinglePointCalculator(atoms, energy=-2.0, forces=np.ones((4, 3)))
+    to_deepmd([atoms], tmp_path / "data")
+    (found,) = read_entry(Entry(tmp_path / "data", level="made-up")).frames
+    same([found], [atoms])
+    assert found.arrays["excited"].tolist() == [0, 0, 1, 1]
+
+
+def test_turbomole_gradients(trajectory: Trajectory, tmp_path: Path) -> None:
+    imported = read_entry(Entry(turbomole_gradient(tmp_path / "gradient", trajectory(4)), level="made-up"))
+    assert imported.format == "turbomole"
+    same(imported.frames, trajectory(4))
+    assert imported.frames[0].info["label_code"] == "turbomole"
+
+
+def test_gaussian_logs(trajectory: Trajectory, tmp_path: Path) -> None:
+    imported = read_entry(Entry(gaussian_log(tmp_path / "run.log", trajectory(4)), level="made-up"))
+    assert imported.format == "gaussian"
+    same(imported.frames, trajectory(4))
+    assert imported.frames[0].info["label_version"] == "16"
+
+
+def test_vasp_gives_the_energy_of_its_forces_and_a_whole_aggregate(
+    trajectory: Trajectory, tmp_path: Path
+) -> None:
+    """The aggregate lies across the faces of its box; the forces belong to the free energy."""
+    imported = read_entry(Entry(vasp_xml(tmp_path / "vasprun.xml", trajectory(3), 14.0), level="made-up"))
+    assert imported.format == "vasp-xml"
+    same(imported.frames, trajectory(3))
+    assert imported.frames[0].info["label_version"] == "5.4.4.18"
+
+
+def test_cp2k_outputs(trajectory: Trajectory, tmp_path: Path) -> None:
+    pytest.importorskip("dpdata")
+    (atoms,) = trajectory(1)
+    boxed = Atoms(atoms.symbols, atoms.positions + 5, cell=[15, 15, 15], pbc=True)
+    boxed.calc = SinglePointCalculator(boxed, energy=atoms.get_potential_energy(), forces=atoms.get_forces())
+    imported = read_entry(Entry(cp2k_output(tmp_path / "cp2k.out", boxed), level="made-up"))
+    assert imported.format == "cp2k"
+    same(imported.frames, [atoms])
+
+
+@pytest.mark.skipif(not (ORCA / "orca.out").is_file(), reason="the data beside the project are missing")
+def test_orca_output_is_read_with_our_hartree() -> None:
+    pytest.importorskip("cclib")
+    imported = read_entry(Entry(ORCA / "orca.out", level="pbe0/def2-svp"))
+    assert imported.format == "orca"
+    assert len(imported.frames) == 6, "the last energy has no gradient"
+    last = imported.frames[-1]
+    assert last.info["label_version"] == "5.0.0+19529"
+    assert last.get_potential_energy() == pytest.approx(-1429.352848126437 * ase.units.Hartree, abs=1e-6)
+    assert np.abs(last.get_forces()).max() < 0.02
+    assert last.get_forces()[0, 0] == pytest.approx(
+        0.000068951 * ase.units.Hartree / ase.units.Bohr, rel=1e-3
+    )
+
+
+@pytest.mark.skipif(
+    not (ORCA / "P2_labelled.traj").is_file(), reason="the data beside the project are missing"
+)
+def test_published_labels_are_read() -> None:
+    imported = read_entry(Entry(ORCA / "P2_labelled.traj", level="pbe0/def2-svp", code="orca"))
+    assert len(imported.frames) == 31
+    assert all("dipole" in atoms.calc.results for atoms in imported.frames)
+
+
+def test_a_sheet(trajectory: Trajectory, tmp_path: Path) -> None:
+    write_frames(tmp_path / "data/a.extxyz", trajectory(3))
+    turbomole_gradient(tmp_path / "data/gradient", trajectory(2))
+    rows = [
+        ["file", "level", "trajectory_id", "interval_fs", "excited_atoms", "code"],
+        ["data/a.extxyz", "made-up", "run-a", "0.5", "0 1", "turbomole"],
+        ["data/gradient", "made-up", "", "", "", ""],
+    ]
+    with (tmp_path / "sheet.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    first, second = read_dataset(tmp_path / "sheet.csv")
+    assert [atoms.info["trajectory_id"] for atoms in first.frames] == ["run-a"] * 3
+    assert first.frames[0].arrays["excited"].tolist() == [1, 1, 0, 0]
+    assert len(second.frames) == 2
+    write_frames(tmp_path / "all.extxyz", [*first.frames, *second.frames])
+    assert len(read_frames([tmp_path / "all.extxyz"])) == 5, "one level by one code"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file\na.extxyz\n", r"no column level; its columns are file, level, format"),
+        ("file,level,unit\na.extxyz,x,eV\n", "unknown column unit; its columns are file, level"),
+        ("file,level\n", "no rows"),
+        ("file,level\na.extxyz,\n", "line 2: no file or no level"),
+        ("file,level,format\na.extxyz,x,molpro\n", "line 2: format 'molpro'; allowed are extxyz, deepmd"),
+        ("file,level,interval_fs\na.extxyz,x,often\n", "line 2: .*'often'; interval_fs is a number"),
+        ("file,level\nnone.extxyz,x\n", "no file .*none.extxyz; files of a samplesheet are relative"),
+        ("file,level,excited_atoms\na.extxyz,x,0 9\n", "excited_atoms 0 9 of 4 atoms; they count from 0"),
+        ("file,level\nnotes.txt,x\n", "the format is not recognised; write one of extxyz, deepmd"),
+        ("file,level,format\nnotes.txt,x,traj\n", "notes.txt cannot be read as traj"),
+    ],
+)
+def test_bad_sheets(trajectory: Trajectory, tmp_path: Path, text: str, message: str) -> None:
+    write_frames(tmp_path / "a.extxyz", trajectory(2))
+    (tmp_path / "notes.txt").write_text("Dear reader\n")
+    (tmp_path / "sheet.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_dataset(tmp_path / "sheet.csv")
+
+
+def test_a_level_is_said_once(trajectory: Trajectory, tmp_path: Path) -> None:
+    (atoms,) = trajectory(1)
+    atoms.info["label_level"] = "pbe0/def2-svp"
+    write_frames(tmp_path / "a.extxyz", [atoms])
+    with pytest.raises(UserError, match="level pbe0/def2-svp in the file, pbe/def2-svp in the samplesheet"):
+        read_entry(Entry(tmp_path / "a.extxyz", level="pbe/def2-svp"))
+
+
+def test_boxes() -> None:
+    water = Atoms("OHH", [[0.1, 0, 0], [0.9, 0.59, 0], [-0.7, 0.59, 0]], cell=[12, 10, 11], pbc=True)
+    water.cell[0, 1] = 3.0
+    wrapped = water.copy()
+    wrapped.wrap()
+    assert free_aggregate(wrapped).get_all_distances() == pytest.approx(water.get_all_distances())
+    crystal = Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], cell=[20, 20, 5], pbc=True)
+    with pytest.raises(UserError, match=r"3\.9 Å of vacuum along axis 2; free aggregates with at least 6 Å"):
+        free_aggregate(crystal)
+    crystal.pbc = [True, True, False]
+    assert free_aggregate(crystal).get_distance(0, 1) == pytest.approx(1.1)
+
+
+def test_recognition_by_content(tmp_path: Path) -> None:
+    (tmp_path / "OUTCAR").write_text(" vasp.6.4.2 20Jul23 (build) complex\n")
+    assert recognise(tmp_path / "OUTCAR") == "vasp-outcar"
+    (tmp_path / "aimd").mkdir()
+    (tmp_path / "aimd/co-pos-1.xyz").touch()
+    assert recognise(tmp_path / "aimd") == "cp2k"

@@ -1,0 +1,100 @@
+"""Small outputs in the layout of codes that cannot be run here (real files: docs/methods.md)."""
+
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.units import Bohr, Hartree
+
+
+def turbomole_gradient(path: Path, frames: list[Atoms]) -> Path:
+    lines = ["$grad          cartesian gradients"]
+    for cycle, atoms in enumerate(frames, 1):
+        energy = atoms.get_potential_energy() / Hartree
+        lines.append(f"  cycle = {cycle:6d}    SCF energy = {energy:18.10f}   |dE/dxyz| =  0.157112")
+        for symbol, xyz in zip(atoms.get_chemical_symbols(), atoms.positions / Bohr, strict=True):
+            lines.append("".join(f"{x:22.14f}" for x in xyz) + f"      {symbol.lower()}")
+        for gradient in -atoms.get_forces() * Bohr / Hartree:
+            lines.append("".join(f"{x:22.13E}".replace("E", "D") for x in gradient))
+    path.write_text("\n".join([*lines, "$end", ""]))
+    return path
+
+
+def gaussian_log(path: Path, frames: list[Atoms]) -> Path:
+    rule = " " + "-" * 69
+    lines = [" Entering Gaussian System, Link 0=g16", " Gaussian 16:  ES64L-G16RevA.03 25-Dec-2016"]
+    for atoms in frames:
+        lines += ["                          Input orientation:", rule]
+        lines += [" Center     Atomic      Atomic             Coordinates (Angstroms)", " Number", rule]
+        for i, (z, xyz) in enumerate(zip(atoms.numbers, atoms.positions, strict=True), 1):
+            lines.append(f"{i:7d}{z:11d}{0:12d}    " + "".join(f"{x:12.6f}" for x in xyz))
+        lines += [rule, f" SCF Done:  E(RPBE0) =  {atoms.get_potential_energy() / Hartree:.9f}     A.U."]
+        lines += [" Center     Atomic                   Forces (Hartrees/Bohr)", " Number", rule]
+        for i, (z, xyz) in enumerate(zip(atoms.numbers, atoms.get_forces() * Bohr / Hartree, strict=True), 1):
+            lines.append(f"{i:7d}{z:9d}    " + "".join(f"{x:15.9f}" for x in xyz))
+        lines.append(rule)
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
+    """Positions go into a cubic box, wrapped; the energy at zero smearing lies 0.1 eV above the free one."""
+    symbols = frames[0].get_chemical_symbols()
+    vectors = "".join(f"<v> {row[0]} {row[1]} {row[2]} </v>" for row in cell_A * np.eye(3))
+    rows = "".join(f"<rc><c>{symbol} </c><c> 1</c></rc>" for symbol in symbols)
+    text = [
+        '<?xml version="1.0" encoding="ISO-8859-1"?>',
+        "<modeling>",
+        ' <generator><i name="program" type="string">vasp </i>',
+        '  <i name="version" type="string">5.4.4.18Apr17 </i></generator>',
+        ' <incar></incar><parameters><separator name="electronic"></separator></parameters>',
+        ' <kpoints><varray name="kpointlist"><v> 0 0 0 </v></varray>',
+        '  <varray name="weights"><v> 1 </v></varray></kpoints>',
+        f" <atominfo><atoms> {len(symbols)} </atoms><types> 2 </types>",
+        f'  <array name="atoms"><set>{rows}</set></array></atominfo>',
+    ]
+
+    def structure(atoms: Atoms) -> list[str]:
+        scaled = (atoms.positions / cell_A) % 1.0
+        return [
+            f'<structure><crystal><varray name="basis">{vectors}</varray></crystal>',
+            '<varray name="positions">',
+            *(f"<v> {x:.10f} {y:.10f} {z:.10f} </v>" for x, y, z in scaled),
+            "</varray></structure>",
+        ]
+
+    initial = structure(frames[0])
+    text += [initial[0].replace("<structure>", '<structure name="initialpos">'), *initial[1:]]
+    for atoms in frames:
+        energy = atoms.get_potential_energy()
+        text += ["<calculation>", *structure(atoms), '<varray name="forces">']
+        text += [f"<v> {x:.10f} {y:.10f} {z:.10f} </v>" for x, y, z in atoms.get_forces()]
+        energies = (
+            f'<energy><i name="e_fr_energy"> {energy:.8f} </i><i name="e_wo_entrp"> {energy + 0.2:.8f} </i>'
+            f'<i name="e_0_energy"> {energy + 0.1:.8f} </i></energy>'
+        )
+        text += ["</varray>", f"<scstep>{energies}</scstep>", energies, "</calculation>"]
+    path.write_text("\n".join([*text, "</modeling>", ""]))
+    return path
+
+
+def cp2k_output(path: Path, atoms: Atoms) -> Path:
+    edge = np.diag(np.asarray(atoms.cell))
+    symbols = list(dict.fromkeys(atoms.get_chemical_symbols()))
+    kinds = [symbols.index(symbol) + 1 for symbol in atoms.get_chemical_symbols()]
+    lines = [" DBCSR| Multiplication driver      XSMM", " CP2K| version string:   CP2K version 2025.1"]
+    for axis, letter in enumerate("abc"):
+        row = "".join(f"{edge[axis] * (i == axis):10.3f}" for i in range(3))
+        lines.append(f" CELL| Vector {letter} [angstrom]:{row}    |{letter}| = {edge[axis]:10.3f}")
+    lines += [f" {i}. Atomic kind: {symbol}     Number of atoms:  1" for i, symbol in enumerate(symbols, 1)]
+    lines += ["", " Atom Kind Element X Y Z Z(eff) Mass", ""]
+    for i, (kind, z, xyz) in enumerate(zip(kinds, atoms.numbers, atoms.positions, strict=True), 1):
+        symbol = symbols[kind - 1]
+        lines.append(f" {i} {kind} {symbol} {z} {xyz[0]:.8f} {xyz[1]:.8f} {xyz[2]:.8f} 1.0 1.0")
+    energy = atoms.get_potential_energy() / Hartree
+    lines += ["", " *** SCF run converged in    11 steps ***"]
+    lines += [f" ENERGY| Total FORCE_EVAL ( QS ) energy [hartree] {energy:.12f}", " FORCES| Atom x y z |f|"]
+    for i, force in enumerate(atoms.get_forces() * Bohr / Hartree, 1):
+        lines.append(f" FORCES| {i} " + " ".join(f"{x:.8E}" for x in [*force, np.linalg.norm(force)]))
+    path.write_text("\n".join([*lines, ""]))
+    return path
