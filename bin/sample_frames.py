@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make unlabelled frames of CO aggregates: thermal, excited, in close contact, and stretched bonds."""
+"""Make unlabelled frames of CO aggregates: thermal, excited, in close contact, compressed, and stretched bonds."""
 
 from frazil.cli import numbers, parser, run
 
@@ -24,7 +24,8 @@ def main() -> None:
     add("--window-starts-fs", type=numbers, default="0,500,2500", help="sampling windows' starts, fs")
     add("--window-intervals-fs", type=numbers, default="100,10,100", help="time between frames in each, fs")
     add("--n-contacts", type=int, default=300, help="frames with two molecules pulled together")
-    add("--contact-range-A", type=numbers, default="2.0,2.8", help="closest atoms there: from, to, Å")
+    add("--contact-range-A", type=numbers, default="2.2,3.4", help="closest atoms there: from, to, Å")
+    add("--n-compressed", type=int, default=700, help="aggregates drawn together, molecules turned")
     add("--bond-spread-A", type=float, default=0.03, help="of bonds in every second frame, Å (0: none)")
     add("--campaign-seed", type=int, default=1, help="seed of all random numbers")
     for name, text in {"": "frames", "-aggregates": "minima", "-snapshots": "thermal starts"}.items():

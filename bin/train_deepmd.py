@@ -25,7 +25,7 @@ def main() -> None:
     add("--energy-prefactors", type=numbers, default="1,8", help="weight of the energy: start,limit")
     add("--force-prefactors", type=numbers, default="1000,1", help="weight of the forces: start,limit")
     add("--excited-types", type=boolean, default="true", help="types of their own for the excited molecule")
-    add("--warm-start", type=Path, help="model directory whose weights are the start")
+    add("--bond-curve", type=Path, help="bond_curves.csv: its bonds are taken out and kept as a table")
     add("--compress", type=boolean, default="true", help="tabulate the embedding net")
     add("--checkpoints", type=Path, required=True, help="folder for checkpoints that outlives the task")
     add("--out", type=Path, required=True, help="model directory to write")

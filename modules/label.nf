@@ -26,7 +26,7 @@ process SAMPLE_FRAMES {
         --timestep-fs ${settings.timestep_fs} \\
         --window-starts-fs ${settings.window_starts_fs.join(',')} \\
         --window-intervals-fs ${settings.window_intervals_fs.join(',')} \\
-        --n-contacts ${settings.n_contacts} \\
+        --n-contacts ${settings.n_contacts} --n-compressed ${settings.n_compressed} \\
         --bond-spread-A ${settings.bond_spread_A} \\
         --contact-range-A ${settings.contact_low_A},${settings.contact_high_A} \\
         --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\

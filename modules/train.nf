@@ -7,6 +7,7 @@ process TRAIN_DEEPMD {
     input:
     // e.g. ['round-1', 0, 8000, dataset/]
     tuple val(id), val(model_id), val(n_steps), path(dataset)
+    path bond_curve // [] without a bond baseline
     val deepmd
     val campaign_seed
     val checkpoints
@@ -16,6 +17,7 @@ process TRAIN_DEEPMD {
     tuple val(id), val(model_id), path("model_${model_id}")
 
     script:
+    def bonds = bond_curve ? "--bond-curve ${bond_curve}" : ''
     """
     train_deepmd.py --dataset ${dataset} --model-id ${model_id} --campaign-seed ${campaign_seed} \\
         --n-steps ${n_steps} --batch-size ${deepmd.batch_size} \\
@@ -25,7 +27,7 @@ process TRAIN_DEEPMD {
         --sel ${deepmd.sel.join(',')} --excited-types ${deepmd.excited_types} --compress ${deepmd.compress} \\
         --energy-prefactors ${deepmd.energy_prefactors.join(',')} \\
         --force-prefactors ${deepmd.force_prefactors.join(',')} \\
-        --checkpoints '${checkpoints}' --out model_${model_id}
+        --checkpoints '${checkpoints}' ${bonds} --out model_${model_id}
     """
 
     stub:

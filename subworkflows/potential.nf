@@ -54,7 +54,7 @@ workflow POTENTIAL {
         FINAL_DATASET.out.flatMap { id, dataset ->
             (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset] }
         },
-        hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? BOND_CURVE.out : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     EVALUATE_MODEL(
         TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }.combine(FINAL_DATASET.out.map { id, dataset -> dataset }),

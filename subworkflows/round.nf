@@ -8,7 +8,7 @@ include { EXCITE                          } from '../modules/trajectories'
 // What the division of the data, and one training, depend on: no more, so that -resume keeps what is unaffected.
 def division(Map labels) { labels.subMap('split_by', 'train_fraction', 'validation_fraction', 'max_force_eV_per_A') }
 
-def hyperparameters(Map deepmd) { deepmd.findAll { !(it.key in ['n_models', 'n_steps']) } }
+def hyperparameters(Map deepmd) { deepmd.findAll { !(it.key in ['n_models', 'n_steps', 'bond_baseline']) } }
 
 workflow ROUND {
     take:
@@ -32,7 +32,7 @@ workflow ROUND {
         PREPARE_DATASET.out.flatMap { name, dataset ->
             (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset] }
         },
-        hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? bond_curves : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
 

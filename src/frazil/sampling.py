@@ -1,4 +1,4 @@
-"""Frames to be labelled, made by a label level's own dynamics: thermal, excited, in close contact, stretched.
+"""Frames to be labelled, made by a label level's own dynamics: thermal, excited, in close contact, compressed, stretched.
 
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
 """
@@ -40,6 +40,10 @@ NEIGHBOUR_ENERGY_eV = 1.5
 """Bonds of unexcited molecules are stretched up to the turning points of what they may take up."""
 FAR_APART_A = 30.0
 """Molecules of a bond frame are this far apart: beyond any cutoff."""
+COMPRESSION = (0.8, 1.1)
+"""Factors between which the distances of molecules from the centre are scaled in a compressed frame."""
+COMPRESSED_CONTACT_A = 2.3
+"""Closest atoms of two molecules in a compressed frame."""
 PACKING_DURATION_fs = 2000.0
 PACKING_INTERVAL_fs = 50.0
 EQUILIBRATED_FRACTION = 0.5
@@ -72,6 +76,7 @@ class Plan:
     n_contacts: int
     contact_low_A: float
     contact_high_A: float
+    n_compressed: int
     bond_spread_A: float
     campaign_seed: int
     window_starts_fs: Sequence[float] = WINDOW_STARTS_fs
@@ -87,10 +92,11 @@ class Plan:
                 f"{self.n_aggregates} aggregates of {self.n_molecules} CO; "
                 "at least one of at least two is needed"
             )
-        if self.n_thermal < 1 or min(self.n_packings, self.n_excited, self.n_contacts, self.n_bonds) < 0:
+        others = (self.n_packings, self.n_excited, self.n_contacts, self.n_compressed, self.n_bonds)
+        if self.n_thermal < 1 or min(others) < 0:
             raise UserError(
                 f"{self.n_thermal} thermal and {self.n_excited} excited trajectories, {self.n_contacts} "
-                f"contacts, {self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts "
+                f"contacts, {self.n_compressed} compressed aggregates, {self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts "
                 "from it), the others may be 0"
             )
         if not self.thermal_temperature_K > 0 or not self.damping_fs > 0:
@@ -146,6 +152,7 @@ def sample(plan: Plan) -> Sample:
     starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.thermal_duration_fs)
     frames = thermal + _packings(plan, potential, radius) + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
+    frames += [_compressed(plan, number, starts) for number in range(plan.n_compressed)]
     frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
     frames += [_bond(plan, number, curve, turning_points) for number in range(plan.n_bonds)]
     return Sample(frames, aggregates, starts)
@@ -331,6 +338,33 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
         f"no contact between {plan.contact_low_A:g} and {plan.contact_high_A:g} Å found in 1000 draws that "
         "leaves the other molecules farther apart; give a lower range or a larger aggregate radius"
     )
+
+
+def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
+    """Return an aggregate drawn together or apart, every molecule of it turned at random.
+
+    A model that knows pairs in close contact only invents deeper minima of whole aggregates that are too
+    dense (measured: docs/methods.md).
+    """
+    random = rng(plan.campaign_seed, "sample-compressed", number)
+    while True:
+        positions = starts[int(random.integers(len(starts)))].positions.copy()
+        centres = molecular_centres(positions)
+        scaled = centres.mean(axis=0) + random.uniform(*COMPRESSION) * (centres - centres.mean(axis=0))
+        for molecule, centre in enumerate(scaled):
+            own, others = slice(2 * molecule, 2 * molecule + 2), positions[: 2 * molecule]
+            length = float(np.linalg.norm(positions[own][1] - positions[own][0]))
+            for _ in range(50):
+                positions[own] = centre + _stretched(length, random)
+                distances = np.linalg.norm(positions[own][:, None] - others[None], axis=-1)
+                if distances.min(initial=np.inf) > COMPRESSED_CONTACT_A:
+                    break
+            else:
+                break
+        else:
+            atoms = Atoms("CO" * plan.n_molecules, positions=positions)
+            set_excited(atoms, -1)
+            return _described(atoms, "compressed", number, 0.0)
 
 
 def _separation(moved: np.ndarray, fixed: np.ndarray, away: np.ndarray, wanted_A: float) -> float:

@@ -23,6 +23,7 @@ SMALL = {
         "excited_duration_fs": 600,
         "timestep_fs": 0.5,
         "n_contacts": 40,
+        "n_compressed": 40,
     },
     "deepmd": {
         "n_models": 2,
@@ -36,6 +37,7 @@ SMALL = {
         "force_prefactors": "1000,100",
         "sel": "4,4,1,1",
         "compress": False,
+        "bond_baseline": True,
     },
     "exploration": {
         "rounds": 1,

@@ -23,7 +23,7 @@ PLAN = Plan(
     level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_packings=2,
     n_thermal=3, thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
     excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
-    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, bond_spread_A=0.0, campaign_seed=1,
+    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, n_compressed=6, bond_spread_A=0.0, campaign_seed=1,
     window_starts_fs=(0.0, 40.0), window_intervals_fs=(20.0, 4.0),
 )  # fmt: skip
 
@@ -100,6 +100,15 @@ def test_contacts(sample: sampling.Sample) -> None:
     assert len({atoms.info["trajectory_id"] for atoms in frames}) == 24
 
 
+def test_compressed_aggregates(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "compressed")
+    assert len(frames) == 6
+    assert all(excited_molecule(atoms) == -1 for atoms in frames)
+    assert min(float(closest_contact(atoms.positions)) for atoms in frames) > sampling.COMPRESSED_CONTACT_A
+    bonds = np.array([bond_lengths(atoms.positions) for atoms in frames])
+    np.testing.assert_allclose(bonds, 1.128, atol=0.02)
+
+
 def test_bonds_cover_the_excitation(sample: sampling.Sample) -> None:
     frames = chosen(sample, "bond")
     inner, outer = bond_curve("van-hemert", coupling_eV=2.0).turning_points(8.26)
@@ -125,7 +134,7 @@ def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> No
 def test_files(tmp_path: Path) -> None:
     small = {name: getattr(PLAN, name) for name in Plan.__dataclass_fields__}
     del small["contact_low_A"], small["contact_high_A"]
-    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
+    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1, "n_compressed": 0}
     sampling.sample_files(tmp_path / "frames.extxyz", None, tmp_path / "starts.extxyz", **small)
     assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 94
     assert len(read_frames([tmp_path / "aggregate.extxyz"], labelled=False)) == 2

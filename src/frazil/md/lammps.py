@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frazil.errors import UserError
-from frazil.potentials.deepmd import model_file_of, quiet, read_type_map, set_environment
+from frazil.potentials.bond_baseline import LAMMPS_POINTS
+from frazil.potentials.deepmd import DeepPotential, model_file_of, quiet, set_environment
 from frazil.structures import TYPE_MAP, TYPE_MASSES_amu
 
 _SPACE_A = 10.0
@@ -64,7 +65,9 @@ class LammpsSession:
         """
         self.n_molecules = n_molecules
         self._model_file = model_file_of(model)
-        known = read_type_map(self._model_file)
+        potential = DeepPotential(self._model_file)
+        known = potential.type_map
+        self._bonds = potential.bonds
         self._names = " ".join(n if n in known else {"X1": "C", "X2": "O"}[n] for n in TYPE_MAP)
         self._open()
 
@@ -187,6 +190,15 @@ class LammpsSession:
         except Exception as error:  # the lammps module raises plain Exception for every error of LAMMPS
             raise EngineError(f"LAMMPS on '{text}': {' '.join(str(error).split())}") from error
 
+    def _pair_commands(self) -> list[str]:
+        if self._bonds is None:
+            return [f'pair_style deepmd "{self._model_file}"', f"pair_coeff * * {self._names}"]
+        return [
+            f'pair_style hybrid/overlay deepmd "{self._model_file}" table spline {LAMMPS_POINTS}',
+            f"pair_coeff * * deepmd {self._names}",
+            *self._bonds.lammps_commands(self._model_file, tagged=self._names.split() == TYPE_MAP),
+        ]
+
     def _reopen(self) -> None:
         self._lammps.close()
         self._open()
@@ -203,8 +215,7 @@ class LammpsSession:
                 "region space block -100 100 -100 100 -100 100",
                 "create_box 4 space",
                 *(f"mass {i} {float(mass)!r}" for i, mass in enumerate(TYPE_MASSES_amu, start=1)),
-                f'pair_style deepmd "{self._model_file}"',
-                f"pair_coeff * * {self._names}",
+                *self._pair_commands(),
                 "neighbor 2.0 bin",
                 "neigh_modify every 1 delay 0 check yes",
                 "thermo_style custom step pe",

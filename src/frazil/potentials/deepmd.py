@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frazil.errors import UserError
+from frazil.potentials.bond_baseline import BondBaseline
 from frazil.structures import TYPE_MAP, deepmd_types
 
 SINGLE_THREAD = {
@@ -34,6 +35,9 @@ SINGLE_THREAD = {
 }
 """Environment of every process that runs a DeePMD-kit model, unless the user set it otherwise."""
 
+MODEL, FROZEN = ("model.pb", "residual.pb"), ("frozen.pb", "residual_frozen.pb")
+"""Files of a model directory: to run, and before compression; of a plain model, and of one without the bonds."""
+
 UNTAGGED_TYPE_MAP = TYPE_MAP[:2]
 """Types of a model that was trained without tags on the excited molecule."""
 
@@ -45,10 +49,12 @@ class DeepPotential:
     """A frozen or compressed model on one thread.
 
     Args:
-        model_file: ``.pb`` file of DeePMD-kit.
+        model_file: ``.pb`` file of DeePMD-kit; to one whose name begins with ``residual`` the bonds of the
+            table beside it are added.
 
     Raises:
-        UserError: the file is missing, is no DeePMD-kit model, or has another type map than frazil's.
+        UserError: the file is missing, is no DeePMD-kit model, or has another type map than frazil's, or a
+            residual model's table is missing.
     """
 
     def __init__(self, model_file: Path | str) -> None:
@@ -65,6 +71,7 @@ class DeepPotential:
         self.type_map: list[str] = self._text(self._library.DP_DeepPotGetTypeMap(self._handle)).split()
         self.cutoff_A: float = self._library.DP_DeepPotGetCutoff(self._handle)
         _check_type_map(self.model_file, self.type_map)
+        self.bonds = BondBaseline.beside(self.model_file) if is_residual(self.model_file) else None
 
     def evaluate(
         self, positions_A: npt.ArrayLike, types: npt.ArrayLike
@@ -94,6 +101,12 @@ class DeepPotential:
             if error:
                 raise RuntimeError(f"DeePMD-kit failed on {self.model_file}: {error}")
             self._warm = True
+        if self.bonds is not None:
+            bond_energies, bond_forces = self.bonds.energies_and_forces(
+                positions, kinds[::2] >= len(UNTAGGED_TYPE_MAP)
+            )
+            energies += bond_energies
+            forces += bond_forces
         return energies, forces
 
     def _text(self, address: int) -> str:
@@ -141,17 +154,26 @@ def read_type_map(model_file: Path | str) -> list[str]:
     return DeepPotential(model_file).type_map
 
 
-def model_file_of(model: Path | str) -> Path:
-    """Return the file to run of a model directory (``model.pb``), or the file itself.
+def model_file_of(model: Path | str, names: Sequence[str] = MODEL) -> Path:
+    """Return the file to run of a model directory, or the file itself.
+
+    Args:
+        model: a model directory, or a file.
+        names: what to look for in the directory, ``MODEL`` or ``FROZEN``.
 
     Raises:
         UserError: there is no such file.
     """
     path = Path(model)
-    file = path / "model.pb" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"no model at {model}; give a model directory of train_deepmd.py, or a .pb file")
-    return file
+    for file in (path / name for name in names) if path.is_dir() else (path,):
+        if file.is_file():
+            return file
+    raise UserError(f"no model at {model}; give a model directory of train_deepmd.py, or a .pb file")
+
+
+def is_residual(model_file: Path) -> bool:
+    """Return whether a model was trained without the bonds, which its table holds."""
+    return model_file.name in (MODEL[1], FROZEN[1])
 
 
 def set_environment() -> None:

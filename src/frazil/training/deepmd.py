@@ -24,11 +24,14 @@ from frazil.cli import progress
 from frazil.datasets import read_co_frames, to_deepmd
 from frazil.errors import EXIT_OUT_OF_TIME, OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
-from frazil.potentials.deepmd import SINGLE_THREAD, evaluate
+from frazil.potentials import deepmd as potentials
+from frazil.potentials.bond import BondCurve
+from frazil.potentials.bond_baseline import BondBaseline
+from frazil.potentials.deepmd import SINGLE_THREAD, UNTAGGED_TYPE_MAP, evaluate
 from frazil.provenance import versions
 from frazil.seeds import derived_seed
+from frazil.structures import deepmd_types
 from frazil.training.deepmd_process import (
-    CHECKPOINT,
     COMPRESSED,
     CURVE,
     FROZEN,
@@ -37,7 +40,7 @@ from frazil.training.deepmd_process import (
     SAVED,
     command,
 )  # fmt: skip
-from frazil.training.settings import Settings, check_neighbours, listed
+from frazil.training.settings import Settings, check_neighbours
 
 COMPRESSION_TOLERANCE_EV_PER_A = 1e-6
 _CHECKED_FRAMES = 10
@@ -52,27 +55,29 @@ def train(
     campaign_seed: int,
     settings: Settings,
     excited_types: bool = True,
-    warm_start: Path | None = None,
     compress: bool = True,
+    bond_curve: Path | None = None,
 ) -> None:
     """Train one model and write its directory; one that was cut short goes on from its checkpoint.
 
     Args:
         dataset: directory with ``train.extxyz`` and ``test.extxyz``, both labelled.
         out: model directory: ``model.pb`` (compressed or frozen), ``frozen.pb``, ``model.json``,
-            ``learning_curve.csv``, ``checkpoint/``.
+            ``learning_curve.csv``; of a residual model ``residual.pb``, ``residual_frozen.pb`` and
+            ``bond.table``.
         checkpoints: a folder that outlives the task; each training has one of its own there, named by the
             digest of all its inputs, until the model is written.
         model_id: number of the model in its committee.
         campaign_seed: with the model's number it gives the seed of its weights and of the data's order.
         settings: hyper-parameters.
         excited_types: whether the excited molecule's atoms have types of their own (X1, X2).
-        warm_start: model directory whose weights are the start, with a new learning-rate schedule.
         compress: tabulate the embedding net, checked to leave the forces as they are.
+        bond_curve: ``bond_curves.csv``; its labels' curve is taken out of the training data and kept as the
+            model's bond baseline.
 
     Raises:
-        UserError: no labelled frames, ``sel`` below the number of neighbours, a warm start of another
-            architecture, a training that diverged, a compressed model that differs from the frozen one.
+        UserError: no labelled frames, ``sel`` below the number of neighbours, no such bond curve, a
+            training that diverged, a compressed model that differs from the frozen one.
         OutOfTime: SIGTERM came; the checkpoint is saved.
         RuntimeError: DeePMD-kit failed; the message holds the end of its log.
     """
@@ -85,8 +90,8 @@ def train(
     data_sha256 = sha256_of(dataset / "train.extxyz", dataset / "test.extxyz")
     seed = derived_seed(campaign_seed, "deepmd", model_id)
     content = settings.to_input(seed, excited_types)
-    init_model = None if warm_start is None else _checkpoint_to_start_from(warm_start, content)
-    inputs = [content, data_sha256, compress, versions(), init_model and sha256_of(warm_start / "checkpoint")]  # type: ignore[operator]
+    bonds = None if bond_curve is None else BondBaseline.of(BondCurve.read(bond_curve))
+    inputs = [content, data_sha256, compress, versions(), bond_curve and sha256_of(bond_curve)]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
     work = checkpoints.resolve() / digest
@@ -97,11 +102,13 @@ def train(
         for subset, some in frames.items():
             shutil.rmtree(work / "data" / subset, ignore_errors=True)
             systems = to_deepmd(
-                [_excited_first(frame) for frame in some], work / "data" / subset, excited_types=excited_types
+                [_excited_first(frame, bonds, excited_types) for frame in some],
+                work / "data" / subset,
+                excited_types=excited_types,
             )
             for system in systems:
                 (system / "type_map.raw").write_text("\n".join(settings.type_map(excited_types)) + "\n")
-        _run(work, settings.n_steps, init_model, compress)
+        _run(work, settings.n_steps, compress)
         curve = read_learning_curve(work / CURVE)
         if not np.isfinite(curve.to_numpy()).all():
             raise UserError(
@@ -114,11 +121,11 @@ def train(
             "model_id": model_id, "kind": "deepmd", "seed": seed,
             "type_map": settings.type_map(excited_types),
             **json.loads((work / RESULT).read_text()), **asdict(settings), "compressed": compress,
-            "warm_start": init_model is not None, "n_train_frames": len(frames["train"]),
+            "bond_baseline": bonds is not None, "n_train_frames": len(frames["train"]),
             "n_test_frames": len(frames["test"]), "data_sha256": data_sha256, "versions": versions(),
             "wall_s": round(time.monotonic() - start, 1), "input": content,
         }  # fmt: skip
-        _write_model(out, work, curve, description, FROZEN if not compress else COMPRESSED)
+        _write_model(out, work, curve, description, FROZEN if not compress else COMPRESSED, bonds)
     shutil.rmtree(work)
 
 
@@ -138,22 +145,28 @@ def read_learning_curve(file: Path) -> pandas.DataFrame:
     return pandas.DataFrame(columns).sort_values("step", ignore_index=True)
 
 
-def _excited_first(frame: ase.Atoms) -> ase.Atoms:
-    """Return the labelled frame, tagged atoms first, so that whoever is excited, it is the same system."""
+def _excited_first(frame: ase.Atoms, bonds: BondBaseline | None, excited_types: bool) -> ase.Atoms:
+    """Return the labelled frame, tagged atoms first, so that whoever is excited, it is the same system.
+
+    With a baseline its labels are what the bonds leave.
+    """
+    energy, forces = frame.get_potential_energy(), frame.get_forces()
+    if bonds is not None:
+        tagged = (deepmd_types(frame)[::2] >= len(UNTAGGED_TYPE_MAP)) & excited_types
+        bond_energy, bond_forces = bonds.energies_and_forces(frame.positions[None], tagged)
+        energy, forces = energy - bond_energy[0], forces - bond_forces[0]
     order = np.argsort(-frame.arrays.get("excited", np.zeros(len(frame))), kind="stable")
     ordered = frame[order]
-    ordered.calc = SinglePointCalculator(
-        ordered, energy=frame.get_potential_energy(), forces=frame.get_forces()[order]
-    )
+    ordered.calc = SinglePointCalculator(ordered, energy=energy, forces=forces[order])
     return ordered
 
 
-def _run(work: Path, n_steps: int, init_model: str | None, compress: bool) -> None:
+def _run(work: Path, n_steps: int, compress: bool) -> None:
     first, restart = _saved(work)
     log = work / "train.log"
     with open(log, "ab") as output, _terminations() as terminated:
         process = subprocess.Popen(
-            command(restart, init_model, compress),
+            command(restart, compress),
             cwd=work, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             env={**SINGLE_THREAD, **os.environ}, start_new_session=True,
         )  # fmt: skip
@@ -234,32 +247,6 @@ def _locked(work: Path) -> Iterator[None]:
     work.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _checkpoint_to_start_from(model: Path, content: dict[str, Any]) -> str:
-    description = read_description(model)
-    if not (model / "checkpoint" / f"{CHECKPOINT}.index").is_file():
-        raise UserError(
-            f"{model} holds no checkpoint to start from; give a model directory of train_deepmd.py"
-        )
-    given, wanted = (_architecture(item) for item in (description["input"], content))
-    if given != wanted:
-        different = [key for key in wanted if given.get(key) != wanted[key]]
-        raise UserError(
-            f"{model} cannot start this training: it differs in {listed(different)} "
-            f"({listed(given.get(key) for key in different)}, not {listed(wanted[key] for key in different)})"
-        )
-    return str((model / "checkpoint" / CHECKPOINT).resolve())
-
-
-def _architecture(content: dict[str, Any]) -> dict[str, Any]:
-    descriptor, fitting = content["model"]["descriptor"], content["model"]["fitting_net"]
-    return {
-        "type_map": content["model"]["type_map"], "cutoff_A": descriptor["rcut"],
-        "smooth_A": descriptor["rcut_smth"],
-        "sel": descriptor["sel"], "embedding": descriptor["neuron"], "axis": descriptor["axis_neuron"],
-        "fitting": fitting["neuron"],
-    }  # fmt: skip
-
-
 def read_description(model: Path) -> dict[str, Any]:
     """Return ``model.json`` of a model directory.
 
@@ -285,18 +272,21 @@ def _check_compression(work: Path, frames: Sequence[ase.Atoms]) -> None:
 
 
 def _write_model(
-    out: Path, work: Path, curve: pandas.DataFrame, description: dict[str, Any], file: str
+    out: Path,
+    work: Path,
+    curve: pandas.DataFrame,
+    description: dict[str, Any],
+    file: str,
+    bonds: BondBaseline | None,
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{os.getpid()}.{out.name}")
-    (partial / "checkpoint").mkdir(parents=True)
+    partial.mkdir()
     try:
-        shutil.copyfile(work / file, partial / "model.pb")
-        shutil.copyfile(work / FROZEN, partial / "frozen.pb")
-        _, prefix = _saved(work)
-        assert prefix is not None
-        for part in work.glob(f"{prefix}.*"):
-            shutil.copyfile(part, partial / "checkpoint" / part.name.replace(prefix, CHECKPOINT))
+        for source, names in ((file, potentials.MODEL), (FROZEN, potentials.FROZEN)):
+            shutil.copyfile(work / source, partial / names[bonds is not None])
+        if bonds is not None:
+            bonds.write_beside(partial / potentials.MODEL[1])
         curve.to_csv(partial / "learning_curve.csv", index=False, float_format="%.6g")
         (partial / "model.json").write_text(json.dumps(description, indent=1) + "\n")
         if out.exists():

@@ -21,13 +21,11 @@ INPUT, CURVE, CHECKPOINT = "input.json", "learning_curve.out", "model.ckpt"
 SAVED, FROZEN, COMPRESSED, RESULT = "saved.json", "frozen.pb", "compressed.pb", "result.json"
 
 
-def command(restart: str | None, init_model: str | None, compress: bool) -> list[str]:
+def command(restart: str | None, compress: bool) -> list[str]:
     """Return the command that trains in its working directory, from a checkpoint's prefix or from scratch."""
     words = [sys.executable, "-m", __name__]
     if restart is not None:
         words += ["--restart", restart]
-    elif init_model is not None:
-        words += ["--init-model", init_model]
     return [*words, "--compress"] if compress else words
 
 
@@ -35,7 +33,6 @@ def main() -> None:
     """Train, freeze and (when asked) compress in the working directory, which holds input and data."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--restart")
-    parser.add_argument("--init-model")
     parser.add_argument("--compress", action="store_true")
     options = parser.parse_args()
     _end_with_parent()
@@ -43,8 +40,6 @@ def main() -> None:
 
     _save_when_terminated()
     start = ["--restart", options.restart] if options.restart else []
-    if options.init_model:
-        start = ["--init-model", options.init_model]
     dp(["train", INPUT, *start, "--skip-neighbor-stat", "-o", "input.full.json"])
     dp(["freeze", "-c", ".", "-o", FROZEN])
     if options.compress:

@@ -17,7 +17,9 @@ import pytest
 import frazil.training.deepmd as training
 from frazil.datasets import write_frames
 from frazil.errors import OutOfTime, UserError
-from frazil.potentials.deepmd import evaluate, read_type_map
+from frazil.md.lammps import LammpsSession
+from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of, read_type_map
+from frazil.structures import deepmd_types
 from frazil.training.deepmd import read_learning_curve, train
 from frazil.training.settings import Settings, check_neighbours
 from models import TINY, random_frames, write_dataset
@@ -40,8 +42,6 @@ def test_the_model_directory_is_complete(tiny_model: Path) -> None:
     assert curve["step"].tolist() == list(range(TINY.n_steps + 1))
     assert curve["learning_rate"].iloc[-1] == pytest.approx(TINY.learning_rate_stop)
     assert not list(tiny_model.parent.glob("checkpoints/*"))
-    for name in ("index", "meta", "data-00000-of-00001"):
-        assert (tiny_model / "checkpoint" / f"model.ckpt.{name}").is_file()
 
 
 def test_compressed_equals_frozen(tiny_model: Path) -> None:
@@ -74,26 +74,42 @@ def test_a_terminated_training_goes_on_and_ends_at_the_same_step(tiny_dataset: P
     assert not list(checkpoints.glob("*"))
 
 
-def test_a_warm_start_begins_where_the_model_ended(
-    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
+@pytest.mark.parametrize("excited_types", [True, False])
+def test_a_residual_model_has_its_bonds_wherever_it_runs(
+    excited_types: bool, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    wanted = settings(n_steps=2, learning_rate_start=1e-9, learning_rate_stop=1e-9)
-    train(tiny_dataset, tmp_path / "warm", tmp_path, 0, 8, wanted, warm_start=tiny_model, compress=False)
-    frames = random_frames(3)
-    (before, _), (after, _) = (
-        evaluate(model / "frozen.pb", frames) for model in (tiny_model, tmp_path / "warm")
-    )
-    np.testing.assert_allclose(before, after, atol=1e-5)
-
-
-def test_a_warm_start_of_another_architecture_is_refused(
-    tiny_model: Path, tiny_dataset: Path, tmp_path: Path
-) -> None:
-    wanted = settings(fitting=(16,))
-    with pytest.raises(UserError, match=r"differs in fitting \(\[8, 8\], not \[16\]\)"):
-        train(tiny_dataset, tmp_path / "warm", tmp_path, 0, 8, wanted, warm_start=tiny_model)
-    with pytest.raises(UserError, match=r"holds no model\.json"):
-        train(tiny_dataset, tmp_path / "warm", tmp_path, 0, 8, wanted, warm_start=tmp_path)
+    lengths = np.linspace(0.7, 2.6, 400)
+    morse = 11.2 * (1 - np.exp(-2.3 * (lengths - 1.128))) ** 2
+    np.savetxt(
+        tmp_path / "curve.csv", np.c_[lengths, morse],
+        header="bond_length_A,label_eV", comments="", delimiter=",", fmt="%.12g",
+    )  # fmt: skip
+    train(
+        tiny_dataset, tmp_path / "model", tmp_path, 0, 8, settings(),
+        excited_types=excited_types, bond_curve=tmp_path / "curve.csv",
+    )  # fmt: skip
+    assert json.loads((tmp_path / "model/model.json").read_text())["bond_baseline"]
+    frames = random_frames(6, seed=3)
+    file = model_file_of(tmp_path / "model")
+    energies, forces = evaluate(file, frames)
+    frame, energy, force = frames[0], energies[0], forces[0]
+    if excited_types:
+        scan = np.linspace(0.95, 1.8, 18)
+        alone = np.array([[[0, 0, 0], [0, 0, length]] for length in scan])
+        curve = DeepPotential(file).evaluate(alone, np.array([2, 3]))[0]
+        expected = 11.2 * (1 - np.exp(-2.3 * (scan - 1.128))) ** 2
+        assert np.ptp(curve - expected) < 0.5 < np.ptp(expected)
+    potential = DeepPotential(file)
+    moves = 1e-4 * np.eye(frame.positions.size).reshape(-1, len(frame), 3)
+    plus, _ = potential.evaluate(frame.positions + moves, deepmd_types(frame))
+    minus, _ = potential.evaluate(frame.positions - moves, deepmd_types(frame))
+    np.testing.assert_allclose(force.ravel(), (minus - plus) / 2e-4, atol=2e-5)
+    with LammpsSession(tmp_path / "model", 3) as session:
+        start = next(session.run(frame.positions, 0 * frame.positions, deepmd_types(frame), 0.1, 0, 1))
+    assert start.potential_energy_eV == pytest.approx(energy, abs=1e-6)
+    (tmp_path / "model/bond.table").unlink()
+    with pytest.raises(UserError, match=r"is a residual model and its bond\.table is not beside it"):
+        evaluate(file, frames)
 
 
 def test_without_excited_types_the_tag_means_nothing(tiny_dataset: Path, tmp_path: Path) -> None:
