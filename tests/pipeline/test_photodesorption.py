@@ -9,70 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-SMALL = {
-    "campaign_seed": 3,
-    "labels": {"train_fraction": 0.6, "validation_fraction": 0.2},
-    "frames": {
-        "n_molecules": 4,
-        "aggregate_radius_A": 4.0,
-        "n_aggregates": 2,
-        "n_packings": 8,
-        "n_thermal": 4,
-        "thermal_duration_fs": 600,
-        "n_excited": 6,
-        "excited_duration_fs": 600,
-        "timestep_fs": 0.5,
-        "n_contacts": 40,
-        "n_compressed": 40,
-    },
-    "deepmd": {
-        "n_models": 2,
-        "n_steps": 3000,
-        "batch_size": 4,
-        "learning_rate_start": 0.005,
-        "learning_rate_stop": 0.0001,
-        "embedding": "8,16",
-        "axis": 4,
-        "fitting": "24,24",
-        "force_prefactors": "1000,100",
-        "sel": "4,4,1,1",
-        "compress": False,
-        "bond_baseline": True,
-    },
-    "exploration": {
-        "rounds": 1,
-        "n_steps": 200,
-        "n_trajectories": 2,
-        "n_ground": 2,
-        "duration_fs": 30,
-        "timestep_fs": 0.5,
-    },
-    "thermalization": {
-        "timestep_fs": 0.5,
-        "equilibration_fs": 100,
-        "duration_fs": 600,
-        "n_replicas": 2,
-        "n_snapshots": 12,
-        "temperature_low_K": 1,
-        "temperature_high_K": 60,
-    },
-    "photodesorption": {
-        "n_trajectories": 6,
-        "shard_size": 3,
-        "duration_fs": 100,
-        "timestep_fs": 0.5,
-        "n_truth": 6,
-        "n_control": 2,
-        "keep_frames_trajectories": 2,
-    },
-}
+SMALL = Path(__file__).with_name("small.json")
 
 
 def run(nextflow: Path, root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    parameters = folder / "parameters.json"
-    parameters.write_text(json.dumps(SMALL))
     return subprocess.run(
-        [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", parameters, *arguments],
+        [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", SMALL, *arguments],
         cwd=folder,
         env={**os.environ, "NXF_ANSI_LOG": "false"},
         capture_output=True,
