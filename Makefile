@@ -2,12 +2,14 @@
 SHELL := /bin/bash
 EXPERIMENTS ?= photodesorption
 OUTDIR ?= results/demo
+VARIANT ?= cpu
+PROFILE ?= local
 
-.PHONY: help setup demo test check clean
+.PHONY: help setup demo test test-hpc check images doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Set up what is missing (demo, test and check do it by themselves)
 	@scripts/setup.sh
@@ -17,10 +19,22 @@ demo: setup ## Run the demo into results/demo: make demo EXPERIMENTS=photodesorp
 	@echo "Report: $(OUTDIR)/report.html"
 
 test: setup ## Run the tests
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest --ignore tests/hpc
+
+test-hpc: setup ## Run the test on a real Slurm with real images (as root on Debian; installs both)
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest tests/hpc
 
 check: setup ## Lint, format and types
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin
+
+images: ## Build the container images: make images IMAGES=deepmd VARIANT=cuda (needs Apptainer, no root)
+	@VARIANT="$(VARIANT)" containers/build.sh $(IMAGES)
+
+doctor: ## Say what is missing on this machine: make doctor PROFILE=hpc
+	@PYTHONPATH=src python3 -m frazil.doctor "$(PROFILE)"
+
+rerun: ## Repeat a run and compare its tables: make rerun RUN=results/demo/run.json
+	@python3 scripts/rerun.py "$(RUN)" $(if $(FOLDER),"$(FOLDER)")
 
 clean: ## Remove work files and caches (results/ and .frazil/ stay)
 	@rm -rf work .nextflow .nextflow.log* .nf-test* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,272 @@
+"""The photodesorption graph with -profile hpc: real Slurm, real images, as ordinary users of two clusters.
+
+The clusters are this machine, with one user each and a pretended GPU (`make test-hpc`, as root, on Debian).
+"""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+HERE = Path(__file__).parent
+GPU_PROCESSES = {"TRAIN_DEEPMD", "EXPLORE_COMMITTEE", "THERMALIZE", "RUN_TRAJECTORIES"}
+FAULTS = "site.config"
+
+
+def small_campaign() -> str:
+    """The small campaign of the tests, in shards that can be interrupted: ids 4 to 7 are the model's only."""
+    campaign = json.loads((HERE.parent / "pipeline/small.json").read_text())
+    campaign["photodesorption"] |= {
+        "n_trajectories": 8,
+        "shard_size": 4,
+        "n_truth": 4,
+        "n_control": 2,
+        "duration_fs": 1000,
+    }
+    return json.dumps(campaign)
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(results)): file.read_bytes() for file in sorted(results.rglob("*.csv"))}
+
+
+def trace(results: Path) -> pd.DataFrame:
+    """A row per task tried: its process's name without the workflows around it, and its exit status."""
+    rows = pd.read_csv(results / "pipeline_info/trace.tsv", sep="\t", dtype={"exit": str})
+    rows["process"] = rows["name"].str.replace(r" \(.*", "", regex=True).str.split(":").str[-1]
+    return rows
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A one-node cluster of an ordinary user, with a checkout and images of the user's own."""
+
+    user: str
+    home: Path
+    port: int
+
+    @property
+    def checkout(self) -> Path:
+        return self.home / "frazil"
+
+    @property
+    def images(self) -> Path:
+        return self.home / "images"
+
+    def run(self, *command: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command as the user, on the cluster."""
+        settings = {
+            "HOME": self.home,
+            "PATH": f"{self.checkout}/.frazil/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "SLURM_CONF": self.home / "slurm/slurm.conf",
+            "FRAZIL_IMAGES": self.images,
+            "NXF_ANSI_LOG": "false",
+            **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
+        }
+        as_user = ["runuser", "-u", self.user, "--", "env", "-i"]
+        environment = [f"{name}={value}" for name, value in settings.items()]
+        line = f"cd {shlex.quote(str(folder or self.home))} && exec {shlex.join(map(str, command))}"
+        return subprocess.run(
+            [*as_user, *environment, "bash", "-c", line], capture_output=True, text=True, check=False
+        )
+
+    def pipeline(self, folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run the small campaign with -profile hpc in a folder."""
+        (folder / "campaign.json").write_text(small_campaign())
+        subprocess.run(["chown", "-R", f"{self.user}:", folder], check=True)
+        return self.run(
+            "nextflow", "run", self.checkout / "main.nf", "-profile", "hpc", "-params-file", "campaign.json",
+            *arguments, folder=folder,
+        )  # fmt: skip
+
+    def jobs(self) -> list[dict[str, str]]:
+        """What Slurm remembers of every job."""
+        lines = self.run("scontrol", "--oneliner", "show", "jobs").stdout.splitlines()
+        return [dict(re.findall(r"(\w+)=(\S*)", line)) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def programs() -> None:
+    """Slurm and Apptainer on this machine."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        pytest.skip("installing Slurm and Apptainer, and making users, needs root on Debian")
+    done = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"Slurm and Apptainer cannot be installed here: {done.stdout + done.stderr}")
+
+
+def make_cluster(root: Path, user: str, port: int) -> Cluster:
+    """A user with a fresh home, the checkout as it is, and a cluster that runs."""
+    if subprocess.run(["id", user], capture_output=True, check=False).returncode:
+        subprocess.run(["useradd", "--create-home", user], check=True)
+    cluster = Cluster(user, Path(f"~{user}").expanduser(), port)
+    stop(cluster)
+    for name in ("frazil", "slurm", "a run", "elsewhere"):
+        shutil.rmtree(cluster.home / name, ignore_errors=True)
+    listed = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
+    kept = [".frazil/bin", ".frazil/nextflow", ".frazil/java"]
+    for name in [*filter(None, names), *kept]:
+        source, target = root / name, cluster.checkout / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, symlinks=True)
+        elif source.exists():
+            shutil.copy2(source, target)
+    for tool in ("install.sh", "cluster.sh"):
+        (cluster.checkout / "tests/hpc" / tool).chmod(0o755)
+    subprocess.run(["chown", "-R", f"{user}:", cluster.home], check=True)
+    started = cluster.run(
+        cluster.checkout / "tests/hpc/cluster.sh", "start", cluster.home / "slurm", str(port)
+    )
+    assert started.returncode == 0, started.stdout + started.stderr
+    return cluster
+
+
+def stop(cluster: Cluster) -> None:
+    subprocess.run([HERE / "cluster.sh", "stop", cluster.home / "slurm"], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def local(root: Path, nextflow: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the same campaign without a cluster and without containers."""
+    folder = tmp_path_factory.mktemp("local")
+    (folder / "campaign.json").write_text(small_campaign())
+    command = [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", "campaign.json"]
+    with (folder / "log").open("w") as log:
+        done = subprocess.run(command, cwd=folder, stdout=log, stderr=log, check=False)
+    assert done.returncode == 0, (folder / "log").read_text()
+    return folder / "results"
+
+
+@pytest.fixture(scope="session")
+def cluster(root: Path, programs: None) -> Iterator[Cluster]:
+    """The first cluster, with an image of everything but the labellers."""
+    made = make_cluster(root, "frazil-one", 7610)
+    built = made.run("containers/build.sh", "deepmd", folder=made.checkout)
+    assert built.returncode == 0, built.stdout + built.stderr
+    yield made
+    stop(made)
+
+
+@pytest.fixture(scope="session")
+def folder(cluster: Cluster) -> Path:
+    """The folder of a run on the first cluster, with a task killed for memory and one at its time limit."""
+    folder = cluster.home / "a run"
+    folder.mkdir()
+    done = cluster.pipeline(folder, "-c", cluster.checkout / "tests/hpc" / FAULTS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_image_says_and_tests_what_it_is(cluster: Cluster) -> None:
+    (image,) = cluster.images.glob("frazil-deepmd-cpu-*.sif")
+    assert "image deepmd (cpu)" in cluster.run("apptainer", "run", image).stdout
+    labels = cluster.run("apptainer", "inspect", image).stdout
+    assert f"org.frazil.content: {image.stem.split('-')[-1]}" in labels
+    tested = cluster.run("apptainer", "test", image)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+    assert "a tiny model gives" in tested.stdout
+
+
+def test_doctor_finds_nothing_bad(cluster: Cluster) -> None:
+    done = cluster.run("python3", "-m", "frazil.doctor", "hpc", folder=cluster.checkout / "src")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Slurm: partitions main*; GPUs in main*" in done.stdout
+
+
+def test_shards_are_one_job_array_and_ask_for_the_gpu(cluster: Cluster, folder: Path) -> None:
+    jobs = cluster.jobs()
+    shards = [job for job in jobs if "RUN_TRAJECTORIES" in job["JobName"]]
+    arrays = {job["ArrayJobId"] for job in shards if "ArrayTaskId" in job}
+    assert len(arrays) == 1
+    assert sum("ArrayTaskId" in job for job in shards) == 5
+    for job in jobs:
+        on_gpu = any(process in job["JobName"] for process in GPU_PROCESSES)
+        assert job.get("TresPerNode", "").startswith("gres:gpu") == on_gpu, job
+
+
+def test_a_task_killed_for_memory_is_tried_with_more(cluster: Cluster, folder: Path) -> None:
+    killed = [job for job in cluster.jobs() if "ROUND_1_TRAIN_DEEPMD" in job["JobName"]]
+    assert sum(job["JobState"] == "OUT_OF_MEMORY" for job in killed) == 2, killed
+    assert sorted(job["MinMemoryNode"] for job in killed) == ["100M"] * 2 + ["4G"] * 2
+    tries = trace(folder / "results").query("process == 'TRAIN_DEEPMD' and name.str.contains('ROUND_1')")
+    assert sorted(tries["status"]) == ["COMPLETED"] * 2 + ["FAILED"] * 2
+
+
+def test_a_task_stopped_by_its_time_limit_goes_on_from_its_checkpoint(cluster: Cluster, folder: Path) -> None:
+    tries = trace(folder / "results").query("name.str.contains('model:4')", engine="python")
+    shard = tries[tries["process"] == "RUN_TRAJECTORIES"].sort_values("task_id")
+    assert len(shard) == 3
+    assert list(shard["exit"])[1:] == ["75", "0"]
+    assert list(shard["status"]) == ["FAILED", "FAILED", "COMPLETED"]
+    trajectories = pd.read_csv(folder / "results/photodesorption/trajectories.csv")
+    assert list(trajectories["trajectory_id"]) == list(range(8))
+    assert not list((folder / "work/checkpoints").rglob("0*.json"))
+
+
+def test_tables_are_those_of_the_local_run(folder: Path, local: Path) -> None:
+    assert tables(folder / "results") == tables(local)
+
+
+def test_run_json_holds_the_digests(cluster: Cluster, folder: Path) -> None:
+    digests = json.loads((folder / "results/run.json").read_text())["container_digests"]
+    (image,) = cluster.images.glob("frazil-deepmd-cpu-*.sif")
+    assert digests == {str(image): hashlib.sha256(image.read_bytes()).hexdigest()}
+
+
+def test_resume_recomputes_nothing(cluster: Cluster, folder: Path) -> None:
+    before = tables(folder / "results")
+    again = cluster.pipeline(folder, "-c", cluster.checkout / "tests/hpc" / FAULTS, "-resume")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert set(trace(folder / "results")["status"]) == {"CACHED"}
+    assert tables(folder / "results") == before
+
+
+@pytest.fixture(scope="session")
+def other_cluster(root: Path, cluster: Cluster, folder: Path) -> Iterator[Cluster]:
+    """Another user's, with a copy of the image."""
+    made = make_cluster(root, "frazil-two", 7620)
+    shutil.rmtree(made.images, ignore_errors=True)
+    made.images.mkdir()
+    for file in cluster.images.glob("frazil-deepmd-cpu-*"):
+        shutil.copy(file, made.images)
+    config = (cluster.images / "images.config").read_text()
+    (made.images / "images.config").write_text(config.replace(str(cluster.images), str(made.images)))
+    subprocess.run(["chown", "-R", f"{made.user}:", made.images], check=True)
+    yield made
+    stop(made)
+
+
+def test_another_user_on_another_cluster_gets_the_same_tables(other_cluster: Cluster, folder: Path) -> None:
+    elsewhere = other_cluster.home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "quick.config").write_text("executor { pollInterval = '2 sec'; submitRateLimit = null }\n"
+        "process { withLabel: gpu { memory = 2.GB } }\n")  # fmt: skip
+    done = other_cluster.pipeline(elsewhere, "-c", "quick.config")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tables(elsewhere / "results") == tables(folder / "results")
+
+
+def test_an_image_that_is_stale_or_altered_stops_the_run(other_cluster: Cluster) -> None:
+    elsewhere = other_cluster.home / "elsewhere"
+    (image,) = other_cluster.images.glob("frazil-deepmd-cpu-*.sif")
+    with image.open("ab") as file:
+        file.write(b"\0")
+    altered = other_cluster.pipeline(elsewhere)
+    assert altered.returncode == 2
+    assert "not the file that was built (its digest differs)" in altered.stderr
+    source = other_cluster.checkout / "src/frazil/errors.py"
+    source.write_text(source.read_text() + "# changed\n")
+    stale = other_cluster.pipeline(elsewhere)
+    assert stale.returncode == 2
+    assert "made of other code than this checkout" in stale.stderr
