@@ -10,7 +10,7 @@ such bonds are not for it.
 PySCF is imported only when a level is computed, so that the names and the cost table cost nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from time import perf_counter
@@ -47,6 +47,8 @@ class Method:
     """Name for libxc; None for coupled cluster."""
     dispersion: str | None
     """Value of PySCF's ``mf.disp``."""
+    composite: bool = False
+    """Coupled cluster in the basis before, and MP2 for the difference (a focal point)."""
 
 
 METHODS = MappingProxyType(
@@ -61,6 +63,7 @@ METHODS = MappingProxyType(
         "b3lyp-d4": Method("b3lyp", "d4"),
         "bhlyp-d4": Method("bhandhlyp", "d4:bhlyp"),
         "ccsd(t)": Method(None, None),
+        "ccsd(t)-dmp2": Method(None, None, composite=True),
     }
 )
 
@@ -82,10 +85,13 @@ class Level:
         return self.method.functional is not None
 
 
+BASIS_BEFORE = MappingProxyType({"aug-cc-pvtz": "aug-cc-pvdz"})
+
 LEVELS = MappingProxyType(
     {
         f"{method}/{basis}": Level(f"{method}/{basis}", METHODS[method], basis)
         for method, basis in product(METHODS, BASES)
+        if not METHODS[method].composite or basis in BASIS_BEFORE
     }
 )
 
@@ -229,7 +235,7 @@ def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability:
     if wanted.method.functional is None:
         if hessian or polarizability:
             raise UserError(f"level {name!r} gives an energy only; no Hessian and no polarizability")
-        energy, attempt = _coupled_cluster(molecule, wanted)
+        energy, attempt = _coupled_cluster(atoms, wanted)
         return SinglePoint(energy, None, None, attempt, 0.0, 0.0, perf_counter() - start)
     if _ghosts(atoms).any():
         raise UserError(f"level {name!r} takes no ghost atoms; coupled cluster does")
@@ -347,15 +353,33 @@ def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
     raise NotConverged(f"the self-consistent field did not converge (tried {tried})")
 
 
-def _coupled_cluster(molecule: Any, wanted: Level) -> tuple[float, str]:
-    """Return the frozen-core CCSD(T) energy (eV), without density fitting."""
+def _coupled_cluster(atoms: Atoms, wanted: Level) -> tuple[float, str]:
+    """Return the frozen-core CCSD(T) energy (eV), without density fitting; a composite's with it in MP2."""
     from pyscf import cc
     from pyscf.data.elements import chemcore  # type: ignore[import-not-found,unused-ignore]
 
-    field, attempt = _self_consistent_field(molecule, wanted)
+    small = replace(wanted, basis=BASIS_BEFORE[wanted.basis]) if wanted.method.composite else wanted
+    molecule = _molecule(atoms, small)
+    field, attempt = _self_consistent_field(molecule, small)
     solver = cc.CCSD(field, frozen=chemcore(molecule) or None)
     solver.max_cycle = 100
     solver.kernel()
     if not solver.converged:
         raise NotConverged("the coupled-cluster amplitudes did not converge in 100 cycles")
-    return float(solver.e_tot + solver.ccsd_t()) * ase.units.Hartree, attempt
+    energy = float(solver.e_tot + solver.ccsd_t())
+    if wanted.method.composite:
+        energy += _perturbation(_molecule(atoms, wanted), wanted) - _perturbation(molecule, small)
+    return energy * ase.units.Hartree, attempt
+
+
+def _perturbation(molecule: Any, wanted: Level) -> float:
+    """Return the frozen-core MP2 energy (Hartree), density-fitted throughout."""
+    from pyscf import mp, scf
+    from pyscf.data.elements import chemcore
+
+    field = scf.RHF(molecule).density_fit()
+    field.conv_tol = wanted.energy_tolerance_hartree
+    field.kernel()
+    if not field.converged:
+        raise NotConverged("the self-consistent field before MP2 did not converge")
+    return float(mp.dfmp2.DFMP2(field, frozen=chemcore(molecule) or None).run().e_tot)

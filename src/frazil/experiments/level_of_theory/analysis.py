@@ -1,0 +1,121 @@
+"""From labelled dimers to interaction energies, mean absolute errors and the section of the report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase.units
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.analysis.plotting import BLACK, CYCLE, new, save
+from frazil.datasets import load_frames
+from frazil.errors import UserError
+from frazil.experiments.level_of_theory.dimers import ALONE
+from frazil.files import write_atomic
+from frazil.report import Figure, Section, Table
+
+KJ_PER_MOL = ase.units.kJ / ase.units.mol
+KEYS = ["system", "radius_A", "point"]
+REFERENCES = [
+    "G. Molpeceres, V. Zaverkin, N. Watanabe, J. Kästner, Astron. Astrophys. 648, A84 (2021) "
+    "(Tables A.1, A.2).",
+    "S. F. Boys, F. Bernardi, Mol. Phys. 19, 553 (1970) (counterpoise correction).",
+]
+
+
+def interactions(frames: Sequence[Atoms]) -> pandas.DataFrame:
+    """Return the interaction energy of every dimer with all its parts: KEYS, interaction_kJ_per_mol."""
+    energies: dict[tuple[str, float, int], dict[str, float]] = {}
+    for atoms in frames:
+        key = (str(atoms.info["system"]), float(atoms.info["radius_A"]), int(atoms.info["point"]))
+        energies.setdefault(key, {})[str(atoms.info["part"])] = atoms.get_potential_energy()
+    rows = []
+    for (system, radius, point), parts in energies.items():
+        whole = {**energies.get((system, *ALONE), {}), **parts}
+        if (radius, point) != ALONE and len(whole) == 3:
+            value = (whole["pair"] - whole["first"] - whole["second"]) / KJ_PER_MOL
+            rows.append((system, radius, point, value))
+    return pandas.DataFrame(rows, columns=[*KEYS, "interaction_kJ_per_mol"])
+
+
+def errors(table: pandas.DataFrame, published: pandas.DataFrame) -> pandas.DataFrame:
+    """Return errors by system, radius and level, in kJ/mol, beside the published ones where there are any."""
+    difference = table["interaction_kJ_per_mol"] - table["reference_kJ_per_mol"]
+    grouped = table.assign(absolute=difference.abs(), difference=difference).groupby(
+        ["system", "radius_A", "level"], sort=True
+    )
+    found = grouped.agg(
+        n=("point", "size"),
+        mae_kJ_per_mol=("absolute", "mean"),
+        mean_error_kJ_per_mol=("difference", "mean"),
+        largest_kJ_per_mol=("absolute", "max"),
+        mean_reference_kJ_per_mol=("reference_kJ_per_mol", "mean"),
+    ).reset_index()
+    found["method"] = found["level"].str.split("/").str[0]
+    merged = found.merge(published, on=["system", "radius_A", "method"], how="left")
+    return merged.drop(columns="method")
+
+
+def analyse(
+    labelled: Sequence[Path | str], reference: Path | str, published: Path | str, out: Path | str
+) -> None:
+    """Write ``interactions.csv``, ``errors.csv``, a figure and the section of the report into ``out``.
+
+    ``labelled`` are dimers at one level each, ``reference`` the same at the reference, ``published`` a table
+    system, radius_A, method, published_mae_kJ_per_mol. Raises UserError where no dimer is complete.
+    """
+    folder = Path(out)
+    references = load_frames(reference)
+    truth = interactions(references).rename(columns={"interaction_kJ_per_mol": "reference_kJ_per_mol"})
+    parts = []
+    for path in labelled:
+        frames = load_frames(path)
+        level = str(frames[0].info["label_level"])
+        parts.append(interactions(frames).merge(truth, on=KEYS).assign(level=level))
+    table = pandas.concat(parts).sort_values(["level", *KEYS])
+    if not len(table):
+        raise UserError("no dimer has all its parts labelled at a level and at the reference; see failed.csv")
+    table = table[["level", *KEYS, "interaction_kJ_per_mol", "reference_kJ_per_mol"]]
+    summary = errors(table, pandas.read_csv(published))
+    for name, content in (("interactions", table), ("errors", summary)):
+        with write_atomic(folder / f"{name}.csv") as partial:
+            content.to_csv(partial, index=False, float_format="%.6g")
+    origin = references[0].info
+    counterpoise = any("ghost" in atoms.arrays for atoms in references)
+    named = f"{origin['label_level']} ({origin['label_code']} {origin['label_version']})"
+    best = summary.groupby("level")["mae_kJ_per_mol"].mean().idxmin()
+    Section(
+        title="Levels of theory",
+        headline=(
+            f"{len(summary['level'].unique())} levels against {named}: the smallest mean absolute error, "
+            f"averaged over systems and radii, has {best}."
+        ),
+        text=[
+            "Rigid CO at the centre, the partner's centre of mass on a spherical Fibonacci lattice, turned "
+            f"at random; the reference is {'' if counterpoise else 'not '}counterpoise-corrected, the levels "
+            "are not. Published values are against CCSD(T)-F12/cc-pVTZ-F12, with orientations of their own.",
+        ],
+        figures=[_figure(folder, table)],
+        tables=[Table("errors.csv", "Errors of interaction energies, beside the published ones.")],
+        references=REFERENCES,
+    ).write(folder)
+
+
+def _figure(folder: Path, table: pandas.DataFrame) -> Figure:
+    """Draw each level's interaction energies against the reference's, system by system."""
+    systems = sorted(table["system"].unique())
+    canvas, axes = new(columns=len(systems), width_in=3.6 * len(systems), height_in=3.4)
+    for axis, system in zip(axes[0], systems, strict=True):
+        part = table[table["system"] == system]
+        for colour, (level, own) in zip(CYCLE, part.groupby("level"), strict=False):
+            axis.plot(
+                own["reference_kJ_per_mol"], own["interaction_kJ_per_mol"], ".", color=colour, label=level
+            )
+        ends = np.array([part["reference_kJ_per_mol"].min(), part["reference_kJ_per_mol"].max()])
+        axis.plot(ends, ends, color=BLACK, linewidth=0.8)
+        axis.set(
+            title=system, xlabel="reference interaction (kJ/mol)", ylabel="interaction at the level (kJ/mol)"
+        )
+        axis.legend()
+    return save(canvas, table, folder, "parity", "Interaction energies at each level against the reference.")
