@@ -2,13 +2,14 @@
 
 import json
 import os
-import re
 import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from snapshots import check, files_of
 
+SNAPSHOT = Path(__file__).with_name("main.nf.test.snap")
 SMALL = Path(__file__).with_name("small.json")
 
 
@@ -37,10 +38,7 @@ def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) ->
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
     assert counts["RENDER_REPORT"] == 1
-    modules = "".join(path.read_text() for path in (root / "modules").glob("*.nf"))
-    assert set(re.findall(r"^process (\w+)", modules, re.M)) <= set(counts.index), (
-        "every process has a stub that runs"
-    )
+    check(SNAPSHOT, "pipeline, stub", files_of(nextflow, root, tmp_path / "results", tmp_path / "files"))
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +47,12 @@ def campaign(nextflow: Path, root: Path, tmp_path_factory: pytest.TempPathFactor
     done = run(nextflow, root, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
+
+
+def test_published_files_are_those_of_the_snapshot(
+    campaign: Path, nextflow: Path, root: Path, tmp_path: Path
+) -> None:
+    check(SNAPSHOT, "pipeline", files_of(nextflow, root, campaign / "results", tmp_path / "files"))
 
 
 def test_tables_are_whole(campaign: Path) -> None:

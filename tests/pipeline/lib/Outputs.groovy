@@ -10,11 +10,11 @@ class Outputs {
         }.sort()
     }
 
-    /** The files of a folder that match a pattern, with what is in them. */
+    /** The files of a folder that match a pattern, with their columns or keys: what no processor's rounding changes. */
     static List of(Object folder, String pattern) {
         List found = []
         new File(folder.toString()).eachFileRecurse { if (it.file && it.path =~ pattern) { found << it } }
-        return found.collect { "${folder.toURI().relativize(it.toURI()).path}${contents(it)}".toString() }.sort()
+        return found.collect { "${new File(folder.toString()).toURI().relativize(it.toURI()).path}${contents(it, false)}".toString() }.sort()
     }
 
     private static int numbered(Map channels) { channels.keySet().count { it.toString().integer } as int }
@@ -33,16 +33,16 @@ class Outputs {
         return file.directory ? [(file.name): file.listFiles().sort { it.name }.collect { describe(it) }] : file.name + contents(file)
     }
 
-    private static String contents(File file) {
+    private static String contents(File file, boolean counts = true) {
         if (!file.size()) {
             return ''
         }
         switch (file.name.tokenize('.')[-1]) {
             case 'csv':
                 List<String> lines = file.readLines()
-                return ": ${lines[0]}: ${lines.size() - 1} rows"
+                return ": ${lines[0]}" + (counts ? ": ${lines.size() - 1} rows" : '')
             case 'extxyz':
-                return ": ${file.readLines().count { it ==~ /\d+/ }} frames"
+                return counts ? ": ${file.readLines().count { it ==~ /\d+/ }} frames" : ''
             case 'json':
                 Object json = new JsonSlurper().parse(file)
                 return json instanceof Map ? ": ${json.keySet().sort().join(', ')}" : ''
