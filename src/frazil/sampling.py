@@ -3,7 +3,7 @@
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import gcd
@@ -113,7 +113,7 @@ class Plan:
             )
 
 
-def potential_of(level: str, **settings: Any) -> tuple[Callable[..., Any], Any]:
+def potential_of(level: str, **settings: Any) -> tuple[Any, Any]:
     """Return a level's JAX potential and its ASE calculator. Raises UserError for one without dynamics."""
     if level != "van-hemert":
         raise UserError(
@@ -200,7 +200,7 @@ def _thermal(
     plan: Plan, potential: Any, source: str, templates: Sequence[Atoms], duration_fs: float
 ) -> list[Atoms]:
     """Return frames of Langevin trajectories of the ground state, one from each of the aggregates given."""
-    from frazil.md.ensemble import Langevin
+    from frazil.md.integrators import Langevin
 
     velocities = []
     for number, atoms in enumerate(templates):
@@ -210,8 +210,8 @@ def _thermal(
             spread * rng(plan.campaign_seed, f"sample-{source}", number).normal(size=(len(atoms), 3))
         )
     seed = derived_seed(plan.campaign_seed, "sample-langevin", len(source))
-    thermostat = Langevin(plan.thermal_temperature_K, plan.damping_fs, seed)
-    return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat)
+    thermostat = Langevin(plan.timestep_fs, plan.thermal_temperature_K, plan.damping_fs)
+    return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat, seed)
 
 
 def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
@@ -228,6 +228,8 @@ def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
 
 def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atoms]) -> list[Atoms]:
     """Return frames of NVE trajectories in which one molecule of the core has the excitation energy."""
+    from frazil.md.integrators import VelocityVerlet
+
     templates, velocities = [], []
     for number in range(plan.n_excited):
         random = rng(plan.campaign_seed, "sample-excited", number)
@@ -250,7 +252,8 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
         )
     if not templates:
         return []
-    return _trajectories(plan, potential, templates, velocities, "excited", plan.excited_duration_fs, None)
+    verlet = VelocityVerlet(plan.timestep_fs)
+    return _trajectories(plan, potential, templates, velocities, "excited", plan.excited_duration_fs, verlet)
 
 
 def _trajectories(
@@ -260,10 +263,12 @@ def _trajectories(
     velocities: Sequence[np.ndarray],
     source: str,
     duration_fs: float,
-    thermostat: Any,
+    integrator: Any,
+    seed: int = 0,
 ) -> list[Atoms]:
     """Return the frames in the windows, trajectory by trajectory; frames that are not finite are left out."""
-    from frazil.md.ensemble import run
+    from frazil.md.ensemble import Ensemble
+    from frazil.md.observers import energies, frames
 
     times = window_times_fs(duration_fs, plan.window_starts_fs, plan.window_intervals_fs)
     steps = np.rint(times / plan.timestep_fs).astype(int)
@@ -272,30 +277,31 @@ def _trajectories(
             f"window starts {list(plan.window_starts_fs)} and intervals {list(plan.window_intervals_fs)} fs "
             f"are no multiples of the time step of {plan.timestep_fs:g} fs"
         )
-    every = reduce(gcd, map(int, steps), 0) or 1
-    wanted = set(map(int, steps))
-    observations = run(
+    ensemble = Ensemble(
         potential,
-        np.array([atoms.positions for atoms in templates]),
-        np.array(velocities),
+        integrator,
         np.tile(MOLECULE_MASSES_amu, plan.n_molecules),
-        plan.timestep_fs,
-        int(steps[-1]),
-        every,
-        thermostat,
+        n_steps=int(steps[-1]),
+        observe_every=reduce(gcd, map(int, steps), 0) or 1,
+        campaign_seed=seed,
+        observers=(energies, frames),
     )
-    frames: list[list[Atoms]] = [[] for _ in templates]
-    for seen in progress(observations, int(steps[-1]) // every + 1, f"{source} trajectories"):
-        if seen.step not in wanted:
-            continue
-        for number, template in enumerate(templates):
-            if not (np.isfinite(seen.positions[number]).all() and np.isfinite(seen.energy_eV[number])):
-                continue
-            atoms = template.copy()
-            atoms.positions = seen.positions[number]
-            atoms.set_velocities(seen.velocities[number])
-            frames[number].append(_described(atoms, source, number, seen.time_fs))
-    return [atoms for trajectory in frames for atoms in trajectory]
+    done = ensemble.run(np.array([atoms.positions for atoms in templates]), np.array(velocities))
+    kept: dict[int, list[Atoms]] = {}
+    for trajectory in progress(done, len(templates), f"{source} trajectories"):
+        rows = trajectory.rows
+        seen = np.isin(rows["step"], steps) & np.isfinite(rows["energy"])
+        seen &= np.isfinite(rows["positions"]).all(axis=(1, 2))
+        kept[trajectory.trajectory_id] = []
+        for row in np.flatnonzero(seen):
+            atoms = templates[trajectory.trajectory_id].copy()
+            atoms.positions = rows["positions"][row]
+            atoms.set_velocities(rows["velocities"][row])
+            time_fs = int(rows["step"][row]) * plan.timestep_fs
+            kept[trajectory.trajectory_id].append(
+                _described(atoms, source, trajectory.trajectory_id, time_fs)
+            )
+    return [atoms for number in sorted(kept) for atoms in kept[number]]
 
 
 def _stretched(length_A: float, random: np.random.Generator) -> np.ndarray:

@@ -15,6 +15,7 @@ from frazil.potentials.gmnn import fast
 from frazil.potentials.gmnn.architecture import Architecture, fold, initialize_committee, member
 from frazil.potentials.gmnn.committee import Committee, Prediction, neighbours_of
 from frazil.potentials.gmnn.files import Model
+from frazil.potentials.interface import jit
 
 ARCHITECTURE = Architecture(
     ("H", "C", "O"),
@@ -115,7 +116,7 @@ def test_periodic_is_the_middle_of_many_images(cell: np.ndarray) -> None:
     middle = 3 * (len(images) // 2)
     weights = fold(ARCHITECTURE, member(MODEL.parameters, 0))
     lists, species = neighbours_of(ARCHITECTURE, cluster), jnp.asarray(ARCHITECTURE.species(cluster.numbers))
-    outputs, _ = fast.jit(partial(fast.evaluate, ARCHITECTURE))(
+    outputs, _ = jit(partial(fast.evaluate, ARCHITECTURE))(
         fast.spread(ARCHITECTURE, weights, species),
         species,
         fast.arrange(ARCHITECTURE, species, lists),

@@ -1,67 +1,241 @@
-"""Integrators: pairs of pure functions (init, step) of one replica.
+"""Integrators: pure functions of one replica, around one evaluation of the forces per step.
 
-``init(positions, velocities, key) -> State`` and ``step(State) -> State``. Everything is in ASE units;
-``force_fn`` maps positions (natoms, 3) to (energy, forces); masses are (natoms, 1).
+``begin(system, state)`` moves the positions, the engine evaluates the forces there (of all replicas at once),
+``finish(system, state)`` ends the step; ``start(system)`` is the thermostat's own state at step 0. Each is a
+registered dataclass of numbers, so that another temperature compiles nothing anew. Frozen atoms have no
+velocity and feel no force. Times are given in fs.
 """
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
 
-from frazil.md.state import State
-from frazil.units import kB
-
-ForceFn = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
-Integrator = tuple[Callable[[Any, Any, Any], State], Callable[[State], State]]
+from frazil.errors import UserError
+from frazil.md.state import State, System
+from frazil.units import fs, kB
 
 
-def force_function(potential: Callable[[jax.Array], jax.Array]) -> ForceFn:
-    """Return positions → (energy, forces) of a potential positions → energy."""
+class Integrator(Protocol):
+    """What the engine runs."""
 
-    def energy_and_forces(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-        energy, gradient = jax.value_and_grad(potential)(positions)
-        return energy, -gradient
+    conserves_momentum: ClassVar[bool]
 
-    return energy_and_forces
+    @property
+    def timestep_fs(self) -> Any:
+        """The time step, fs."""
 
+    def check(self) -> None:
+        """Raise UserError for numbers that make no dynamics."""
 
-def velocity_verlet(force_fn: ForceFn, masses: Any, timestep: Any) -> Integrator:
-    """Return the velocity-Verlet integrator (NVE; Swope et al., J. Chem. Phys. 76, 637, 1982)."""
+    def start(self, system: System) -> Any:
+        """Return the thermostat's state at step 0."""
 
-    def init(positions: Any, velocities: Any, key: Any) -> State:
-        energy, forces = force_fn(positions)
-        return State(positions, velocities, forces, energy, jnp.zeros((), jnp.int64), key)
+    def begin(self, system: System, state: State) -> State:
+        """Return the state with new positions, velocities on the way."""
 
-    def step(state: State) -> State:
-        half = state.velocities + 0.5 * timestep * state.forces / masses
-        positions = state.positions + timestep * half
-        energy, forces = force_fn(positions)
-        velocities = half + 0.5 * timestep * forces / masses
-        return State(positions, velocities, forces, energy, state.step + 1, state.key)
-
-    return init, step
+    def finish(self, system: System, state: State) -> State:
+        """Return the state at the end of the step, forces being those of its positions."""
 
 
-def langevin(force_fn: ForceFn, masses: Any, timestep: Any, temperature_K: Any, damping: Any) -> Integrator:
-    """Return the BAOAB Langevin integrator (NVT; Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
+def _check(**positive: Any) -> None:
+    for name, value in positive.items():
+        if not float(value) > 0:
+            raise UserError(f"{name.replace('_', ' ')} {float(value):g}; it must be positive")
 
-    ``damping`` is the relaxation time of velocities, ASE time. A step's noise depends on the replica's key
-    and the step's number only.
+
+def _kicked(system: System, state: State, time: Any) -> jax.Array:
+    """Return the velocities after the forces have acted for a time."""
+    return state.velocities + time * state.forces / system.masses * system.mobile
+
+
+def _begin_verlet(system: System, state: State, timestep: Any) -> State:
+    velocities = _kicked(system, state, 0.5 * timestep)
+    return replace(state, velocities=velocities, positions=state.positions + timestep * velocities)
+
+
+def _finish_verlet(system: System, state: State, timestep: Any) -> State:
+    return replace(state, velocities=_kicked(system, state, 0.5 * timestep))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class VelocityVerlet:
+    """NVE (Swope et al., J. Chem. Phys. 76, 637, 1982)."""
+
+    timestep_fs: Any
+    conserves_momentum: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise UserError for a time step that is not positive."""
+        _check(timestep_fs=self.timestep_fs)
+
+    def start(self, system: System) -> Any:
+        """Return nothing: there is no thermostat."""
+        return ()
+
+    def begin(self, system: System, state: State) -> State:
+        """Half a kick, a drift."""
+        return _begin_verlet(system, state, self.timestep_fs * fs)
+
+    def finish(self, system: System, state: State) -> State:
+        """Half a kick."""
+        return _finish_verlet(system, state, self.timestep_fs * fs)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Langevin:
+    """NVT by BAOAB (Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
+
+    ``damping_fs`` is the relaxation time of velocities. A step's noise depends on the trajectory's key and
+    the step's number only.
     """
-    init, _ = velocity_verlet(force_fn, masses, timestep)
-    kept = jnp.exp(-timestep / damping)
-    noise = jnp.sqrt(kB * temperature_K * (1.0 - kept**2) / masses)
 
-    def step(state: State) -> State:
-        half = state.velocities + 0.5 * timestep * state.forces / masses
-        positions = state.positions + 0.5 * timestep * half
-        random = jax.random.normal(jax.random.fold_in(state.key, state.step), half.shape, half.dtype)
-        half = kept * half + noise * random
-        positions = positions + 0.5 * timestep * half
-        energy, forces = force_fn(positions)
-        velocities = half + 0.5 * timestep * forces / masses
-        return State(positions, velocities, forces, energy, state.step + 1, state.key)
+    timestep_fs: Any
+    temperature_K: Any
+    damping_fs: Any
+    conserves_momentum: ClassVar[bool] = False
 
-    return init, step
+    def check(self) -> None:
+        """Raise UserError for a time step or damping time that is not positive, or a negative temperature."""
+        _check(timestep_fs=self.timestep_fs, damping_fs=self.damping_fs)
+        _check_temperature(self.temperature_K)
+
+    def start(self, system: System) -> Any:
+        """Return nothing: the noise is a function of the key and the step."""
+        return ()
+
+    def begin(self, system: System, state: State) -> State:
+        """Half a kick, half a drift, friction and noise, half a drift (B A O A)."""
+        timestep = self.timestep_fs * fs
+        velocities = _kicked(system, state, 0.5 * timestep)
+        positions = state.positions + 0.5 * timestep * velocities
+        kept = jnp.exp(-timestep / (self.damping_fs * fs))
+        spread = jnp.sqrt(kB * self.temperature_K * (1.0 - kept**2) / system.masses)
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), state.step)
+        noise = jax.random.normal(key, velocities.shape, velocities.dtype)
+        velocities = kept * velocities + spread * noise * system.mobile
+        return replace(state, positions=positions + 0.5 * timestep * velocities, velocities=velocities)
+
+    def finish(self, system: System, state: State) -> State:
+        """Half a kick (B)."""
+        return _finish_verlet(system, state, self.timestep_fs * fs)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Berendsen:
+    """Velocity Verlet with velocities scaled towards a temperature, by at most a tenth in a step.
+
+    Berendsen et al., J. Chem. Phys. 81, 3684, 1984, eq. 11. It samples no ensemble.
+    """
+
+    timestep_fs: Any
+    temperature_K: Any
+    damping_fs: Any
+    conserves_momentum: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise UserError for a time step or damping time that is not positive, or a negative temperature."""
+        _check(timestep_fs=self.timestep_fs, damping_fs=self.damping_fs)
+        _check_temperature(self.temperature_K)
+
+    def start(self, system: System) -> Any:
+        """Return nothing: the scale is a function of the velocities."""
+        return ()
+
+    def begin(self, system: System, state: State) -> State:
+        """Half a kick, a drift."""
+        return _begin_verlet(system, state, self.timestep_fs * fs)
+
+    def finish(self, system: System, state: State) -> State:
+        """Half a kick, then the scale."""
+        state = _finish_verlet(system, state, self.timestep_fs * fs)
+        now = jnp.maximum(system.temperature_K(state.velocities), 1e-12)
+        squared = 1.0 + self.timestep_fs / self.damping_fs * (self.temperature_K / now - 1.0)
+        scale = jnp.clip(jnp.sqrt(jnp.maximum(squared, 0.0)), 0.9, 1.1)
+        return replace(state, velocities=scale * state.velocities)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NoseHooverChain:
+    """NVT by a Nosé–Hoover chain (Martyna, Tuckerman, Tobias & Klein, Mol. Phys. 87, 1117, 1996).
+
+    ``period_fs`` τ gives the thermostats' masses, N_f k T τ² and k T τ²; third-order Suzuki–Yoshida. Its
+    state are the chain's positions and velocities (2, chain).
+    """
+
+    timestep_fs: Any
+    temperature_K: Any
+    period_fs: Any
+    length: int = field(default=3, metadata={"static": True})
+    conserves_momentum: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Raise UserError for a time step, period or temperature that is not positive, or no thermostat."""
+        _check(timestep_fs=self.timestep_fs, period_fs=self.period_fs, temperature_K=self.temperature_K)
+        if self.length < 1:
+            raise UserError(f"a chain of {self.length} thermostats; at least one is needed")
+
+    def start(self, system: System) -> Any:
+        """Return the chain at rest."""
+        return jnp.zeros((2, self.length))
+
+    def begin(self, system: System, state: State) -> State:
+        """Half a step of the chain, half a kick, a drift."""
+        return _begin_verlet(system, self._chain(system, state), self.timestep_fs * fs)
+
+    def finish(self, system: System, state: State) -> State:
+        """Half a kick, half a step of the chain."""
+        return self._chain(system, _finish_verlet(system, state, self.timestep_fs * fs))
+
+    def conserved_energy(self, system: System, state: State) -> jax.Array:
+        """Return what the dynamics conserves (), eV: the energy of the replica and of its thermostats."""
+        position, velocity = state.thermostat
+        thermal = kB * self.temperature_K
+        stored = thermal * (system.degrees_of_freedom * position[0] + position[1:].sum())
+        own = 0.5 * jnp.sum(self._masses(system) * velocity**2)
+        return state.energy + system.kinetic_energy(state.velocities) + stored + own
+
+    def _masses(self, system: System) -> jax.Array:
+        degrees = jnp.ones(self.length).at[0].set(system.degrees_of_freedom)
+        return degrees * kB * self.temperature_K * (self.period_fs * fs) ** 2
+
+    def _chain(self, system: System, state: State) -> State:
+        """Advance the thermostats by half a time step, scaling the velocities."""
+        masses, thermal, last = self._masses(system), kB * self.temperature_K, self.length - 1
+        position, velocity = state.thermostat
+        kinetic, scale = 2.0 * system.kinetic_energy(state.velocities), 1.0
+        middle = 1.0 / (2.0 - 2.0 ** (1.0 / 3.0))
+        for weight in (middle, 1.0 - 2.0 * middle, middle):
+            time = weight * self.timestep_fs * fs
+
+            def force(i: int, velocity: jax.Array, kinetic: Any) -> jax.Array:
+                driving = (
+                    kinetic - system.degrees_of_freedom * thermal
+                    if i == 0
+                    else masses[i - 1] * velocity[i - 1] ** 2 - thermal
+                )
+                return driving / masses[i]
+
+            def driven(i: int, velocity: jax.Array, kinetic: Any, time: Any = time) -> jax.Array:
+                damped = jnp.exp(-0.125 * time * velocity[i + 1]) if i < last else 1.0
+                new = (velocity[i] * damped + 0.25 * time * force(i, velocity, kinetic)) * damped
+                return velocity.at[i].set(new)
+
+            for i in range(last, -1, -1):
+                velocity = driven(i, velocity, kinetic)
+            factor = jnp.exp(-0.5 * time * velocity[0])
+            scale, kinetic = scale * factor, kinetic * factor**2
+            position = position + 0.5 * time * velocity
+            for i in range(last + 1):
+                velocity = driven(i, velocity, kinetic)
+        return replace(state, velocities=scale * state.velocities, thermostat=jnp.stack([position, velocity]))
+
+
+def _check_temperature(temperature_K: Any) -> None:
+    if not float(temperature_K) >= 0:
+        raise UserError(f"a temperature of {float(temperature_K):g} K; it must not be negative")

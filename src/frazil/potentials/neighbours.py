@@ -89,7 +89,10 @@ def allocate(
         raise UserError(
             f"an atom has {most} neighbours within {reach:g} Å; more than {MOST_NEIGHBOURS}: check the units"
         )
-    slots = capacity if capacity is not None else -(-int(np.ceil(room * most) + 1) // 8) * 8
+    if capacity is None:
+        needed = int(np.ceil(room * most) + 1)
+        capacity = -(-(needed if periodic else min(needed, max(n_atoms - 1, 1))) // 8) * 8
+    slots = capacity
     order = np.lexsort((shift[:, 2], shift[:, 1], shift[:, 0], other, centre))
     centre, other, shift = centre[order], other[order], shift[order]
     slot = np.arange(len(centre)) - (np.cumsum(counts) - counts)[centre]
@@ -163,6 +166,23 @@ def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
         shift=shift,
         origin=positions,
         overflow=neighbours.overflow | (counts.max(initial=0) > slots),
+    )
+
+
+def widened(neighbours: Neighbours, slots: int) -> Neighbours:
+    """Return the lists (of one structure, or many with a leading axis) with free slots up to ``slots``."""
+    index = neighbours.index
+    added = slots - index.shape[-1]
+    if not added:
+        return neighbours
+    ends = [(0, 0)] * (index.ndim - 1) + [(0, added)]
+    own = jnp.broadcast_to(jnp.arange(slots - added, slots, dtype=jnp.int32), (*index.shape[:-1], added))
+    shift = neighbours.shift
+    return replace(
+        neighbours,
+        index=jnp.pad(index, ends, constant_values=index.shape[-2]),
+        reverse=jnp.concatenate([neighbours.reverse, own], axis=-1),
+        shift=None if shift is None else jnp.pad(shift, [*ends, (0, 0)]),
     )
 
 

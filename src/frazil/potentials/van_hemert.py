@@ -9,8 +9,6 @@ Published: a Morse bond, atom–atom Buckingham terms between molecules, and thr
   Without it the field collapses at close contact. Molecules at rest or thermal never enter the caps.
 * the *excited-bond attraction* −ε Σ_{i≠j} s(r_i) exp(−R²(C_i, C_j)/ρ²), where s rises from 0 at a bond length
   of 1.4 Å to 1 at 1.9 Å. Without it (ε = 0) a vibrating molecule keeps its energy, and nothing ever desorbs.
-
-Importing this module switches JAX to float64.
 """
 
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-jax.config.update("jax_enable_x64", True)
+from frazil.potentials.interface import Analytic
 
 MORSE_DEPTH_eV = 11.2301
 MORSE_EXPONENT_per_A = 2.3281
@@ -138,13 +136,14 @@ def dipole(positions_A: jax.Array) -> jax.Array:
     return jnp.einsum("sm,sxm->x", charges, sites) / ELEMENTARY_CHARGE
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class VanHemert:
-    """The field with its coupling fixed: the potential that ensembles take, positions (natoms, 3) → eV."""
+class VanHemert(Analytic):
+    """The field with its coupling fixed, for the engine."""
 
-    coupling_eV: float
+    coupling_eV: Any
 
-    def __call__(self, positions_A: jax.Array) -> jax.Array:
+    def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the potential energy, eV."""
         return energy(positions_A, self.coupling_eV)
 

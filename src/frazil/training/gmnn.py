@@ -22,7 +22,7 @@ from frazil.files import sha256_of, write_atomic
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
 from frazil.potentials.gmnn.files import write_model
-from frazil.potentials.gmnn.neighbours import Neighbours
+from frazil.potentials.neighbours import Neighbours
 from frazil.seeds import derived_seed, rng
 from frazil.training.gmnn_batches import Batch, Frames, batches, prepare
 

@@ -17,7 +17,8 @@ from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.committee import Committee, neighbours_of, select_members, self_check
 from frazil.potentials.gmnn.contractions import COMPONENTS, contract, feature_order
 from frazil.potentials.gmnn.files import Model, read_model, write_model
-from frazil.potentials.gmnn.neighbours import allocate, stale, update
+from frazil.potentials.interface import jit
+from frazil.potentials.neighbours import allocate, stale, update
 
 HERE = Path(__file__).parent
 METADATA = {"label_level": "test", "training_data_sha256": "0"}
@@ -89,7 +90,7 @@ def test_fast_is_reference(zbl_cutoff_A: float, precision: str, tolerance: float
     lists = neighbours_of(architecture, atoms, skin_A=0.4)
     positions = jnp.asarray(atoms.positions)
     energy, forces, per_atom = reference.energy_and_forces(architecture, weights, species, lists, positions)
-    outputs, fast_forces = fast.jit(partial(fast.evaluate, architecture))(
+    outputs, fast_forces = jit(partial(fast.evaluate, architecture))(
         fast.spread(architecture, weights, species),
         species,
         fast.arrange(architecture, species, lists),

@@ -146,8 +146,3 @@ def test_calculator() -> None:
     atoms = Atoms("OC", positions=CLUSTER[:2], calculator=field.VanHemertCalculator(2.0))
     with pytest.raises(ValueError, match="must be ordered C, O"):
         atoms.get_potential_energy()
-
-
-def test_potentials_of_equal_coupling_are_equal() -> None:
-    assert field.VanHemert(2.0) == field.VanHemert(2.0) != field.VanHemert(0.0)
-    assert hash(field.VanHemert(2.0)) == hash(field.VanHemert(2.0))

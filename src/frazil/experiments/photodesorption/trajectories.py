@@ -220,39 +220,48 @@ def _lammps(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _van_hemert(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (index, row) of the teacher's trajectories, a block of replicas at a time."""
-    from frazil.md.ensemble import BLOCK_WIDTH, run
+    """Yield (index, row) of the teacher's trajectories as they end, a batch of replicas at a time."""
+    from frazil.md.ensemble import Ensemble
+    from frazil.md.integrators import VelocityVerlet
+    from frazil.md.observers import energies, frames
     from frazil.potentials.van_hemert import VanHemert
 
+    if not work.todo:
+        return
     settings, shard = work.settings, work.shard
-    masses = np.tile(MOLECULE_MASSES_amu, shard.n_molecules)
-    for first in range(0, len(work.todo), BLOCK_WIDTH):
-        block = work.todo[first : first + BLOCK_WIDTH]
-        followers = [work.follow(index) for index in block]
-        for seen in run(
-            VanHemert(settings.coupling_eV),
-            shard.positions_A[block],
-            shard.velocities_A_per_fs[block] / fs,
-            masses,
-            settings.timestep_fs,
-            settings.n_steps,
-            settings.observe_every,
-        ):
-            work.limit.check("finished trajectories are saved")
-            for slot, follower in enumerate(followers):
-                if not follower.over:
-                    follower.observe(
-                        Observation(
-                            seen.time_fs,
-                            seen.positions[slot],
-                            seen.velocities[slot] * fs,
-                            float(seen.energy_eV[slot]),
-                        )
-                    )
-            if all(follower.over for follower in followers):
-                break
-        for index, follower in zip(block, followers, strict=True):
-            yield index, follower.row(work.curves)
+    ensemble = Ensemble(
+        VanHemert(settings.coupling_eV),
+        VelocityVerlet(settings.timestep_fs),
+        np.tile(MOLECULE_MASSES_amu, shard.n_molecules),
+        n_steps=settings.n_steps,
+        observe_every=settings.observe_every,
+        observers=(energies, frames),
+    )
+    followers = {index: work.follow(index) for index in work.todo}
+
+    def watch(index: int, rows: dict[str, np.ndarray]) -> int:
+        for row, step in enumerate(rows["step"]):
+            followers[index].observe(
+                Observation(
+                    int(step) * settings.timestep_fs,
+                    rows["positions"][row],
+                    rows["velocities"][row] * fs,
+                    float(rows["energy"][row]),
+                )
+            )
+            if followers[index].over:
+                return row
+        return -1
+
+    done = ensemble.run(
+        shard.positions_A[work.todo],
+        shard.velocities_A_per_fs[work.todo] / fs,
+        work.todo,
+        watch,
+        after_chunk=lambda: work.limit.check("finished trajectories are saved"),
+    )
+    for trajectory in done:
+        yield trajectory.trajectory_id, followers.pop(trajectory.trajectory_id).row(work.curves)
 
 
 def _write_tables(out: Path, shard: InitialStates, rows: dict[int, dict[str, Any]], model_id: str) -> None:

@@ -10,7 +10,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.committee import Committee, Prediction, neighbours_of
 from frazil.potentials.gmnn.files import Model
-from frazil.potentials.gmnn.neighbours import Neighbours
+from frazil.potentials.neighbours import Neighbours
 
 
 class GMNNCalculator(Calculator):

@@ -18,7 +18,8 @@ from frazil.errors import UserError
 from frazil.potentials.gmnn import fast, reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, Weights, fold, member, n_members
 from frazil.potentials.gmnn.files import Model
-from frazil.potentials.gmnn.neighbours import Neighbours, allocate
+from frazil.potentials.interface import jit
+from frazil.potentials.neighbours import Neighbours, allocate
 
 CHECK_TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Largest difference of batched and single forces that rounding explains, relative to the largest force."""
@@ -114,7 +115,7 @@ def _members(
 @cache
 def _compiled(architecture: Architecture) -> Any:
     """Return the compiled evaluation of all members: one for all committees of an architecture."""
-    return fast.jit(partial(_members, architecture))
+    return jit(partial(_members, architecture))
 
 
 @cache

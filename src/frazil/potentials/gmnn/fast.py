@@ -5,10 +5,9 @@ moments have their 20 unique components, the contractions and all adjoints are s
 written by hand, and a pair's force reaches the neighbour by a gather over the reversed pair, not by a
 scatter. Several structures are one set of lanes with offset indices (``join``), never a vmap: one matrix
 product serves all. Positions and their differences are float64, the network is the architecture's type,
-energies are float64 again.
+energies are float64 again. Compile with ``interface.jit``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +23,6 @@ from frazil.potentials.gmnn.architecture import (
     gaussian_exponent,
 )
 from frazil.potentials.gmnn.contractions import COMPONENTS, barrier, contract, feature_order
-from frazil.potentials.gmnn.neighbours import Neighbours
 from frazil.potentials.gmnn.reference import (
     UNIT_SOFTENING_A,
     ZBL_COEFFICIENTS,
@@ -32,11 +30,7 @@ from frazil.potentials.gmnn.reference import (
     ZBL_LENGTH_A,
     ZBL_POWER,
 )
-
-COMPILER_OPTIONS: dict[str, Any] = {"xla_disable_hlo_passes": "cse_barrier_expander"}
-"""For the outermost ``jax.jit`` on a CPU: without it XLA drops the barriers before it fuses, at a quarter of
-the speed.
-"""
+from frazil.potentials.neighbours import Neighbours
 
 _MIDDLE_A = 3.0
 """Gaussian centres are counted from here, which keeps float32 digits in the slope."""
@@ -76,15 +70,6 @@ class Lists:
     species: jax.Array
     shift: jax.Array | None
     n_lanes: int = field(metadata={"static": True})
-
-
-def jit(function: Callable[..., Any], **options: Any) -> Any:
-    """Return ``jax.jit`` of an outermost function that calls ``evaluate``, with what it needs on this
-    backend.
-    """
-    return jax.jit(
-        function, compiler_options=COMPILER_OPTIONS if jax.default_backend() == "cpu" else None, **options
-    )
 
 
 def spread(architecture: Architecture, weights: Weights, species: jax.Array) -> LaneWeights:

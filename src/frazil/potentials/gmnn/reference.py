@@ -4,6 +4,7 @@ against.
 Zaverkin & Kästner 2020: moments Ψ_L (their eq. 4), contractions (eq. 5), trainable radial functions (eq. 6).
 """
 
+import ase.data
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,7 @@ from frazil.potentials.gmnn.architecture import (
     gaussian_centres,
     gaussian_exponent,
 )
-from frazil.potentials.gmnn.neighbours import Neighbours
+from frazil.potentials.neighbours import Neighbours
 
 UNIT_SOFTENING_A = 1e-5
 """Unit vectors are d/(r + this), as in apax."""
@@ -178,14 +179,14 @@ def dipole(
     origin.
     """
     charges = per_atom[:, architecture.heads.index("charge")]
+    masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
+    return dipole_of_charges(charges, positions, masses, total_charge)
+
+
+def dipole_of_charges(
+    charges: jax.Array, positions: jax.Array, masses: jax.Array, total_charge: float = 0.0
+) -> jax.Array:
+    """Return the dipole (3,), e Å, of charges (natoms,) before they are shifted; masses (natoms,) amu."""
     charges = charges - charges.mean() + total_charge / charges.shape[0]
-    masses = jnp.asarray(ase_masses(architecture))[species]
     centre = (masses[:, None] * positions).sum(axis=0) / masses.sum()
     return charges @ (positions - centre)
-
-
-def ase_masses(architecture: Architecture) -> np.ndarray:
-    """Return the masses (S,), amu, of the elements."""
-    import ase.data
-
-    return np.asarray(ase.data.atomic_masses[architecture.atomic_numbers])

@@ -1,0 +1,124 @@
+"""Analytic potentials whose dynamics are known, a wall, and sums: for tests, and as parts of others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from frazil.potentials.interface import Analytic, Batched, Evaluation, Potential
+from frazil.potentials.neighbours import Neighbours
+
+
+def _pair_distances(positions_A: jax.Array) -> jax.Array:
+    first, second = np.triu_indices(positions_A.shape[0], 1)
+    return jnp.sqrt(jnp.sum((positions_A[first] - positions_A[second]) ** 2, axis=1))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Springs(Analytic):
+    """Every atom on a spring to its anchor: ½ k |r − anchor|², k in eV/Å²; anchors (natoms, 3) or the
+    origin.
+    """
+
+    stiffness_eV_per_A2: Any
+    anchors_A: Any = 0.0
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        return 0.5 * self.stiffness_eV_per_A2 * jnp.sum((positions_A - self.anchors_A) ** 2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class HarmonicBonds(Analytic):
+    """Atoms 0–1, 2–3, … joined by springs: ½ k (r − length)²."""
+
+    stiffness_eV_per_A2: Any
+    length_A: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        bonds = jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+        return 0.5 * self.stiffness_eV_per_A2 * jnp.sum((bonds - self.length_A) ** 2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MorseBonds(Analytic):
+    """Atoms 0–1, 2–3, … joined by Morse bonds: D (1 − exp(−a (r − length)))² (Morse, Phys. Rev. 34, 57,
+    1929).
+    """
+
+    depth_eV: Any
+    exponent_per_A: Any
+    length_A: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV, above that of bonds at rest."""
+        bonds = jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+        return self.depth_eV * jnp.sum((1.0 - jnp.exp(-self.exponent_per_A * (bonds - self.length_A))) ** 2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LennardJones(Analytic):
+    """All pairs: 4ε ((σ/r)¹² − (σ/r)⁶)."""
+
+    epsilon_eV: Any
+    sigma_A: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        sixth = (self.sigma_A / _pair_distances(positions_A)) ** 6
+        return 4.0 * self.epsilon_eV * jnp.sum(sixth**2 - sixth)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SphericalWall(Analytic):
+    """A harmonic wall: ½ k (|r| − radius)² for atoms farther than ``radius_A`` from the origin."""
+
+    radius_A: Any
+    stiffness_eV_per_A2: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        squares = jnp.sum(positions_A**2, axis=1)
+        outside = squares > self.radius_A**2
+        beyond = jnp.where(outside, jnp.sqrt(jnp.where(outside, squares, 1.0)) - self.radius_A, 0.0)
+        return 0.5 * self.stiffness_eV_per_A2 * jnp.sum(beyond**2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sum:
+    """Several potentials on the same atoms; their infos are those of all, later ones before earlier ones."""
+
+    parts: tuple[Potential, ...]
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The largest of the parts' cutoffs."""
+        return max((part.cutoff_A for part in self.parts if part.cutoff_A is not None), default=None)
+
+    @property
+    def n_atoms(self) -> int | None:
+        """The number that the parts are made for."""
+        return next((part.n_atoms for part in self.parts if part.n_atoms is not None), None)
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the parts' functions, added up."""
+        parts = [part.batched(n_replicas) for part in self.parts]
+
+        def arrange(neighbours: Neighbours | None) -> Any:
+            return tuple(part.arrange(neighbours) for part in parts)
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            found = [part.evaluate(own, positions) for part, own in zip(parts, lists, strict=True)]
+            info = {name: value for one in found for name, value in one.info.items()}
+            return Evaluation(sum(f.energies for f in found), sum(f.forces for f in found), info)
+
+        return Batched(arrange, evaluate)
