@@ -1,4 +1,8 @@
 import argparse
+import signal
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -72,3 +76,31 @@ def test_progress_gives_every_item_and_reports_on_standard_error(capsys: pytest.
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "letters: 100%" in captured.err
+
+
+TASK = """
+    import sys, time
+    from frazil.checkpoints import TimeLimit
+    from frazil.cli import run
+
+    def main():
+        with TimeLimit() as limit:
+            print("ready", flush=True)
+            for _ in range(1000):
+                time.sleep(0.02)
+                limit.check("all is saved")
+
+    run(main if sys.argv[1] == "with" else lambda: time.sleep(20))
+"""
+
+
+@pytest.mark.parametrize(("checkpoint", "status"), [("with", 75), ("without", -signal.SIGTERM)])
+def test_a_task_stops_by_itself_before_its_time_limit(
+    checkpoint: str, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAZIL_TIME_LIMIT_S", "0.5")
+    command = [sys.executable, "-c", textwrap.dedent(TASK), checkpoint]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=15, check=False)
+    assert done.returncode == status
+    if checkpoint == "with":
+        assert done.stderr == "out of time: stopped by SIGTERM; all is saved\n"
