@@ -32,13 +32,24 @@ def tasks(folder: Path) -> pd.DataFrame:
 
 
 def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) -> None:
-    done = run(nextflow, root, tmp_path, "-stub-run")
+    done = run(nextflow, root, tmp_path, "-stub-run", "--experiments", "photodesorption,level_of_theory")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = tasks(tmp_path)["process"].value_counts()
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
     assert counts["RENDER_REPORT"] == 1
     check(SNAPSHOT, "pipeline, stub", files_of(nextflow, root, tmp_path / "results", tmp_path / "files"))
+
+
+def test_shell_characters_in_paths_are_only_characters(nextflow: Path, root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's $(touch bad); `touch bad` & more"
+    folder.mkdir()
+    (folder / "my $(touch bad) frames;.extxyz").write_text("")
+    dataset = ("--labels.dataset", "my $(touch bad) frames;.extxyz")
+    done = run(nextflow, root, folder, "-stub-run", *dataset)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "results/run.json").exists()
+    assert not list(tmp_path.rglob("bad"))
 
 
 @pytest.fixture(scope="module")
