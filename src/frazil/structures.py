@@ -74,6 +74,14 @@ def deepmd_types(atoms: Atoms, excited_types: bool = True) -> np.ndarray:
     return types
 
 
+def co_types(n_molecules: int, excited_molecule: int = -1) -> np.ndarray:
+    """Return types (n_atoms,), indices into TYPE_MAP, of CO molecules, one of them excited (−1: none)."""
+    types = np.tile([TYPE_MAP.index("C"), TYPE_MAP.index("O")], n_molecules)
+    if excited_molecule >= 0:
+        types[2 * excited_molecule : 2 * excited_molecule + 2] = (TYPE_MAP.index("X1"), TYPE_MAP.index("X2"))
+    return types
+
+
 def from_deepmd_types(types: np.ndarray, positions_A: np.ndarray) -> Atoms:
     """Return atoms with tags from indices into TYPE_MAP, the inverse of ``deepmd_types``."""
     atoms = Atoms([TYPE_ELEMENTS[kind] for kind in types], positions=positions_A)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ase
-import h5py
 import numpy as np
 import numpy.typing as npt
 import pandas
@@ -21,9 +20,10 @@ from frazil.cli import progress
 from frazil.datasets import write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
+from frazil.initial_states import read_initial_states
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
-from frazil.structures import bond_lengths, closest_contact, from_deepmd_types
+from frazil.structures import bond_lengths, closest_contact, co_types, from_deepmd_types
 from frazil.units import fs
 
 FINISHED, UNPHYSICAL, DISSOCIATED, FAILED = "finished", "unphysical", "dissociated", "failed"
@@ -129,21 +129,25 @@ def explore(
     committee = [DeepPotential(file) for file in files]
     if any(member.type_map != committee[0].type_map for member in committee):
         raise UserError("the models of a committee have different type maps; train them with equal settings")
-    ids, excited, positions_A, velocities_A_per_fs = _read_states(states)
-    n_molecules = positions_A.shape[1] // 2
+    starts = [
+        (some, index) for some in map(read_initial_states, states) for index in range(len(some.trajectory_id))
+    ]
+    if not starts:
+        raise UserError("the files of initial states hold none; make some with excite.py")
+    n_molecules = starts[0][0].n_molecules
 
     paths: list[Visit] = []
     for member, file in enumerate(files):
-        chosen = np.flatnonzero(ids % len(files) == member)
-        if not len(chosen):
+        chosen = [start for start in starts if start[0].trajectory_id[start[1]] % len(files) == member]
+        if not chosen:
             continue
         with LammpsSession(file, n_molecules) as session:
-            for index in progress(chosen, len(chosen), f"exploring with member {member}"):
+            for some, index in progress(chosen, len(chosen), f"exploring with member {member}"):
                 observations: list[Observation] = []
                 reason = FINISHED
                 run = session.run(
-                    positions_A[index], velocities_A_per_fs[index],
-                    _types(n_molecules, int(excited[index])), timestep_fs, n_steps, steps_between,
+                    some.positions_A[index], some.velocities_A_per_fs[index], some.types(index),
+                    timestep_fs, n_steps, steps_between,
                 )  # fmt: skip
                 try:
                     for observation in run:
@@ -159,9 +163,9 @@ def explore(
                 contacts = np.atleast_1d(closest_contact(visited))
                 paths.append(
                     Visit(
-                        int(ids[index]),
+                        int(some.trajectory_id[index]),
                         member,
-                        int(excited[index]),
+                        int(some.excited_molecule[index]),
                         reason,
                         observations,
                         contacts,
@@ -241,15 +245,8 @@ def _measure(paths: Sequence[Visit], committee: Sequence[DeepPotential]) -> None
 
 
 def _atoms(path: Visit, observation: Observation) -> ase.Atoms:
-    types = _types(len(observation.positions_A) // 2, path.excited_molecule)
+    types = co_types(len(observation.positions_A) // 2, path.excited_molecule)
     return from_deepmd_types(types, observation.positions_A)
-
-
-def _types(n_molecules: int, excited_molecule: int) -> npt.NDArray[np.int64]:
-    types = np.tile([0, 1], n_molecules)
-    if excited_molecule >= 0:
-        types[2 * excited_molecule : 2 * excited_molecule + 2] = 2, 3
-    return types
 
 
 def _write(
@@ -298,26 +295,6 @@ def _write(
     with write_atomic(out / "summary.json") as partial:
         partial.write_text(json.dumps(summary, indent=1) + "\n")
     return summary
-
-
-def _read_states(
-    files: Sequence[Path],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return ids, excited molecules (−1: none), positions and velocities of all files."""
-    names = ("trajectory_id", "excited_molecule", "positions_A", "velocities_A_per_fs")
-    parts = []
-    for file in files:
-        if not file.is_file():
-            raise UserError(f"no initial states at {file}; make them with excite.py")
-        with h5py.File(file) as content:
-            missing = [name for name in names if name not in content]
-            if missing:
-                raise UserError(f"{file} lacks {', '.join(missing)}; make it with excite.py")
-            parts.append([np.asarray(content[name]) for name in names])
-    if not sum(len(part[0]) for part in parts):
-        raise UserError(f"{files[0]} holds no initial states; make some with excite.py")
-    ids, excited, positions_A, velocities = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return ids, excited, positions_A, velocities
 
 
 def _steps(time_fs: float, timestep_fs: float, name: str) -> int:

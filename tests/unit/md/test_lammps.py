@@ -7,10 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from frazil.analysis.molecules import temperature_K
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.initial import co_types
 from frazil.md.lammps import EngineError, LammpsSession, NoseHoover, Observation
 from frazil.potentials.deepmd import DeepPotential
-from frazil.structures import TYPE_MASSES_amu
+from frazil.structures import TYPE_MASSES_amu, co_types
 
 N_MOLECULES = 3
 

@@ -17,9 +17,9 @@ import pandas
 from frazil.checkpoints import Ledger, TimeLimit, key_of
 from frazil.cli import progress
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.initial import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.outcome import Curves, Limits, Tracker
 from frazil.files import sha256_of, write_atomic
+from frazil.initial_states import InitialStates, read_initial_states
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.bond import BondCurve
 from frazil.potentials.deepmd import model_file_of

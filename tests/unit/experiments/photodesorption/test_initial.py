@@ -9,14 +9,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from starts import write_curves, write_snapshots
 
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.initial import (
-    InitialStates,
-    co_types,
-    make_initial_states,
-    read_initial_states,
-)
+from frazil.experiments.photodesorption.initial import make_initial_states
+from frazil.initial_states import InitialStates, read_initial_states
 from frazil.potentials.bond import BondCurve
-from frazil.structures import MOLECULE_MASSES_amu, bond_lengths, molecular_centres
+from frazil.structures import MOLECULE_MASSES_amu, bond_lengths, co_types, molecular_centres
 from frazil.units import fs
 
 
