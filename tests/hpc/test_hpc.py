@@ -150,8 +150,12 @@ def local(root: Path, nextflow: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def cluster(root: Path, programs: None) -> Iterator[Cluster]:
-    """The first cluster, with an image of everything but the labellers."""
+    """The first cluster, with an image of everything but the labellers; older images are removed."""
     made = make_cluster(root, "frazil-one", 7610)
+    content = made.run("containers/build.sh", "content", folder=made.checkout).stdout.strip()
+    for old in made.images.glob("frazil-*"):
+        if content not in old.name:
+            old.unlink()
     built = made.run("containers/build.sh", "deepmd", folder=made.checkout)
     assert built.returncode == 0, built.stdout + built.stderr
     yield made
