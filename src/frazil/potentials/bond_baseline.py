@@ -46,7 +46,7 @@ class BondBaseline:
             first = GROUND_ENDS_A[0] if name == GROUND else last - EXCITED_ENDS_A
             n_points = int((last - SHORTEST_A) / SPACING_A + 1e-9) + 1
             lengths = np.asarray(SHORTEST_A + SPACING_A * np.arange(n_points), dtype=np.float64)
-            inside = np.clip(lengths, curve.shortest_A, None)
+            inside = np.clip(lengths, curve.shortest_A, curve.longest_A)
             slope = (curve.energy(curve.shortest_A + SPACING_A) - curve.energy(curve.shortest_A)) / SPACING_A
             u = np.clip((lengths - first) / (lengths[-1] - first), 0, 1)
             energies = curve.energy(inside) + slope * (lengths - inside)

@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas
 import pytest
 
 from frazil.datasets import read_frames
 from frazil.errors import UserError
+from frazil.initial_states import InitialStates
 from frazil.md.lammps import Observation
 from frazil.training import exploration
 from frazil.training.exploration import (
@@ -40,14 +40,18 @@ def visit(
 
 
 def write_states(file: Path, n: int, speed_A_per_fs: float = 0.0) -> Path:
-    frames = random_frames(n, seed=4)
-    with h5py.File(file, "w") as content:
-        content["trajectory_id"] = np.arange(n) + 10
-        content["excited_molecule"] = np.arange(n) % 3
-        content["positions_A"] = np.array([frame.positions for frame in frames])
-        content["velocities_A_per_fs"] = np.zeros((n, 6, 3))
-        # the first molecule flies at the second
-        content["velocities_A_per_fs"][:, :2, 0] = speed_A_per_fs
+    velocities = np.zeros((n, 6, 3))
+    velocities[:, :2, 0] = speed_A_per_fs  # the first molecule flies at the second
+    InitialStates(
+        campaign_seed=1,
+        trajectory_id=np.arange(n) + 10,
+        snapshot_id=np.arange(n),
+        excited_molecule=np.arange(n) % 3,
+        excitation_energy_eV=np.zeros(n),
+        initial_temperature_K=np.zeros(n),
+        positions_A=np.array([frame.positions for frame in random_frames(n, seed=4)]),
+        velocities_A_per_fs=velocities,
+    ).write(file)
     return file
 
 
@@ -149,7 +153,7 @@ def test_bad_input_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         explore(two, [states], 10.0, -0.1, 1.0, LIMITS, 5, 1, tmp_path / "out")
     with pytest.raises(UserError, match="max_frames is 0"):
         explore(two, [states], 10.0, 0.1, 1.0, LIMITS, 0, 1, tmp_path / "out")
-    with pytest.raises(UserError, match="no initial states at"):
+    with pytest.raises(UserError, match=r"initial states .* do not exist"):
         explore(two, [tmp_path / "none.h5"], *arguments[1:])
     for low, ground_low in ((1.0, 0.05), (0.05, 1.0)):
         with pytest.raises(UserError, match="0 < low < high"):
