@@ -1,6 +1,7 @@
 #!/usr/bin/env nextflow
 // frazil: parameters → experiments → report. `nextflow run main.nf --help` lists the parameters.
 
+include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
 include { RENDER_REPORT; VERSIONS } from './modules/report'
 
@@ -12,12 +13,16 @@ workflow {
     }
     settings = Settings.resolve(params, projectDir, Contradictions.&of)
     images = Images.verified(projectDir)
-    checkpoints = "${workflow.workDir}/checkpoints"
+    checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
 
     sections = Channel.empty()
     if ('photodesorption' in settings.experiments) {
         PHOTODESORPTION(settings, checkpoints)
         sections = sections.mix(PHOTODESORPTION.out.sections)
+    }
+    if ('level_of_theory' in settings.experiments) {
+        LEVEL_OF_THEORY(settings, checkpoints)
+        sections = sections.mix(LEVEL_OF_THEORY.out.sections)
     }
     VERSIONS(Code.of(projectDir, 'collect_versions.py'))
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, settings, Code.of(projectDir, 'render_report.py'))

@@ -25,6 +25,8 @@ class Contradictions {
             "--exploration.timestep_fs: given ${settings.exploration.timestep_fs} fs; allowed: a whole part of --photodesorption.observe_fs, now ${p.observe_fs} fs")
         refuse(w.train_fraction + w.validation_fraction >= 1,
             "--labels.train_fraction: given ${w.train_fraction}, with ${w.validation_fraction} for validation; allowed: a sum below 1, the rest is the test set")
+        refuse('photodesorption' in settings.experiments && w.level != 'van-hemert' && p.n_truth > 0,
+            "--photodesorption.n_truth: given ${p.n_truth}, trajectories of the analytic teacher; allowed: 0 with --labels.level ${w.level}, which has none")
         refuse(w.window_starts_fs.size() != w.window_intervals_fs.size(),
             "--labels.window_intervals_fs: given ${w.window_intervals_fs.size()} numbers; allowed: as many as --labels.window_starts_fs, now ${w.window_starts_fs.size()}")
         refuse(d.learning_rate_stop > d.learning_rate_start,

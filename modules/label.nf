@@ -37,27 +37,99 @@ process SAMPLE_FRAMES {
     'touch frames.extxyz snapshots.extxyz aggregates.extxyz'
 }
 
-process LABEL_FRAMES {
-    tag "${id}"
+process IMPORT_FRAMES {
+    tag "${dataset.name}"
     label 'cpu'
 
     input:
-    tuple val(id), path(frames, stageAs: 'unlabelled/*')
+    path dataset
+    path files, stageAs: 'files*/*' // those that a samplesheet names, in its order
     val labels
+    val same_level
     val code
 
     output:
-    tuple val(id), path("labelled-${id}.extxyz"), emit: labelled
-    path 'failed.csv',                            emit: failed
+    path 'imported.extxyz', emit: labelled
+    path 'imports',         emit: section
 
     script:
+    def staged = files ? "--staged ${files}" : ''
     """
-    label_frames.py --frames ${frames} --level ${labels.level} --coupling-eV ${labels.coupling_eV} \\
-        --out labelled-${id}.extxyz
+    import_frames.py --dataset ${dataset} ${staged} --on-suspect ${labels.on_suspect} \
+        --level ${labels.level} --coupling-eV ${labels.coupling_eV} --same-level ${same_level} \
+        --out-folder imports --out imported.extxyz
     """
 
     stub:
-    "touch labelled-${id}.extxyz failed.csv"
+    'mkdir imports && touch imports/section.json imported.extxyz'
+}
+
+process PLAN_LABELS {
+    tag "${meta.id}"
+    label 'cpu'
+    debug true
+
+    input:
+    // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0], frames.extxyz]
+    tuple val(meta), path(frames, stageAs: 'unlabelled/*')
+    val shard_hours
+    val code
+
+    output:
+    tuple val(meta), path('shards/*.extxyz')
+
+    script:
+    """
+    plan_labels.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} \
+        --shard-hours ${shard_hours} --out shards
+    """
+
+    stub:
+    'mkdir shards && touch shards/0000.extxyz shards/0001.extxyz'
+}
+
+process LABEL_FRAMES {
+    tag "${meta.id}:${frames.baseName}"
+    label 'cpu'
+
+    input:
+    tuple val(meta), path(frames)
+    val checkpoints
+    val code
+
+    output:
+    tuple val(meta), path("labelled-${frames.baseName}.extxyz"), path("failed-${frames.baseName}.csv")
+
+    script:
+    """
+    label_frames.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} \
+        --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
+    mv failed.csv failed-${frames.baseName}.csv
+    """
+
+    stub:
+    "touch labelled-${frames.baseName}.extxyz failed-${frames.baseName}.csv"
+}
+
+process GATHER_LABELS {
+    tag "${meta.id}"
+    label 'cpu'
+
+    input:
+    tuple val(meta), path(labelled), path(failed)
+    val code
+
+    output:
+    tuple val(meta), path("${meta.id}/labelled-${meta.id}.extxyz"), emit: labelled
+    path "${meta.id}/*.csv",                                       emit: tables
+
+    script:
+    """
+    gather_labels.py --labelled ${labelled} --failed ${failed} --name ${meta.id} --out ${meta.id}
+    """
+
+    stub:
+    "mkdir ${meta.id} && touch ${meta.id}/labelled-${meta.id}.extxyz ${meta.id}/failed.csv ${meta.id}/labels.csv"
 }
 
 process PREPARE_DATASET {

@@ -1,6 +1,7 @@
 // Data → gated committee: frames, labels, rounds of training and exploration, final models, validation, choice.
 
-include { SAMPLE_FRAMES; LABEL_FRAMES; BOND_CURVE } from '../modules/label'
+include { LABEL } from './labels'
+include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
 include { division; hyperparameters } from './round'
@@ -12,6 +13,13 @@ def in_order(channel) {
     channel.toSortedList { a, b -> a[0] <=> b[0] }.map { items -> items.collect { it[1] } }
 }
 
+// [dataset, files that it names if it is a samplesheet]: what a task must have in its folder
+def with_files(String dataset) {
+    def data = file(dataset, glob: false)
+    def rows = data.name.endsWith('.csv') ? data.splitCsv(header: true, strip: true) : []
+    [data, rows.collect { file(data.parent.resolve(it.file), glob: false, checkIfExists: true) }]
+}
+
 workflow POTENTIAL {
     take:
     settings
@@ -20,17 +28,25 @@ workflow POTENTIAL {
     main:
     level = settings.labels.subMap('level', 'coupling_eV')
     SAMPLE_FRAMES(
-        settings.frames + level + settings.labels.subMap('window_starts_fs', 'window_intervals_fs') +
+        // Whatever labels them, the analytic teacher explores: the one level with dynamics of its own.
+        settings.frames + level + [level: 'van-hemert'] + settings.labels.subMap('window_starts_fs', 'window_intervals_fs') +
             settings.photodesorption.subMap('excitation_energy_eV', 'core_radius_A') +
             [thermal_temperature_K: settings.thermalization.temperature_K],
         settings.campaign_seed, Code.of(projectDir, 'sample_frames.py'),
     )
     if (settings.labels.dataset) {
-        labelled = Channel.fromPath(settings.labels.dataset, type: 'any')
+        (dataset, files) = with_files(settings.labels.dataset)
+        IMPORT_FRAMES(
+            dataset, files, level + settings.labels.subMap('on_suspect'), settings.exploration.rounds > 0,
+            Code.of(projectDir, 'import_frames.py'),
+        )
+        labelled = IMPORT_FRAMES.out.labelled
+        imported = IMPORT_FRAMES.out.section
     }
     else {
-        LABEL_FRAMES(SAMPLE_FRAMES.out.frames.map { ['sampled', it] }, level, Code.of(projectDir, 'label_frames.py'))
-        labelled = LABEL_FRAMES.out.labelled.map { id, frames -> frames }
+        LABEL(SAMPLE_FRAMES.out.frames.map { [level + [id: 'sampled'], it] }, settings.labels.shard_hours, checkpoints)
+        labelled = LABEL.out.labelled.map { meta, frames -> frames }
+        imported = Channel.empty()
     }
     BOND_CURVE(level, Code.of(projectDir, 'bond_curve.py'))
 
@@ -71,5 +87,5 @@ workflow POTENTIAL {
     model = SELECT_MODEL.out.model
     bond_curves = SELECT_MODEL.out.bond_curves
     aggregates = SAMPLE_FRAMES.out.aggregates
-    section = SELECT_MODEL.out.section
+    section = SELECT_MODEL.out.section.mix(imported)
 }

@@ -1,7 +1,8 @@
 // One round of training and exploration: train the committee on all frames so far, let it run, label what it
 // did not know. What is clean already, or beyond the last round, passes through untouched.
 
-include { PREPARE_DATASET; LABEL_FRAMES   } from '../modules/label'
+include { LABEL                           } from './labels'
+include { PREPARE_DATASET                 } from '../modules/label'
 include { TRAIN_DEEPMD; EXPLORE_COMMITTEE } from '../modules/train'
 include { EXCITE                          } from '../modules/trajectories'
 
@@ -58,11 +59,12 @@ workflow ROUND {
         def found = new groovy.json.JsonSlurperClassic().parse(summary.toFile())
         [name, candidates, [n_candidates: found.n_candidates as int, clean: found.clean as boolean].asImmutable()]
     }
-    LABEL_FRAMES(
-        explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [name, candidates] },
-        settings.labels.subMap('level', 'coupling_eV'), Code.of(projectDir, 'label_frames.py'),
+    def level = settings.labels.subMap('level', 'coupling_eV')
+    LABEL(
+        explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [level + [id: name], candidates] },
+        settings.labels.shard_hours, checkpoints,
     )
-    labelled = LABEL_FRAMES.out.labelled
+    labelled = LABEL.out.labelled.map { meta, frames -> [meta.id, frames] }
         .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })
 
     emit:

@@ -1,5 +1,6 @@
 """The door of the labels."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil import labellers, labelling
+from frazil import electronic_structure, labellers, labelling
 from frazil.datasets import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.labelling import Label
@@ -199,3 +200,14 @@ def test_the_force_field_refuses_a_stretched_bond() -> None:
     stretched = Atoms("CO", [[0, 0, 0], [0, 0, 1.8]])
     _, failures = labelling.label([stretched], "gfn-ff")
     assert failures[0].reason == "a bond is stretched; GFN-FF would take it for broken"
+
+
+def test_the_levels_offered_exist(root: Path) -> None:
+    schema = json.loads((root / "nextflow_schema.json").read_text())["properties"]
+    offered = schema["labels"]["properties"]["level"]["enum"]
+    compared = schema["level_of_theory"]["properties"]
+    for level in offered:
+        assert level in labellers.LEVELS
+        assert level not in electronic_structure.LEVELS or electronic_structure.LEVELS[level].has_forces
+    assert set(compared["levels"]["items"]["enum"]) == set(offered) - labellers.CO_ONLY
+    assert set(compared["reference"]["enum"]) <= set(electronic_structure.LEVELS)

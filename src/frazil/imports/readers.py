@@ -8,7 +8,7 @@ level, which must be stated, of every frame.
 import csv
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Entry:
     """One row of a samplesheet: a file, and what it does not say itself."""
 
     file: Path
+    name: str = ""
+    """What tables call it; the file's path if empty."""
     level: str = ""
     format: str = ""
     code: str = ""
@@ -41,6 +43,10 @@ class Entry:
     """Time between frames."""
     excited_atoms: tuple[int, ...] = ()
     """Atoms of the excited molecule, counted from 0 in the file's order."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", str(self.file))
 
 
 @dataclass
@@ -52,8 +58,10 @@ class Imported:
     frames: list[Atoms] = field(default_factory=list)
 
 
-def read_dataset(path: Path | str) -> list[Imported]:
+def read_dataset(path: Path | str, staged: Sequence[Path] = ()) -> list[Imported]:
     """Return the frames of a samplesheet's files (CSV), or of one file or folder.
+
+    ``staged`` says where the sheet's files lie now, in its order, if not where it says.
 
     Frames carry energy, forces and perhaps dipole in a SinglePointCalculator, and the info trajectory_id,
     source, label_level, label_code, label_version, perhaps time_fs. Labels are not checked here.
@@ -61,6 +69,10 @@ def read_dataset(path: Path | str) -> list[Imported]:
     """
     path = Path(path)
     entries = read_sheet(path) if path.suffix == ".csv" else [Entry(path)]
+    if staged:
+        if len(staged) != len(entries):
+            raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
+        entries = [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
     return [read_entry(entry) for entry in entries]
 
 
@@ -103,7 +115,7 @@ def _entry(path: Path, line: int, row: dict[str, str]) -> Entry:
             f"{where}: {error}; interval_fs is a number, excited_atoms are whole numbers with spaces between"
         ) from error
     texts = {name: row.get(name, "") for name in ("level", "format", "code", "trajectory_id")}
-    return Entry(path.parent / row["file"], interval_fs=interval, excited_atoms=excited, **texts)
+    return Entry(path.parent / row["file"], row["file"], interval_fs=interval, excited_atoms=excited, **texts)
 
 
 def read_entry(entry: Entry) -> Imported:
@@ -152,7 +164,7 @@ def recognise(path: Path) -> str:
 
 def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> Atoms:
     """Return a frame with our info, free of its box, its labels under ASE's names."""
-    where = f"{entry.file}, frame {number}"
+    where = f"{entry.name}, frame {number}"
     ours = free_aggregate(atoms, where)
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
@@ -175,7 +187,7 @@ def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> At
     }
     ours.info.setdefault("source", "import")
     if entry.trajectory_id or "trajectory_id" not in ours.info:
-        ours.info["trajectory_id"] = entry.trajectory_id or str(entry.file)
+        ours.info["trajectory_id"] = entry.trajectory_id or entry.name
     if entry.interval_fs is not None:
         ours.info["time_fs"] = number * entry.interval_fs
     if entry.excited_atoms:

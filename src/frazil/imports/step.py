@@ -35,22 +35,26 @@ def import_dataset(
     out_folder: Path | str,
     on_suspect: str = "stop",
     level: str | None = None,
+    same_level: bool = False,
+    staged: Sequence[Path] = (),
     **settings: Any,
 ) -> None:
     """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
 
     Tables in ``out_folder``: files.csv, elements.csv, suspects.csv. ``on_suspect``: "stop" before anything is
     trained, "drop" suspect frames, or "keep" all that can be trained on. ``level`` (with its settings) is
-    what later labels will be made at: frames of another origin are refused.
+    what the run labels at; with ``same_level`` frames of another origin are refused, else the report tells.
+    ``staged`` as in ``read_dataset``.
 
     Raises UserError for what ``imports.read_dataset`` refuses, mixed or other levels, no usable frame, and
     suspects under "stop" (the tables are written before).
     """
     if on_suspect not in ON_SUSPECT:
         raise UserError(f"on suspect frames {on_suspect!r}; allowed are {', '.join(ON_SUSPECT)}")
-    files = read_dataset(dataset)
+    files = read_dataset(dataset, staged)
     frames = all_frames(files)
-    _check_origins(frames, level, settings)
+    wanted = f"{level} by {labeller(level, **settings).code}" if level is not None else ""
+    _check_origins(frames, wanted if same_level else "")
     suspects = find_suspects(frames)
     dropped = {suspect.frame for suspect in suspects if on_suspect != "keep" or suspect.kind in FATAL}
     folder = Path(out_folder)
@@ -63,31 +67,33 @@ def import_dataset(
             f"none of the {len(frames)} frames of {dataset} can be used; see {folder}/suspects.csv"
         )
     figures = [_figure(folder, files, dropped)]
-    _section(folder, files, frames, suspects, dropped, on_suspect, figures).write(folder)
+    section = _section(files, frames, suspects, dropped, on_suspect, figures)
+    if wanted:
+        found = label_origin(frames[0])
+        section.gates.append(
+            Gate("level of the imported labels", found, wanted, found == wanted, "the run's own labels")
+        )
+    section.write(folder)
     write_frames(out, used)
 
 
-def _check_origins(frames: Sequence[Atoms], level: str | None, settings: dict[str, Any]) -> None:
-    """Raise UserError for labels of more than one level or code, or of another than ``level``'s."""
+def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
+    """Raise UserError for labels of more than one level or code, or of another than ``wanted`` (if any)."""
     origins = Counter(label_origin(atoms) for atoms in frames)
     if len(origins) > 1:
         listed = "; ".join(f"{origin} ({n} frames)" for origin, n in origins.items())
         raise UserError(f"labels of different levels in one dataset: {listed}; one level only is allowed")
-    if level is not None:
-        (found,) = origins
-        wanted = f"{level} by {labeller(level, **settings).code}"
-        if found != wanted:
-            raise UserError(
-                f"the dataset's labels are {found}, those to be added in exploration would be {wanted}; "
-                "set --exploration.rounds 0, or label the dataset's frames anew"
-            )
+    (found,) = origins
+    if wanted and found != wanted:
+        raise UserError(
+            f"the dataset's labels are {found}, those to be added in exploration would be {wanted}; "
+            "set --exploration.rounds 0, or label the dataset's frames anew"
+        )
 
 
 def _places(files: Sequence[Imported]) -> list[tuple[str, int]]:
     """Return file and number in it of every frame."""
-    return [
-        (str(imported.entry.file), number) for imported in files for number in range(len(imported.frames))
-    ]
+    return [(imported.entry.name, number) for imported in files for number in range(len(imported.frames))]
 
 
 def _told(suspects: Sequence[Suspect], places: Sequence[tuple[str, int]], folder: Path) -> str:
@@ -163,7 +169,7 @@ def _row(
         molecules[" + ".join(f"{n} {name}" for name, n in sorted(found.items()))] += 1
     sizes = [len(atoms) for atoms in own]
     return [
-        imported.entry.file, imported.format, own[0].info["label_level"], own[0].info["label_code"],
+        imported.entry.name, imported.format, own[0].info["label_level"], own[0].info["label_code"],
         own[0].info["label_version"], len(own), len({s.frame for s in suspects if s.frame in numbers}),
         len(set(numbers) - dropped), len({str(a.info.get("trajectory_id")) for a in own}),
         "; ".join(f"{text} ({n})" for text, n in molecules.most_common(SHOWN)), min(sizes), max(sizes),
@@ -188,7 +194,7 @@ def _figure(folder: Path, files: Sequence[Imported], dropped: set[int]) -> Figur
             if not label_problem(atoms):
                 rows.append(
                     {
-                        "file": imported.entry.file.name,
+                        "file": Path(imported.entry.name).name,
                         "energy_eV_per_atom": atoms.get_potential_energy() / len(atoms),
                         "max_force_eV_per_A": max_force(atoms),
                         "dropped": int(number in dropped),
@@ -209,7 +215,6 @@ def _figure(folder: Path, files: Sequence[Imported], dropped: set[int]) -> Figur
 
 
 def _section(
-    folder: Path,
     files: Sequence[Imported],
     frames: Sequence[Atoms],
     suspects: Sequence[Suspect],

@@ -131,6 +131,17 @@ def test_a_sheet(trajectory: Trajectory, tmp_path: Path) -> None:
     assert len(read_frames([tmp_path / "all.extxyz"])) == 5, "one level by one code"
 
 
+def test_the_files_of_a_sheet_may_lie_elsewhere(trajectory: Trajectory, tmp_path: Path) -> None:
+    (tmp_path / "sheet.csv").write_text("file,level\nruns/a/OUTCAR.xyz,made-up\nruns/b/OUTCAR.xyz,made-up\n")
+    for name in ("files1", "files2"):
+        write_frames(tmp_path / name / "OUTCAR.xyz", trajectory(2))
+    staged = [tmp_path / name / "OUTCAR.xyz" for name in ("files1", "files2")]
+    found = read_dataset(tmp_path / "sheet.csv", staged)
+    assert [i.frames[0].info["trajectory_id"] for i in found] == ["runs/a/OUTCAR.xyz", "runs/b/OUTCAR.xyz"]
+    with pytest.raises(UserError, match="names 2 files, 1 were given"):
+        read_dataset(tmp_path / "sheet.csv", staged[:1])
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -87,6 +87,7 @@ def test_levels_are_not_mixed(trajectory: Trajectory, sheet: Path, tmp_path: Pat
             tmp_path / "b.extxyz",
             tmp_path / "imports",
             level="van-hemert",
+            same_level=True,
             coupling_eV=2,
         )
 
@@ -102,13 +103,16 @@ def test_the_level_of_later_labels(trajectory: Trajectory, tmp_path: Path) -> No
         tmp_path / "b.extxyz",
         tmp_path / "imports",
         level="van-hemert",
+        same_level=True,
         coupling_eV=2.0,
     )
+    assert [gate.passed for gate in Section.read(tmp_path / "imports").gates][-1] is True
     with pytest.raises(UserError, match=r"would be van-hemert by frazil-van-hemert\(coupling_eV=0\)"):
         import_dataset(
             tmp_path / "a.extxyz",
             tmp_path / "c.extxyz",
             tmp_path / "imports",
             level="van-hemert",
+            same_level=True,
             coupling_eV=0.0,
         )

@@ -1,0 +1,23 @@
+// Frames → labelled frames: the cost is said first, then one task per shard, then one file again.
+
+include { PLAN_LABELS; LABEL_FRAMES; GATHER_LABELS } from '../modules/label'
+
+workflow LABEL {
+    take:
+    frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0], frames.extxyz]
+    shard_hours
+    checkpoints
+
+    main:
+    PLAN_LABELS(frames, shard_hours, Code.of(projectDir, 'plan_labels.py'))
+    LABEL_FRAMES(PLAN_LABELS.out.transpose(), checkpoints, Code.of(projectDir, 'label_frames.py'))
+    GATHER_LABELS(
+        LABEL_FRAMES.out.groupTuple().map { meta, labelled, failed ->
+            [meta, labelled.sort { it.name }, failed.sort { it.name }]
+        },
+        Code.of(projectDir, 'gather_labels.py'),
+    )
+
+    emit:
+    labelled = GATHER_LABELS.out.labelled // [meta, labelled-round-1.extxyz]
+}
