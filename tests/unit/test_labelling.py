@@ -134,7 +134,7 @@ def test_shards_are_gathered_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
         "2,2,thermal-2,0.0,forces not finite",
     ]
     assert (tmp_path / "all/labels.csv").read_text().splitlines()[1] == "fragile,fragile,1,4,4,"
-    with pytest.raises(UserError, match=r"none of the 4 frames of x could be labelled \(the SCF did not converge\)"):
+    with pytest.raises(UserError, match=r"none of the 4 frames of x could be labelled \(the SCF did"):
         labelling.gather([tmp_path / "empty.extxyz"], failed, tmp_path / "x", "x")
 
 
