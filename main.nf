@@ -12,6 +12,7 @@ workflow {
         exit(0)
     }
     settings = Settings.resolve(params, projectDir, Contradictions.&of)
+    Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
 

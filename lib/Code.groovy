@@ -1,3 +1,4 @@
+import groovy.io.FileType
 import java.security.MessageDigest
 
 /**
@@ -27,6 +28,20 @@ class Code {
                 queue.addAll(assets(root, text))
             }
         }
+        return digest(files, root)
+    }
+
+    /** Return 16 hexadecimal digits over everything that a run can reach: graph, scripts, package, assets and lock file. */
+    static String ofAll(Object projectDir) {
+        File root = new File(projectDir.toString())
+        SortedMap<String, File> files = new TreeMap<>(['main.nf': new File(root, 'main.nf')])
+        ['modules', 'subworkflows', 'lib', 'bin', 'src/frazil', 'assets'].collect { new File(root, it) }.each { part ->
+            part.eachFileRecurse(FileType.FILES) { files[root.toPath().relativize(it.toPath()) as String] = it }
+        }
+        return digest(files.findAll { !it.key.contains('__pycache__') } as TreeMap, root)
+    }
+
+    private static String digest(SortedMap<String, File> files, File root) {
         files['requirements.lock'] = new File(root, 'requirements.lock')
         MessageDigest digest = MessageDigest.getInstance('SHA-256')
         files.each { name, file ->

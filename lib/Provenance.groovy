@@ -18,7 +18,7 @@ class Provenance {
             versions         : read(outdir.resolve('versions.json')) ?: [:],
             nextflow         : workflow.nextflow.version.toString(),
             container_digests: images,
-            code_hash        : Code.of(projectDir, *Files.list(projectDir.resolve('bin')).collect { it.fileName.toString() }.findAll { it.endsWith('.py') }),
+            code_hash        : Code.ofAll(projectDir),
             git_commit       : commit(projectDir),
             profile          : workflow.profile,
             command          : workflow.commandLine,
