@@ -1,4 +1,4 @@
-"""Frames to be labelled, made by a label level's own dynamics: thermal, excited, in close contact, compressed, stretched.
+"""Frames to be labelled, by a label level's own dynamics: thermal, excited, compressed, stretched, in contact.
 
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
 """
@@ -96,7 +96,8 @@ class Plan:
         if self.n_thermal < 1 or min(others) < 0:
             raise UserError(
                 f"{self.n_thermal} thermal and {self.n_excited} excited trajectories, {self.n_contacts} "
-                f"contacts, {self.n_compressed} compressed aggregates, {self.n_bonds} bonds; at least one thermal trajectory is needed (the rest starts "
+                f"contacts, {self.n_compressed} compressed aggregates, {self.n_bonds} bonds; at least one "
+                "thermal trajectory is needed (the rest starts "
                 "from it), the others may be 0"
             )
         if not self.thermal_temperature_K > 0 or not self.damping_fs > 0:

@@ -4,10 +4,7 @@ import ctypes
 import importlib.metadata
 import math
 import os
-import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 
 from frazil.errors import UserError
 from frazil.potentials.bond_baseline import LAMMPS_POINTS
-from frazil.potentials.deepmd import DeepPotential, model_file_of, quiet, set_environment
+from frazil.potentials.deepmd import DeepPotential, held_back, model_file_of, quiet, set_environment
 from frazil.structures import TYPE_MAP, TYPE_MASSES_amu
 
 _SPACE_A = 10.0
@@ -205,7 +202,8 @@ class LammpsSession:
 
     def _open(self) -> None:
         self._integrating = False
-        with quiet(), _banner_held_back():
+        # DeePMD's plugin prints a banner on standard output while it loads a model; errors are exceptions.
+        with quiet(), held_back(1, lambda line: False):
             self._lammps = _lammps_module().lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
             for command in (
                 "units metal",
@@ -247,17 +245,3 @@ def _lammps_module() -> Any:
     with mock.patch("importlib.metadata.entry_points", return_value=[]):
         import lammps
     return lammps
-
-
-@contextmanager
-def _banner_held_back() -> Iterator[None]:
-    """Drop what DeePMD's plugin says on standard output while it loads a model; errors are exceptions."""
-    sys.stdout.flush()
-    keep = os.dup(1)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 1)
-        try:
-            yield
-        finally:
-            os.dup2(keep, 1)
-            os.close(keep)

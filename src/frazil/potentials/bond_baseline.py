@@ -23,7 +23,7 @@ GROUND_ENDS_A = (1.35, 1.75)
 EXCITED_ENDS_A = 0.4
 """The tagged bond's curve is switched off over this last part of its range."""
 LAMMPS_POINTS = 5000
-_FILE = "bond.table"
+TABLE = "bond.table"
 
 
 class BondBaseline:
@@ -56,10 +56,10 @@ class BondBaseline:
     @classmethod
     def beside(cls, model_file: Path) -> "BondBaseline":
         """Read the table that belongs to a residual model. Raises UserError where it is missing."""
-        file = model_file.with_name(_FILE)
+        file = model_file.with_name(TABLE)
         if not file.is_file():
             raise UserError(
-                f"{model_file} is a residual model and its {_FILE} is not beside it; without the bonds its "
+                f"{model_file} is a residual model and its {TABLE} is not beside it; without the bonds its "
                 "energies mean nothing: keep the files of train_deepmd.py together"
             )
         sections = [section.split("\n\n") for section in file.read_text().split("\n\n\n")]
@@ -77,7 +77,7 @@ class BondBaseline:
             rows = zip(lengths, energies, forces, strict=True)
             body = "\n".join(f"{i} {r:.10g} {e:.15g} {f:.15g}" for i, (r, e, f) in enumerate(rows, start=1))
             sections.append(f"{name}\nN {len(lengths)} R {lengths[0]:.10g} {lengths[-1]:.10g}\n\n{body}")
-        with write_atomic(model_file.with_name(_FILE)) as partial:
+        with write_atomic(model_file.with_name(TABLE)) as partial:
             partial.write_text("# Bonds of a residual model; UNITS: metal\n" + "\n\n\n".join(sections) + "\n")
 
     def energies_and_forces(
@@ -105,5 +105,5 @@ class BondBaseline:
         commands = []
         for pair, name in (("1 2", GROUND), ("3 4", EXCITED if tagged else GROUND)):
             last = self._tables[name][0][-1]
-            commands.append(f'pair_coeff {pair} table "{model_file.with_name(_FILE)}" {name} {last:.10g}')
+            commands.append(f'pair_coeff {pair} table "{model_file.with_name(TABLE)}" {name} {last:.10g}')
         return commands

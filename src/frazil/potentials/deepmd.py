@@ -11,8 +11,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frazil.errors import UserError
-from frazil.potentials.bond_baseline import BondBaseline
+from frazil.potentials.bond_baseline import TABLE, BondBaseline
 from frazil.structures import TYPE_MAP, deepmd_types
 
 SINGLE_THREAD = {
@@ -36,7 +36,7 @@ SINGLE_THREAD = {
 """Environment of every process that runs a DeePMD-kit model, unless the user set it otherwise."""
 
 MODEL, FROZEN = ("model.pb", "residual.pb"), ("frozen.pb", "residual_frozen.pb")
-"""Files of a model directory: to run, and before compression; of a plain model, and of one without the bonds."""
+"""A model directory's files, to run and before compression; of a plain model, and of one without bonds."""
 
 UNTAGGED_TYPE_MAP = TYPE_MAP[:2]
 """Types of a model that was trained without tags on the excited molecule."""
@@ -171,6 +171,12 @@ def model_file_of(model: Path | str, names: Sequence[str] = MODEL) -> Path:
     raise UserError(f"no model at {model}; give a model directory of train_deepmd.py, or a .pb file")
 
 
+def files_of(model: Path | str) -> list[Path]:
+    """Return all files that a model's energies depend on. Raises UserError where there is no model."""
+    file = model_file_of(model)
+    return [file, file.with_name(TABLE)] if is_residual(file) else [file]
+
+
 def is_residual(model_file: Path) -> bool:
     """Return whether a model was trained without the bonds, which its table holds."""
     return model_file.name in (MODEL[1], FROZEN[1])
@@ -183,21 +189,27 @@ def set_environment() -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Hold back the C libraries' harmless messages on standard error (no CUDA, CPU features); show others."""
+def held_back(descriptor: int, show: Callable[[str], bool]) -> Iterator[None]:
+    """Hold back what C libraries write to a file descriptor; then print the lines that ``show`` allows."""
+    sys.stdout.flush()
     sys.stderr.flush()
-    keep = os.dup(2)
+    keep = os.dup(descriptor)
     with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+        os.dup2(held.fileno(), descriptor)
         try:
             yield
         finally:
-            os.dup2(keep, 2)
+            os.dup2(keep, descriptor)
             os.close(keep)
             held.seek(0)
             for line in held.read().decode(errors="replace").splitlines():
-                if not _NOISE.search(line):
+                if show(line):
                     print(line, file=sys.stderr)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """Hold back harmless messages on standard error (no CUDA, CPU features); show others."""
+    return held_back(2, lambda line: not _NOISE.search(line))
 
 
 def _check_type_map(model_file: Path, type_map: list[str]) -> None:

@@ -24,6 +24,19 @@ from frazil.md.lammps import Observation
 from frazil.potentials.bond import BondCurve
 from frazil.structures import bond_lengths, closest_contact, molecular_centres
 
+TRAJECTORIES = (
+    "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",
+    "initial_temperature_K", "outcome", "n_desorbed", "first_desorption_fs", "duration_fs", "energy_std_meV",
+    "energy_drift_meV_per_ps",
+)  # fmt: skip
+DESORBED = (
+    "trajectory_id", "molecule", "excited", "desorption_fs", "returned", "translational_energy_meV",
+    "rotational_energy_meV", "rotational_quantum_number", "vibrational_energy_meV",
+    "vibrational_quantum_number",
+)  # fmt: skip
+CROSSINGS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
+"""Columns of the documented tables."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -10,18 +10,8 @@ import pandas
 
 from frazil.analysis.statistics import Clustered
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.outcome import CROSSINGS, DESORBED, TRAJECTORIES
 
-TRAJECTORIES = (
-    "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",
-    "initial_temperature_K", "outcome", "n_desorbed", "first_desorption_fs", "duration_fs", "energy_std_meV",
-    "energy_drift_meV_per_ps",
-)  # fmt: skip
-DESORBED = (
-    "trajectory_id", "molecule", "excited", "desorption_fs", "returned", "translational_energy_meV",
-    "rotational_energy_meV", "rotational_quantum_number", "vibrational_energy_meV",
-    "vibrational_quantum_number",
-)  # fmt: skip
-CROSSINGS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
 OUTCOMES = ("desorbed", "retained", "dissociated", "failed")
 
 

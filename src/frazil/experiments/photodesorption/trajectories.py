@@ -17,27 +17,23 @@ import pandas
 from frazil.checkpoints import Ledger, TimeLimit, key_of
 from frazil.cli import progress
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.outcome import Curves, Limits, Tracker
+from frazil.experiments.photodesorption.outcome import (
+    CROSSINGS,
+    DESORBED,
+    TRAJECTORIES,
+    Curves,
+    Limits,
+    Tracker,
+)
 from frazil.files import sha256_of, write_atomic
 from frazil.initial_states import InitialStates, read_initial_states
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.bond import BondCurve
-from frazil.potentials.deepmd import model_file_of
+from frazil.potentials.deepmd import files_of
 from frazil.structures import MOLECULE_MASSES_amu, from_deepmd_types
 from frazil.units import fs
 
 ENGINES = ("deepmd", "van-hemert")
-TRAJECTORY_COLUMNS = (
-    "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",
-    "initial_temperature_K", "outcome", "n_desorbed", "first_desorption_fs", "duration_fs", "energy_std_meV",
-    "energy_drift_meV_per_ps", "closest_contact_A", "failure",
-)  # fmt: skip
-DESORBED_COLUMNS = (
-    "trajectory_id", "molecule", "excited", "desorption_fs", "returned", "translational_energy_meV",
-    "rotational_energy_meV", "rotational_quantum_number", "vibrational_energy_meV",
-    "vibrational_quantum_number",
-)  # fmt: skip
-CROSSING_COLUMNS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def run_shard(
     if settings.engine == "deepmd":
         if model is None:
             raise UserError("engine deepmd needs a model; give --model with a model directory of train")
-        files.append(model_file_of(model))
+        files += files_of(model)
     curves = _curves(settings.engine, bond_curves)
     ids = [int(i) for i in shard.trajectory_id]
     kept = {identity for identity in ids if identity < settings.keep_frames_trajectories}
@@ -285,9 +281,9 @@ def _write_tables(out: Path, shard: InitialStates, rows: dict[int, dict[str, Any
             tables[name] += [{"trajectory_id": identity, **entry} for entry in row[name]]
         frames += [_atoms(identity, frame) for frame in row["frames"]]
     columns = {
-        "trajectories": TRAJECTORY_COLUMNS,
-        "desorbed": DESORBED_COLUMNS,
-        "crossings": CROSSING_COLUMNS,
+        "trajectories": (*TRAJECTORIES, "closest_contact_A", "failure"),
+        "desorbed": DESORBED,
+        "crossings": CROSSINGS,
     }
     for name, table in tables.items():
         with write_atomic(out / f"{name}.csv") as partial:
