@@ -1,4 +1,4 @@
-"""Frames to be labelled, by a label level's own dynamics: thermal, excited, compressed, stretched, in contact.
+"""Frames to be labelled, by a level's own dynamics: thermal, excited, compressed, stretched, in contact.
 
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
 """
