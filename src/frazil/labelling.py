@@ -24,6 +24,8 @@ from frazil.label_store import Label, LabelStore
 from frazil.labellers import CO_ONLY, Labeller, estimate, labeller
 from frazil.potentials.bond import BondCurve
 
+WORTH_KEEPING_s = 0.01
+"""Labels that cost less are computed again rather than kept in a file each."""
 UNKNOWN_COST_FRAMES = 10
 """Frames in a shard of a level whose cost is not known."""
 
@@ -51,8 +53,8 @@ def label(
 
     A labelled copy carries a SinglePointCalculator (energy, forces, perhaps dipole) and the info
     ``label_level``, ``label_code`` and ``label_version``. A label that is not finite is a failure.
-    ``checkpoints`` is a folder in which each finished frame survives: those found there are not done again,
-    nor are the labelled frames ``known``, of the same level, code and version.
+    ``checkpoints`` is a folder in which each finished frame survives, if it costs anything: those found there
+    are not done again, nor are the labelled frames ``known``, of the same level, code and version.
 
     Raises UserError for known labels of another origin or without checkpoints; OutOfTime if SIGTERM
     comes and there are checkpoints.
@@ -62,7 +64,8 @@ def label(
     failures: list[Failure] = []
     if len(known) and checkpoints is None:
         raise UserError("known labels without checkpoints; give a folder for --checkpoints too")
-    if checkpoints is None:
+    cheap = all(source.seconds(atoms) < WORTH_KEEPING_s for atoms in frames)
+    if checkpoints is None or (cheap and not len(known)):
         answers = source.labels(frames)
     else:
         store = LabelStore(checkpoints, level, source.code, source.version)

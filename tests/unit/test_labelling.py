@@ -211,3 +211,9 @@ def test_the_levels_offered_exist(root: Path) -> None:
         assert level not in electronic_structure.LEVELS or electronic_structure.LEVELS[level].has_forces
     assert set(compared["levels"]["items"]["enum"]) == set(offered) - labellers.CO_ONLY
     assert set(compared["reference"]["enum"]) <= set(electronic_structure.LEVELS)
+
+
+def test_labels_that_cost_nothing_are_not_kept(tmp_path: Path) -> None:
+    labelled, _ = labelling.label(aggregates([1, 2]), "van-hemert", checkpoints=tmp_path, coupling_eV=2.0)
+    assert len(labelled) == 2
+    assert not list(tmp_path.iterdir())
