@@ -86,7 +86,7 @@ write_config() {
         echo 'process {'
         echo "    container = '$(image_for deepmd-cpu deepmd-cuda jax-cpu)'"
         echo "    withLabel: gpu { container = '$(image_for deepmd-cuda deepmd-cpu jax-cuda jax-cpu)' }"
-        echo "    withName: '.*(LABEL_FRAMES|BOND_CURVE)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
+        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|BOND_CURVE)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
         echo '}'
     } > "$scratch/images.config"
     mv "$scratch/images.config" "$images/images.config"

@@ -110,7 +110,7 @@ def make_cluster(root: Path, user: str, port: int) -> Cluster:
         subprocess.run(["useradd", "--create-home", user], check=True)
     cluster = Cluster(user, Path(f"~{user}").expanduser(), port)
     stop(cluster)
-    for name in ("frazil", "slurm", "a run", "elsewhere"):
+    for name in ("frazil", "slurm", "campaign", "with a space", "elsewhere"):
         shutil.rmtree(cluster.home / name, ignore_errors=True)
     listed = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, capture_output=True, check=True).stdout.decode().split("\0")
@@ -165,7 +165,7 @@ def cluster(root: Path, programs: None) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def folder(cluster: Cluster) -> Path:
     """The folder of a run on the first cluster, with a task killed for memory and one at its time limit."""
-    folder = cluster.home / "a run"
+    folder = cluster.home / "campaign"
     folder.mkdir()
     done = cluster.pipeline(folder, "-c", cluster.checkout / "tests/hpc" / FAULTS)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -197,6 +197,14 @@ def test_shards_are_one_job_array_and_ask_for_the_gpu(cluster: Cluster, folder: 
     for job in jobs:
         on_gpu = any(process in job["JobName"] for process in GPU_PROCESSES)
         assert job.get("TresPerNode", "").startswith("gres:gpu") == on_gpu, job
+
+
+def test_a_folder_that_job_arrays_cannot_have_is_refused(cluster: Cluster) -> None:
+    folder = cluster.home / "with a space"
+    folder.mkdir()
+    refused = cluster.pipeline(folder)
+    assert refused.returncode == 2
+    assert "job arrays need a path of letters, digits" in refused.stderr
 
 
 def test_a_task_killed_for_memory_is_tried_with_more(cluster: Cluster, folder: Path) -> None:
