@@ -262,8 +262,10 @@ def other_cluster(root: Path, cluster: Cluster, folder: Path) -> Iterator[Cluste
 def test_another_user_on_another_cluster_gets_the_same_tables(other_cluster: Cluster, folder: Path) -> None:
     elsewhere = other_cluster.home / "elsewhere"
     elsewhere.mkdir()
-    (elsewhere / "quick.config").write_text("executor { pollInterval = '2 sec'; queueStatInterval = '5 sec'; submitRateLimit = null }\n"
-        "process { withLabel: gpu { memory = 2.GB } }\n")  # fmt: skip
+    quick = "pollInterval = '2 sec'; queueStatInterval = '5 sec'; submitRateLimit = null"
+    (elsewhere / "quick.config").write_text(
+        f"executor {{ {quick} }}\nprocess {{ withLabel: gpu {{ memory = 2.GB }} }}\n"
+    )
     done = other_cluster.pipeline(elsewhere, "-c", "quick.config")
     assert done.returncode == 0, done.stdout + done.stderr
     assert tables(elsewhere / "results") == tables(folder / "results")
