@@ -3,17 +3,16 @@
 
 taskset -c 0 benchmarks/gmnn_speed.py --apax-python OTHER_VENV/bin/python
 
-Prints µs per atom and step of both sides (processor time, so that a busy machine spoils less), their ratio,
-and how far the positions are apart at the end. Without --apax-python only frazil's side is measured. The
-structures are a half sphere of 488 CO at ice density with one H2 above it (978 atoms), and the same of 49 CO
-(100 atoms).
+Prints µs per atom and step of both sides, whole runs of the engine with one replica (processor time, so that
+a busy machine spoils less), their ratio, and how far the positions are apart at the end; then a committee and
+a batch of replicas. Without --apax-python only frazil's side is measured. The structures are a half sphere of
+488 CO at ice density with one H2 above it (978 atoms), and the same of 49 CO (100 atoms).
 """
 
 import argparse
 import os
 import subprocess
 import tempfile
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -25,16 +24,18 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import ase.io
-import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms, units
 
 import frazil
-from frazil.potentials.gmnn import fast
-from frazil.potentials.gmnn.architecture import Architecture, fold, initialize_committee, member
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import VelocityVerlet
+from frazil.md.observers import energies, frames
+from frazil.potentials.gmnn.architecture import Architecture, initialize_committee, member, stack_members
 from frazil.potentials.gmnn.files import Model, read_model
-from frazil.potentials.gmnn.neighbours import Neighbours, allocate, stale, update
+from frazil.potentials.gmnn.potential import GMNN
+from frazil.potentials.interface import jit
 
 LATTICE_CONSTANT_A = 5.65
 ELEMENTS = ("H", "C", "O")
@@ -59,75 +60,34 @@ def ice(n_molecules: int, temperature_K: float = 30.0) -> Atoms:
     return atoms
 
 
-def advance(
-    architecture: Architecture,
-    n_steps: int,
-    weights: fast.LaneWeights,
-    species: Any,
-    masses: Any,
-    timestep: Any,
-    start: Any,
-) -> Any:
-    """Advance (positions, velocities, forces, neighbours) by velocity Verlet; also returns the potential
-    energy.
-    """
-
-    def lists_of(neighbours: Neighbours) -> tuple[Neighbours, fast.Lists]:
-        return neighbours, fast.arrange(architecture, species, neighbours)
-
-    def step(carry: Any, _: None) -> tuple[Any, None]:
-        positions, velocities, forces, neighbours, lists, _ = carry
-        half = velocities + 0.5 * timestep * forces / masses
-        positions = positions + timestep * half
-        neighbours, lists = jax.lax.cond(
-            stale(neighbours, positions),
-            lambda: lists_of(update(neighbours, positions)),
-            lambda: (neighbours, lists),
-        )
-        outputs, forces = fast.evaluate(architecture, weights, species, lists, positions)
-        return (
-            positions,
-            half + 0.5 * timestep * forces / masses,
-            forces,
-            neighbours,
-            lists,
-            outputs[0].sum(),
-        ), None
-
-    positions, velocities, forces, neighbours = start
-    carry = (positions, velocities, forces, *lists_of(neighbours), jnp.zeros(()))
-    return jax.lax.scan(step, carry, None, length=n_steps)[0]
-
-
 def measure(
-    model: Model, atoms: Atoms, timestep_fs: float, n_steps: int, repeats: int, skin_A: float
+    model: Model, atoms: Atoms, timestep_fs: float, n_steps: int, repeats: int, skin_A: float, width: int = 1
 ) -> dict[str, Any]:
-    """Run and time frazil's loop from the atoms' positions and momenta."""
-    architecture = model.architecture
-    species = jnp.asarray(architecture.species(atoms.numbers))
-    weights = fast.spread(architecture, fold(architecture, member(model.parameters, 0)), species)
-    masses = jnp.asarray(atoms.get_masses())[:, None]
-    neighbours = allocate(atoms.positions, architecture.cutoff_A, skin_A)
-    positions = jnp.asarray(atoms.positions)
-    lists = fast.arrange(architecture, species, neighbours)
-    _, forces = fast.jit(partial(fast.evaluate, architecture))(weights, species, lists, positions)
-    start = (positions, jnp.asarray(atoms.get_velocities()), forces, neighbours)
+    """Run and time the engine from the atoms' positions and momenta, in ``width`` replicas."""
+    ensemble = Ensemble(
+        GMNN.of(model, atoms.numbers),
+        VelocityVerlet(timestep_fs),
+        atoms.get_masses(),
+        n_steps=n_steps,
+        observe_every=n_steps,
+        observers=(energies, frames),
+        width=width,
+        chunk=1,
+        skin_A=skin_A,
+    )
+    starts = (np.repeat(values[None], width, axis=0) for values in (atoms.positions, atoms.get_velocities()))
+    positions, velocities = starts
     begin = process_time()
-    run = fast.jit(partial(advance, architecture, n_steps))
-    arguments = (weights, species, masses, timestep_fs * units.fs, start)
-    jax.block_until_ready(run(*arguments))
+    list(ensemble.run(positions, velocities))
     compile_s, times = process_time() - begin, []
     for _ in range(repeats):
         begin = process_time()
-        end = jax.block_until_ready(run(*arguments))
-        times.append((process_time() - begin) / n_steps / len(atoms) * 1e6)
-    if bool(end[3].overflow):
-        raise RuntimeError("the neighbour lists overflowed: the run is not valid")
+        end = list(ensemble.run(positions, velocities))[-1]
+        times.append((process_time() - begin) / n_steps / len(atoms) / width * 1e6)
     return {
         "us": times,
-        "positions": np.asarray(end[0]),
-        "energy": float(end[5]),
-        "slots": neighbours.index.shape[1],
+        "positions": end.rows["positions"][-1],
+        "energy": end.rows["energy"][-1],
         "compile_s": compile_s,
     }
 
@@ -139,7 +99,7 @@ def network_share(architecture: Architecture) -> tuple[float, float]:
     sizes = (architecture.n_features, *architecture.hidden, 1)
     kflop = 4 * sum(a * b for a, b in pairwise(sizes)) / 1000
     a, b = jnp.ones((sizes[1], sizes[0]), jnp.float32), jnp.ones((sizes[0], 978), jnp.float32)
-    product = fast.jit(lambda a, b: a @ b)
+    product = jit(lambda a, b: a @ b)
     product(a, b).block_until_ready()
     best = 1.0
     for _ in range(20):
@@ -176,6 +136,8 @@ def main() -> None:
     parser.add_argument(
         "--skin-A", type=float, default=0.5, help="Verlet skin of both sides, Å (default: 0.5)"
     )
+    parser.add_argument("--members", type=int, default=3, help="committee to measure (default: 3; 1: none)")
+    parser.add_argument("--replicas", type=int, default=8, help="batch to measure (default: 8; 1: none)")
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -203,7 +165,7 @@ def main() -> None:
             atoms = ice(n_molecules)
             common = (settings.timestep_fs, settings.steps, settings.repeats, settings.skin_A)
             ours = measure(model, atoms, *common)
-            line = f"{len(atoms):5d} atoms, {ours['slots']} slots: frazil {min(ours['us']):6.2f} µs/atom"
+            line = f"{len(atoms):5d} atoms: frazil {min(ours['us']):6.2f} µs/atom"
             line += f" (compiled in {ours['compile_s']:.0f} s)"
             if settings.apax_python:
                 ase.io.write(work / "atoms.extxyz", atoms)
@@ -225,6 +187,13 @@ def main() -> None:
                 line += f", ASE + apax {slow:6.2f}, ratio {slow / fast_one:.1f}"
                 line += f"; apart {apart:.1e} Å, {theirs['energy_eV'] - ours['energy']:.1e} eV at the end"
             print(line, flush=True)
+            for members, width in ((settings.members, 1), (1, settings.replicas)):
+                if members * width > 1:
+                    wide = Model(
+                        model.architecture, stack_members([member(model.parameters, 0)] * members), {}
+                    )
+                    more = min(measure(wide, atoms, *common, width)["us"])
+                    print(f"      {members} members, {width} replicas: {more:6.2f} µs/atom", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ def main() -> None:
     add("--patience", type=int, default=500, help="epochs without a better test loss before the end")
     add("--checkpoint-every", type=int, default=50, help="epochs between checkpoints")
     add("--cutoff-A", type=float, default=6.0, help="cutoff, Å")
+    add("--n-radial", type=int, default=5, help="radial functions; 5 give 360 features, 3 give 94")
+    add("--n-basis", type=int, default=7, help="Gaussians that they are made of")
     add("--hidden", type=integers, default="256,128", help="widths of the hidden layers")
     add("--precision", choices=["float32", "float64"], default="float32", help="of the network")
     add("--checkpoints", type=Path, required=True, help="folder for checkpoints that outlives the task")

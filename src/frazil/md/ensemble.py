@@ -204,14 +204,15 @@ class _Run:
         watch: Watch | None,
         checkpoint: Path | None,
     ) -> None:
-        self.e, self.system, self.watch, self.file = ensemble, system, watch, checkpoint
+        self.ensemble, self.system, self.watch, self.file = ensemble, system, watch, checkpoint
         self.width = ensemble.width
+        self.fingerprint = ensemble.fingerprint() if checkpoint else ""
         self.slots: list[_Member | None] = [None] * self.width
         self.batch: _Batch | None = None
         self.key = jax.random.key(ensemble.campaign_seed, impl="threefry2x32")
         self.capacity = 0
-        self.queue = deque(self._restored(members) if checkpoint and checkpoint.exists() else members)
         self._static = {"observers": ensemble.observers, "stop": ensemble.stop}
+        self.queue = deque(self._restored(members) if checkpoint and checkpoint.exists() else members)
 
     def trajectories(self, after_chunk: Callable[[], None]) -> Iterator[Trajectory]:
         """Yield trajectories as they end."""
@@ -269,8 +270,9 @@ class _Run:
                 _put(neighbours, slot, widened(own, self.capacity))
         states, rows = _on_host(
             _start(
-                self.e.potential, self.e.integrator, self.system, positions, velocities, keys, neighbours,
-                n_steps=self.e.n_steps, **self._static,
+                self.ensemble.potential, self.ensemble.integrator, self.system, positions, velocities,
+                keys, neighbours,
+                n_steps=self.ensemble.n_steps, **self._static,
             )
         )  # fmt: skip
         if self.batch is None:
@@ -285,23 +287,28 @@ class _Run:
 
     def _lists(self, member: _Member) -> Neighbours | None:
         """Return the member's neighbour lists, and make room for them."""
-        if self.e.potential.cutoff_A is None:
+        if self.ensemble.potential.cutoff_A is None:
             return None
         if member.reached is not None:
             lists = member.reached.neighbours
             assert lists is not None
         else:
-            pbc = (self.e.cell_A is not None,) * 3
+            pbc = (self.ensemble.cell_A is not None,) * 3
             try:
                 lists = allocate(
-                    member.positions, self.e.potential.cutoff_A, self.e.skin_A, self.e.cell_A, pbc
+                    member.positions,
+                    self.ensemble.potential.cutoff_A,
+                    self.ensemble.skin_A,
+                    self.ensemble.cell_A,
+                    pbc,
                 )
             except UserError as error:
                 raise UserError(f"trajectory {member.trajectory_id}: {error}") from error
             if not lists.rebuildable:
                 raise UserError(
-                    f"the cell {np.asarray(self.e.cell_A).tolist()} is smaller than two cutoffs of "
-                    f"{self.e.potential.cutoff_A:g} Å and a skin of {self.e.skin_A:g} Å; repeat it"
+                    f"the cell {np.asarray(self.ensemble.cell_A).tolist()} is smaller than two cutoffs of "
+                    f"{self.ensemble.potential.cutoff_A:g} Å and a skin of {self.ensemble.skin_A:g} Å; "
+                    "repeat it"
                 )
         self.capacity = max(self.capacity, lists.index.shape[-1])
         return lists
@@ -312,23 +319,23 @@ class _Run:
             assert self.batch is not None
             try:
                 states, neighbours, rows = _advance(
-                    self.e.potential, self.e.integrator, self.system, *self.batch,
-                    n_steps=self.e.n_steps, observe_every=self.e.observe_every, chunk=self.e.chunk,
-                    **self._static,
+                    self.ensemble.potential, self.ensemble.integrator, self.system, *self.batch,
+                    n_steps=self.ensemble.n_steps, observe_every=self.ensemble.observe_every,
+                    chunk=self.ensemble.chunk, **self._static,
                 )  # fmt: skip
-                crowded = neighbours is not None and bool(np.any(neighbours.overflow))
+                crowded = np.zeros(0) if neighbours is None else np.asarray(neighbours.overflow)
             except jax.errors.JaxRuntimeError as error:
                 self._check_memory(error)
                 self._halve()
                 continue
-            if not crowded:
+            if not crowded.any():
                 break
-            self._widen()
+            self._widen(crowded)
         self.batch = _Batch(states, neighbours)
         seen = {name: np.asarray(values) for name, values in rows.items()}
         running = seen.pop("running")
         for slot, member in enumerate(self.slots):
-            if member is not None and running[:, slot].any():
+            if member is not None:
                 new = {name: values[running[:, slot], slot] for name, values in seen.items()}
                 member.rows.append(new)
                 yield from self._taken(slot, new)
@@ -353,14 +360,17 @@ class _Run:
         self.batch = self.batch._replace(states=replace(self.batch.states, outcome=outcomes))
         yield Trajectory(member.trajectory_id, outcome, int(rows["step"][-1]), rows)
 
-    def _widen(self) -> None:
-        """Give the neighbour lists of the chunk's start more room; the chunk is done again."""
+    def _widen(self, crowded: np.ndarray) -> None:
+        """Give the lists of the chunk's start more room, or give up those that need too much (mask (R,))."""
         assert self.batch is not None
-        assert self.batch.neighbours is not None
+        states, neighbours = self.batch
+        assert neighbours is not None
         if self.capacity >= MOST_SLOTS:
-            raise RuntimeError(f"neighbour lists of {self.capacity} slots overflow; no matter is that dense")
+            outcomes = np.where(crowded, Outcome.CROWDED, states.outcome).astype(np.int32)
+            self.batch = _Batch(replace(states, outcome=outcomes), neighbours)
+            return
         self.capacity = -(-int(1.25 * self.capacity) // 8) * 8 + 8
-        self.batch = self.batch._replace(neighbours=widened(self.batch.neighbours, self.capacity))
+        self.batch = _Batch(states, widened(neighbours, self.capacity))
 
     def _check_memory(self, error: Exception) -> None:
         """Raise the error unless it says that fewer slots may do."""
@@ -399,7 +409,7 @@ class _Run:
                 arrays[f"{number}/{index}"] = np.asarray(leaf)
             arrays |= {f"{number}/rows/{name}": values for name, values in member.so_far().items()}
         header = {
-            "fingerprint": self.e.fingerprint(),
+            "fingerprint": self.fingerprint,
             "members": [[member.trajectory_id, member.digest] for member in aside],
         }
         arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
@@ -412,7 +422,7 @@ class _Run:
         waiting = {member.trajectory_id: member for member in members}
         with np.load(self.file, allow_pickle=False) as saved:
             header = json.loads(saved["header"].tobytes())
-            if header["fingerprint"] != self.e.fingerprint():
+            if header["fingerprint"] != self.fingerprint:
                 raise UserError(
                     f"{self.file} is of another model, setting or version of the code; remove it, or give "
                     "another file"
@@ -442,8 +452,8 @@ class _Run:
         lists = self._lists(member)
         one = None if lists is None else jax.tree.map(lambda leaf: leaf[None], lists)
         states, _ = jax.eval_shape(
-            partial(_start.__wrapped__, n_steps=self.e.n_steps, observers=self.e.observers, stop=self.e.stop),
-            self.e.potential, self.e.integrator, self.system,
+            partial(_start.__wrapped__, n_steps=self.ensemble.n_steps, **self._static),
+            self.ensemble.potential, self.ensemble.integrator, self.system,
             member.positions[None], member.velocities[None], np.zeros((1, 2), np.uint32), one,
         )  # fmt: skip
         return _Batch(states, lists)

@@ -25,6 +25,8 @@ class Outcome(IntEnum):
     """A position, velocity or energy is not finite; the last row shows it."""
     WATCHED = 3
     """The host ended it (``run``'s ``watch``)."""
+    CROWDED = 4
+    """More neighbours than any list may hold; its rows end with the chunk before."""
     FIRST_OF_EXPERIMENT = 16
 
 

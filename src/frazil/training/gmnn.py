@@ -1,6 +1,7 @@
 """Training of GM-NN committees on energies, forces and dipoles: AMSGrad, best-on-test, exact resume."""
 
 import csv
+import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -9,15 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ase.data
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from ase import Atoms
 
+from frazil.checkpoints import TimeLimit
 from frazil.cli import progress
 from frazil.datasets import read_frames
-from frazil.errors import UserError
+from frazil.errors import OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
@@ -253,9 +256,10 @@ def fit(
     train: Sequence[Atoms],
     test: Sequence[Atoms],
     checkpoint: Path,
+    limit: TimeLimit,
 ) -> Progress:
     """Train a committee, members side by side; goes on from ``checkpoint`` where there is one, to the same
-    numbers.
+    numbers. Raises OutOfTime, the checkpoint being saved, once the limit is reached.
     """
     frames, held_out = prepare(architecture, train), prepare(architecture, test)
     slots = max(frames.slots, held_out.slots)
@@ -281,7 +285,7 @@ def fit(
     state = Progress(
         start, transform.init(start), start, np.full(members, np.inf), np.zeros(members, int), 0, []
     )
-    fingerprint = _fingerprint(architecture, settings, train, test)
+    fingerprint = fingerprint_of(architecture, settings, train, test)
     if checkpoint.exists():
         state = restore(state, fingerprint, checkpoint)
     begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
@@ -320,15 +324,18 @@ def fit(
             state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
         if state.epoch % settings.checkpoint_every == 0 or state.epoch == settings.n_epochs:
             save(state, fingerprint, checkpoint)
+        try:
+            limit.check(f"{state.epoch} of {settings.n_epochs} epochs are saved")
+        except OutOfTime:
+            save(state, fingerprint, checkpoint)
+            raise
     return state
 
 
-def _fingerprint(
+def fingerprint_of(
     architecture: Architecture, settings: Settings, train: Sequence[Atoms], test: Sequence[Atoms]
 ) -> str:
     """Return what identifies a training: settings, and the frames in their order."""
-    import hashlib
-
     digest = hashlib.sha256(json.dumps([architecture.to_json(), asdict(settings)], sort_keys=True).encode())
     for atoms in (*train, *test):
         for values in (
@@ -346,22 +353,27 @@ def train(
     out: Path,
     checkpoints: Path,
     settings: Settings,
-    elements: Sequence[str] = ("C", "O"),
     **fields: Any,
 ) -> None:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
     ``out``.
 
-    ``fields`` are those of Architecture. Raises UserError for data without labels, under unknown names or of
-    mixed levels.
+    Elements are those of the training frames, ``fields`` others of Architecture. Raises UserError for data
+    without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
     """
-    heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
-    architecture = Architecture(elements=tuple(elements), heads=heads, **fields)
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
     frames, held_out = (read_frames([file]) for file in files)
+    numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
+    heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
+    elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
+    architecture = Architecture(elements=elements, heads=heads, **fields)
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
-    state = fit(architecture, settings, frames, held_out, checkpoints / "gmnn.npz")
+    # Its own file for every training: a folder of checkpoints serves many.
+    digest = fingerprint_of(architecture, settings, frames, held_out)[:16]
+    checkpoint = checkpoints / f"gmnn-{digest}.npz"
+    with TimeLimit() as limit:
+        state = fit(architecture, settings, frames, held_out, checkpoint, limit)
     metadata = {
         "label_level": str(frames[0].info.get("label_level", "not stated")),
         "training_data_sha256": sha256_of(*files),
@@ -373,3 +385,4 @@ def train(
         writer.writeheader()
         writer.writerows(state.curve)
     write_model(out / "model.h5", architecture, state.best, metadata)
+    checkpoint.unlink(missing_ok=True)

@@ -206,8 +206,8 @@ def test_crowded_lists_are_done_again_with_more_room(monkeypatch: pytest.MonkeyP
     widened: list[int] = []
     original = engine._Run._widen
 
-    def widen(run: Any) -> None:
-        original(run)
+    def widen(run: Any, crowded: np.ndarray) -> None:
+        original(run, crowded)
         widened.append(run.capacity)
 
     monkeypatch.setattr(engine._Run, "_widen", widen)
@@ -215,6 +215,13 @@ def test_crowded_lists_are_done_again_with_more_room(monkeypatch: pytest.MonkeyP
     assert widened
     assert widened[-1] >= 24
     np.testing.assert_allclose(found.rows["positions"][-1], (4.5 - 0.03 * 60) * grid, atol=1e-9)
+
+    # Where lists may not grow, the replica ends, and the one beside it goes on.
+    monkeypatch.setattr(engine, "MOST_SLOTS", 8)
+    both = by_id(crowd.run(np.repeat(atoms.positions[None], 2, axis=0), np.array([velocities, -velocities])))
+    assert both[0].outcome == Outcome.CROWDED
+    assert 0 < both[0].n_steps < 60
+    assert (both[1].outcome, both[1].n_steps) == (Outcome.FINISHED, 60)
 
 
 @jax.tree_util.register_dataclass

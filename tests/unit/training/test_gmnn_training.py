@@ -1,4 +1,6 @@
 import csv
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,8 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from frazil.errors import UserError
+from frazil.checkpoints import TimeLimit
+from frazil.errors import OutOfTime, UserError
 
 pytest.importorskip("optax")
 
@@ -62,33 +65,24 @@ def test_batched_predictions_are_the_committees() -> None:
         np.testing.assert_allclose(dipoles[:5], [p.dipoles_e_A[m] for p in expected], atol=1e-9)
 
 
-def test_training_learns_and_a_killed_one_goes_on_to_the_same_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     train, test = frames(16, 2), frames(4, 3)
-    whole = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "whole.npz")
+    whole = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "whole.npz", TimeLimit())
     losses = np.array([row["test_loss"] for row in whole.curve]).reshape(-1, 2)
     assert (whole.best_loss < losses[0]).all()
     np.testing.assert_allclose(whole.best_loss, losses.min(axis=0))
 
-    right, calls = gmnn.save, []
-
-    def killed(*arguments: object) -> None:
-        right(*arguments)  # type: ignore[arg-type]
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(gmnn, "save", killed)
-    with pytest.raises(KeyboardInterrupt):
-        gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz")
-    monkeypatch.undo()
-    resumed = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz")
+    for epoch in (1, 2, 3):
+        with TimeLimit() as limit:
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(OutOfTime, match=f"{epoch} of 6 epochs are saved"):
+                gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", limit)
+    resumed = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", TimeLimit())
     np.testing.assert_array_equal(resumed.best["embedding"], whole.best["embedding"])
     np.testing.assert_array_equal(resumed.parameters["layers"][0]["w"], whole.parameters["layers"][0]["w"])
     assert [row["test_loss"] for row in resumed.curve] == [row["test_loss"] for row in whole.curve]
     with pytest.raises(UserError, match="is of another training"):
-        gmnn.fit(ARCHITECTURE, SETTINGS, test, train, tmp_path / "part.npz")
+        gmnn.fit(ARCHITECTURE, SETTINGS, test, train, tmp_path / "part.npz", TimeLimit())
 
 
 def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
@@ -98,7 +92,9 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
     settings = gmnn.Settings(n_members=1, n_epochs=2, batch_size=4)
     fields = {"n_radial": 2, "hidden": (8,)}
     gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, **fields)
+    assert not list((tmp_path / "checkpoints").iterdir())
     model = read_model(tmp_path / "out/model.h5")
+    assert model.architecture.elements == ("C", "O")
     assert model.metadata["label_level"] == "van-hemert"
     assert len(model.metadata["training_data_sha256"]) == 64
     with (tmp_path / "out/learning_curve.csv").open() as file:
