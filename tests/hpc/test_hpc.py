@@ -20,6 +20,7 @@ import pytest
 HERE = Path(__file__).parent
 GPU_PROCESSES = {"TRAIN_DEEPMD", "EXPLORE_COMMITTEE", "THERMALIZE", "RUN_TRAJECTORIES"}
 FAULTS = "site.config"
+LONGEST_S = 1800
 
 
 def small_campaign() -> str:
@@ -76,7 +77,11 @@ class Cluster:
         environment = [f"{name}={value}" for name, value in settings.items()]
         line = f"cd {shlex.quote(str(folder or self.home))} && exec {shlex.join(map(str, command))}"
         return subprocess.run(
-            [*as_user, *environment, "bash", "-c", line], capture_output=True, text=True, check=False
+            [*as_user, *environment, "bash", "-c", line],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_S,
         )
 
     def pipeline(self, folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -102,6 +107,12 @@ def programs() -> None:
     done = subprocess.run([HERE / "install.sh"], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"Slurm and Apptainer cannot be installed here: {done.stdout + done.stderr}")
+    unshared = ["runuser", "-u", "nobody", "--", "unshare", "--user", "true"]
+    if (
+        not Path("/dev/fuse").exists()
+        or subprocess.run(unshared, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("Apptainer needs /dev/fuse and user namespaces, which this machine does not give")
 
 
 def make_cluster(root: Path, user: str, port: int) -> Cluster:
