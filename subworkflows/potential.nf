@@ -4,6 +4,7 @@ include { LABEL } from './labels'
 include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
+include { TRAIN_GMNN } from '../modules/gmnn'
 include { division; hyperparameters } from './round'
 include { ROUND as ROUND_1; ROUND as ROUND_2; ROUND as ROUND_3 } from './round'
 include { ROUND as ROUND_4; ROUND as ROUND_5; ROUND as ROUND_6 } from './round'
@@ -72,6 +73,9 @@ workflow POTENTIAL {
         },
         settings.deepmd.bond_baseline ? BOND_CURVE.out : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
+    if (settings.gmnn.n_members > 0) {
+        TRAIN_GMNN(FINAL_DATASET.out, settings.gmnn, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_gmnn.py'))
+    }
     EVALUATE_MODEL(
         TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }.combine(FINAL_DATASET.out.map { id, dataset -> dataset }),
         level, Code.of(projectDir, 'evaluate_model.py'),
