@@ -97,6 +97,9 @@ def apptainer() -> Finding:
             "no Apptainer",
             "load its module (module avail apptainer singularity), or ask the site for it",
         )
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if not found or (int(found[1]), int(found[2])) < (1, 2):
+        return Finding("bad", text, "1.2 or later is needed: load a newer module, or ask the site for it")
     if (
         output_of(["unshare", "--user", "true"]) is None
         and not Path("/usr/libexec/apptainer/bin/starter-suid").exists()

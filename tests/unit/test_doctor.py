@@ -41,6 +41,16 @@ def test_nextflow_that_is_too_old_is_as_good_as_none(programs: Path, tmp_path: P
     assert str(doctor.nextflow(tmp_path)) == "ok   Nextflow 25.04.0"
 
 
+def test_apptainer(programs: Path) -> None:
+    pretend(programs, "unshare", "")
+    pretend(programs, "apptainer", "apptainer version 1.4.5")
+    assert str(doctor.apptainer()) == "ok   apptainer version 1.4.5"
+    pretend(programs, "apptainer", "apptainer version 1.1.9")
+    assert "1.2 or later is needed" in str(doctor.apptainer())
+    pretend(programs, "apptainer", "", status=1)
+    assert "load its module" in str(doctor.apptainer())
+
+
 def test_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.scratch(tmp_path).state in ("ok", "note")
     assert "cannot be written" in str(doctor.scratch(tmp_path / "nowhere"))
