@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make unlabelled frames of CO aggregates: thermal, excited, in close contact, compressed, and stretched bonds."""
+"""Make unlabelled frames of CO aggregates: thermal, excited, compressed, stretched, in close contact."""
 
 from frazil.cli import numbers, parser, run
 

@@ -134,7 +134,8 @@ def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> No
 def test_files(tmp_path: Path) -> None:
     small = {name: getattr(PLAN, name) for name in Plan.__dataclass_fields__}
     del small["contact_low_A"], small["contact_high_A"]
-    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1, "n_compressed": 0}
+    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
+    small["n_compressed"] = 0
     sampling.sample_files(tmp_path / "frames.extxyz", None, tmp_path / "starts.extxyz", **small)
     assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 94
     assert len(read_frames([tmp_path / "aggregate.extxyz"], labelled=False)) == 2
