@@ -60,12 +60,6 @@ def campaign(nextflow: Path, root: Path, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-def test_published_files_are_those_of_the_snapshot(
-    campaign: Path, nextflow: Path, root: Path, tmp_path: Path
-) -> None:
-    check(SNAPSHOT, "pipeline", files_of(nextflow, root, campaign / "results", tmp_path / "files"))
-
-
 def test_tables_are_whole(campaign: Path) -> None:
     results = campaign / "results"
     trajectories = pd.read_csv(results / "photodesorption/trajectories.csv")
