@@ -84,19 +84,13 @@ class VelocityVerlet:
         return _finish_verlet(system, state, self.timestep_fs * fs)
 
 
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Langevin:
-    """NVT by BAOAB (Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
-
-    ``damping_fs`` is the relaxation time of velocities. A step's noise depends on the trajectory's key and
-    the step's number only.
-    """
+class _Thermostat:
+    """What thermostats without variables of their own share."""
 
     timestep_fs: Any
     temperature_K: Any
     damping_fs: Any
-    conserves_momentum: ClassVar[bool] = False
 
     def check(self) -> None:
         """Raise UserError for a time step or damping time that is not positive, or a negative temperature."""
@@ -104,8 +98,20 @@ class Langevin:
         _check_temperature(self.temperature_K)
 
     def start(self, system: System) -> Any:
-        """Return nothing: the noise is a function of the key and the step."""
+        """Return nothing: what they do is a function of the velocities, the key and the step."""
         return ()
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Langevin(_Thermostat):
+    """NVT by BAOAB (Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
+
+    ``damping_fs`` is the relaxation time of velocities. A step's noise depends on the trajectory's key and
+    the step's number only.
+    """
+
+    conserves_momentum: ClassVar[bool] = False
 
     def begin(self, system: System, state: State) -> State:
         """Half a kick, half a drift, friction and noise, half a drift (B A O A)."""
@@ -126,25 +132,13 @@ class Langevin:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Berendsen:
+class Berendsen(_Thermostat):
     """Velocity Verlet with velocities scaled towards a temperature, by at most a tenth in a step.
 
     Berendsen et al., J. Chem. Phys. 81, 3684, 1984, eq. 11. It samples no ensemble.
     """
 
-    timestep_fs: Any
-    temperature_K: Any
-    damping_fs: Any
     conserves_momentum: ClassVar[bool] = True
-
-    def check(self) -> None:
-        """Raise UserError for a time step or damping time that is not positive, or a negative temperature."""
-        _check(timestep_fs=self.timestep_fs, damping_fs=self.damping_fs)
-        _check_temperature(self.temperature_K)
-
-    def start(self, system: System) -> Any:
-        """Return nothing: the scale is a function of the velocities."""
-        return ()
 
     def begin(self, system: System, state: State) -> State:
         """Half a kick, a drift."""

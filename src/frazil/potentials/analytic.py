@@ -16,6 +16,10 @@ def _pair_distances(positions_A: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum((positions_A[first] - positions_A[second]) ** 2, axis=1))
 
 
+def _bond_lengths(positions_A: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Springs(Analytic):
@@ -41,7 +45,7 @@ class HarmonicBonds(Analytic):
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV."""
-        bonds = jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+        bonds = _bond_lengths(positions_A)
         return 0.5 * self.stiffness_eV_per_A2 * jnp.sum((bonds - self.length_A) ** 2)
 
 
@@ -58,7 +62,7 @@ class MorseBonds(Analytic):
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV, above that of bonds at rest."""
-        bonds = jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+        bonds = _bond_lengths(positions_A)
         return self.depth_eV * jnp.sum((1.0 - jnp.exp(-self.exponent_per_A * (bonds - self.length_A))) ** 2)
 
 

@@ -35,7 +35,7 @@ SINGLE_THREAD = {
 }
 """Environment of every process that runs a DeePMD-kit model, unless the user set it otherwise."""
 
-MODEL, FROZEN = ("model.pb", "residual.pb"), ("frozen.pb", "residual_frozen.pb")
+MODEL_FILES, FROZEN_FILES = ("model.pb", "residual.pb"), ("frozen.pb", "residual_frozen.pb")
 """A model directory's files, to run and before compression; of a plain model, and of one without bonds."""
 
 UNTAGGED_TYPE_MAP = TYPE_MAP[:2]
@@ -145,21 +145,12 @@ def evaluate(
     return energies, forces
 
 
-def read_type_map(model_file: Path | str) -> list[str]:
-    """Return the type map of a model file: ``TYPE_MAP``, or only C and O for a model trained without tags.
-
-    Raises:
-        UserError: the file is missing, is no model, or has another type map.
-    """
-    return DeepPotential(model_file).type_map
-
-
-def model_file_of(model: Path | str, names: Sequence[str] = MODEL) -> Path:
+def model_file_of(model: Path | str, names: Sequence[str] = MODEL_FILES) -> Path:
     """Return the file to run of a model directory, or the file itself.
 
     Args:
         model: a model directory, or a file.
-        names: what to look for in the directory, ``MODEL`` or ``FROZEN``.
+        names: what to look for in the directory, ``MODEL_FILES`` or ``FROZEN_FILES``.
 
     Raises:
         UserError: there is no such file.
@@ -179,7 +170,7 @@ def files_of(model: Path | str) -> list[Path]:
 
 def is_residual(model_file: Path) -> bool:
     """Return whether a model was trained without the bonds, which its table holds."""
-    return model_file.name in (MODEL[1], FROZEN[1])
+    return model_file.name in (MODEL_FILES[1], FROZEN_FILES[1])
 
 
 def set_environment() -> None:

@@ -24,10 +24,9 @@ from frazil.cli import progress
 from frazil.datasets import read_co_frames, to_deepmd
 from frazil.errors import EXIT_OUT_OF_TIME, OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
-from frazil.potentials import deepmd as potentials
 from frazil.potentials.bond import BondCurve
 from frazil.potentials.bond_baseline import BondBaseline
-from frazil.potentials.deepmd import SINGLE_THREAD, UNTAGGED_TYPE_MAP, evaluate
+from frazil.potentials.deepmd import FROZEN_FILES, MODEL_FILES, SINGLE_THREAD, UNTAGGED_TYPE_MAP, evaluate
 from frazil.provenance import versions
 from frazil.seeds import derived_seed
 from frazil.structures import deepmd_types
@@ -283,10 +282,10 @@ def _write_model(
     partial = out.with_name(f".{os.getpid()}.{out.name}")
     partial.mkdir()
     try:
-        for source, names in ((file, potentials.MODEL), (FROZEN, potentials.FROZEN)):
+        for source, names in ((file, MODEL_FILES), (FROZEN, FROZEN_FILES)):
             shutil.copyfile(work / source, partial / names[bonds is not None])
         if bonds is not None:
-            bonds.write_beside(partial / potentials.MODEL[1])
+            bonds.write_beside(partial / MODEL_FILES[1])
         curve.to_csv(partial / "learning_curve.csv", index=False, float_format="%.6g")
         (partial / "model.json").write_text(json.dumps(description, indent=1) + "\n")
         if out.exists():

@@ -14,7 +14,7 @@ from frazil.datasets import SUBSETS, read_co_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.labelling import label
-from frazil.potentials.deepmd import FROZEN, DeepPotential, evaluate, model_file_of
+from frazil.potentials.deepmd import FROZEN_FILES, DeepPotential, evaluate, model_file_of
 from frazil.structures import TYPE_MAP, deepmd_types, set_excited
 from frazil.training.deepmd import read_description
 
@@ -154,7 +154,9 @@ def bond_curves(model: DeepPotential, level: str, coupling_eV: float) -> pandas.
 def compression_difference(model: Path, frames: Sequence[ase.Atoms]) -> float:
     """Return the largest difference in force (eV/Å) of the compressed and the frozen model on some frames."""
     some = frames[:: max(1, len(frames) // _COMPRESSION_FRAMES)]
-    (_, used), (_, frozen) = (evaluate(f, some) for f in (model_file_of(model), model_file_of(model, FROZEN)))
+    (_, used), (_, frozen) = (
+        evaluate(f, some) for f in (model_file_of(model), model_file_of(model, FROZEN_FILES))
+    )
     return max(float(np.abs(a - b).max()) for a, b in zip(used, frozen, strict=True))
 
 

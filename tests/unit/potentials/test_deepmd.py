@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from frazil.errors import UserError
-from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of, read_type_map
+from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
 from frazil.structures import TYPE_MAP, deepmd_types
 from models import random_frames
 
@@ -65,7 +65,7 @@ def test_loading_a_model_prints_nothing_and_does_not_import_tensorflow(tiny_mode
 
 
 def test_type_map(tiny_model: Path) -> None:
-    assert read_type_map(tiny_model / "model.pb") == TYPE_MAP
+    assert DeepPotential(tiny_model / "model.pb").type_map == TYPE_MAP
 
 
 def test_a_model_file_of_another_type_map_is_refused(tiny_model: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_model_file_of_another_type_map_is_refused(tiny_model: Path, tmp_path:
     assert b"C O X1 X2" in content
     other.write_bytes(content.replace(b"C O X1 X2", b"H O Si Mg"))
     with pytest.raises(UserError, match=r"has the type map H O Si Mg; allowed is C O X1 X2"):
-        read_type_map(other)
+        print(DeepPotential(other).type_map)
 
 
 def test_what_is_no_model_is_refused(tiny_model: Path, tmp_path: Path) -> None:

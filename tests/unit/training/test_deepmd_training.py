@@ -18,7 +18,7 @@ import frazil.training.deepmd as training
 from frazil.datasets import write_frames
 from frazil.errors import OutOfTime, UserError
 from frazil.md.lammps import LammpsSession
-from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of, read_type_map
+from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
 from frazil.structures import deepmd_types
 from frazil.training.deepmd import read_learning_curve, train
 from frazil.training.settings import Settings, check_neighbours
@@ -123,7 +123,7 @@ def test_without_excited_types_the_tag_means_nothing(tiny_dataset: Path, tmp_pat
         excited_types=False,
         compress=False,
     )
-    assert read_type_map(tmp_path / "plain" / "model.pb") == ["C", "O"]
+    assert DeepPotential(tmp_path / "plain" / "model.pb").type_map == ["C", "O"]
     tagged, plain = random_frames(1)[0], random_frames(1)[0]
     plain.arrays["excited"][:] = 0
     _, (with_tag, without) = evaluate(tmp_path / "plain" / "model.pb", [tagged, plain])
