@@ -23,6 +23,7 @@ def main() -> None:
     add("--clean-fraction", type=float, default=0.05, help="a clean round has fewer frames above low")
     add("--max-frames", type=int, default=200, help="most frames to label")
     add("--round", type=int, default=1, help="number of the round")
+    add("--n-processes", type=int, default=1, help="trajectories that run at a time")
     add("--out", type=Path, required=True, help="directory to write")
     flags = cli.parse_args()
 
@@ -30,7 +31,8 @@ def main() -> None:
 
     limits = Limits(**{name: getattr(flags, name) for name in Limits.__dataclass_fields__})
     times = (flags.duration_fs, flags.timestep_fs, flags.observe_fs)
-    explore(flags.models, flags.states, *times, limits, flags.max_frames, flags.round, flags.out)
+    counts = (flags.max_frames, flags.round)
+    explore(flags.models, flags.states, *times, limits, *counts, flags.out, flags.n_processes)
 
 
 if __name__ == "__main__":

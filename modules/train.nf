@@ -58,7 +58,7 @@ process EXPLORE_COMMITTEE {
         --deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
         --shortest-contact-A ${exploration.shortest_contact_A} \\
         --unphysical-contact-A ${exploration.unphysical_contact_A} \\
-        --max-frames ${exploration.max_frames} --out exploration
+        --max-frames ${exploration.max_frames} --n-processes ${task.cpus} --out exploration
     """
 
     stub:

@@ -8,7 +8,10 @@ learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import ase
@@ -20,7 +23,7 @@ from frazil.cli import progress
 from frazil.datasets import write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.initial_states import read_initial_states
+from frazil.initial_states import InitialStates, read_initial_states
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
 from frazil.structures import bond_lengths, closest_contact, co_types, from_deepmd_types
@@ -98,6 +101,7 @@ def explore(
     max_frames: int,
     round_number: int,
     out: Path,
+    n_processes: int = 1,
 ) -> dict[str, object]:
     """Run the committee from excited and ground states, write the frames to label, and return the summary.
 
@@ -115,19 +119,21 @@ def explore(
         max_frames: most frames to label.
         round_number: of the exploration, part of the frames' trajectory ids.
         out: directory for ``candidates.extxyz``, ``exploration.csv`` and ``summary.json``.
+        n_processes: trajectories that run at a time; no number depends on it.
 
     Raises:
         UserError: fewer than two models, unlike models, times that are not positive, broken states.
     """
     if len(models) < 2:
         raise UserError(f"a committee of {len(models)} cannot disagree; give at least two models")
-    if max_frames < 1:
-        raise UserError(f"max_frames is {max_frames}; allowed are whole numbers from 1")
+    if max_frames < 1 or n_processes < 1:
+        raise UserError(
+            f"max_frames is {max_frames}, n_processes {n_processes}; allowed are whole numbers from 1"
+        )
     steps_between = _steps(observe_fs, timestep_fs, "observe_fs")
     n_steps = _steps(duration_fs, timestep_fs, "duration_fs")
     files = [model_file_of(model) for model in models]
-    committee = [DeepPotential(file) for file in files]
-    if any(member.type_map != committee[0].type_map for member in committee):
+    if len({tuple(DeepPotential(file).type_map) for file in files}) > 1:
         raise UserError("the models of a committee have different type maps; train them with equal settings")
     starts = [
         (some, index) for some in map(read_initial_states, states) for index in range(len(some.trajectory_id))
@@ -136,44 +142,12 @@ def explore(
         raise UserError("the files of initial states hold none; make some with excite.py")
     n_molecules = starts[0][0].n_molecules
 
-    paths: list[Visit] = []
-    for member, file in enumerate(files):
-        chosen = [start for start in starts if start[0].trajectory_id[start[1]] % len(files) == member]
-        if not chosen:
-            continue
-        with LammpsSession(file, n_molecules) as session:
-            for some, index in progress(chosen, len(chosen), f"exploring with member {member}"):
-                observations: list[Observation] = []
-                reason = FINISHED
-                run = session.run(
-                    some.positions_A[index], some.velocities_A_per_fs[index], some.types(index),
-                    timestep_fs, n_steps, steps_between,
-                )  # fmt: skip
-                try:
-                    for observation in run:
-                        observations.append(observation)
-                        reason = _verdict(observation, limits)
-                        if reason != FINISHED:
-                            break
-                except EngineError:
-                    reason = FAILED
-                finally:
-                    run.close()  # type: ignore[attr-defined]
-                visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * n_molecules, 3)
-                contacts = np.atleast_1d(closest_contact(visited))
-                paths.append(
-                    Visit(
-                        int(some.trajectory_id[index]),
-                        member,
-                        int(some.excited_molecule[index]),
-                        reason,
-                        observations,
-                        contacts,
-                        np.empty(0),
-                    )
-                )
+    task = partial(_explore_one, files, n_molecules, timestep_fs, n_steps, steps_between, limits)
+    # Trajectories of one member follow each other, so that a process seldom has to load another.
+    starts.sort(key=lambda start: start[0].trajectory_id[start[1]] % len(files))
+    with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
+        paths = list(progress(pool.map(task, *zip(*starts, strict=True)), len(starts), "exploring"))
     paths.sort(key=lambda path: path.name)
-    _measure(paths, committee)
     chosen_frames = choose(paths, limits, max_frames)
     return _write(out, paths, chosen_frames, limits, round_number)
 
@@ -234,18 +208,50 @@ def _verdict(observation: Observation, limits: Limits) -> str:
     return FINISHED
 
 
-def _measure(paths: Sequence[Visit], committee: Sequence[DeepPotential]) -> None:
-    frames = [_atoms(path, observation) for path in paths for observation in path.observations]
-    forces = [evaluate(member, frames)[1] for member in committee]
+# A process keeps what it loaded until it ends.
+_session = cache(LammpsSession)
+_potential = cache(DeepPotential)
+
+
+def _explore_one(
+    files: Sequence[Path],
+    n_molecules: int,
+    timestep_fs: float,
+    n_steps: int,
+    steps_between: int,
+    limits: Limits,
+    states: InitialStates,
+    index: int,
+) -> Visit:
+    """Run one trajectory under its member and measure how far the committee disagrees along it."""
+    trajectory_id, excited = int(states.trajectory_id[index]), int(states.excited_molecule[index])
+    member = trajectory_id % len(files)
+    observations: list[Observation] = []
+    reason = FINISHED
+    run = _session(files[member], n_molecules).run(
+        states.positions_A[index], states.velocities_A_per_fs[index], states.types(index),
+        timestep_fs, n_steps, steps_between,
+    )  # fmt: skip
+    try:
+        for observation in run:
+            observations.append(observation)
+            reason = _verdict(observation, limits)
+            if reason != FINISHED:
+                break
+    except EngineError:
+        reason = FAILED
+    finally:
+        run.close()  # type: ignore[attr-defined]
+    visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * n_molecules, 3)
+    contacts = np.atleast_1d(closest_contact(visited))
+    frames = [_atoms(excited, observation) for observation in observations]
+    forces = [evaluate(_potential(file), frames)[1] for file in files]
     deviations = np.array([force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)])
-    first = 0
-    for path in paths:
-        path.deviations_eV_per_A = deviations[first : first + len(path.observations)]
-        first += len(path.observations)
+    return Visit(trajectory_id, member, excited, reason, observations, contacts, deviations)
 
 
-def _atoms(path: Visit, observation: Observation) -> ase.Atoms:
-    types = co_types(len(observation.positions_A) // 2, path.excited_molecule)
+def _atoms(excited: int, observation: Observation) -> ase.Atoms:
+    types = co_types(len(observation.positions_A) // 2, excited)
     return from_deepmd_types(types, observation.positions_A)
 
 
@@ -257,7 +263,7 @@ def _write(
     for path in paths:
         for index in chosen[path.name]:
             observation = path.observations[index]
-            atoms = _atoms(path, observation)
+            atoms = _atoms(path.excited_molecule, observation)
             atoms.set_velocities(observation.velocities_A_per_fs / fs)
             atoms.info = {
                 "trajectory_id": f"{source}-{path.name}", "time_fs": observation.time_fs,

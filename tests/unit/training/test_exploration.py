@@ -124,6 +124,9 @@ def test_a_real_exploration(tiny_committee: list[Path], tmp_path: Path) -> None:
     assert all(frame.arrays["excited"].sum() == 2 for frame in frames)
     moved = [frame for frame in frames if frame.info["time_fs"] > 0]
     assert all(np.abs(frame.get_momenta()).max() > 0 for frame in moved)
+    explore(tiny_committee, [states], 60.0, 0.5, 10.0, limits, 9, 2, tmp_path / "two", n_processes=2)
+    for name in ("candidates.extxyz", "exploration.csv", "summary.json"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 def test_an_exploration_that_finds_nothing_is_clean(tiny_committee: list[Path], tmp_path: Path) -> None:
