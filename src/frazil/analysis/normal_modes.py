@@ -1,0 +1,85 @@
+"""Normal modes and their infrared intensities from second derivatives of the energy and first of the dipole.
+
+Wilson, Decius & Cross, Molecular Vibrations (1955); overall motions are projected out as in Miller, Handy &
+Adams, J. Chem. Phys. 72, 99 (1980).
+"""
+
+from dataclasses import dataclass
+
+import ase.units
+import numpy as np
+
+from frazil.errors import UserError
+from frazil.units import hbar
+
+IMAGINARY_cm1 = 10.0
+"""A mode below minus this is no noise of the derivatives: the structure is no minimum."""
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Vibrations of a structure, overall motions left out; imaginary wavenumbers are negative.
+
+    wavenumbers_cm1 (n_modes,), ascending. intensities_km_per_mol (n_modes,), nan without dipoles.
+    displacements (n_modes, natoms, 3), Å per √amu Å of the normal coordinate: mass-weighted they are
+    orthonormal.
+    """
+
+    wavenumbers_cm1: np.ndarray
+    intensities_km_per_mol: np.ndarray
+    displacements: np.ndarray
+
+    @property
+    def imaginary_cm1(self) -> np.ndarray:
+        """Wavenumbers (n,) of modes along which the energy falls."""
+        return self.wavenumbers_cm1[self.wavenumbers_cm1 < -IMAGINARY_cm1]
+
+
+def normal_modes(
+    hessian_eV_per_A2: np.ndarray,
+    positions_A: np.ndarray,
+    masses_amu: np.ndarray,
+    dipole_derivatives_e: np.ndarray | None = None,
+) -> Modes:
+    """Return the modes of a Hessian (3 natoms, 3 natoms) at positions (natoms, 3).
+
+    ``dipole_derivatives_e`` (3, 3 natoms): ∂μ/∂x, e. Intensities are N_A |∂μ/∂Q|²/(12 ε₀ c²), km/mol. Raises
+    UserError for a Hessian that is not of these atoms, or not finite.
+    """
+    masses = np.repeat(np.asarray(masses_amu, float), 3)
+    hessian = np.asarray(hessian_eV_per_A2, float)
+    if hessian.shape != (len(masses), len(masses)) or not np.isfinite(hessian).all():
+        raise UserError(
+            f"a Hessian of shape {hessian.shape} for {len(masses_amu)} atoms; "
+            f"({len(masses)}, {len(masses)}) of finite numbers is needed"
+        )
+    roots = np.sqrt(masses)
+    inside = _vibrations(np.asarray(positions_A, float), roots)
+    weighted = 0.5 * (hessian + hessian.T) / np.outer(roots, roots)
+    squares, vectors = np.linalg.eigh(inside.T @ weighted @ inside)
+    wavenumbers = np.sign(squares) * np.sqrt(np.abs(squares)) * hbar / ase.units.invcm
+    displacements = ((inside @ vectors) / roots[:, None]).T
+    intensities = np.full(len(squares), np.nan)
+    if dipole_derivatives_e is not None:
+        along = np.asarray(dipole_derivatives_e) @ displacements.T
+        intensities = (along**2).sum(axis=0) * _km_per_mol()
+    return Modes(wavenumbers, intensities, displacements.reshape(len(squares), -1, 3))
+
+
+def _vibrations(positions: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """Return an orthonormal basis (3 natoms, n_modes) of what is neither translation nor rotation."""
+    weights = roots[::3] ** 2 / (roots[::3] ** 2).sum()
+    arms = positions - weights @ positions
+    moved = [np.tile(axis, len(positions)) for axis in np.eye(3)]
+    turned = [np.cross(axis, arms).ravel() for axis in np.eye(3)]
+    overall = roots[:, None] * np.array([*moved, *turned]).T
+    left, sizes, _ = np.linalg.svd(overall)
+    rank = int((sizes > 1e-6 * sizes.max()).sum())
+    return np.asarray(left[:, rank:])
+
+
+def _km_per_mol() -> float:
+    """Return what turns e²/amu into km/mol."""
+    units = ase.units
+    per_kg = units._e**2 / units._amu
+    return float(units._Nav * per_kg / (12 * units._eps0 * units._c**2) / 1e3)
