@@ -155,8 +155,8 @@ def test_free_linear_rotors_give_the_classical_envelope() -> None:
 
 @effort(deadline=None, max_examples=15)
 @given(
-    first=st.floats(150.0, 1000.0), apart=st.floats(60.0, 400.0), timestep_fs=st.sampled_from([0.5, 1.0, 2.0]),
-    depth_fs=st.sampled_from([1024.0, 2048.0]),
+    first=st.floats(150.0, 1000.0), apart=st.floats(60.0, 400.0),
+    timestep_fs=st.sampled_from([0.5, 1.0, 2.0]), depth_fs=st.sampled_from([1024.0, 2048.0]),
 )  # fmt: skip
 def test_lines_are_found_within_half_a_resolution(
     first: float, apart: float, timestep_fs: float, depth_fs: float
