@@ -1,0 +1,176 @@
+"""Thermal sticking coefficients S(T_g) from probabilities P(E): the integral of Buch & Zhang, with intervals.
+
+S(T) = (kT)⁻² ∫ P(E) E exp(−E/kT) dE (Buch & Zhang, Astrophys. J. 379, 647, 1991; the paper, eq. 2). P is
+linear between the energies sampled, so that S is a weighted sum of the probabilities, and the weights are
+exact. What P does beyond the energies sampled is a choice. The paper states P(0) = 1 and P(∞) = 0; its Table
+3 follows from its Table 2 within 0.0072 everywhere with P(0) = 1 and the last probability *held* for all
+higher energies: the zero at infinity has no weight. A P that falls to zero at once, or linearly up to 1500 K,
+misses Table 3 by 0.11 and 0.04.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from frazil.errors import UserError
+from frazil.files import write_atomic
+from frazil.seeds import rng
+
+Array = NDArray[np.float64]
+BELOW = ("one", "held")
+"""P at zero energy: 1 (the paper), or that of the lowest energy."""
+ABOVE = ("held", "zero", "linear")
+"""P beyond the highest energy: held (gives the paper's table), zero at once, or falling linearly to zero."""
+COLUMNS = ["phase", "surface_temperature_K", "gas_temperature_K", "coefficient", "low_95", "high_95"]
+CONDITION = ["phase", "surface_temperature_K"]
+SURFACE = "surface"
+"""Stands for the gas temperature that equals the surface's."""
+DRAWS = 20_000
+Z_95 = 1.959964
+
+
+def weights(
+    energies_K: Array,
+    temperature_K: float,
+    below: str = "one",
+    above: str = "held",
+    vanishing_K: float = 1500.0,
+) -> tuple[Array, float]:
+    """Return w (n,) and w₀ with S = w · P + w₀ for ascending energies (n,), all in K.
+
+    ``vanishing_K``: where P reaches zero, for ``above`` "linear". Raises UserError for energies that are not
+    positive and ascending, a temperature that is not positive, or an unknown treatment of either end.
+    """
+    energies = np.asarray(energies_K, float)
+    if not len(energies) or not (np.diff(energies, prepend=0.0) > 0).all():
+        raise UserError(
+            f"collision energies {energies.tolist()} K; give positive ones, each once, in ascending order"
+        )
+    if not temperature_K > 0:
+        raise UserError(f"a gas temperature of {temperature_K:g} K; it must be positive")
+    if below not in BELOW or above not in ABOVE:
+        raise UserError(
+            f"ends {below!r} and {above!r}; allowed below: {', '.join(BELOW)}, above: {', '.join(ABOVE)}"
+        )
+    if above == "linear" and not vanishing_K > energies[-1]:
+        raise UserError(
+            f"P vanishes at {vanishing_K:g} K; it must be above the highest energy, {energies[-1]:g} K"
+        )
+    nodes = np.append(0.0, energies)
+    if above == "linear":
+        nodes = np.append(nodes, vanishing_K)
+    u = nodes / temperature_K
+    # ∫ u e^−u du and ∫ u² e^−u du between nodes
+    first = -np.diff((1 + u) * np.exp(-u))
+    second = -np.diff((u * u + 2 * u + 2) * np.exp(-u))
+    width = np.diff(u)
+    rising = (second - u[:-1] * first) / width
+    parts = np.zeros(len(nodes))
+    parts[1:] += rising
+    parts[:-1] += first - rising
+    if above == "held":
+        parts[-1] += (1 + u[-1]) * np.exp(-u[-1])
+    found = parts[1 : len(energies) + 1].copy()
+    if below == "held":
+        found[0] += parts[0]
+        return found, 0.0
+    return found, float(parts[0])
+
+
+def _draws(row: pandas.Series, generator: np.random.Generator) -> Array:
+    """Draw probabilities: from Jeffreys' Beta posterior of the counts, or a normal with the interval's two
+    halves.
+    """
+    if {"n", "n_stuck"} <= set(row.index) and np.isfinite([row["n"], row["n_stuck"]]).all():
+        return generator.beta(row["n_stuck"] + 0.5, row["n"] - row["n_stuck"] + 0.5, DRAWS)
+    normal = generator.normal(size=DRAWS)
+    half = np.where(normal < 0, row["probability"] - row["low_95"], row["high_95"] - row["probability"])
+    return np.clip(row["probability"] + normal * half / Z_95, 0.0, 1.0)
+
+
+def coefficients(
+    probabilities: pandas.DataFrame,
+    gas_temperatures_K: Sequence[float | str],
+    campaign_seed: int = 1,
+    **ends: object,
+) -> pandas.DataFrame:
+    """Return the table ``sticking_coefficients.csv`` (COLUMNS) of P(E) tables by phase and surface
+    temperature.
+
+    The interval is that of 20,000 draws of all probabilities, independent of each other. ``ends``: of
+    ``weights``. Raises UserError for missing columns, counts or probabilities that are none, and energies
+    that occur twice.
+    """
+    table = _checked(probabilities)
+    rows = []
+    for number, (condition, part) in enumerate(table.groupby(CONDITION, sort=True)):
+        part = part.sort_values("collision_energy_K")
+        phase, surface_K = condition
+        generator = rng(campaign_seed, "sticking-coefficients", number)
+        draws = np.stack([_draws(row, generator) for _, row in part.iterrows()])
+        for gas in gas_temperatures_K:
+            gas_K = float(surface_K) if gas == SURFACE else float(gas)
+            w, constant = weights(part["collision_energy_K"].to_numpy(float), gas_K, **ends)  # type: ignore[arg-type]
+            low, high = np.quantile(w @ draws + constant, [0.025, 0.975])
+            rows.append(
+                (phase, surface_K, gas_K, w @ part["probability"].to_numpy(float) + constant, low, high)
+            )
+    found = pandas.DataFrame(rows, columns=COLUMNS)
+    return found.drop_duplicates(COLUMNS[:3]).sort_values(COLUMNS[:3], ignore_index=True)
+
+
+def _checked(probabilities: pandas.DataFrame) -> pandas.DataFrame:
+    table = probabilities.copy()
+    missing = [name for name in (*CONDITION, "collision_energy_K") if name not in table]
+    counted = {"n", "n_stuck"} <= set(table) and bool(table[["n", "n_stuck"]].notna().all(axis=None))
+    if not counted:
+        missing += [name for name in ("probability", "low_95", "high_95") if name not in table]
+    if missing or not len(table):
+        raise UserError(
+            f"a table of {len(table)} probabilities without {', '.join(missing) or 'rows'}; needed are phase, "
+            "surface_temperature_K, collision_energy_K, and n, n_stuck or probability, low_95, high_95"
+        )
+    if counted:
+        wrong = table[(table["n"] < 1) | (table["n_stuck"] < 0) | (table["n_stuck"] > table["n"])]
+        if len(wrong):
+            raise UserError(
+                f"{wrong['n_stuck'].iloc[0]} of {wrong['n'].iloc[0]} stuck; "
+                "n must be positive, n_stuck within 0 … n"
+            )
+        table["probability"] = table["n_stuck"] / table["n"]
+    elif not ((table["probability"] >= 0) & (table["probability"] <= 1)).all():
+        raise UserError("probabilities outside 0 … 1; correct the column probability")
+    doubled = table[table.duplicated([*CONDITION, "collision_energy_K"])]
+    if len(doubled):
+        raise UserError(
+            f"{doubled['collision_energy_K'].iloc[0]:g} K occurs twice for one surface; give each once"
+        )
+    return table
+
+
+def write_coefficients(
+    probabilities: Path | str,
+    gas_temperatures_K: Sequence[str],
+    out: Path | str,
+    campaign_seed: int,
+    **ends: object,
+) -> None:
+    """Read a table of probabilities, write that of coefficients. Raises UserError for bad input."""
+    try:
+        table = pandas.read_csv(probabilities)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{probabilities} cannot be read ({error}); give a CSV of sticking probabilities"
+        ) from error
+    gas: list[float | str] = []
+    for text in gas_temperatures_K:
+        try:
+            gas.append(SURFACE if text == SURFACE else float(text))
+        except ValueError:
+            raise UserError(f"gas temperature {text!r}; give numbers in K, or '{SURFACE}'") from None
+    found = coefficients(table, gas, campaign_seed, **ends)
+    with write_atomic(out) as partial:
+        found.to_csv(partial, index=False, float_format="%.6g")

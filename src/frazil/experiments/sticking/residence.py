@@ -1,0 +1,111 @@
+"""Residence times: attempt frequencies from the bouncing of a bound H2, half-lives from binding energies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+from scipy.signal import find_peaks
+
+from frazil.errors import UserError
+from frazil.files import write_atomic
+
+Array = NDArray[np.float64]
+COLUMNS = ["phase", "surface_temperature_K", "binding_energy_K", "attempt_frequency_per_ps", "half_life_s"]
+PS_PER_S = 1e12
+
+
+def half_life_s(
+    binding_energy_K: Array | float, attempt_frequency_per_ps: float, temperature_K: float
+) -> Array:
+    """Return ln 2 / (ν exp(E_bin/kT)) in s (the paper, eqs. 3 and 4); E_bin (…) is negative where H2 is
+    bound.
+
+    Raises UserError for a frequency or temperature that is not positive.
+    """
+    if not (attempt_frequency_per_ps > 0 and temperature_K > 0):
+        raise UserError(
+            f"an attempt frequency of {attempt_frequency_per_ps:g} per ps at {temperature_K:g} K; "
+            "both must be positive"
+        )
+    with np.errstate(over="ignore"):
+        lives = (
+            np.log(2)
+            / (attempt_frequency_per_ps * PS_PER_S)
+            * np.exp(-np.asarray(binding_energy_K) / temperature_K)
+        )
+    return np.asarray(lives)
+
+
+def residence_times(
+    phase: str,
+    binding_energies_K: Sequence[float],
+    attempt_frequency_per_ps: float,
+    temperatures_K: Sequence[float],
+) -> pandas.DataFrame:
+    """Return the table ``residence_times.csv`` (COLUMNS): each binding energy at each surface temperature."""
+    rows = [
+        (phase, temperature, energy, attempt_frequency_per_ps, float(life))
+        for temperature in temperatures_K
+        for energy, life in zip(
+            binding_energies_K,
+            half_life_s(np.asarray(binding_energies_K, float), attempt_frequency_per_ps, temperature),
+            strict=True,
+        )
+    ]
+    return pandas.DataFrame(rows, columns=COLUMNS)
+
+
+def attempt_frequency_per_ps(time_fs: Array, height_A: Array, after_fs: float = 5000.0) -> float:
+    """Return the inverse mean time between maxima of the height (n,) of H2's centre of mass (the paper, Fig.
+    6).
+
+    Only maxima after ``after_fs`` count; not a number where there are fewer than two.
+    """
+    times = np.asarray(time_fs, float)[find_peaks(height_A)[0]]
+    late = times[times >= after_fs]
+    return 1000.0 * (len(late) - 1) / float(late[-1] - late[0]) if len(late) > 1 else float("nan")
+
+
+def write_residence_times(
+    binding_energy_K: float | None,
+    binding_energies: Path | str | None,
+    attempt_frequency_per_ps: float,
+    surface_temperatures_K: Sequence[float],
+    phase: str,
+    out: Path | str,
+) -> None:
+    """Write half-lives of one binding energy, or of every converged site of a ``binding_energies.csv``.
+
+    Raises UserError unless exactly one of the two is given, and for a table without binding energies.
+    """
+    if (binding_energy_K is None) == (binding_energies is None):
+        raise UserError("give either --binding-energy-K or --binding-energies")
+    if binding_energy_K is not None:
+        sites = pandas.DataFrame({"phase": [phase], "binding_energy_K": [binding_energy_K]})
+    else:
+        sites = _sites(binding_energies, phase)
+    parts = [
+        residence_times(
+            name, own["binding_energy_K"].tolist(), attempt_frequency_per_ps, surface_temperatures_K
+        )
+        for name, own in sites.groupby("phase", sort=True)
+    ]
+    with write_atomic(out) as partial:
+        pandas.concat(parts).to_csv(partial, index=False, float_format="%.6g")
+
+
+def _sites(path: Path | str | None, phase: str) -> pandas.DataFrame:
+    try:
+        sites = pandas.read_csv(str(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a binding_energies.csv") from error
+    if not {"phase", "binding_energy_K", "converged"} <= set(sites):
+        raise UserError(f"{path} lacks phase, binding_energy_K or converged; give a binding_energies.csv")
+    chosen = sites[(sites["converged"] == 1) & ((sites["phase"] == phase) | (phase == ""))]
+    if not len(chosen):
+        raise UserError(
+            f"{path} has no converged site{f' of phase {phase!r}' if phase else ''}; give another table"
+        )
+    return chosen
