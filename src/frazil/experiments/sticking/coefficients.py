@@ -108,11 +108,11 @@ def coefficients(
     rows = []
     for number, (condition, part) in enumerate(table.groupby(CONDITION, sort=True)):
         part = part.sort_values("collision_energy_K")
-        phase, surface_K = condition
+        phase, surface_K = tuple(condition)
         generator = rng(campaign_seed, "sticking-coefficients", number)
         draws = np.stack([_draws(row, generator) for _, row in part.iterrows()])
         for gas in gas_temperatures_K:
-            gas_K = float(surface_K) if gas == SURFACE else float(gas)
+            gas_K = float(part["surface_temperature_K"].iloc[0]) if gas == SURFACE else float(gas)
             w, constant = weights(part["collision_energy_K"].to_numpy(float), gas_K, **ends)  # type: ignore[arg-type]
             low, high = np.quantile(w @ draws + constant, [0.025, 0.975])
             rows.append(
@@ -136,18 +136,14 @@ def _checked(probabilities: pandas.DataFrame) -> pandas.DataFrame:
     if counted:
         wrong = table[(table["n"] < 1) | (table["n_stuck"] < 0) | (table["n_stuck"] > table["n"])]
         if len(wrong):
-            raise UserError(
-                f"{wrong['n_stuck'].iloc[0]} of {wrong['n'].iloc[0]} stuck; "
-                "n must be positive, n_stuck within 0 … n"
-            )
-        table["probability"] = table["n_stuck"] / table["n"]
+            stuck, n = wrong["n_stuck"].iloc[0], wrong["n"].iloc[0]
+            raise UserError(f"{stuck} of {n} stuck; n must be positive, n_stuck within 0 … n")
     elif not ((table["probability"] >= 0) & (table["probability"] <= 1)).all():
         raise UserError("probabilities outside 0 … 1; correct the column probability")
     doubled = table[table.duplicated([*CONDITION, "collision_energy_K"])]
     if len(doubled):
-        raise UserError(
-            f"{doubled['collision_energy_K'].iloc[0]:g} K occurs twice for one surface; give each once"
-        )
+        energy_K = doubled["collision_energy_K"].iloc[0]
+        raise UserError(f"{energy_K:g} K occurs twice for one surface; give each once")
     return table
 
 

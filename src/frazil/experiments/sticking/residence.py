@@ -88,7 +88,7 @@ def write_residence_times(
         sites = _sites(binding_energies, phase)
     parts = [
         residence_times(
-            name, own["binding_energy_K"].tolist(), attempt_frequency_per_ps, surface_temperatures_K
+            str(name), own["binding_energy_K"].tolist(), attempt_frequency_per_ps, surface_temperatures_K
         )
         for name, own in sites.groupby("phase", sort=True)
     ]
