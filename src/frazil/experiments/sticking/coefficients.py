@@ -130,8 +130,8 @@ def _checked(probabilities: pandas.DataFrame) -> pandas.DataFrame:
         missing += [name for name in ("probability", "low_95", "high_95") if name not in table]
     if missing or not len(table):
         raise UserError(
-            f"a table of {len(table)} probabilities without {', '.join(missing) or 'rows'}; needed are phase, "
-            "surface_temperature_K, collision_energy_K, and n, n_stuck or probability, low_95, high_95"
+            f"a table of {len(table)} probabilities without {', '.join(missing) or 'rows'}; needed are "
+            "phase, surface_temperature_K, collision_energy_K, and n, n_stuck or probability, low_95, high_95"
         )
     if counted:
         wrong = table[(table["n"] < 1) | (table["n_stuck"] < 0) | (table["n_stuck"] > table["n"])]
