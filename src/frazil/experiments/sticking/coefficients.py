@@ -138,6 +138,7 @@ def _checked(probabilities: pandas.DataFrame) -> pandas.DataFrame:
         if len(wrong):
             stuck, n = wrong["n_stuck"].iloc[0], wrong["n"].iloc[0]
             raise UserError(f"{stuck} of {n} stuck; n must be positive, n_stuck within 0 … n")
+        table["probability"] = table["n_stuck"] / table["n"]
     elif not ((table["probability"] >= 0) & (table["probability"] <= 1)).all():
         raise UserError("probabilities outside 0 … 1; correct the column probability")
     doubled = table[table.duplicated([*CONDITION, "collision_energy_K"])]
