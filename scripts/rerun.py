@@ -97,8 +97,12 @@ def main(arguments: list[str]) -> int:
     ]
     command += ["-params-file", "parameters.json", "--outdir", "results"]
     for config in run["config_files"]:
-        if Path(config).name != "nextflow.config" and Path(config).is_file():
+        if Path(config).name == "nextflow.config":
+            continue
+        if os.access(config, os.R_OK):
             command += ["-c", config]
+        else:
+            print(f"note: {config}, given to the run, cannot be read here: done without", file=sys.stderr)
     done = subprocess.run(command, cwd=folder, env={**os.environ, "NXF_ANSI_LOG": "false"}, check=False)
     if done.returncode:
         print(f"error: the repeated run failed in {folder}", file=sys.stderr)

@@ -5,15 +5,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DEBIAN_FRONTEND=noninteractive
+wait=(-o DPkg::Lock::Timeout=600) # another may be installing
 
 missing() { for program in "$@"; do type -P "$program" > /dev/null || return 0; done; return 1; }
 
 if missing slurmctld slurmd sbatch munged mmdebstrap squashfuse fuse-overlayfs newuidmap zstd pkill; then
     apt-get -qq update
-    apt-get -qq install --no-install-recommends slurm-wlm munge mmdebstrap squashfuse fuse-overlayfs uidmap zstd procps \
+    apt-get -qq "${wait[@]}" install --no-install-recommends slurm-wlm munge mmdebstrap squashfuse fuse-overlayfs uidmap zstd procps \
         squashfs-tools > /dev/null
 fi
-if missing apptainer && ! { apt-get -qq update && apt-get -qq install apptainer > /dev/null 2>&1; }; then
+if missing apptainer && ! { apt-get -qq update && apt-get -qq "${wait[@]}" install apptainer > /dev/null 2>&1; }; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     mkdir -p "$scratch/lists/partial"
@@ -28,7 +29,7 @@ if missing apptainer && ! { apt-get -qq update && apt-get -qq install apptainer 
     python3 "$OLDPWD/lower_glibc.py" package/usr/bin/apptainer package/usr/lib/*/apptainer/bin/starter
     sed -i 's/libc6 (>= 2\.[0-9]*)/libc6 (>= 2.36)/' package/DEBIAN/control
     dpkg-deb -b package apptainer.deb > /dev/null
-    apt-get -qq install "$PWD/apptainer.deb" > /dev/null
+    apt-get -qq "${wait[@]}" install "$PWD/apptainer.deb" > /dev/null
 fi
 [[ ! -e /dev/fuse ]] || chmod 0666 /dev/fuse
 apptainer --version

@@ -82,12 +82,13 @@ def test_repeats_and_compares(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(rerun, "ROOT", tmp_path / "checkout")
     pretended_nextflow(tmp_path / "checkout", table)
-    run = finished(tmp_path / "results", config_files=["/checkout/nextflow.config", __file__])
+    run = finished(tmp_path / "results", config_files=["/checkout/nextflow.config", __file__, "/gone"])
     assert rerun.main([str(run)]) == status
     told = capsys.readouterr()
     assert ("same    table.csv" in told.out) == (status == 0)
     assert ("DIFFERS table.csv" in told.out) == (status == 1)
     assert "note: the run was of commit 0" in told.err
+    assert "note: /gone, given to the run, cannot be read here" in told.err
     again = tmp_path / "results-again"
     given = (again / "given").read_text().splitlines()
     assert given[given.index("-profile") + 1] == "local"
