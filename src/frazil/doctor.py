@@ -59,7 +59,7 @@ def java() -> Finding:
 def nextflow(root: Path) -> Finding:
     """Nextflow 24.10 or later: the machine's own, or the one of ``make setup``."""
     for candidate in (shutil.which("nextflow"), str(root / ".frazil/bin/nextflow")):
-        text = output_of([candidate, "-version"], 60) if candidate else None
+        text = output_of([candidate, "-version"], 120) if candidate else None
         found = re.search(r"version (\d+)\.(\d+)\.(\d+)", text or "")
         if found and (int(found[1]), int(found[2])) >= (24, 10):
             return Finding("ok", f"Nextflow {'.'.join(found.groups())}")
@@ -128,7 +128,7 @@ def images(root: Path) -> Iterator[Finding]:
                 "`make images` builds the present one",
             )
             continue
-        digest = (output_of(["sha256sum", str(image)], 120) or "").split(" ")[0]
+        digest = (output_of(["sha256sum", str(image)], 300) or "").split(" ")[0]
         recorded = image.with_name(image.name + ".sha256")
         if not recorded.is_file() or digest != recorded.read_text().strip():
             yield Finding(
@@ -138,7 +138,7 @@ def images(root: Path) -> Iterator[Finding]:
         yield Finding("ok", f"{image.name} is whole and of this code")
         kind = image.name.split("-")[1]
         inside = output_of(
-            ["apptainer", "exec", str(image), "python3", "-m", "frazil.doctor", "--inside", kind], 120
+            ["apptainer", "exec", str(image), "python3", "-m", "frazil.doctor", "--inside", kind], 300
         )
         yield (
             Finding("ok", f"{image.name} works inside")
@@ -249,7 +249,7 @@ def outside(root: Path, profile: str, work: Path) -> Iterator[Finding]:
     yield scratch(work)
     if profile == "local":
         inside = output_of(
-            [str(root / ".frazil/venv/bin/python"), "-m", "frazil.doctor", "--inside", "deepmd"], 120
+            [str(root / ".frazil/venv/bin/python"), "-m", "frazil.doctor", "--inside", "deepmd"], 300
         )
         yield (
             Finding("ok", "LAMMPS, DeePMD-kit and JAX work in .frazil/venv")
