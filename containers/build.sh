@@ -26,7 +26,7 @@ requirements_of() {
     case $1-$variant in
         deepmd-cpu) echo "--extra deepmd --extra jax" ;;
         jax-cpu) echo "--extra jax" ;;
-        labels-cpu) echo "--extra labels --extra jax" ;;
+        labels-cpu) echo "--extra labels --extra jax --extra infrared" ;;
         deepmd-cuda | jax-cuda) echo "--extra jax containers/cuda-$1.in" ;;
         *) fail "no image '$1' of the variant '$variant'; allowed: deepmd, jax (cpu, cuda), labels (cpu)" ;;
     esac
