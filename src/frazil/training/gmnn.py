@@ -257,13 +257,15 @@ def fit(
     test: Sequence[Atoms],
     checkpoint: Path,
     limit: TimeLimit,
+    warm: Parameters | None = None,
 ) -> Progress:
     """Train a committee, members side by side; goes on from ``checkpoint`` where there is one, to the same
-    numbers. Raises OutOfTime, the checkpoint being saved, once the limit is reached.
+    numbers. ``warm`` are parameters to begin with, whose feature normalisation stays. Raises OutOfTime, the
+    checkpoint being saved, once the limit is reached.
     """
     frames, held_out = prepare(architecture, train), prepare(architecture, test)
     slots = max(frames.slots, held_out.slots)
-    start = start_parameters(architecture, settings, frames, slots)
+    start = warm or start_parameters(architecture, settings, frames, slots)
     steps_per_epoch = -(-len(train) // settings.batch_size)
     transform = optimizer(settings, settings.n_epochs * steps_per_epoch)
     loss_weights, members = _weights(settings), settings.n_members

@@ -44,10 +44,12 @@ Curvature = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 @dataclass(frozen=True)
 class Minimum:
-    """A structure at rest, with its modes."""
+    """A structure at rest, with its modes and the derivatives that they follow from (as of ``Curvature``)."""
 
     atoms: Atoms
     modes: Modes
+    hessian: np.ndarray | None = None
+    dipole_derivatives: np.ndarray | None = None
 
 
 def minimum_of(
@@ -78,7 +80,7 @@ def minimum_of(
         modes = normal_modes(hessian, atoms.positions, masses, slopes)
         imaginary = modes.imaginary_cm1
         if not len(imaginary):
-            return Minimum(atoms, modes)
+            return Minimum(atoms, modes, hessian, slopes)
         if on_no_minimum == "refuse" or pushes == PUSHES:
             break
         along = modes.displacements[0]

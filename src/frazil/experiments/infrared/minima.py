@@ -1,0 +1,110 @@
+"""The file of minima: structures at rest at the labelling level, with what their harmonic spectra follow from.
+
+Extended XYZ; info ``name``, ``label_level``, ``energy_eV``, ``hessian_eV_per_A2`` and ``dipole_derivatives_e``.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+
+from frazil.analysis.normal_modes import normal_modes
+from frazil.datasets import load_frames
+from frazil.errors import UserError
+from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
+from frazil.experiments.infrared.labels import Labels
+from frazil.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A structure's minimum at the labelling level."""
+
+    name: str
+    minimum: Minimum
+    energy_eV: float
+    label_level: str
+
+
+def find_minima(
+    structures: Sequence[Path | str],
+    out: Path | str,
+    level: str,
+    on_no_minimum: str,
+    n_workers: int = 1,
+    checkpoints: Path | None = None,
+    only: Sequence[str] = (),
+) -> None:
+    """Write the minima of structures (files that ASE reads, all their frames), named by ``check_names``.
+
+    ``only`` names those that are wanted. Raises UserError, naming the structure, for one that is no minimum
+    (and is not to be relaxed, or does not), and for names that are not there.
+    """
+    given = [atoms for path in structures for atoms in _read(path)]
+    names = check_names(given)
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise UserError(f"no structure {', '.join(unknown)}; there are {', '.join(names)}")
+    labels = Labels(level, n_workers, checkpoints)
+    frames = []
+    for name, atoms in zip(names, given, strict=True):
+        if only and name not in only:
+            continue
+        found = label_minimum(atoms, name, labels, on_no_minimum)
+        frame = found.atoms.copy()
+        frame.info = {
+            "name": name,
+            "label_level": level,
+            "energy_eV": labels.one(found.atoms).get_potential_energy(),
+            "hessian_eV_per_A2": found.hessian,
+            "dipole_derivatives_e": found.dipole_derivatives,
+        }
+        frames.append(frame)
+    with write_atomic(out) as partial:
+        ase.io.write(partial, frames, format="extxyz")
+
+
+def read_minima(path: Path | str) -> list[Reference]:
+    """Return the minima of a file. Raises UserError for a file that ``find_minima`` did not write."""
+    found = []
+    for atoms in load_frames(path):
+        missing = [key for key in ("name", "label_level", "energy_eV") if key not in atoms.info]
+        if missing or "hessian_eV_per_A2" not in atoms.info or "dipole_derivatives_e" not in atoms.info:
+            raise UserError(f"{path} holds a frame without {' '.join(missing)}; make it with find_minima.py")
+        hessian, slopes = (_matrix(atoms.info[key]) for key in ("hessian_eV_per_A2", "dipole_derivatives_e"))
+        plain = Atoms(atoms.numbers, atoms.positions)
+        modes = normal_modes(hessian, plain.positions, plain.get_masses(), slopes)
+        found.append(
+            Reference(
+                str(atoms.info["name"]),
+                Minimum(plain, modes, hessian, slopes),
+                float(atoms.info["energy_eV"]),
+                str(atoms.info["label_level"]),
+            )
+        )
+    return found
+
+
+def _read(path: Path | str) -> list[Atoms]:
+    """Return a file's frames; of published xyz files the comment names the structure (``NAME.xyz``)."""
+    try:
+        frames = ase.io.read(path, ":")
+    except (OSError, ValueError, KeyError, ase.io.formats.UnknownFileTypeError) as error:
+        raise UserError(f"{path} cannot be read as structures ({error}); give extxyz or xyz") from error
+    for number, atoms in enumerate(frames):
+        comment = next((key for key in atoms.info if key.endswith(".xyz")), None)
+        name = atoms.info.get("name") or comment or (Path(path).stem if len(frames) == 1 else None)
+        if name:
+            atoms.info["name"] = str(name).removesuffix(".xyz")
+        if atoms.pbc.any():
+            raise UserError(f"frame {number} of {path} is periodic; give free clusters")
+    return list(frames)
+
+
+def _matrix(value: object) -> np.ndarray:
+    """Return a matrix as extended XYZ gives it back."""
+    return np.array(json.loads(value.removeprefix("_JSON ")) if isinstance(value, str) else value, float)
