@@ -595,6 +595,9 @@ def _refreshed(
         new: Neighbours = jax.tree.map(lambda all_of, one: all_of.at[slot].set(one), neighbours, own)
         return new
 
-    any_needed = needed(neighbours).any()
-    neighbours = jax.lax.while_loop(lambda n: needed(n).any(), rebuild, neighbours)
-    return neighbours, jax.lax.cond(any_needed, lambda: arrange(neighbours), lambda: lists)
+    def renewed() -> tuple[Neighbours, Any]:
+        new = jax.lax.while_loop(lambda n: needed(n).any(), rebuild, neighbours)
+        return new, arrange(new)
+
+    # The branch keeps XLA from moving the pairs' sort out of a loop that seldom runs (half a step's time).
+    return jax.lax.cond(needed(neighbours).any(), renewed, lambda: (neighbours, lists))
