@@ -87,6 +87,36 @@ class VanHemertLabeller(Labeller):
         return [Label(float(energies[i]), forces[i], dipoles[i]) for i in range(len(frames))]
 
 
+class H2OnCOLabeller(Labeller):
+    """The analytic known truth of H2 on CO (``potentials.h2_co``), for frames C, O, C, O, … and at most one
+    H2.
+    """
+
+    code = "frazil-h2-co"
+    version = frazil.__version__
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        pass
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame."""
+        return 2e-6 * len(atoms) ** 2
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels."""
+        from frazil.potentials.h2_co import evaluate
+
+        for atoms in frames:
+            symbols = atoms.get_chemical_symbols()
+            hydrogen = symbols[-2:] == ["H", "H"]
+            n_co = len(symbols) // 2 - hydrogen
+            if not symbols or symbols != ["C", "O"] * n_co + ["H", "H"] * hydrogen:
+                yield "not CO molecules ordered C, O, C, O, … with or without one H2 after them"
+                continue
+            energies, forces = evaluate(atoms.positions[None], hydrogen)
+            yield Label(float(energies[0]), np.asarray(forces[0]), None)
+
+
 class PySCFLabeller(Labeller):
     """A level of ``electronic_structure``, frame by frame, for any neutral closed-shell frame.
 
@@ -233,6 +263,7 @@ def estimate(frames: Sequence[Atoms], source: Labeller) -> str:
 
 LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
     "van-hemert": VanHemertLabeller,
+    "h2-co-analytic": H2OnCOLabeller,
     "gfn1-xtb": partial(SemiempiricalLabeller, "GFN1-xTB"),
     "gfn2-xtb": partial(SemiempiricalLabeller, "GFN2-xTB"),
     "gfn-ff": ForceFieldLabeller,

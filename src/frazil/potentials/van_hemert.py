@@ -74,7 +74,7 @@ def _buckingham(distance_squared: jax.Array, guard: bool) -> jax.Array:
     return repulsion + jnp.where(outside, attraction, CAP_OFFSET_eV.reshape(shape))
 
 
-def _coulomb_kernel(distance_squared: jax.Array, guard: bool) -> jax.Array:
+def coulomb_kernel(distance_squared: jax.Array, guard: bool) -> jax.Array:
     """Return 1/r (1/Å), or its even polynomial below the Coulomb cap."""
     if not guard:
         return jax.lax.rsqrt(distance_squared)
@@ -90,7 +90,7 @@ def _stretch(bond_length: jax.Array) -> jax.Array:
     return u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
 
 
-def _sites(positions_A: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def sites_of(positions_A: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return sites [C, O, centre] (3, 3, molecules), charges (3, molecules), bond lengths (molecules,)."""
     molecules = positions_A.reshape(-1, 2, 3)
     carbon, oxygen = molecules[:, 0].T, molecules[:, 1].T
@@ -105,21 +105,28 @@ def _sites(positions_A: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
 
 
 def energy(
-    positions_A: jax.Array, coupling_eV: jax.Array | float, range_A: float = RANGE_A, guard: bool = True
+    positions_A: jax.Array,
+    coupling_eV: jax.Array | float,
+    range_A: float = RANGE_A,
+    guard: bool = True,
+    n_fixed: int = 0,
 ) -> jax.Array:
     """Return the potential energy (eV) of CO molecules above that of as many isolated ones at rest.
 
     ``positions_A`` (natoms, 3) is ordered C, O, C, O, …; ``coupling_eV`` and ``range_A`` are ε and ρ of the
-    excited-bond attraction; ``guard=False`` is the field as published (tests only: it collapses).
+    excited-bond attraction; ``guard=False`` is the field as published (tests only: it collapses). Pairs among
+    the last ``n_fixed`` molecules are left out.
     """
-    sites, charges, bond_length = _sites(positions_A)
+    sites, charges, bond_length = sites_of(positions_A)
     bonds = MORSE_DEPTH_eV * (1.0 - jnp.exp(-MORSE_EXPONENT_per_A * (bond_length - BOND_LENGTH_A))) ** 2
     first, second = np.triu_indices(bond_length.shape[0], 1)
+    mobile = first < bond_length.shape[0] - n_fixed
+    first, second = first[mobile], second[mobile]
     if not len(first):
         return bonds.sum()
     separations = sites[:, None, :, first] - sites[None, :, :, second]
     distance_squared = jnp.sum(separations**2, axis=2)
-    coulomb = charges[:, None, first] * charges[None, :, second] * _coulomb_kernel(distance_squared, guard)
+    coulomb = charges[:, None, first] * charges[None, :, second] * coulomb_kernel(distance_squared, guard)
     stretch = _stretch(bond_length)
     attraction = (stretch[first] + stretch[second]) * jnp.exp(-distance_squared[0, 0] / range_A**2)
     return (
@@ -132,7 +139,7 @@ def energy(
 
 def dipole(positions_A: jax.Array) -> jax.Array:
     """Return the dipole (3,), e Å, of molecules ordered C, O, C, O, …"""
-    sites, charges, _ = _sites(positions_A)
+    sites, charges, _ = sites_of(positions_A)
     return jnp.einsum("sm,sxm->x", charges, sites) / ELEMENTARY_CHARGE
 
 

@@ -42,7 +42,7 @@ def buckingham(distance: jax.Array) -> jax.Array:
 
 
 def coulomb(distance: jax.Array) -> jax.Array:
-    return field._coulomb_kernel(distance**2, True)
+    return field.coulomb_kernel(distance**2, True)
 
 
 @pytest.mark.parametrize(
