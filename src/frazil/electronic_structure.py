@@ -7,10 +7,13 @@ a bond of 1.75 Å; it lies 0.16 eV above the broken-symmetry one at 1.90 Å and 
 turning point of v = 40), on one smooth surface. With half of exact exchange (BHLYP) that starts before 1.5 Å:
 such bonds are not for it.
 
+Where gpu4pyscf is installed and a GPU is there, density functionals run on it; ``label_version`` says so.
 PySCF is imported only when a level is computed, so that the names and the cost table cost nothing.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from time import perf_counter
@@ -159,7 +162,7 @@ def level(name: str) -> Level:
 
 
 def code_version() -> str:
-    """Return the versions of PySCF and of its dispersion package, as they go into ``label_version``.
+    """Return the versions of PySCF, its dispersion package and gpu4pyscf if it runs: ``label_version``.
 
     Raises:
         UserError: PySCF is not installed.
@@ -170,10 +173,26 @@ def code_version() -> str:
         raise UserError(
             "this level of theory needs PySCF, which is not installed; install the extra 'labels' of frazil"
         ) from None
+    others = []
+    with suppress(PackageNotFoundError):
+        others.append(f"pyscf-dispersion {version('pyscf-dispersion')}")
+    if (found := gpu_version()) is not None:
+        others.append(f"gpu4pyscf {found}")
+    return f"{pyscf_version} ({', '.join(others)})" if others else pyscf_version
+
+
+@cache
+def gpu_version() -> str | None:
+    """Return gpu4pyscf's version where it and a GPU are there: density functionals then run on it."""
     try:
-        return f"{pyscf_version} (pyscf-dispersion {version('pyscf-dispersion')})"
-    except PackageNotFoundError:
-        return pyscf_version
+        import cupy  # type: ignore[import-not-found,unused-ignore]
+
+        if not cupy.cuda.is_available():
+            return None
+        import gpu4pyscf  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return None
+    return str(gpu4pyscf.__version__)
 
 
 def seconds(atoms: Atoms, name: str) -> float:
@@ -243,6 +262,7 @@ def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability:
     raw_forces = -np.asarray(field.nuc_grad_method().kernel()) * ase.units.Hartree / ase.units.Bohr
     forces, net_force, net_torque = without_net_force_and_torque(atoms.positions, raw_forces)
     dipole = np.asarray(field.dip_moment(unit="AU", verbose=0)) * ase.units.Bohr
+    on_cpu = field.to_cpu() if (hessian or polarizability) and gpu_version() is not None else field
     return SinglePoint(
         energy_eV=float(field.e_tot) * ase.units.Hartree,
         forces_eV_per_A=forces,
@@ -250,8 +270,8 @@ def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability:
         attempt=attempt,
         net_force_eV_per_A=net_force,
         net_torque_eV=net_torque,
-        hessian_eV_per_A2=_hessian(field) if hessian else None,
-        polarizability_A3=_polarizability(field) if polarizability else None,
+        hessian_eV_per_A2=_hessian(on_cpu) if hessian else None,
+        polarizability_A3=_polarizability(on_cpu) if polarizability else None,
         wall_s=perf_counter() - start,
     )
 
@@ -323,18 +343,16 @@ def _polarizability(field: Any) -> NDArray[np.float64]:
 
 
 def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
-    """Converge the density by the first of ``ATTEMPTS`` that does; Hartree–Fock for coupled cluster."""
-    from pyscf import dft, scf
+    """Converge the density by the first of ``ATTEMPTS`` that does; Hartree–Fock for coupled cluster.
 
+    On a GPU the first attempt runs there, and so does the end of every other, from the density that the CPU
+    has converged: all labels are then gpu4pyscf's.
+    """
+    from pyscf import scf
+
+    accelerated = wanted.method.functional is not None and gpu_version() is not None
     for attempt in ATTEMPTS:
-        if wanted.method.functional is None:
-            field = scf.RHF(molecule)
-        else:
-            field = dft.RKS(molecule, xc=wanted.method.functional).density_fit()
-            field.grids.level = wanted.grid_level
-            if wanted.method.dispersion is not None:
-                field.disp = wanted.method.dispersion
-        field.conv_tol = wanted.energy_tolerance_hartree
+        field = _field(molecule, wanted)
         field.max_cycle = attempt.max_cycles
         field.level_shift = attempt.level_shift_hartree
         field.damp = attempt.damping
@@ -346,11 +364,31 @@ def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
             density = smeared.make_rdm1()
         if attempt.second_order:
             field = field.newton()
+        if accelerated and attempt is ATTEMPTS[0]:
+            field = field.to_gpu()
         field.kernel(dm0=density)
+        if field.converged and accelerated and attempt is not ATTEMPTS[0]:
+            density, field = field.make_rdm1(), _field(molecule, wanted).to_gpu()
+            field.kernel(dm0=density)
         if field.converged:
             return field, attempt.name
     tried = ", ".join(attempt.name for attempt in ATTEMPTS)
     raise NotConverged(f"the self-consistent field did not converge (tried {tried})")
+
+
+def _field(molecule: Any, wanted: Level) -> Any:
+    """Return the level's self-consistent field, not yet converged; Hartree–Fock for coupled cluster."""
+    from pyscf import dft, scf
+
+    if wanted.method.functional is None:
+        field = scf.RHF(molecule)
+    else:
+        field = dft.RKS(molecule, xc=wanted.method.functional).density_fit()
+        field.grids.level = wanted.grid_level
+        if wanted.method.dispersion is not None:
+            field.disp = wanted.method.dispersion
+    field.conv_tol = wanted.energy_tolerance_hartree
+    return field
 
 
 def _coupled_cluster(atoms: Atoms, wanted: Level) -> tuple[float, str]:

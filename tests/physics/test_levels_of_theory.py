@@ -1,5 +1,9 @@
 """The levels of theory against published numbers, and their forces against their energies."""
 
+import sys
+from dataclasses import replace
+from types import ModuleType, SimpleNamespace
+
 import ase.units
 import numpy as np
 import pytest
@@ -211,3 +215,58 @@ def test_what_was_asked_for_is_kept(tmp_path):
     for _ in range(2):
         (full,), _ = label(hydrogen, "pbe/def2-svp", checkpoints=tmp_path, hessian=True)
         assert full.info["label_hessian_eV_per_A2"].shape == (6, 6)
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """Modules that stand for cupy and gpu4pyscf; fields stay PySCF's: the way is tested, not a GPU."""
+    from pyscf.df import df_jk
+
+    from frazil import electronic_structure
+
+    moved = []
+
+    def to(where):
+        def move(field):
+            moved.append(where)
+            return field
+
+        return move
+
+    monkeypatch.setattr(df_jk._DFHF, "to_gpu", to("there"))
+    monkeypatch.setattr(df_jk._DFHF, "to_cpu", to("back"), raising=False)
+    cuda = SimpleNamespace(is_available=lambda: True)
+    for name, content in (("cupy", {"cuda": cuda}), ("gpu4pyscf", {"__version__": "9.9"})):
+        module = ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    (cached := electronic_structure.gpu_version).cache_clear()
+    yield moved
+    cached.cache_clear()
+
+
+def test_functionals_move_to_a_gpu_and_their_labels_say_so(pretended_gpu, monkeypatch):
+    from frazil import electronic_structure
+
+    hydrogen = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
+    assert electronic_structure.code_version().endswith("gpu4pyscf 9.9)")
+    there = single_point(hydrogen, "pbe-d3bj/def2-svp", polarizability=True)
+    assert pretended_gpu == ["there", "back"]
+    monkeypatch.setattr(electronic_structure, "ATTEMPTS", electronic_structure.ATTEMPTS[:1])
+    single_point(hydrogen, "ccsd(t)/def2-svp")
+    assert pretended_gpu == ["there", "back"]
+    monkeypatch.setattr(electronic_structure, "gpu_version", lambda: None)
+    here = single_point(hydrogen, "pbe-d3bj/def2-svp", polarizability=True)
+    assert there.energy_eV == pytest.approx(here.energy_eV, abs=1e-9)
+    assert there.polarizability_A3 == pytest.approx(here.polarizability_A3, abs=1e-6)
+
+
+def test_a_fallback_converges_here_and_ends_on_the_gpu(pretended_gpu, monkeypatch):
+    from frazil import electronic_structure
+
+    hopeless = replace(electronic_structure.ATTEMPTS[0], max_cycles=1)
+    shifted = electronic_structure.ATTEMPTS[1]
+    monkeypatch.setattr(electronic_structure, "ATTEMPTS", (hopeless, shifted))
+    point = single_point(Atoms("CO", [[0, 0, 0], [0, 0, 1.13]]), "pbe/def2-svp")
+    assert point.attempt == "level-shift"
+    assert pretended_gpu == ["there", "there"]
