@@ -3,7 +3,8 @@
 #   containers/build.sh [IMAGE…]     IMAGE: deepmd (DeePMD-kit, LAMMPS, JAX), jax, labels; all of them when none is named
 #   containers/build.sh content      print the hash that the images' names carry
 #   containers/build.sh cuda-lock    renew cuda.lock (needs uv)
-# VARIANT=cuda builds the images for GPUs. They lie in $FRAZIL_IMAGES (.frazil/images when not set).
+# VARIANT=cuda builds the images for GPUs. They lie in $FRAZIL_IMAGES (.frazil/images when not set). COMPRESSION_LEVEL=1
+# (of 8) builds larger ones sooner.
 set -euo pipefail
 unset CDPATH
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -61,7 +62,7 @@ build() {
     [[ -e $images/$name ]] && return
     say "$name (some minutes)"
     apptainer build --force --fakeroot --bind "$images/cache:/mnt" \
-        --bind /etc/ssl/certs/ca-certificates.crt --mksquashfs-args '-comp zstd -Xcompression-level 8' \
+        --bind /etc/ssl/certs/ca-certificates.crt --mksquashfs-args "-comp zstd -Xcompression-level ${COMPRESSION_LEVEL:-8}" \
         --build-arg base="$images/base-$debian.sif" --build-arg source="$scratch/source" --build-arg image="$1" \
         --build-arg variant="$variant" --build-arg requirements="$requirements" --build-arg content="$content" \
         --build-arg version="$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
@@ -86,7 +87,7 @@ write_config() {
         echo 'process {'
         echo "    container = '$(image_for deepmd-cpu deepmd-cuda jax-cpu)'"
         echo "    withLabel: gpu { container = '$(image_for deepmd-cuda deepmd-cpu jax-cuda jax-cpu)' }"
-        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|BOND_CURVE)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
+        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|BOND_CURVE|FIND_MINIMA|LEARN_ACTIVELY|RUN_LABEL_DIPOLES|ANALYSE_INFRARED)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
         echo '}'
     } > "$scratch/images.config"
     mv "$scratch/images.config" "$images/images.config"
