@@ -1,6 +1,7 @@
 #!/usr/bin/env nextflow
 // frazil: parameters → experiments → report. `nextflow run main.nf --help` lists the parameters.
 
+include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
 include { RENDER_REPORT; VERSIONS } from './modules/report'
@@ -24,6 +25,10 @@ workflow {
     if ('level_of_theory' in settings.experiments) {
         LEVEL_OF_THEORY(settings, checkpoints)
         sections = sections.mix(LEVEL_OF_THEORY.out.sections)
+    }
+    if ('infrared' in settings.experiments) {
+        INFRARED(settings, checkpoints)
+        sections = sections.mix(INFRARED.out.sections)
     }
     VERSIONS(Code.of(projectDir, 'collect_versions.py'))
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, settings, Code.of(projectDir, 'render_report.py'))

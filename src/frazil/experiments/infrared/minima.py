@@ -1,6 +1,6 @@
-"""The file of minima: structures at rest at the labelling level, with what their harmonic spectra follow from.
+"""The file of minima: structures at rest at the labelling level, and what their harmonic spectra follow from.
 
-Extended XYZ; info ``name``, ``label_level``, ``energy_eV``, ``hessian_eV_per_A2`` and ``dipole_derivatives_e``.
+Extended XYZ; info ``name``, ``label_level``, ``energy_eV``, ``hessian_eV_per_A2``, ``dipole_derivatives_e``.
 """
 
 import json
@@ -38,11 +38,13 @@ def find_minima(
     n_workers: int = 1,
     checkpoints: Path | None = None,
     only: Sequence[str] = (),
+    out_names: Path | None = None,
 ) -> None:
     """Write the minima of structures (files that ASE reads, all their frames), named by ``check_names``.
 
-    ``only`` names those that are wanted. Raises UserError, naming the structure, for one that is no minimum
-    (and is not to be relaxed, or does not), and for names that are not there.
+    ``only`` names those that are wanted; ``out_names`` becomes a file of the names. Raises UserError, naming
+    the structure, for one that is no minimum (and is not to be relaxed, or does not), and for names that are
+    not there.
     """
     given = [atoms for path in structures for atoms in _read(path)]
     names = check_names(given)
@@ -66,6 +68,9 @@ def find_minima(
         frames.append(frame)
     with write_atomic(out) as partial:
         ase.io.write(partial, frames, format="extxyz")
+    if out_names:
+        with write_atomic(out_names) as partial:
+            partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
 
 
 def read_minima(path: Path | str) -> list[Reference]:

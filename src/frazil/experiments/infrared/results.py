@@ -1,0 +1,260 @@
+"""Tables, figures, gates and the section of the report of the infrared experiment."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.analysis.spectra import Settings
+from frazil.datasets import load_frames
+from frazil.errors import UserError
+from frazil.experiments.infrared import figures, spectra_tables
+from frazil.experiments.infrared.descriptors import Plane, soap_vectors
+from frazil.experiments.infrared.dynamics import Dipoles, read_dipoles
+from frazil.experiments.infrared.harmonic import ModelModes, matched, model_modes
+from frazil.experiments.infrared.minima import Reference, read_minima
+from frazil.files import write_atomic
+from frazil.potentials.gmnn.files import Model, read_model
+from frazil.report import Gate, Section, Table
+
+LARGEST_BAND_ERROR_cm1 = 15.0
+LEAST_COSINE = 0.93
+LARGEST_HARMONIC_ERROR_cm1 = 10.0
+REFERENCES = [
+    "Z. Tang, S. T. Bromley, B. Hammer, A machine learning potential for simulating infrared spectra of "
+    "nanosilicate clusters (2023).",
+    "V. Zaverkin, J. Kästner, J. Chem. Theory Comput. 16, 5410 (2020) (Gaussian moments).",
+    "R. Ramírez et al., J. Chem. Phys. 121, 3973 (2004) (quantum corrections).",
+]
+
+
+def analyse(
+    minima: Path,
+    learned: Path,
+    dipoles: Sequence[Path],
+    out: Path,
+    isomers: Path | None = None,
+    **settings: object,
+) -> None:
+    """Write every table of the experiment, the figures and the section into ``out``.
+
+    ``learned`` is the folder of ``learn``, ``dipoles`` are files of models and of the label, ``isomers`` a
+    file of minima that were not trained on; ``settings`` are those of spectra. Raises UserError for files
+    that do not belong together.
+    """
+    chosen = Settings(**settings)  # type: ignore[arg-type]
+    references = read_minima(minima)
+    model = read_model(learned / "model.h5")
+    runs = [read_dipoles(path) for path in dipoles]
+    known = {reference.name for reference in references}
+    foreign = sorted({run.structure for run in runs} - known)
+    if foreign:
+        raise UserError(f"dipoles of {', '.join(foreign)}, which {minima} does not hold; give its own")
+    spectra = {
+        engine: [m for run in runs if run.engine == engine for m in spectra_tables.mean_spectra(run, chosen)]
+        for engine in ("model", "label")
+    }
+    tables = {name: pandas.read_csv(learned / f"{name}.csv") for name in ("rounds", "active_learning")}
+    for name in ("calibration", "harmonic_rounds"):
+        tables[name] = pandas.read_csv(learned / f"{name}.csv")
+    found = {reference.name: _modes(model, reference) for reference in references}
+    tables["harmonic"] = harmonic_table(references, found)
+    tables["spectra"] = _stacked(spectra["model"])
+    pairs = _pairs(spectra["model"], spectra["label"])
+    if spectra["label"]:
+        tables["label_spectra"] = _stacked(spectra["label"])
+        tables["bands"] = pandas.concat([spectra_tables.bands(*pair) for pair in pairs])
+        tables["comparison"] = pandas.DataFrame([spectra_tables.compared(*pair) for pair in pairs])
+    formulas = {r.name: r.minimum.atoms.get_chemical_formula() for r in references}
+    tables["sums"] = spectra_tables.sums(spectra["model"], formulas)
+    tables["silicate_bands"] = spectra_tables.silicate_bands(tables["sums"])
+    frames = load_frames(learned / "frames.extxyz")
+    others = read_minima(isomers) if isomers else []
+    places = transferability(model, frames, references, others)
+    tables["transferability"] = places
+    for name, table in tables.items():
+        with write_atomic(out / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6g")
+    _section(out, tables, references, spectra, runs, chosen).write(out)
+
+
+def _modes(model: Model, reference: Reference) -> ModelModes | None:
+    """Return the model's modes of a structure, None where the model has no minimum near."""
+    try:
+        return model_modes(model, reference.minimum.atoms, reference.name)
+    except UserError:
+        return None
+
+
+def harmonic_table(references: Sequence[Reference], found: dict[str, ModelModes | None]) -> pandas.DataFrame:
+    """Return modes by label and model; ``mode`` numbers the label's, the model's like has the same number."""
+    rows = []
+    for reference in references:
+        label, own = reference.minimum.modes, found[reference.name]
+        for number, wavenumber in enumerate(label.wavenumbers_cm1):
+            intensity = label.intensities_km_per_mol[number]
+            rows.append((reference.name, "label", number + 1, wavenumber, intensity, math.nan))
+        if own is None:
+            continue
+        modes = own.minimum.modes
+        partners = matched(label, modes, reference.minimum.atoms.get_masses())
+        for number, partner in enumerate(partners):
+            values = (modes.wavenumbers_cm1, modes.intensities_km_per_mol, own.spread_cm1)
+            rows.append((reference.name, "model", number + 1, *(value[partner] for value in values)))
+    columns = ["structure", "method", "mode", "wavenumber_cm1", "intensity_km_per_mol", "model_std_cm1"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def transferability(
+    model: Model, frames: Sequence[Atoms], trained: Sequence[Reference], others: Sequence[Reference]
+) -> pandas.DataFrame:
+    """Return the harmonic error of structures beside their place among the training frames.
+
+    Columns: structure, trained (0 or 1), harmonic_mae_cm1 (empty: no minimum), distance (to the nearest
+    training frame, between SOAP vectors of length 1), pca_1, pca_2 (plane of the training frames).
+    """
+    judged = [*trained, *others]
+    vectors = soap_vectors([*frames, *(reference.minimum.atoms for reference in judged)])
+    plane, known = Plane.of(vectors[: len(frames)]), vectors[: len(frames)]
+    rows = []
+    for number, reference in enumerate(judged):
+        own, error = _modes(model, reference), math.nan
+        if own is not None:
+            expected, masses = reference.minimum.modes, reference.minimum.atoms.get_masses()
+            partners = matched(expected, own.minimum.modes, masses)
+            wavenumbers = own.minimum.modes.wavenumbers_cm1[partners]
+            error = float(np.abs(wavenumbers - expected.wavenumbers_cm1).mean())
+        vector = vectors[len(frames) + number]
+        distance = float(np.linalg.norm(known - vector, axis=1).min())
+        rows.append(
+            (reference.name, int(number < len(trained)), error, distance, *plane.places(vector[None])[0])
+        )
+    columns = ["structure", "trained", "harmonic_mae_cm1", "distance", "pca_1", "pca_2"]
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def _stacked(means: Sequence[spectra_tables.Mean]) -> pandas.DataFrame:
+    parts = [mean.table() for mean in sorted(means, key=lambda mean: (mean.structure, mean.temperature_K))]
+    return pandas.concat(parts) if parts else pandas.DataFrame(columns=list(spectra_tables.SPECTRUM_COLUMNS))
+
+
+def _pairs(
+    models: Sequence[spectra_tables.Mean], labels: Sequence[spectra_tables.Mean]
+) -> list[tuple[spectra_tables.Mean, spectra_tables.Mean]]:
+    """Return spectra of model and label of one structure and temperature."""
+    of = {(mean.structure, mean.temperature_K): mean for mean in labels}
+    keys = [(mean.structure, mean.temperature_K) for mean in models]
+    return [(model, of[key]) for model, key in zip(models, keys, strict=True) if key in of]
+
+
+def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
+    rounds, harmonic = tables["rounds"], tables["harmonic"]
+    last = rounds.iloc[-1]
+    wide = harmonic.pivot(index=["structure", "mode"], columns="method", values="wavenumber_cm1")
+    error = math.nan if "model" not in wide else float((wide["model"] - wide["label"]).abs().mean())
+    gates = [
+        _below(
+            "Harmonic wavenumbers of the model (mean absolute error, cm⁻¹)", error, LARGEST_HARMONIC_ERROR_cm1
+        ),
+    ]
+    first = rounds.iloc[0]
+    fell = last["force_rmse_eV_per_A"] < first["force_rmse_eV_per_A"]
+    known = not math.isnan(float(last["force_rmse_eV_per_A"]))
+    gates.append(
+        Gate(
+            "Force error on the test set, eV/Å (RMSE)",
+            float(last["force_rmse_eV_per_A"]) if known else None,
+            f"below the first round's {first['force_rmse_eV_per_A']:.4f}",
+            bool(fell) if known else None,
+        )
+    )
+    if "bands" in tables:
+        worst = float(tables["bands"]["difference_cm1"].abs().max())
+        gates.append(
+            _below("Strong bands, model against label (largest, cm⁻¹)", worst, LARGEST_BAND_ERROR_cm1)
+        )
+        for row in tables["comparison"].to_dict("records"):
+            value = float(row["cosine"])
+            gates.append(
+                Gate(
+                    f"Cosine of the spectra, {row['structure']} at {row['temperature_K']:g} K",
+                    value,
+                    f"at least {LEAST_COSINE}",
+                    value >= LEAST_COSINE,
+                    f"two means of the label alone would give {row['label_noise_floor']:.3f}",
+                )
+            )
+    lost = int(tables["spectra"].groupby(["structure", "temperature_K"])["n_lost"].first().sum())
+    gates.append(Gate("Model runs that broke", lost, "none", lost == 0))
+    return gates
+
+
+def _below(name: str, value: float, limit: float) -> Gate:
+    known = not math.isnan(value)
+    return Gate(name, value if known else None, f"at most {limit:g}", value <= limit if known else None)
+
+
+def _section(
+    out: Path,
+    tables: dict[str, pandas.DataFrame],
+    references: Sequence[Reference],
+    spectra: dict[str, list[spectra_tables.Mean]],
+    runs: Sequence[Dipoles],
+    settings: Settings,
+) -> Section:
+    rounds, gates = tables["rounds"], _gates(tables)
+    last, level = rounds.iloc[-1], references[0].label_level
+    drawn = [
+        figures.learning(rounds, out),
+        figures.calibration(tables["calibration"], rounds, out),
+        *(
+            figures.spectrum(reference.name, spectra, tables["harmonic"], level, out)
+            for reference in references
+            if any(mean.structure == reference.name for mean in spectra["model"])
+        ),
+        figures.summed(tables["sums"], out),
+    ]
+    if len(tables["transferability"]) > 1:
+        drawn.append(figures.transferability(tables["transferability"], out))
+    text = [
+        "A committee of Gaussian-moment networks learned energies, forces and dipoles (centred charges "
+        f"times positions) at the level {level} in {len(rounds)} trainings, from "
+        f"{int(rounds.iloc[0]['n_train'])} to {int(last['n_train'])} training frames. Between trainings "
+        "replicas ran until the committee's calibrated spread passed its limit; those frames were labelled. "
+        "The errors of every round are on one test set: frames at the end of runs of the last committee.",
+        "Spectra are the transform of the autocorrelation of the dipole's time derivative (Wiener–Khinchin; "
+        f"{settings.window} window, depth {settings.depth_fs:g} fs, resolution {settings.resolution_cm1:.1f} "
+        f"cm⁻¹; quantum correction: {settings.correction}). Intensities are absolute, km/mol per cm⁻¹: the "
+        "area of a band compares with the harmonic intensity. The band around a line is the 95 % interval of "
+        "the mean over runs; tables add the committee's part (total_low_95, total_high_95).",
+    ]
+    if spectra["label"]:
+        text.append(
+            f"The label's own spectrum ({level}) is from the same starts, the same thermostat and the same "
+            "transform. Cosines are between 200 and 1400 cm⁻¹ after smoothing by 10 cm⁻¹; the noise floor is "
+            "what two means of as many runs of the label would have."
+        )
+    shown = [Table("rounds.csv", "The rounds of active learning."), Table("harmonic.csv", "Harmonic modes.")]
+    if "bands" in tables:
+        shown += [Table("bands.csv", "Strong bands of the label, and the model's nearest.")]
+        shown += [Table("comparison.csv", "Likeness of model's and label's spectra.")]
+    shown += [Table("silicate_bands.csv", "Where summed spectra have their band between 8 and 12 µm.")]
+    shown += [Table("transferability.csv", "Harmonic error and place among the training frames (SOAP).")]
+    runs_each = sorted({mean.spectrum.n_runs for mean in spectra["model"]})
+    return Section(
+        title="Infrared spectra",
+        headline=(
+            f"{len(references)} structure{'s' * (len(references) > 1)}, {len(runs)} ensembles of dipoles "
+            f"({'–'.join(str(n) for n in {runs_each[0], runs_each[-1]})} runs a spectrum); force error "
+            f"{float(last['force_rmse_eV_per_A']):.3f} eV/Å, harmonic error "
+            f"{float(last['harmonic_mae_cm1']):.1f} cm⁻¹."
+        ),
+        text=text,
+        gates=gates,
+        figures=drawn,
+        tables=shown,
+        references=REFERENCES,
+    )

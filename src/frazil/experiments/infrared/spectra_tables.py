@@ -1,0 +1,215 @@
+"""From dipoles to tables: mean spectra with their errors, bands, likeness of two spectra, sums over sizes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas
+import scipy.ndimage
+import scipy.signal
+import scipy.stats
+from ase.formula import Formula
+
+from frazil.analysis.spectra import Average, Settings, average, infrared_spectrum
+from frazil.errors import UserError
+from frazil.experiments.infrared.dynamics import Dipoles
+
+LOWEST_cm1, HIGHEST_cm1 = 200.0, 1400.0
+"""Where spectra are compared: below are the softest modes, above no silicate absorbs."""
+SMOOTH_cm1 = 10.0
+"""Standard deviation of the Gaussian that both spectra are smoothed with before they are compared."""
+STRONG = 0.2
+"""Height of a band that counts as strong, of the strongest."""
+SILICATE_um = (8.0, 12.0)
+"""Where the silicate band near 9.7 µm is looked for."""
+FAMILIES = {"MgO3Si": "pyroxene", "Mg2O4Si": "olivine"}
+"""Names of sums by the formula unit (alphabetical)."""
+SPECTRUM_COLUMNS = (
+    "structure",
+    "temperature_K",
+    "wavenumber_cm1",
+    "intensity",
+    "low_95",
+    "high_95",
+    "n_runs",
+    "model_std",
+    "total_low_95",
+    "total_high_95",
+    "n_lost",
+)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A structure's spectrum at one temperature: all runs, the members' part of the error, runs lost.
+
+    ``model_std`` (n,) is the standard deviation between members beyond what their runs' scatter explains, nan
+    for one member; ``single`` (runs, n) are the runs' spectra.
+    """
+
+    structure: str
+    temperature_K: float
+    spectrum: Average
+    model_std: np.ndarray
+    n_lost: int
+    single: np.ndarray
+
+    def table(self) -> pandas.DataFrame:
+        """Return the rows of ``SPECTRUM_COLUMNS``; what was not measured is empty."""
+        s = self.spectrum
+        # 95 % of a normal distribution: the runs' own error by Student's t, the members' on top of it.
+        reach = np.sqrt((0.5 * (s.high_95 - s.low_95)) ** 2 + (1.96 * self.model_std) ** 2)
+        values = (
+            self.structure, self.temperature_K, s.wavenumber_cm1, s.intensity, s.low_95, s.high_95, s.n_runs,
+            self.model_std, s.intensity - reach, s.intensity + reach, self.n_lost,
+        )  # fmt: skip
+        return pandas.DataFrame(dict(zip(SPECTRUM_COLUMNS, values, strict=True)))
+
+
+def mean_spectra(dipoles: Dipoles, settings: Settings) -> list[Mean]:
+    """Return the mean spectrum at every temperature. Raises UserError where no run is whole."""
+    found = []
+    for number, temperature_K in enumerate(dipoles.temperatures_K):
+        chosen = replace(settings, temperature_K=float(temperature_K))
+        members = [
+            [infrared_spectrum(run, dipoles.interval_fs, chosen) for run in runs]
+            for runs in dipoles.runs(number)
+            if runs
+        ]
+        single = [spectrum for own in members for spectrum in own]
+        if not single:
+            raise UserError(
+                f"{dipoles.structure} at {temperature_K:g} K: all {dipoles.n_lost(number)} runs of the "
+                f"{dipoles.engine} broke; train it better, or run it cooler"
+            )
+        found.append(
+            Mean(
+                dipoles.structure,
+                float(temperature_K),
+                average(single),
+                _between([average(own) for own in members]),
+                dipoles.n_lost(number),
+                np.array([intensity for _, intensity in single]),
+            )
+        )
+    return found
+
+
+def _between(members: Sequence[Average]) -> np.ndarray:
+    """Return the standard deviation between members' means, less their own errors."""
+    if len(members) < 2 or min(member.n_runs for member in members) < 2:
+        return np.full_like(members[0].intensity, np.nan)
+    total = np.var([member.intensity for member in members], axis=0, ddof=1)
+    own = np.mean([member.standard_error**2 for member in members], axis=0)
+    return np.sqrt(np.maximum(total - own, 0.0))
+
+
+def smoothed(wavenumbers: np.ndarray, intensity: np.ndarray) -> np.ndarray:
+    """Return an intensity (…, n) smoothed by ``SMOOTH_cm1``."""
+    step = wavenumbers[1] - wavenumbers[0]
+    return np.asarray(scipy.ndimage.gaussian_filter1d(intensity, SMOOTH_cm1 / step, axis=-1))
+
+
+def cosine(wavenumbers: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+    """Return the cosine similarity of two smoothed spectra between ``LOWEST_cm1`` and ``HIGHEST_cm1``."""
+    here = (wavenumbers >= LOWEST_cm1) & (wavenumbers <= HIGHEST_cm1)
+    a, b = smoothed(wavenumbers, one)[here], smoothed(wavenumbers, other)[here]
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+
+def noise_floor(mean: Mean) -> float:
+    """Return the cosine of two independent means of as many runs as these, nan for fewer than two.
+
+    Halves of the runs have twice the noise: from their cosine c₁, 1/(1 + 2r), follows 1/(1 + r).
+    """
+    n_runs = len(mean.single)
+    if n_runs < 2:
+        return float("nan")
+    half = n_runs // 2
+    places = np.random.default_rng(0)
+    values = []
+    for _ in range(20):
+        order = places.permutation(n_runs)
+        first, second = mean.single[order[:half]], mean.single[order[half : 2 * half]]
+        values.append(cosine(mean.spectrum.wavenumber_cm1, first.mean(axis=0), second.mean(axis=0)))
+    twice = 1.0 / np.mean(values) - 1.0
+    return float(1.0 / (1.0 + 0.5 * twice * 2 * half / n_runs))
+
+
+def bands(model: Mean, label: Mean) -> pandas.DataFrame:
+    """Return the label's strong bands, and the model's nearest, in place and height (of the strongest)."""
+    wavenumbers = label.spectrum.wavenumber_cm1
+    of = {}
+    for name, mean, least in (("label", label, STRONG), ("model", model, STRONG / 2)):
+        here = (wavenumbers >= LOWEST_cm1) & (wavenumbers <= HIGHEST_cm1)
+        heights = smoothed(wavenumbers, mean.spectrum.intensity) * here
+        heights = heights / heights.max()
+        peaks, _ = scipy.signal.find_peaks(heights, height=least, prominence=0.5 * least)
+        of[name] = [(wavenumbers[i], heights[i]) for i in peaks]
+    rows = []
+    for wavenumber, height in of["label"]:
+        near = min(of["model"], key=lambda peak: abs(peak[0] - wavenumber), default=(np.nan, np.nan))
+        rows.append((wavenumber, near[0], near[0] - wavenumber, height, near[1]))
+    columns = ["label_cm1", "model_cm1", "difference_cm1", "label_height", "model_height"]
+    table = pandas.DataFrame(rows, columns=columns)
+    table.insert(0, "temperature_K", model.temperature_K)
+    table.insert(0, "structure", model.structure)
+    return table
+
+
+def compared(model: Mean, label: Mean) -> dict[str, Any]:
+    """Return how like two spectra are, and how like they could be, given their noise."""
+    return {
+        "structure": model.structure,
+        "temperature_K": model.temperature_K,
+        "cosine": cosine(label.spectrum.wavenumber_cm1, model.spectrum.intensity, label.spectrum.intensity),
+        "label_noise_floor": noise_floor(label),
+        "model_noise_floor": noise_floor(model),
+        "n_runs_model": model.spectrum.n_runs,
+        "n_runs_label": label.spectrum.n_runs,
+        "n_lost_model": model.n_lost,
+        "n_lost_label": label.n_lost,
+    }
+
+
+def sums(means: Sequence[Mean], formulas: dict[str, str]) -> pandas.DataFrame:
+    """Return spectra summed over the sizes of one formula unit, equal weights, with a wavelength axis.
+
+    ``formulas`` are those of the structures by name. Errors of sizes are independent. Columns: family,
+    temperature_K, wavelength_um, wavenumber_cm1, intensity, low_95, high_95, n_structures.
+    """
+    parts = []
+    groups: dict[tuple[str, float], list[Mean]] = {}
+    for mean in means:
+        unit = Formula(formulas[mean.structure]).reduce()[0].format("abc")
+        groups.setdefault((FAMILIES.get(unit, unit), mean.temperature_K), []).append(mean)
+    for (family, temperature_K), members in sorted(groups.items()):
+        wavenumbers = members[0].spectrum.wavenumber_cm1
+        shown = wavenumbers > 50.0
+        total = np.sum([m.spectrum.intensity for m in members], axis=0)
+        halves = [0.5 * (m.spectrum.high_95 - m.spectrum.low_95) for m in members]
+        half = np.sqrt(np.sum(np.square(halves), axis=0))
+        table = pandas.DataFrame(
+            {
+                "family": family, "temperature_K": temperature_K, "wavelength_um": 1e4 / wavenumbers[shown],
+                "wavenumber_cm1": wavenumbers[shown], "intensity": total[shown],
+                "low_95": (total - half)[shown], "high_95": (total + half)[shown],
+                "n_structures": len(members),
+            }
+        )  # fmt: skip
+        parts.append(table)
+    return pandas.concat(parts, ignore_index=True)
+
+
+def silicate_bands(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return of every sum where its band between 8 and 12 µm lies: peak and centre of mass, µm."""
+    rows = []
+    for (family, temperature_K), own in table.groupby(["family", "temperature_K"]):
+        near = own[own["wavelength_um"].between(*SILICATE_um)]
+        weights = near["intensity"].clip(lower=0)
+        peak = float(near["wavelength_um"].to_numpy()[near["intensity"].argmax()])
+        centre = float((near["wavelength_um"] * weights).sum() / weights.sum())
+        rows.append((family, temperature_K, peak, centre, peak - 9.7, int(near["n_structures"].iloc[0])))
+    columns = ["family", "temperature_K", "peak_um", "centre_um", "peak_minus_9_7_um", "n_structures"]
+    return pandas.DataFrame(rows, columns=columns)

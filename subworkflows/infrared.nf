@@ -1,0 +1,45 @@
+// Infrared spectra of clusters: minima at the labelling level → a committee → dynamics of model and label → tables.
+
+include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_DIPOLES as RUN_LABEL_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
+
+workflow INFRARED {
+    take:
+    settings
+    checkpoints
+
+    main:
+    def i = settings.infrared
+    given = [['trained', file(i.structures ?: "${projectDir}/assets/structures/mgsio3.extxyz")]] +
+        (i.isomers ? [['unseen', file(i.isomers)]] : [])
+    FIND_MINIMA(
+        Channel.fromList(given), i.subMap('level', 'on_no_minimum'), checkpoints, Code.of(projectDir, 'find_minima.py'),
+    )
+    minima = FIND_MINIMA.out.minima.filter { id, file -> id == 'trained' }.map { id, file -> file }.first()
+    isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
+    names = FIND_MINIMA.out.names.filter { it.name == 'names-trained.txt' }.splitText().map { it.trim() }
+
+    LEARN_ACTIVELY(minima, i, settings.campaign_seed, checkpoints, Code.of(projectDir, 'learn_actively.py'))
+
+    // The same replicas from the same starts under the model and, for some of them, under the label itself.
+    code = Code.of(projectDir, 'run_dipoles.py')
+    RUN_DIPOLES(
+        names.map { [structure: it, engine: 'model', n_replicas: i.n_replicas, timestep_fs: i.timestep_fs] }
+            .combine(minima).combine(LEARN_ACTIVELY.out),
+        i, settings.campaign_seed, checkpoints, code,
+    )
+    RUN_LABEL_DIPOLES(
+        names.filter { i.n_label_replicas > 0 }
+            .map { [[structure: it, engine: 'label', n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs]] }
+            .combine(minima).map { meta, file -> [meta, file, []] },
+        i, settings.campaign_seed, checkpoints, code,
+    )
+    ANALYSE_INFRARED(
+        minima, LEARN_ACTIVELY.out,
+        RUN_DIPOLES.out.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
+        isomers, i.subMap('depth_fs', 'window', 'padding', 'correction', 'highest_cm1'),
+        Code.of(projectDir, 'analyse_infrared.py'),
+    )
+
+    emit:
+    sections = ANALYSE_INFRARED.out
+}
