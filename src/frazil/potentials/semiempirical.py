@@ -1,5 +1,6 @@
 """GFN1-xTB and GFN2-xTB in the engine, by a call back to tblite: dynamics at a labelling level itself."""
 
+import atexit
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -66,6 +67,7 @@ def _ready(level: str, numbers: tuple[int, ...], start: tuple[float, ...]) -> tu
 
     calculator = Calculator(METHODS[level], np.array(numbers), np.array(start).reshape(-1, 3) / Bohr)
     calculator.set("verbosity", 0)
+    atexit.register(_ready.cache_clear)  # before the library that frees it is gone
     return calculator, calculator.singlepoint()
 
 
@@ -79,7 +81,7 @@ def _evaluate(
     for i, frame in enumerate(frames):
         try:
             calculator.update(frame / Bohr)
-            found = calculator.singlepoint(first)
+            found = calculator.singlepoint(first, copy=True)
         except (RuntimeError, ValueError):  # not converged, or atoms on top of each other
             continue
         energies[i] = found.get("energy") * Hartree

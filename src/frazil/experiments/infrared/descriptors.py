@@ -10,6 +10,8 @@ import numpy as np
 from ase import Atoms
 
 CUTOFF_A = 5.0
+SAME = 1e-6
+"""Distance of vectors of one structure."""
 HYPERS = {
     "cutoff": {"radius": CUTOFF_A, "smoothing": {"type": "ShiftedCosine", "width": 0.5}},
     "density": {"type": "Gaussian", "width": 0.4},
@@ -45,7 +47,7 @@ def farthest_points(vectors: np.ndarray, n: int, known: np.ndarray | None = None
     """Return numbers (n,) of rows (rows, features), each the farthest from those chosen before and ``known``.
 
     Without ``known`` (rows, features) the first is row 0 (Eldar et al., IEEE Trans. Image Process. 6, 1305,
-    1997).
+    1997). A row that is ``SAME`` as one before is never chosen, so that there may be fewer than n.
     """
     if known is None or not len(known):
         chosen, nearest = [0], np.linalg.norm(vectors - vectors[0], axis=1)
@@ -53,7 +55,7 @@ def farthest_points(vectors: np.ndarray, n: int, known: np.ndarray | None = None
         chosen, nearest = [], np.full(len(vectors), np.inf)
         for row in known:
             nearest = np.minimum(nearest, np.linalg.norm(vectors - row, axis=1))
-    while len(chosen) < min(n, len(vectors)):
+    while len(chosen) < n and nearest.max() > SAME:
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, np.linalg.norm(vectors - vectors[chosen[-1]], axis=1))
     return np.array(chosen[:n], dtype=int)

@@ -357,12 +357,10 @@ class _Campaign:
         file, table = self._folder(number) / "frames.extxyz", self._folder(number) / "visits.csv"
         proposed = [i for i, visit in enumerate(visits) if visit.outcome == "uncertain"]
         given = [self._frame(number, i, replicas[i], visits[i]) for i in proposed]
-        if len(given) > self.settings.max_frames:
-            known = soap_vectors([*self.frames, *given])
-            order = farthest_points(
-                known[len(self.frames) :], self.settings.max_frames, known[: len(self.frames)]
-            )
-            kept = sorted(int(i) for i in order)
+        if given:
+            vectors = soap_vectors([*self.frames, *given])
+            known, new_ones = vectors[: len(self.frames)], vectors[len(self.frames) :]
+            kept = sorted(farthest_points(new_ones, self.settings.max_frames, known).tolist())
             proposed, given = [proposed[i] for i in kept], [given[i] for i in kept]
 
         def make() -> tuple[Sequence[Atoms], Sequence[tuple[str, str]]]:

@@ -155,11 +155,7 @@ def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
     last = rounds.iloc[-1]
     wide = harmonic.pivot(index=["structure", "mode"], columns="method", values="wavenumber_cm1")
     error = math.nan if "model" not in wide else float((wide["model"] - wide["label"]).abs().mean())
-    gates = [
-        _below(
-            "Harmonic wavenumbers of the model (mean absolute error, cm⁻¹)", error, LARGEST_HARMONIC_ERROR_cm1
-        ),
-    ]
+    gates = [_below("Harmonic wavenumbers (mean absolute error, cm⁻¹)", error, LARGEST_HARMONIC_ERROR_cm1)]
     first = rounds.iloc[0]
     fell = last["force_rmse_eV_per_A"] < first["force_rmse_eV_per_A"]
     known = not math.isnan(float(last["force_rmse_eV_per_A"]))

@@ -24,7 +24,7 @@ STRONG = 0.2
 SILICATE_um = (8.0, 12.0)
 """Where the silicate band near 9.7 µm is looked for."""
 FAMILIES = {"MgO3Si": "pyroxene", "Mg2O4Si": "olivine"}
-"""Names of sums by the formula unit (alphabetical)."""
+"""Names of sums by the formula unit (Hill order)."""
 SPECTRUM_COLUMNS = (
     "structure",
     "temperature_K",
@@ -182,7 +182,7 @@ def sums(means: Sequence[Mean], formulas: dict[str, str]) -> pandas.DataFrame:
     parts = []
     groups: dict[tuple[str, float], list[Mean]] = {}
     for mean in means:
-        unit = Formula(formulas[mean.structure]).reduce()[0].format("abc")
+        unit = Formula(formulas[mean.structure]).reduce()[0].format("hill")
         groups.setdefault((FAMILIES.get(unit, unit), mean.temperature_K), []).append(mean)
     for (family, temperature_K), members in sorted(groups.items()):
         wavenumbers = members[0].spectrum.wavenumber_cm1

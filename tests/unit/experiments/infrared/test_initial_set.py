@@ -57,7 +57,7 @@ def test_farthest_points_spread_and_avoid_what_is_known() -> None:
     line = np.array([0.0, 0.1, 0.2, 1.0, 0.95, 0.5])[:, None]
     assert list(farthest_points(line, 3)) == [0, 3, 5]
     assert list(farthest_points(line, 1, known=np.array([[1.0]]))) == [0]
-    assert len(farthest_points(line, 99)) == 6
+    assert len(farthest_points(np.vstack([line, line[:2]]), 99)) == 6
 
 
 def test_plane_of_points_on_a_line_is_that_line() -> None:

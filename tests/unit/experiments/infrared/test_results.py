@@ -1,0 +1,192 @@
+"""From dipoles to tables: columns of the contract, errors, bands, sums, gates."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from ase.build import molecule
+
+pytest.importorskip("optax")
+pytest.importorskip("featomic")
+pytest.importorskip("tblite")
+
+from frazil.analysis.normal_modes import Modes
+from frazil.analysis.spectra import LIGHT_cm_per_fs, Settings
+from frazil.datasets import write_frames
+from frazil.errors import UserError
+from frazil.experiments.infrared import results
+from frazil.experiments.infrared.dynamics import Dipoles, read_dipoles, run_dipoles
+from frazil.experiments.infrared.dynamics import Settings as Runs
+from frazil.experiments.infrared.harmonic import Minimum, ModelModes
+from frazil.experiments.infrared.labels import Labels
+from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
+from frazil.experiments.infrared.spectra_tables import (
+    bands,
+    compared,
+    mean_spectra,
+    silicate_bands,
+    sums,
+)
+from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
+from frazil.potentials.gmnn.files import write_model
+
+LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
+
+
+def dipoles(structure: str, engine: str, members: int, shift_cm1: float = 0.0, seed: int = 0) -> Dipoles:
+    """Noisy runs of two lines; members differ by 4 % in the second line's height."""
+    rng = np.random.default_rng(seed)
+    time = 2.0 * np.arange(2001)
+    runs = np.zeros((members, 2, 4, len(time), 3))
+    for index in np.ndindex(members, 2, 4):
+        for line, height in zip(LINES_cm1[structure], (1.0, 0.8 + 0.04 * index[0]), strict=True):
+            phase = rng.uniform(0, 2 * np.pi)
+            size = height * rng.normal(1.0, 0.05)
+            wave = np.cos(2 * np.pi * LIGHT_cm_per_fs * (line + shift_cm1) * time + phase)
+            runs[index] += 0.02 * size * wave[:, None] * np.array([1.0, 0.5, 0.0])
+    return Dipoles(structure, engine, 2.0, np.array([300.0, 600.0]), runs, np.full((members, 2, 4), 300.0))
+
+
+def test_mean_spectra_know_their_errors_and_count_lost_runs() -> None:
+    given = dipoles("P1", "model", 3)
+    given.dipoles_e_A[1, 0, 2, 500:] = np.nan
+    first, second = mean_spectra(given, Settings(highest_cm1=1500.0))
+    assert (first.spectrum.n_runs, first.n_lost) == (11, 1)
+    assert (second.spectrum.n_runs, second.n_lost) == (12, 0)
+    table = second.table()
+    peak = table.loc[table["intensity"].idxmax()]
+    assert peak["low_95"] < peak["intensity"] < peak["high_95"]
+    assert peak["total_low_95"] <= peak["low_95"]
+    one = mean_spectra(dipoles("P1", "label", 1), Settings())[0].table()
+    assert one["model_std"].isna().all()
+    assert one["total_low_95"].isna().all()
+    given.dipoles_e_A[:, 1] = np.nan
+    with pytest.raises(UserError, match="P1 at 600 K: all 12 runs of the model broke"):
+        mean_spectra(given, Settings())
+
+
+def test_bands_and_likeness_of_shifted_spectra() -> None:
+    chosen = Settings(highest_cm1=2000.0)
+    label = mean_spectra(dipoles("P1", "label", 1), chosen)[0]
+    same = mean_spectra(dipoles("P1", "model", 3, seed=1), chosen)[0]
+    moved = mean_spectra(dipoles("P1", "model", 3, 12.0, seed=1), chosen)[0]
+    assert bands(same, label)["difference_cm1"].abs().max() < 3
+    assert bands(moved, label)["difference_cm1"].to_numpy() == pytest.approx([12.0, 12.0], abs=3)
+    assert bands(moved, label)["label_cm1"].to_numpy() == pytest.approx(LINES_cm1["P1"], abs=3)
+    likeness = compared(same, label)
+    assert likeness["cosine"] > 0.99
+    assert likeness["label_noise_floor"] > 0.98
+    assert compared(moved, label)["cosine"] < likeness["cosine"]
+
+
+def test_sums_over_sizes_have_a_wavelength_axis() -> None:
+    means = [m for name in LINES_cm1 for m in mean_spectra(dipoles(name, "model", 2), Settings())]
+    table = sums(means, {"P1": "MgO3Si", "P2": "Mg2O6Si2"})
+    assert set(table["family"]) == {"pyroxene"}
+    assert (table["n_structures"] == 2).all()
+    assert table["wavelength_um"].to_numpy() == pytest.approx(1e4 / table["wavenumber_cm1"].to_numpy())
+    found = silicate_bands(table)
+    assert found["peak_um"].to_numpy() == pytest.approx([1e4 / 1035.0] * 2, abs=0.15)
+    other = sums(means, {"P1": "Mg2O4Si", "P2": "H2O"})
+    assert set(other["family"]) == {"olivine", "H2O"}
+
+
+@pytest.fixture(scope="module")
+def minima(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("minima")
+    molecule("H2O").write(folder / "P1.xyz")
+    find_minima([folder / "P1.xyz"], folder / "minima.extxyz", "gfn2-xtb", "relax")
+    return folder / "minima.extxyz"
+
+
+def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = read_minima(minima)[0]
+
+    def modes(model: object, reference: Reference) -> ModelModes:
+        own = reference.minimum.modes
+        moved = Modes(own.wavenumbers_cm1 + 5.0, own.intensities_km_per_mol, own.displacements)
+        return ModelModes(Minimum(reference.minimum.atoms, moved), np.full(3, 2.0), 0)
+
+    monkeypatch.setattr(results, "_modes", modes)
+    learned = tmp_path / "learned"
+    architecture = Architecture(("H", "O"), n_radial=1, hidden=(4,), heads=("energy", "charge"))
+    metadata = {"label_level": "gfn2-xtb", "training_data_sha256": "0"}
+    write_model(learned / "model.h5", architecture, initialize_committee(architecture, 1, 2), metadata)
+    rattled = [reference.minimum.atoms.copy() for _ in range(4)]
+    for number, atoms in enumerate(rattled):
+        atoms.rattle(0.05, seed=number)
+    write_frames(learned / "frames.extxyz", Labels("gfn2-xtb").of(rattled)[0])
+    for name, text in (
+        ("rounds", "round,n_train,harmonic_mae_cm1,energy_rmse_meV_per_atom,force_rmse_eV_per_A,"
+         "dipole_rmse_e_A,force_std_eV_per_A,force_factor,limit_force_std_eV_per_A\n"
+         "0,54,5.1,2.1,0.05,0.01,0.04,1.2,0.1\n1,80,3.1,1.1,0.03,0.01,0.02,1.1,0.1\n"),
+        ("active_learning", "round,structure,temperature_K,time_fs,committee_std_meV_per_atom,selected\n"
+         "0,P1,400,52,3.1,1\n"),
+        ("calibration", "round,force_std_eV_per_A,force_error_eV_per_A,energy_std_meV_per_atom,"
+         "energy_error_meV_per_atom\n0,0.1,0.2,1,2\n0,0.05,0.04,1,2\n1,0.1,0.1,1,1\n1,0.02,0.03,1,1\n"),
+        ("harmonic_rounds", "round,P1\n0,5.1\n1,3.1\n"),
+    ):  # fmt: skip
+        (learned / f"{name}.csv").write_text(text)
+    files = []
+    for engine, members in (("model", 2), ("label", 1)):
+        files.append(tmp_path / f"{engine}.h5")
+        dipoles("P1", engine, members).write(files[-1])
+
+    out = tmp_path / "infrared"
+    results.analyse(minima, learned, files, out, highest_cm1=1500.0)
+
+    first = {
+        "harmonic": [
+            "structure", "method", "mode", "wavenumber_cm1", "intensity_km_per_mol", "model_std_cm1",
+        ],
+        "spectra": [
+            "structure", "temperature_K", "wavenumber_cm1", "intensity", "low_95", "high_95", "n_runs",
+        ],
+        "active_learning": [
+            "round", "structure", "temperature_K", "time_fs", "committee_std_meV_per_atom", "selected",
+        ],
+        "rounds": [
+            "round", "n_train", "harmonic_mae_cm1", "energy_rmse_meV_per_atom", "force_rmse_eV_per_A",
+        ],
+    }  # fmt: skip
+    for name, columns in first.items():
+        assert list(pandas.read_csv(out / f"{name}.csv").columns[: len(columns)]) == columns
+    harmonic = pandas.read_csv(out / "harmonic.csv")
+    assert list(harmonic["method"]) == ["label"] * 3 + ["model"] * 3
+    assert list(harmonic["mode"]) == [1, 2, 3] * 2
+    assert harmonic["model_std_cm1"].notna().tolist() == [False] * 3 + [True] * 3
+    section = json.loads((out / "section.json").read_text())
+    gates = {gate["name"]: gate for gate in section["gates"]}
+    assert gates["Harmonic wavenumbers (mean absolute error, cm⁻¹)"]["value"] == pytest.approx(5.0)
+    assert gates["Harmonic wavenumbers (mean absolute error, cm⁻¹)"]["passed"] is True
+    assert gates["Model runs that broke"]["passed"] is True
+    assert {figure["file"] for figure in section["figures"]} == {
+        "learning.png", "calibration_points.png", "spectrum_P1.png", "summed.png",
+    }  # fmt: skip
+    for item in [*section["figures"], *section["tables"]]:
+        assert (out / item["file"]).is_file()
+    dipoles("P2", "model", 1).write(tmp_path / "P2.h5")
+    with pytest.raises(UserError, match=r"dipoles of P2, which .* does not hold"):
+        results.analyse(minima, learned, [tmp_path / "P2.h5"], out)
+
+
+def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: Path) -> None:
+    short = Runs((300.0,), 1, n_replicas=1, duration_fs=10.0, equilibration_fs=2.0)
+    found = []
+    for n_replicas in (1, 3):
+        settings = Runs(**{**vars(short), "n_replicas": n_replicas})
+        run_dipoles(minima, "P1", "label", tmp_path / "d.h5", tmp_path / "checkpoints", settings)
+        found.append(read_dipoles(tmp_path / "d.h5"))
+    assert found[0].dipoles_e_A.shape == (1, 1, 1, 11, 3)
+    assert found[1].dipoles_e_A[0, 0, 0] == pytest.approx(found[0].dipoles_e_A[0, 0, 0], abs=1e-12)
+    assert not list((tmp_path / "checkpoints").glob("*"))
+    with pytest.raises(UserError, match=r"no structure P9 in .*; there are P1"):
+        run_dipoles(minima, "P9", "label", tmp_path / "d.h5", tmp_path, short)
+    with pytest.raises(UserError, match="the engine 'model' needs a model"):
+        run_dipoles(minima, "P1", "model", tmp_path / "d.h5", tmp_path, short)
+    with pytest.raises(UserError, match=r"equilibration_fs is 2\.5; it must be a whole number"):
+        Runs((300.0,), 1, equilibration_fs=2.5)
+    with pytest.raises(UserError, match=r"a whole number of time steps of 0\.3 fs"):
+        Runs((300.0,), 1, timestep_fs=0.3)
