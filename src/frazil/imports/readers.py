@@ -280,7 +280,12 @@ def _orca(path: Path) -> Frames:
 
 
 def _cp2k(path: Path) -> Frames:
-    """Read an output file, or a folder of a dynamics run (``*pos*.xyz`` and ``*.log``), by dpdata."""
+    """Read an output file, or a folder of a dynamics run.
+
+    A folder holds ``*pos*.xyz`` and ``*.log``, and ``*frc*.xyz`` unless its log is of CP2K up to 7 and has them.
+    """
+    if path.is_dir() and list(path.glob("*frc*.xyz")):
+        return _cp2k_trajectory(path)
     import dpdata
     from dpdata.unit import EnergyConversion
 
@@ -298,6 +303,57 @@ def _cp2k(path: Path) -> Frames:
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=system["forces"][number])
         frames.append(atoms)
     return frames, _origin("cp2k")
+
+
+def _cp2k_trajectory(folder: Path) -> Frames:
+    """Read positions and forces (Hartree/Bohr) from CP2K's xyz files, box and version from its log."""
+    files = [sorted(folder.glob(pattern)) for pattern in ("*pos*.xyz", "*frc*.xyz", "*.log")]
+    if [len(found) for found in files] != [1, 1, 1]:
+        raise UserError(
+            f"{folder} holds {', '.join(str(len(found)) for found in files)} files *pos*.xyz, *frc*.xyz, "
+            "*.log; give a folder with one of each, of one run"
+        )
+    positions, forces, log = (found[0].read_text() for found in files)
+    lengths = re.search(r"Cell lengths \[ang\]" + 3 * r"\s+(\S+)", log)
+    angles = re.search(r"Cell angles \[deg\]" + 3 * r"\s+(\S+)", log)
+    version = re.search(r"CP2K version (\S+)", log)
+    if lengths is None or angles is None:
+        raise UserError(
+            f"{files[2][0]} does not say the box ('MD_INI| Cell lengths [ang]'); give the run's log"
+        )
+    cell = [float(value) for value in (*lengths.groups(), *angles.groups())]
+    steps, gradients = _xyz_blocks(positions), _xyz_blocks(forces)
+    if len(steps) != len(gradients):
+        raise UserError(
+            f"{folder}: {len(steps)} steps of positions, {len(gradients)} of forces; "
+            "print both (MOTION/PRINT) equally often"
+        )
+    frames = []
+    for (title, symbols, coordinates), (other, _, gradient) in zip(steps, gradients, strict=True):
+        energy = re.search(r"E\s*=\s*(\S+)", title)
+        if title != other or energy is None:
+            raise UserError(
+                f"{folder}: positions of '{title}' beside forces of '{other}'; give one run's files"
+            )
+        atoms = Atoms(symbols, coordinates, cell=cell, pbc=True)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(energy[1]) * Hartree, forces=gradient * Hartree / Bohr
+        )
+        if time := re.search(r"time\s*=\s*([\d.]+)", title):
+            atoms.info["time_fs"] = float(time[1])
+        frames.append(atoms)
+    return frames, _origin("cp2k", version[1] if version else "not stated")
+
+
+def _xyz_blocks(text: str) -> list[tuple[str, list[str], np.ndarray]]:
+    """Return the comment, symbols and three columns (n_atoms, 3) of every whole block of an xyz file."""
+    lines, blocks, start = text.splitlines(), [], 0
+    while start < len(lines) and start + 2 + int(lines[start]) <= len(lines):
+        rows = [line.split() for line in lines[start + 2 : start + 2 + int(lines[start])]]
+        values = np.array([row[1:4] for row in rows], float)
+        blocks.append((lines[start + 1].strip(), [row[0] for row in rows], values))
+        start += 2 + len(rows)
+    return blocks
 
 
 def _origin(code: str, version: str = "not stated") -> dict[str, str]:

@@ -1,6 +1,8 @@
 """Each format, read back into our units; sheets and boxes."""
 
 import csv
+import re
+import shutil
 from pathlib import Path
 
 import ase.io
@@ -11,12 +13,14 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.datasets import read_frames, to_deepmd, write_frames
 from frazil.errors import UserError
+from frazil.imports.quality import find_suspects, steps, unit_ratio
 from frazil.imports.readers import Entry, free_aggregate, read_dataset, read_entry, recognise
 from frazil.structures import set_excited
 
 from .conftest import Trajectory
 from .written import cp2k_output, gaussian_log, turbomole_gradient, vasp_xml
 
+DATA = Path(__file__).with_name("data")
 ORCA = Path(__file__).parents[4] / "shared/data/nanosilicates"
 
 
@@ -87,6 +91,59 @@ def test_cp2k_outputs(trajectory: Trajectory, tmp_path: Path) -> None:
     imported = read_entry(Entry(cp2k_output(tmp_path / "cp2k.out", boxed), level="made-up"))
     assert imported.format == "cp2k"
     same(imported.frames, [atoms])
+
+
+def test_a_folder_that_cp2k_wrote() -> None:
+    """CP2K 2023.1: energies of its own table (Hartree), forces that are their gradient."""
+    imported = read_entry(Entry(DATA / "cp2k-2023.1", level="pbe/dzvp-gth"))
+    assert imported.format == "cp2k"
+    frames = imported.frames
+    wanted = [-1.148619918, -1.149673759, -1.151899568, -1.154988975]
+    energies = [atoms.get_potential_energy() / ase.units.Hartree for atoms in frames]
+    assert energies == pytest.approx(wanted, abs=1e-8)
+    assert [atoms.info["time_fs"] for atoms in frames] == [0, 0.25, 0.5, 0.75]
+    assert frames[0].info["label_version"] == "2023.1"
+    assert frames[0].get_distance(0, 1) == pytest.approx(0.8)
+    assert not any(atoms.pbc.any() for atoms in frames)
+    assert find_suspects(frames) == []
+    assert unit_ratio(steps(frames, range(4))) == pytest.approx(1, abs=0.01)
+
+
+def test_a_cp2k_folder_that_lacks_something_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(DATA / "cp2k-2023.1", folder)
+    forces = folder / "h2-frc-1.xyz"
+    whole = forces.read_text()
+    forces.write_text("".join(whole.splitlines(keepends=True)[:8]))
+    with pytest.raises(UserError, match="4 steps of positions, 2 of forces"):
+        read_entry(Entry(folder, level="pbe/dzvp-gth"))
+    forces.write_text(whole.replace("i =        3", "i =        9"))
+    with pytest.raises(UserError, match="beside forces of"):
+        read_entry(Entry(folder, level="pbe/dzvp-gth"))
+    forces.write_text(whole)
+    (folder / "h2.log").write_text("CP2K| version string: CP2K version 2023.1\n")
+    with pytest.raises(UserError, match="does not say the box"):
+        read_entry(Entry(folder, level="pbe/dzvp-gth"))
+    (folder / "h2.log").unlink()
+    with pytest.raises(UserError, match=r"holds 1, 1, 0 files"):
+        read_entry(Entry(folder, level="pbe/dzvp-gth"))
+
+
+def test_a_gradient_that_xtb_wrote_in_the_layout_of_turbomole() -> None:
+    """The same numbers as in the file of another layout that the same run has written."""
+    numbers = [
+        float(line)
+        for line in (DATA / "xtb-6.5.1/h2o.engrad").read_text().splitlines()
+        if re.fullmatch(r"\s*-?\d+\.\d+(E[+-]\d+)?\s*", line)
+    ]
+    imported = read_entry(Entry(DATA / "xtb-6.5.1/gradient", level="gfn2-xtb"))
+    assert imported.format == "turbomole"
+    (water,) = imported.frames
+    assert water.get_chemical_symbols() == ["O", "H", "H"]
+    assert water.get_potential_energy() == pytest.approx(numbers[0] * ase.units.Hartree, abs=1e-7)
+    forces = -np.reshape(numbers[1:10], (3, 3)) * ase.units.Hartree / ase.units.Bohr
+    assert water.get_forces() == pytest.approx(forces, abs=1e-7)
+    assert water.get_distance(0, 1) == pytest.approx(np.hypot(0.763, 0.596), abs=1e-6)
 
 
 @pytest.mark.skipif(not (ORCA / "orca.out").is_file(), reason="the data beside the project are missing")
