@@ -282,7 +282,7 @@ def _orca(path: Path) -> Frames:
 def _cp2k(path: Path) -> Frames:
     """Read an output file, or a folder of a dynamics run.
 
-    A folder holds ``*pos*.xyz``, ``*.log`` and ``*frc*.xyz``; logs of CP2K up to 7 have the forces themselves.
+    A folder holds ``*pos*.xyz``, ``*.log`` and ``*frc*.xyz``; logs of CP2K up to 7 have the forces.
     """
     if path.is_dir() and list(path.glob("*frc*.xyz")):
         return _cp2k_trajectory(path)
