@@ -4,6 +4,7 @@
 include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
+include { STICKING                } from './subworkflows/sticking'
 include { RENDER_REPORT; VERSIONS } from './modules/report'
 
 workflow {
@@ -21,6 +22,10 @@ workflow {
     if ('photodesorption' in settings.experiments) {
         PHOTODESORPTION(settings, checkpoints)
         sections = sections.mix(PHOTODESORPTION.out.sections)
+    }
+    if ('sticking' in settings.experiments) {
+        STICKING(settings, checkpoints)
+        sections = sections.mix(STICKING.out.sections)
     }
     if ('level_of_theory' in settings.experiments) {
         LEVEL_OF_THEORY(settings, checkpoints)

@@ -34,6 +34,18 @@ class Contradictions {
         refuse(d.sel.size() != 4, "--deepmd.sel: given ${d.sel.size()} numbers; allowed: four, for C, O, X1, X2")
         refuse(settings.frames.contact_low_A >= settings.frames.contact_high_A,
             "--frames.contact_low_A: given ${settings.frames.contact_low_A} Å; allowed: below --frames.contact_high_A, now ${settings.frames.contact_high_A} Å")
+        Map k = settings.sticking
+        boolean sticking = 'sticking' in settings.experiments
+        refuse(sticking && k.model_error && (k.potential != 'gmnn' || k.n_members < 2),
+            "--sticking.model_error: given true with ${k.potential == 'gmnn' ? "a committee of ${k.n_members}" : 'the analytic potential'}; allowed: with --sticking.potential gmnn and at least 2 --sticking.n_members")
+        refuse(sticking && !k.surface_temperatures_K.any { it == k.attempts_temperature_K },
+            "--sticking.attempts_temperature_K: given ${k.attempts_temperature_K} K; allowed: one of --sticking.surface_temperatures_K, now ${k.surface_temperatures_K.join(', ')} K")
+        refuse(sticking && k.energies_K != k.energies_K.toSorted().toUnique(),
+            "--sticking.energies_K: given ${k.energies_K.join(', ')}; allowed: each once, in ascending order")
+        ['crystalline', 'amorphous'].each { phase ->
+            refuse(sticking && (phase == 'amorphous' || !k.radius_A) && !k.shell_A && k["n_${phase}_fixed"] >= k["n_${phase}"],
+                "--sticking.n_${phase}_fixed: given ${k["n_${phase}_fixed"]} of ${k["n_${phase}"]} molecules; allowed: fewer, so that some are mobile")
+        }
         return problems
     }
 

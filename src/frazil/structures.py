@@ -171,36 +171,47 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
 def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggregate_id: int) -> Atoms:
     """Return CO molecules packed at random (positions, orientations) in a sphere, by Packmol; not relaxed.
 
-    Packmol: Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
+    Raises UserError where they do not fit.
     """
     if n_molecules < 1 or radius_A <= 0:
         raise UserError(f"{n_molecules} molecules in a sphere of {radius_A:g} Å; both must be positive")
+    region = f"inside sphere 0. 0. 0. {radius_A}"
+    atoms = pack(n_molecules, region, PACKING_DISTANCE_A, campaign_seed, "packmol", aggregate_id)
+    atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
+    set_excited(atoms, -1)
+    return atoms
+
+
+def pack(
+    n_molecules: int, region: str, distance_A: float, campaign_seed: int, stream: str, identity: int
+) -> Atoms:
+    """Return CO molecules at random in a region (Packmol's words), atoms at least ``distance_A`` apart.
+
+    Packmol: Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
+    """
     program = shutil.which("packmol", path=str(Path(sys.executable).parent)) or shutil.which("packmol")
     if program is None:
         raise UserError("packmol is not installed; install it beside this Python (pip install packmol)")
-    seed = derived_seed(campaign_seed, "packmol", aggregate_id)
+    seed = derived_seed(campaign_seed, stream, identity)
     with tempfile.TemporaryDirectory(prefix="packmol-") as directory:
         Path(directory, "co.xyz").write_text(f"2\n\nC 0 0 0\nO 0 0 {BOND_LENGTH_A}\n")
         # Packmol rewinds its input: it must be a file, not a pipe.
         Path(directory, "pack.inp").write_text(
-            f"tolerance {PACKING_DISTANCE_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
-            f"structure co.xyz\n  number {n_molecules}\n  inside sphere 0. 0. 0. {radius_A}\nend structure\n"
+            f"tolerance {distance_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
+            f"structure co.xyz\n  number {n_molecules}\n  {region}\nend structure\n"
         )
         with Path(directory, "pack.inp").open() as text:
             done = subprocess.run([program], stdin=text, cwd=directory, capture_output=True, text=True)
         if "Success!" not in done.stdout:
             if "Userguide" not in done.stdout or "runtime error" in done.stderr:
                 raise RuntimeError(f"packmol failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            where = " and ".join(line.strip() for line in region.splitlines())
             raise UserError(
-                f"{n_molecules} CO do not fit into a sphere of {radius_A:g} Å with {PACKING_DISTANCE_A:g} Å "
-                "between molecules; give a larger aggregate radius"
+                f"{n_molecules} CO do not fit {where} with {distance_A:g} Å between molecules; give a larger "
+                "aggregate radius, or a lower density"
             )
         packed = ase.io.read(Path(directory, "packed.xyz"))
-    atoms = Atoms(
-        packed.symbols, positions=packed.positions - molecular_centres(packed.positions).mean(axis=0)
-    )
-    set_excited(atoms, -1)
-    return atoms
+    return Atoms(packed.symbols, positions=packed.positions)
 
 
 def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.005, max_steps: int = 10000) -> Atoms:

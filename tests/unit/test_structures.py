@@ -83,7 +83,7 @@ def test_packing_depends_on_seed_and_number_only() -> None:
 
 
 def test_packing_that_cannot_be() -> None:
-    with pytest.raises(UserError, match=r"9 CO do not fit into a sphere of 2 Å.*larger aggregate radius"):
+    with pytest.raises(UserError, match=r"9 CO do not fit inside sphere.*larger aggregate radius"):
         structures.random_aggregate(9, 2.0, 1, 0)
     with pytest.raises(UserError, match="both must be positive"):
         structures.random_aggregate(8, 0.0, 1, 0)

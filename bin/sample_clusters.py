@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Explore CO clusters and H2 collisions with them by GFN-FF: training frames without labels (Table 1)."""
+
+from frazil.cli import parser, run
+
+
+def main() -> None:
+    """Parse the command line, explore."""
+    add = (p := parser(__doc__ or "")).add_argument
+    add("--scale", type=float, default=1, help="times the paper's number of frames")
+    add("--campaign-seed", type=int, default=1, help="of all random numbers")
+    add("--out", required=True, help="frames, extxyz")
+    flags = vars(p.parse_args())
+    from frazil.experiments.sticking.clusters import write_clusters
+
+    write_clusters(**flags)
+
+
+if __name__ == "__main__":
+    run(main)

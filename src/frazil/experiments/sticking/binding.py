@@ -1,0 +1,180 @@
+"""Binding energies of H2 on a grid over the surface: E_bin = E_close − E_far, minimized in batches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.surfaces import height_A
+from frazil.files import write_atomic
+from frazil.md.minimize import minimize
+from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.potentials.interface import Potential, jit
+from frazil.potentials.neighbours import allocate, widened
+from frazil.seeds import rng
+from frazil.structures import molecular_centres, random_rotation
+from frazil.units import kB
+
+COLUMNS = [
+    "phase", "surface_id", "site_id", "x_A", "y_A", "z_A", "binding_energy_K", "model_std_K", "converged",
+]  # fmt: skip
+FAR_A = 20.0
+"""H2 this far above the surface is free: beyond any cutoff, and 0.01 K under the known truth."""
+LONGEST_H2_A = 1.2
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where H2 starts, and when a minimization has converged."""
+
+    area_A2: float
+    spacing_A: float
+    clearance_A: float
+    max_force_eV_per_A: float
+    max_steps: int
+    width: int
+    campaign_seed: int
+
+    def check(self) -> None:
+        """Raise UserError for a grid without sites."""
+        if not (self.area_A2 > 0 and self.spacing_A > 0 and self.clearance_A > 0):
+            raise UserError(
+                f"a grid over {self.area_A2:g} Å², every {self.spacing_A:g} Å, {self.clearance_A:g} Å "
+                "above the "
+                "surface; all must be positive"
+            )
+
+    def points(self) -> np.ndarray:
+        """Return the lateral points (n, 2), Å, centred on the middle of the surface."""
+        side = np.sqrt(self.area_A2)
+        n = max(int(side / self.spacing_A + 1e-9), 1)
+        line = (np.arange(n) - 0.5 * (n - 1)) * self.spacing_A
+        return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def starts(surface: Atoms, grid: Grid) -> np.ndarray:
+    """Return positions (n, natoms + 2, 3): H2 over each point, turned at random, at the clearance.
+
+    The centre of mass comes down to the lowest height at which no atom is nearer than ``clearance_A``.
+    """
+    found = []
+    for site, point in enumerate(grid.points()):
+        lateral = ((surface.positions[:, :2] - point) ** 2).sum(axis=1)
+        near = lateral < grid.clearance_A**2
+        z = surface.positions[near, 2] + np.sqrt(grid.clearance_A**2 - lateral[near])
+        if not near.any():
+            raise UserError(
+                f"no atom under the grid point ({point[0]:g}, {point[1]:g}) Å; give a smaller area, "
+                "or a larger "
+                "hemisphere"
+            )
+        axis = random_rotation(rng(grid.campaign_seed, "binding-site", site))[2]
+        centre = np.array([*point, z.max()])
+        h2 = centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis])
+        found.append(np.concatenate([surface.positions, h2]))
+    return np.stack(found)
+
+
+def energies_of(potential: Potential, positions: np.ndarray) -> np.ndarray:
+    """Return energies (n,), eV, of structures (n, natoms, 3), one at a time: exact whatever the batch."""
+    ready = potential.batched(1)
+    evaluate = jit(lambda lists, x: ready.evaluate(ready.arrange(lists), x).energies[0])
+    if potential.cutoff_A is None:
+        return np.array([float(evaluate(None, x[None])) for x in positions])
+    own = [allocate(x, potential.cutoff_A) for x in positions]
+    slots = max(lists.index.shape[1] for lists in own)
+    stacked = [jax.tree.map(lambda leaf: leaf[None], widened(lists, slots)) for lists in own]
+    return np.array([float(evaluate(n, x[None])) for n, x in zip(stacked, positions, strict=True)])
+
+
+def sites(surface: Atoms, grid: Grid, source: Driver) -> pandas.DataFrame:
+    """Return the table ``binding_energies.csv`` (COLUMNS) of one surface.
+
+    The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
+    ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
+    member). A site that ends with H2 broken or away from the surface has not converged.
+    """
+    grid.check()
+    fixed = surface.arrays["fixed"].astype(bool)
+    n_co, n_fixed = len(surface) // 2, int(fixed.sum()) // 2
+    frozen = np.append(fixed, [False, False])
+    top = height_A(surface.positions, float(np.sqrt(grid.area_A2)))
+    far = np.array([[0.0, 0.0, top + FAR_A], [H2_LENGTH_A, 0.0, top + FAR_A]])
+    potential = source.potential(n_co, True, n_fixed)
+    limits = (grid.max_force_eV_per_A, grid.max_steps)
+    apart = minimize(potential, np.concatenate([surface.positions, far])[None], frozen, *limits, width=1)
+    if not apart.converged[0]:
+        raise UserError(
+            f"surface {surface.info['surface_id']} with H2 far away did not relax below {limits[0]:g} "
+            "eV/Å in "
+            f"{limits[1]} steps (left: {apart.max_forces[0]:.2g}); allow more steps"
+        )
+    relaxed = surface.copy()
+    relaxed.positions = apart.positions[0, :-2]
+    found = minimize(potential, starts(relaxed, grid), frozen, *limits, width=grid.width)
+    h2 = found.positions[:, -2:]
+    centres = h2.mean(axis=1)
+    bound = np.linalg.norm(found.positions[:, :-2] - centres[:, None], axis=2).min(axis=1) < 6.0
+    whole = np.linalg.norm(h2[:, 0] - h2[:, 1], axis=1) < LONGEST_H2_A
+    converged = found.converged & bound & whole
+    energy = (found.energies - apart.energies[0]) / kB
+    spread = np.full(len(energy), np.nan)
+    if source.n_members > 1:
+        differences = []
+        for member in range(source.n_members):
+            own = source.potential(n_co, True, n_fixed, member)
+            everything = np.concatenate([apart.positions, found.positions])
+            values = energies_of(own, everything)
+            differences.append((values[1:] - values[0]) / kB)
+        spread = np.std(differences, axis=0, ddof=1)
+    return pandas.DataFrame(
+        {
+            "phase": surface.info["phase"], "surface_id": int(surface.info["surface_id"]),
+            "site_id": np.arange(len(energy)), "x_A": centres[:, 0], "y_A": centres[:, 1],
+            "z_A": centres[:, 2] - top, "binding_energy_K": energy, "model_std_K": spread,
+            "converged": converged.astype(int),
+        }
+    )[COLUMNS]  # fmt: skip
+
+
+def summary(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the table ``binding_summary.csv``: of the converged sites, by phase, and how many did not."""
+    rows = []
+    for phase, part in table.groupby("phase", sort=True):
+        energies = part.loc[part["converged"] == 1, "binding_energy_K"]
+        rows.append(
+            {
+                "phase": phase, "n": len(energies), "mean_K": energies.mean(), "median_K": energies.median(),
+                "std_K": energies.std(ddof=1), "n_unconverged": int((part["converged"] == 0).sum()),
+                "model_std_K": part.loc[part["converged"] == 1, "model_std_K"].mean(),
+            }
+        )  # fmt: skip
+    return pandas.DataFrame(rows)
+
+
+def write_sites(
+    surfaces: Path | str, model: Path | str, grid: Grid, n_surfaces: int, out: Path | str
+) -> None:
+    """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.
+
+    Raises UserError for bad settings and for a surface that does not relax.
+    """
+    source, folder = driver(model), Path(out)
+    chosen = read_surfaces(surfaces)[: max(n_surfaces, 1)]
+    tables = [sites(surface, grid, source) for surface in chosen]
+    with write_atomic(folder / "binding_energies.csv") as partial:
+        pandas.concat(tables).to_csv(partial, index=False, float_format="%.8g")
+    drawn = [
+        pandas.DataFrame(molecular_centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(
+            phase=s.info["phase"], surface_id=s.info["surface_id"], fixed=s.arrays["fixed"][::2]
+        )
+        for s in chosen
+    ]
+    with write_atomic(folder / "surface_atoms.csv") as partial:
+        pandas.concat(drawn).to_csv(partial, index=False, float_format="%.6g")

@@ -1,0 +1,191 @@
+"""Training frames as in Table 1 of the paper: GFN-FF dynamics of CO clusters, and of H2 shot at small ones.
+
+CO clusters (Packmol) are relaxed with GFN-FF and run in NVT (Berendsen, 1 fs) at 20 and 1000 K inside a
+harmonic sphere of 20 a0; H2 with 50 and 300 K of translation is shot from points on a sphere at 10 CO at
+100 K (NVE, 0.5 fs), frames being kept while H2 is within 6 Å of an atom. The labels come later: here the
+force field only explores.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixConstraint
+from ase.md.nvtberendsen import NVTBerendsen
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import LBFGS
+from ase.units import Bohr, fs
+
+from frazil.cli import progress
+from frazil.datasets import write_frames
+from frazil.errors import UserError
+from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.seeds import rng
+from frazil.structures import molecular_centres, pack, random_rotation
+from frazil.units import kB
+
+WALL_RADIUS_A = 20 * Bohr
+WALL_eV_per_A2 = 1.0
+NEAR_A = 6.0
+START_A = 7.0
+"""H2 starts this far outside the outermost molecule."""
+DENSITY_per_A3 = 0.018
+LONGEST_FLIGHT_fs = 20_000.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of Table 1: the system, its temperature, snapshot interval and number of frames."""
+
+    n_co: int
+    temperature_K: float
+    interval_fs: float
+    n_frames: int
+    h2_energy_K: float = 0.0
+    frames_each: int = 0
+    """Frames that a trajectory of H2 gives on average in the paper: how many trajectories are needed."""
+
+
+TABLE_1 = (
+    Row(30, 20.0, 100.0, 200),
+    Row(30, 1000.0, 100.0, 200),
+    Row(40, 20.0, 200.0, 100),
+    Row(40, 1000.0, 200.0, 100),
+    Row(10, 100.0, 25.0, 7251, 50.0, 145),
+    Row(10, 100.0, 25.0, 12493, 300.0, 62),
+)
+
+
+class Wall(FixConstraint):
+    """A harmonic wall for atoms beyond 20 a0 of the origin, as an ASE constraint."""
+
+    def adjust_positions(self, atoms: Atoms, new: np.ndarray) -> None:
+        """Positions are free."""
+
+    def adjust_forces(self, atoms: Atoms, forces: np.ndarray) -> None:
+        """Add the wall's force, in place."""
+        distance = np.linalg.norm(atoms.positions, axis=1)
+        beyond = np.maximum(distance - WALL_RADIUS_A, 0.0)
+        forces -= (WALL_eV_per_A2 * beyond / np.maximum(distance, 1e-9))[:, None] * atoms.positions
+
+    def adjust_potential_energy(self, atoms: Atoms) -> float:
+        """Return the wall's energy."""
+        beyond = np.maximum(np.linalg.norm(atoms.positions, axis=1) - WALL_RADIUS_A, 0.0)
+        return float(0.5 * WALL_eV_per_A2 * (beyond**2).sum())
+
+    def get_removed_dof(self, atoms: Atoms) -> int:
+        """Return 0."""
+        return 0
+
+    def todict(self) -> dict[str, Any]:
+        """Return what ASE asks for."""
+        return {"name": "Wall", "kwargs": {}}
+
+
+def calculator(n_co: int, hydrogen: bool) -> Any:
+    """Return GFN-FF for CO molecules and H2, bonds between molecules forbidden."""
+    try:
+        from gfnff.ase_calculator import GFNFF
+    except ImportError:
+        raise UserError("exploring needs gfnff, which is not installed; install the extra 'labels'") from None
+    return GFNFF(fragments=np.repeat(np.arange(1, n_co + hydrogen + 1), 2))
+
+
+def cluster(n_co: int, campaign_seed: int, identity: int) -> Atoms:
+    """Return CO molecules packed at random and relaxed with GFN-FF, centred."""
+    radius = (3 * n_co / (4 * np.pi * DENSITY_per_A3)) ** (1 / 3)
+    region = f"inside sphere 0. 0. 0. {radius:.3f}"
+    atoms = pack(n_co, region, 2.8, campaign_seed, f"packmol-cluster-{n_co}", identity)
+    atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
+    atoms.calc = calculator(n_co, False)
+    with LBFGS(atoms, logfile=None) as optimizer:
+        optimizer.run(fmax=0.02, steps=500)
+    return atoms
+
+
+def with_velocities(atoms: Atoms, temperature_K: float, generator: np.random.Generator) -> None:
+    """Draw Maxwell–Boltzmann velocities without drift, in place."""
+    masses = atoms.get_masses()[:, None]
+    velocities = generator.normal(size=atoms.positions.shape) * np.sqrt(kB * temperature_K / masses)
+    atoms.set_velocities(velocities - (masses * velocities).sum(axis=0) / masses.sum())
+
+
+def thermal(row: Row, n_frames: int, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return frames of one CO cluster in NVT, after 1 ps."""
+    generator = rng(campaign_seed, f"cluster-{row.n_co}-{row.temperature_K:g}", identity)
+    atoms = cluster(row.n_co, campaign_seed, identity)
+    atoms.set_constraint(Wall())
+    with_velocities(atoms, row.temperature_K, generator)
+    dynamics = NVTBerendsen(atoms, 1.0 * fs, temperature_K=row.temperature_K, taut=100 * fs)
+    dynamics.run(1000)
+    frames = []
+    for _ in range(n_frames):
+        dynamics.run(round(row.interval_fs))
+        frames.append(Atoms(atoms.symbols, atoms.positions))
+    return frames
+
+
+def shot(row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return the frames of one collision of H2 with a cluster, while H2 is near."""
+    generator = rng(campaign_seed, f"shot-{row.h2_energy_K:g}", identity)
+    atoms = cluster(row.n_co, campaign_seed, identity)
+    with_velocities(atoms, row.temperature_K, generator)
+    direction = generator.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    outermost = np.linalg.norm(molecular_centres(atoms.positions), axis=1).max()
+    axis = random_rotation(generator)[2]
+    centre = (outermost + START_A) * direction
+    h2 = Atoms("H2", centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
+    speed = np.sqrt(2 * row.h2_energy_K * kB / h2.get_masses().sum())
+    h2.set_velocities(np.repeat(-speed * direction[None], 2, axis=0))
+    atoms.calc = None
+    both = atoms + h2
+    both.calc = calculator(row.n_co, True)
+    dynamics = VelocityVerlet(both, 0.5 * fs)
+    frames: list[Atoms] = []
+    steps = round(row.interval_fs / 0.5)
+    for _ in range(round(LONGEST_FLIGHT_fs / row.interval_fs)):
+        dynamics.run(steps)
+        apart = np.linalg.norm(both.positions[:-2, None] - both.positions[None, -2:], axis=2).min()
+        if apart < NEAR_A:
+            frames.append(Atoms(both.symbols, both.positions))
+        elif frames or not np.isfinite(apart):
+            break
+        if len(frames) >= 2 * row.frames_each:
+            break
+    return frames
+
+
+def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
+    """Yield the frames of Table 1, all counts times ``scale`` (at least one)."""
+    if not 0 < scale <= 10:
+        raise UserError(
+            f"a scale of {scale:g} of Table 1; give a number above 0, up to 10 (1 is the paper's)"
+        )
+    for number, row in enumerate(TABLE_1):
+        wanted = max(round(scale * row.n_frames), 1)
+        identity = 0
+        while wanted > 0:
+            if row.h2_energy_K:
+                frames = shot(row, campaign_seed, identity)
+                # Few wanted frames come from several collisions, spread over each.
+                most = max(min(row.frames_each, wanted // 4), 1)
+                frames = frames[:: max(len(frames) // most, 1)][:most]
+            else:
+                frames = thermal(row, min(wanted, 50), campaign_seed, identity)
+            for frame in frames[:wanted]:
+                frame.info["trajectory_id"] = f"{number}/{identity}"
+                yield frame
+            wanted -= len(frames)
+            identity += 1
+            if identity > 100 + 10 * row.n_frames:
+                raise UserError("H2 never came near a cluster; this is a bug of the sampling")
+
+
+def write_clusters(scale: float, campaign_seed: int, out: Path | str) -> None:
+    """Write the frames of Table 1, scaled, without labels."""
+    total = sum(max(round(scale * row.n_frames), 1) for row in TABLE_1) if scale > 0 else 0
+    write_frames(out, list(progress(sampled(scale, campaign_seed), total, "frames")))

@@ -1,0 +1,324 @@
+"""Collisions of H2 with a surface: initial states, the stop rule, and shards of one campaign.
+
+A trajectory is a function of the campaign (its grid, seed and surfaces) and its id: ids count the grid of
+phase, surface temperature, collision energy, polar angle and azimuth, the last running fastest. Aim,
+orientation, snapshot and (where it is random) azimuth come from the id's own generator. The engine's width
+belongs to the campaign: another one may change the last bits.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas
+from ase import Atoms
+from ase.data import atomic_masses
+
+from frazil.checkpoints import Ledger, TimeLimit, key_of
+from frazil.cli import progress
+from frazil.errors import UserError
+from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, PHASES, height_A, masses_of
+from frazil.files import sha256_of, write_atomic
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import VelocityVerlet
+from frazil.md.observers import energies
+from frazil.md.state import Outcome, State, System
+from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.seeds import rng
+from frazil.structures import random_rotation
+from frazil.units import kB
+
+COLUMNS = [
+    "trajectory_id", "phase", "surface_id", "surface_temperature_K", "model_id", "collision_energy_K",
+    "polar_angle_deg", "azimuth_deg", "aim_x_A", "aim_y_A", "outcome", "time_fs", "n_bounces",
+    "energy_drift_meV_per_ps",
+]  # fmt: skip
+BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
+AZIMUTHS = ("random", "grid")
+H2_MASS_amu = 2 * float(atomic_masses[1])
+LONGEST_H2_A = 1.5
+OBSERVE_fs = 20.0
+"""Between observations, where the stop rule is judged."""
+NEAREST_START_A = 3.0
+"""H2 that starts nearer to an atom is inside the surface."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """The grid of collisions and how each is run."""
+
+    surface_temperatures_K: Sequence[float]
+    energies_K: Sequence[float]
+    n_polar: int
+    polar_max_deg: float
+    n_azimuth: int
+    azimuth: str
+    aim_radius_A: float
+    start_height_A: float
+    bounce_A: float
+    timestep_fs: float
+    duration_fs: float
+    width: int
+    model_error: bool
+    campaign_seed: int
+
+    def check(self, n_members: int = 2) -> None:
+        """Raise UserError for a grid that makes no collision, or model error asked of one member."""
+        if not self.energies_K or min(self.energies_K) <= 0:
+            raise UserError(f"collision energies {list(self.energies_K)} K; all must be above zero")
+        if not 0 <= self.polar_max_deg < 90:
+            raise UserError(
+                f"polar angles up to {self.polar_max_deg:g}°; they are from the surface normal, below 90°"
+            )
+        if self.azimuth not in AZIMUTHS:
+            raise UserError(f"azimuth {self.azimuth!r}; allowed: {', '.join(AZIMUTHS)}")
+        if self.n_polar < 1 or self.n_azimuth < 1 or not self.surface_temperatures_K:
+            raise UserError("a grid without surface temperature, polar angle or azimuth; give one of each")
+        if self.aim_radius_A < 0 or self.start_height_A <= 0 or self.bounce_A <= 0:
+            raise UserError(
+                f"aim within {self.aim_radius_A:g} Å, start at {self.start_height_A:g} Å, bounced beyond "
+                f"{self.bounce_A:g} Å; none may be negative, the last two not zero"
+            )
+        for whole, part in ((OBSERVE_fs, self.timestep_fs), (self.duration_fs, OBSERVE_fs)):
+            if not part > 0 or whole < part or abs(whole / part - round(whole / part)) > 1e-6:
+                raise UserError(f"{whole:g} fs is no multiple of {part:g} fs; give whole numbers of steps")
+        if self.model_error and n_members < 2:
+            raise UserError(
+                "model error asked of a committee of one; train two members or more (--n-members 3), or turn "
+                "it off"
+            )
+
+    @property
+    def per_energy(self) -> int:
+        """Trajectories for one phase, surface temperature and collision energy."""
+        return self.n_polar * self.n_azimuth
+
+    @property
+    def per_phase(self) -> int:
+        """Trajectories of one phase."""
+        return self.per_energy * len(self.energies_K) * len(self.surface_temperatures_K)
+
+    def ids_of(self, phase: str) -> range:
+        """Return the trajectory ids of a phase. Raises UserError for an unknown one."""
+        if phase not in PHASES:
+            raise UserError(f"phase {phase!r}; allowed: {', '.join(PHASES)}")
+        first = PHASES.index(phase) * self.per_phase
+        return range(first, first + self.per_phase)
+
+    def condition(self, identity: int) -> dict[str, Any]:
+        """Return what the grid says of a trajectory."""
+        shape = (
+            len(PHASES), len(self.surface_temperatures_K), len(self.energies_K), self.n_polar,
+            self.n_azimuth,
+        )  # fmt: skip
+        p, t, e, i, j = (int(k) for k in np.unravel_index(identity, shape))
+        polar = self.polar_max_deg * i / max(self.n_polar - 1, 1)
+        return {
+            "trajectory_id": identity, "phase": PHASES[p],
+            "surface_temperature_K": self.surface_temperatures_K[t], "collision_energy_K": self.energies_K[e],
+            "polar_angle_deg": polar, "azimuth_deg": 360.0 * j / self.n_azimuth,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Start:
+    """One initial state: positions and velocities (natoms + 2, 3), ASE units, and the row as far as known."""
+
+    positions: np.ndarray
+    velocities: np.ndarray
+    row: dict[str, Any]
+
+
+def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start:
+    """Return the initial state of a trajectory on one of the surfaces of its temperature.
+
+    H2 at rest in itself flies along a line that meets the surface's height at the aim, uniform in a disc
+    about the middle; its centre of mass starts ``start_height_A`` above. Raises UserError where no surface
+    has the temperature, or H2 would start inside the surface.
+    """
+    row = campaign.condition(identity)
+    generator = rng(campaign.campaign_seed, "collision", identity)
+    fitting = [
+        s for s in surfaces if np.isclose(s.info["surface_temperature_K"], row["surface_temperature_K"])
+    ]
+    if not fitting:
+        raise UserError(f"no surface at {row['surface_temperature_K']:g} K; prepare one at that temperature")
+    surface = fitting[int(generator.integers(len(fitting)))]
+    random_azimuth, radius, angle = generator.uniform(0.0, [360.0, 1.0, 2 * np.pi])
+    if campaign.azimuth == "random":
+        row["azimuth_deg"] = float(random_azimuth)
+    polar, azimuth = np.radians(row["polar_angle_deg"]), np.radians(row["azimuth_deg"])
+    aim = campaign.aim_radius_A * np.sqrt(radius) * np.array([np.cos(angle), np.sin(angle)])
+    top = height_A(surface.positions, campaign.aim_radius_A + 2.0)
+    direction = np.array([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), -np.cos(polar)])
+    centre = np.array([*aim, top]) - direction * campaign.start_height_A / np.cos(polar)
+    axis = random_rotation(generator)[2]
+    h2 = centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis])
+    nearest = np.linalg.norm(surface.positions[None] - h2[:, None], axis=2).min()
+    if nearest < NEAREST_START_A:
+        raise UserError(
+            f"trajectory {identity}: H2 starts {nearest:.2f} Å from an atom, inside the surface; give "
+            "a larger "
+            "--start-height-A"
+        )
+    speed = np.sqrt(2 * row["collision_energy_K"] * kB / H2_MASS_amu)
+    row |= {
+        "surface_id": int(surface.info["surface_id"]), "aim_x_A": float(aim[0]), "aim_y_A": float(aim[1]),
+        "height_A": top,
+    }  # fmt: skip
+    velocities = np.concatenate([surface.get_velocities(), np.repeat(speed * direction[None], 2, axis=0)])
+    return Start(np.concatenate([surface.positions, h2]), velocities, row)
+
+
+def _flight(state: State) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return the largest over both H of the distance to the nearest other atom, H2's centre and velocity, and
+    its length.
+    """
+    h2, others = state.positions[-2:], state.positions[:-2]
+    apart = jnp.sqrt(jnp.sum((h2[:, None] - others[None]) ** 2, axis=-1)).min(axis=1).max()
+    length = jnp.sqrt(jnp.sum((h2[1] - h2[0]) ** 2))
+    return apart, h2.mean(axis=0), state.velocities[-2:].mean(axis=0), length
+
+
+def flight(state: State, system: System) -> dict[str, jax.Array]:
+    """Observe H2: ``apart_A`` from the surface, its centre ``h2_A`` (3,), ``rising`` velocity along z."""
+    apart, centre, velocity, _ = _flight(state)
+    return {"apart_A": apart, "h2_A": centre, "rising": velocity[2]}
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Stop rule: bounced when an H is beyond ``bounce_A`` of all other atoms and H2 moves away from the
+    middle of the surface; dissociated when a bond is broken.
+    """
+
+    bounce_A: float
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the outcome's code, 0 to go on."""
+        apart, centre, velocity, length = _flight(state)
+        outwards = jnp.sum(centre * velocity) > 0
+        others = state.positions[:-2]
+        bonds = jnp.sqrt(jnp.sum((others[1::2] - others[::2]) ** 2, axis=1))
+        broken = (length > LONGEST_H2_A) | (bonds.max(initial=0.0) > LONGEST_BOND_A)
+        code = jnp.where((apart > self.bounce_A) & outwards, BOUNCED, 0)
+        return jnp.where(broken, DISSOCIATED, code)
+
+
+def run(
+    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], ids: Sequence[int],
+    potential: Any = None, integrator: Any = None,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Yield the rows of trajectories as they end, with their observations as lists.
+
+    Each runs under its own member (id modulo members) where model error is asked for, else under the mean.
+    ``potential`` and ``integrator`` take the place of the source's and of
+    velocity Verlet, for tests.
+    """
+    campaign.check(source.n_members)
+    fixed = np.append(surfaces[0].arrays["fixed"].astype(bool), [False, False])
+    n_co, n_fixed = len(surfaces[0]) // 2, int(fixed.sum()) // 2
+    masses = np.append(masses_of(surfaces[0]), [H2_MASS_amu / 2] * 2)
+    members = [i % source.n_members if campaign.model_error else None for i in ids]
+    for member in dict.fromkeys(members):
+        own = [i for i, m in zip(ids, members, strict=True) if m == member]
+        begun = {i: start(campaign, i, surfaces) for i in own}
+        ensemble = Ensemble(
+            potential or source.potential(n_co, True, n_fixed, member),
+            integrator or VelocityVerlet(campaign.timestep_fs),
+            masses,
+            n_steps=round(campaign.duration_fs / campaign.timestep_fs),
+            observe_every=round(OBSERVE_fs / campaign.timestep_fs),
+            campaign_seed=campaign.campaign_seed,
+            observers=(energies, flight),
+            stop=Ends(campaign.bounce_A),
+            frozen=fixed,
+            width=campaign.width,
+        )
+        positions = np.stack([begun[i].positions for i in own])
+        velocities = np.stack([begun[i].velocities for i in own])
+        for ended in ensemble.run(positions, velocities, own):
+            known = begun[ended.trajectory_id].row | {"model_id": source.name(member)}
+            yield _row(campaign, known, ended.outcome, ended.rows)
+
+
+def _row(
+    campaign: Campaign, known: dict[str, Any], outcome: int, rows: dict[str, np.ndarray]
+) -> dict[str, Any]:
+    """Return what the table says of a trajectory that has ended, and its path."""
+    time = rows["step"] * campaign.timestep_fs
+    rising, apart = rows["rising"], rows["apart_A"]
+    near = apart < campaign.bounce_A
+    turns = int(((rising[1:] > 0) & (rising[:-1] <= 0) & near[1:]).sum())
+    total = rows["energy"] + rows["kinetic_energy"]
+    finite = np.isfinite(total).all()
+    drift = np.polyfit(time / 1000, 1000 * total, 1)[0] if finite and len(time) > 2 else float("nan")
+    names = {int(BOUNCED): "bounced", int(DISSOCIATED): "dissociated", int(Outcome.FINISHED): "stuck"}
+    named = names.get(outcome, "failed")
+    # The paper's rule at the end of a trajectory: beyond the distance is bounced, wherever it goes.
+    if named == "stuck" and apart[-1] > campaign.bounce_A:
+        named = "bounced"
+    return known | {
+        "outcome": named, "time_fs": float(time[-1]), "n_bounces": turns,
+        "energy_drift_meV_per_ps": float(drift),
+        "path": {
+            "time_fs": time.tolist(), "z_A": (rows["h2_A"][:, 2] - known["height_A"]).tolist(),
+            "apart_A": apart.tolist(),
+        },
+    }  # fmt: skip
+
+
+def run_shard(
+    campaign: Campaign,
+    surfaces: Path | str,
+    model: Path | str,
+    phase: str,
+    first: int,
+    n_trajectories: int,
+    keep_paths: int,
+    checkpoints: Path | str,
+    out: Path | str,
+) -> None:
+    """Run the ``n_trajectories`` of a phase from its number ``first`` on; write ``trajectories.csv`` and
+    paths.
+
+    Finished rows live under ``checkpoints`` until the tables are written. ``paths.csv`` holds the height of
+    H2 over time of the first ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after
+    SIGTERM.
+    """
+    source = driver(model)
+    campaign.check(source.n_members)
+    ids = list(campaign.ids_of(phase))[first : first + n_trajectories]
+    if not ids:
+        raise UserError(f"trajectories from {first} on; phase {phase} has {campaign.per_phase}")
+    found = [s for s in read_surfaces(surfaces) if s.info["phase"] == phase]
+    if not found:
+        raise UserError(f"{surfaces} holds no {phase} surface; give the folder of that phase")
+    digest = sha256_of(Path(surfaces) / "snapshots.extxyz")
+    ledger = Ledger(checkpoints, key_of(campaign=asdict(campaign), surfaces=digest, model=source.digest))
+    rows = ledger.finished(ids)
+    todo = [i for i in ids if i not in rows]
+    with TimeLimit() as limit:
+        if todo:
+            for row in progress(run(campaign, source, found, todo), len(todo), "collisions"):
+                ledger.save(row["trajectory_id"], row)
+                rows[row["trajectory_id"]] = row
+                limit.check(f"{len(rows)} of {len(ids)} collisions are saved")
+    folder = Path(out)
+    table = pandas.DataFrame([rows[i] for i in ids])[COLUMNS]
+    kept = [i for i in ids if i - campaign.ids_of(phase)[0] < keep_paths]
+    paths = [pandas.DataFrame(rows[i]["path"]).assign(trajectory_id=i, phase=phase) for i in kept]
+    empty = pandas.DataFrame(columns=["time_fs", "z_A", "apart_A", "trajectory_id", "phase"])
+    for name, content in (("trajectories", table), ("paths", pandas.concat(paths) if paths else empty)):
+        with write_atomic(folder / f"{name}.csv") as partial:
+            content.to_csv(partial, index=False, float_format="%.8g")
+    with write_atomic(folder / "campaign.json") as partial:
+        partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
+    ledger.close(ids)

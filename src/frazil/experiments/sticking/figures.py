@@ -1,0 +1,190 @@
+"""Figures of the sticking experiment: Figs. 2 and 4–7 of the paper in kind, the binding map, the surfaces."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from frazil.analysis.plotting import BLUE, CYCLE, GREEN, GREY, PAPER, VERMILLION, label, new, note, save
+from frazil.experiments.sticking.results import Results
+from frazil.report import Figure
+
+COLOURS = {"crystalline": BLUE, "amorphous": VERMILLION}
+PAPER_BINDING_K = {"crystalline": (-266.0, "median"), "amorphous": (-157.0, "mean")}
+LONG_s = 1.0e3
+"""The threshold that the paper draws in its Fig. 7."""
+
+
+def draw(results: Results, out: Path | str) -> list[Figure]:
+    """Draw all figures; return the section's entries."""
+    makers = (probability, coefficient, binding, binding_map, heights, residence, surfaces)
+    return [make(results, out) for make in makers]
+
+
+def _phases(table: pandas.DataFrame) -> list[str]:
+    return sorted(table["phase"].unique(), reverse=True)
+
+
+def _of(table: pandas.DataFrame, phase: str, surface_K: Any) -> pandas.DataFrame:
+    return table[(table["phase"] == phase) & (table["surface_temperature_K"] == surface_K)]
+
+
+def probability(results: Results, out: Path | str) -> Figure:
+    """P(E) with intervals, the truth's on the same starts, and the paper's (Fig. 4)."""
+    phases = _phases(results.probabilities)
+    canvas, axes = new(columns=len(phases), width_in=4.0 * len(phases), share_y=True)
+    for axis, phase in zip(axes[0], phases, strict=True):
+        own = results.probabilities[results.probabilities["phase"] == phase]
+        for colour, (surface_K, part) in zip(CYCLE, own.groupby("surface_temperature_K"), strict=False):
+            p = part["probability"]
+            bars = np.clip([p - part["low_95"], part["high_95"] - p], 0, None)
+            axis.errorbar(
+                part["collision_energy_K"], p, bars, fmt="o-", color=colour, label=f"T_S = {surface_K:g} K"
+            )
+            paper = _of(results.paper_probabilities, phase, surface_K)
+            axis.plot(
+                paper["collision_energy_K"], paper["probability"], "--", color=colour, alpha=0.5,
+                label="paper" if len(paper) else None,
+            )  # fmt: skip
+            if results.truth is not None:
+                same = _of(results.truth, phase, surface_K)
+                p = same["probability"]
+                bars = np.clip([p - same["low_95"], same["high_95"] - p], 0, None)
+                axis.errorbar(
+                    same["collision_energy_K"] + 3, p, bars, fmt="s:", color=GREEN, label="known truth"
+                )
+        axis.set(ylim=(-0.03, 1.03))
+        label(axis, "collision energy / K", "sticking probability", phase)
+        axis.legend()
+    caption = (
+        "Sticking probability against collision energy, 95 % Jeffreys intervals; dashed: the paper's Table 2."
+    )
+    return save(canvas, results.probabilities, out, "probabilities", caption)
+
+
+def coefficient(results: Results, out: Path | str) -> Figure:
+    """S(T_g) with intervals, and the paper's (Fig. 5)."""
+    phases = _phases(results.coefficients)
+    canvas, axes = new(columns=len(phases), width_in=4.0 * len(phases), share_y=True)
+    for axis, phase in zip(axes[0], phases, strict=True):
+        own = results.coefficients[results.coefficients["phase"] == phase]
+        for colour, (surface_K, part) in zip(CYCLE, own.groupby("surface_temperature_K"), strict=False):
+            x = part["gas_temperature_K"]
+            axis.plot(x, part["coefficient"], "o-", color=colour, label=f"T_S = {surface_K:g} K")
+            axis.fill_between(x, part["low_95"], part["high_95"], color=colour, alpha=0.15, linewidth=0)
+            paper = _of(results.paper_coefficients, phase, surface_K)
+            axis.plot(
+                paper["gas_temperature_K"], paper["coefficient"], "--", color=colour, alpha=0.5,
+                label="paper" if len(paper) else None,
+            )  # fmt: skip
+        axis.set(ylim=(-0.03, 1.03))
+        label(axis, "gas temperature / K", "sticking coefficient", phase)
+        axis.legend()
+    caption = "Thermal sticking coefficients with propagated 95 % intervals; dashed: the paper's Table 3."
+    return save(canvas, results.coefficients, out, "coefficients", caption)
+
+
+def binding(results: Results, out: Path | str) -> Figure:
+    """Distribution of binding energies (Fig. 2)."""
+    phases = _phases(results.sites)
+    canvas, axes = new(rows=len(phases), height_in=2.2 * len(phases), share_x=True)
+    good = results.sites[results.sites["converged"] == 1]
+    ends = np.arange(25.0 * np.floor(min(good["binding_energy_K"].min() / 25.0, -16)), 25.1, 25.0)
+    rows = []
+    for axis, phase in zip(axes[:, 0], phases, strict=True):
+        values = good.loc[good["phase"] == phase, "binding_energy_K"].to_numpy(float)
+        counts, _ = np.histogram(values, ends)
+        axis.stairs(counts, ends, fill=True, color=COLOURS[phase], alpha=0.4, label=f"n = {len(values)}")
+        value, kind = PAPER_BINDING_K[phase]
+        axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}")
+        label(axis, "binding energy / K", "sites", phase)
+        axis.legend()
+        rows += [(phase, a, b, n) for a, b, n in zip(ends[:-1], ends[1:], counts, strict=True)]
+    data = pandas.DataFrame(rows, columns=["phase", "low_K", "high_K", "n"])
+    return save(canvas, data, out, "binding", "Binding energies of H2 over the grid, converged sites only.")
+
+
+def binding_map(results: Results, out: Path | str) -> Figure:
+    """Sites coloured by binding energy over the molecules of the surface."""
+    phases = _phases(results.sites)
+    canvas, axes = new(columns=len(phases), width_in=4.2 * len(phases), height_in=3.6)
+    for axis, phase in zip(axes[0], phases, strict=True):
+        first = results.sites.loc[results.sites["phase"] == phase, "surface_id"].min()
+        own = results.sites[(results.sites["phase"] == phase) & (results.sites["surface_id"] == first)]
+        chosen = own[own["converged"] == 1]
+        atoms = results.atoms[(results.atoms["phase"] == phase) & (results.atoms["surface_id"] == first)]
+        top = atoms[atoms["z_A"] > atoms["z_A"].max() - 3.0]
+        axis.plot(top["x_A"], top["y_A"], "o", color=GREY, markersize=9, alpha=0.3, label="CO of the top 3 Å")
+        drawn = axis.scatter(chosen["x_A"], chosen["y_A"], c=chosen["binding_energy_K"], s=18)
+        canvas.colorbar(drawn, ax=axis, label="binding energy / K")
+        axis.set_aspect("equal")
+        label(axis, "x / Å", "y / Å", phase)
+        axis.legend(loc="lower left")
+    caption = (
+        "Where H2 ends after minimization, coloured by its binding energy, over the uppermost CO molecules."
+    )
+    return save(canvas, results.sites, out, "binding_map", caption)
+
+
+def heights(results: Results, out: Path | str) -> Figure:
+    """Height of H2 over time in long trajectories (Fig. 6)."""
+    canvas, axes = new()
+    axis = axes[0, 0]
+    if not len(results.paths):
+        note(axis, "no long trajectory was kept")
+    for phase, part in results.paths.groupby("phase"):
+        for number, (_, own) in enumerate(part.groupby("trajectory_id")):
+            if number < 2:
+                axis.plot(
+                    own["time_fs"] / 1000, own["z_A"], color=COLOURS[str(phase)], alpha=1.0 - 0.5 * number,
+                    label=str(phase) if number == 0 else None, linewidth=0.9,
+                )  # fmt: skip
+    if len(results.paths):
+        label(axis, "time / ps", "height of H2 / Å")
+        axis.set_ylim(top=9.0)
+        axis.legend()
+    caption = (
+        "Height of H2's centre of mass above the surface in long trajectories: attempts to leave are maxima."
+    )
+    return save(canvas, results.paths, out, "heights", caption)
+
+
+def residence(results: Results, out: Path | str) -> Figure:
+    """Residence times over the binding sites, at several surface temperatures (Fig. 7)."""
+    canvas, axes = new()
+    axis = axes[0, 0]
+    table = results.residence_sites
+    chosen = table[table["phase"] == "amorphous"]
+    chosen = chosen if len(chosen) else table
+    for colour, (surface_K, part) in zip(CYCLE, chosen.groupby("surface_temperature_K"), strict=False):
+        logs = np.log10(part["half_life_s"].astype(float))
+        axis.hist(logs, bins=20, histtype="step", color=colour, label=f"{surface_K:g} K")
+    if len(chosen):
+        axis.axvline(np.log10(LONG_s), color=PAPER, linestyle="--", label="1000 s")
+        label(axis, "log₁₀ (half-life / s)", "sites", str(chosen["phase"].iloc[0]))
+        axis.legend()
+    else:
+        note(axis, "no attempt frequency: no long trajectory stayed")
+    return save(canvas, table, out, "residence", "Half-lives over all converged binding sites.")
+
+
+def surfaces(results: Results, out: Path | str) -> Figure:
+    """Radial distribution and temperature of the surfaces."""
+    canvas, axes = new(columns=2, width_in=8.0)
+    for phase, part in results.radial.groupby("phase"):
+        axes[0, 0].plot(part["distance_A"], part["g"], color=COLOURS[str(phase)], label=str(phase))
+    label(axes[0, 0], "distance of molecular centres / Å", "g(r)")
+    axes[0, 0].legend()
+    for phase, part in results.temperatures.groupby("phase"):
+        for number, (_, own) in enumerate(part.groupby(["bath_K", "replica"])):
+            if number < 6:
+                axes[0, 1].plot(
+                    own["time_fs"] / 1000, own["temperature_K"], ".-", color=COLOURS[str(phase)], alpha=0.6
+                )
+    label(axes[0, 1], "time / ps", "temperature / K")
+    caption = (
+        "Left: pair distribution of molecular centres seen from deep molecules (it falls below 1 where the "
+        "hemisphere ends). Right: temperature of the mobile molecules while surfaces were made."
+    )
+    return save(canvas, results.radial, out, "surfaces_checked", caption)

@@ -1,0 +1,283 @@
+"""From a cut or packed hemisphere to surfaces at a temperature, as the paper prepares them.
+
+Crystalline: minimized, then held at each surface temperature; snapshots are spread over the second half.
+Amorphous: minimized, annealed (75 K), equispaced snapshots of that, each quenched to each temperature.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.surfaces import (
+    PHASES,
+    amorphous,
+    check_whole,
+    crystalline,
+    masses_of,
+    structure,
+)
+from frazil.files import write_atomic
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import Langevin
+from frazil.md.minimize import minimize
+from frazil.md.observers import frames, temperature
+from frazil.md.state import Outcome
+from frazil.seeds import rng
+from frazil.units import kB
+
+EQUILIBRATED = 0.5
+"""Temperatures are judged, and snapshots of a crystal taken, after this part of a run."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How one phase is made; see ``surfaces`` for the geometry."""
+
+    phase: str
+    n_molecules: int
+    n_fixed: int
+    lattice_A: float
+    face: tuple[int, ...]
+    radius_A: float
+    shell_A: float
+    density_g_per_cm3: float
+    surface_temperatures_K: tuple[float, ...]
+    n_snapshots: int
+    thermalization_fs: float
+    anneal_temperature_K: float
+    anneal_fs: float
+    timestep_fs: float
+    damping_fs: float
+    max_force_eV_per_A: float
+    campaign_seed: int
+
+    def check(self) -> None:
+        """Raise UserError for settings that make no surface."""
+        if self.phase not in PHASES:
+            raise UserError(f"phase {self.phase!r}; allowed: {', '.join(PHASES)}")
+        if not self.surface_temperatures_K or min(self.surface_temperatures_K) <= 0:
+            raise UserError(
+                f"surface temperatures {list(self.surface_temperatures_K)} K; give one or more, all positive"
+            )
+        times = (self.thermalization_fs, self.anneal_fs, self.timestep_fs, self.damping_fs)
+        if self.n_snapshots < 1 or min(times) <= 0:
+            raise UserError(
+                f"{self.n_snapshots} snapshots, thermalization {self.thermalization_fs:g} fs, annealing "
+                f"{self.anneal_fs:g} fs, steps of {self.timestep_fs:g} fs, damping "
+                f"{self.damping_fs:g} fs; all "
+                "must be positive"
+            )
+
+    def geometry(self) -> Atoms:
+        """Return the hemisphere before minimization."""
+        if self.phase == "crystalline":
+            radius = self.radius_A or None
+            return crystalline(
+                self.n_molecules, self.n_fixed, self.lattice_A, self.face, radius, self.shell_A
+            )
+        return amorphous(
+            self.n_molecules, self.n_fixed, self.density_g_per_cm3, self.campaign_seed, shell_A=self.shell_A
+        )
+
+
+def prepare(settings: Preparation, model: Path | str, out: Path | str) -> None:
+    """Write ``snapshots.extxyz`` (with momenta), ``relaxed.extxyz`` and tables of checks into ``out``.
+
+    Raises UserError for bad settings, and for a surface that does not converge, breaks, melts or loses
+    molecules: it says which.
+    """
+    settings.check()
+    source, folder = driver(model), Path(out)
+    relaxed = _relaxed(settings, source)
+    n_fixed = int(relaxed.arrays["fixed"].sum()) // 2
+    thermal = _Thermal(settings, source, relaxed, n_fixed)
+    if settings.phase == "crystalline":
+        starts, start_velocities = [relaxed.positions], None
+    else:
+        starts, start_velocities = thermal.annealed()
+    surfaces = [
+        surface
+        for surface_K in settings.surface_temperatures_K
+        for surface in thermal.at(surface_K, starts, start_velocities)
+    ]
+    for number, surface in enumerate(surfaces):
+        surface.info["surface_id"] = number
+    found = pandas.DataFrame(thermal.checks)
+    temperatures = pandas.concat(thermal.temperatures)
+    shape = structure(np.stack([s.positions for s in surfaces[: settings.n_snapshots]])[0], _radius(relaxed))
+    radial = pandas.DataFrame({"phase": settings.phase, "distance_A": shape.distances_A, "g": shape.g})
+    for name, table in (("checks", found), ("temperature", temperatures), ("radial", radial)):
+        with write_atomic(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6g")
+    for name, images in (("relaxed", [relaxed]), ("snapshots", surfaces)):
+        with write_atomic(folder / f"{name}.extxyz") as partial:
+            ase.io.write(partial, images, format="extxyz")
+
+
+def read_surfaces(folder: Path | str) -> list[Atoms]:
+    """Return the snapshots of a folder of ``prepare``. Raises UserError where there are none."""
+    path = Path(folder) / "snapshots.extxyz"
+    if not path.is_file():
+        raise UserError(f"{folder} has no snapshots.extxyz; give a folder of prepare_surface.py")
+    surfaces: list[Atoms] = ase.io.read(path, ":", format="extxyz")
+    needed = ("phase", "surface_id", "surface_temperature_K")
+    if not surfaces or any(key not in s.info for s in surfaces for key in needed):
+        raise UserError(f"{path} has no surfaces with {', '.join(needed)}; prepare it again")
+    if not any((surfaces[0].arrays["fixed"] == 0).tolist()):
+        raise UserError(f"{path} has no mobile atoms; fix fewer molecules")
+    return surfaces
+
+
+def _radius(atoms: Atoms) -> float:
+    return float(atoms.info["radius_A"])
+
+
+def _relaxed(settings: Preparation, source: Driver) -> Atoms:
+    """Return the minimized hemisphere; the fixed shell stays where it was cut or packed."""
+    atoms = settings.geometry()
+    fixed = atoms.arrays["fixed"].astype(bool)
+    n_co = len(atoms) // 2
+    if settings.phase == "amorphous":
+        # The packing's contacts are relaxed everywhere first; then the shell is held.
+        loose = minimize(
+            source.potential(n_co, False), atoms.positions[None], None, 10 * settings.max_force_eV_per_A, 300
+        )
+        if np.isfinite(loose.energies[0]):
+            atoms.positions = loose.positions[0]
+    found = minimize(
+        source.potential(n_co, False, int(fixed.sum()) // 2),
+        atoms.positions[None],
+        fixed,
+        settings.max_force_eV_per_A,
+        5000,
+        width=1,
+    )
+    if not found.converged[0]:
+        raise UserError(
+            f"the {settings.phase} hemisphere did not relax below {settings.max_force_eV_per_A:g} eV/Å in "
+            f"{int(found.n_steps[0])} steps (left: {found.max_forces[0]:.2g}); train the potential on more "
+            "frames, or give a lower density"
+        )
+    atoms.positions = found.positions[0]
+    atoms.info["phase"] = settings.phase
+    check_whole(atoms.positions[None], atoms.positions, _radius(atoms), settings.phase, 0.0)
+    return atoms
+
+
+class _Thermal:
+    """Runs at constant temperature from one relaxed hemisphere, with their checks."""
+
+    def __init__(self, settings: Preparation, source: Driver, relaxed: Atoms, n_fixed: int) -> None:
+        self.settings, self.relaxed = settings, relaxed
+        self.fixed = relaxed.arrays["fixed"].astype(bool)
+        self.masses = masses_of(relaxed)
+        self.potential = source.potential(len(relaxed) // 2, False, n_fixed)
+        self.checks: list[dict[str, object]] = []
+        self.temperatures: list[pandas.DataFrame] = []
+
+    def annealed(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return equispaced snapshots of the warm run, positions and velocities."""
+        settings = self.settings
+        n = settings.n_snapshots
+        rows = self._run(settings.anneal_temperature_K, settings.anneal_fs, [self.relaxed.positions], None, n)
+        return list(rows[0]["positions"][1:]), list(rows[0]["velocities"][1:])
+
+    def at(
+        self, surface_K: float, starts: Sequence[np.ndarray], velocities: Sequence[np.ndarray] | None
+    ) -> list[Atoms]:
+        """Return the surfaces of one temperature."""
+        settings = self.settings
+        one = len(starts) == 1
+        wanted = settings.n_snapshots
+        observations = 2 * wanted if one else 2
+        rows = self._run(surface_K, settings.thermalization_fs, starts, velocities, observations)
+        last = [(row, k) for row in rows for k in (range(-wanted, 0) if one else (-1,))]
+        surfaces = []
+        for row, k in last:
+            atoms = self.relaxed.copy()
+            atoms.positions = row["positions"][k]
+            atoms.set_velocities(row["velocities"][k])
+            atoms.info |= {"phase": settings.phase, "surface_temperature_K": surface_K}
+            surfaces.append(atoms)
+        self._checked(surface_K, rows, starts)
+        return surfaces
+
+    def _run(
+        self, bath_K: float, duration_fs: float, starts: Sequence[np.ndarray],
+        velocities: Sequence[np.ndarray] | None, observations: int,
+    ) -> list[dict[str, np.ndarray]]:  # fmt: skip
+        """Run all starts at a temperature; frames are the given number of observations and the start."""
+        settings = self.settings
+        every = max(round(duration_fs / observations / settings.timestep_fs), 1)
+        generator = rng(settings.campaign_seed, f"surface-{settings.phase}-{bath_K:g}")
+        drawn = generator.normal(size=(len(starts), len(self.masses), 3))
+        drawn *= np.sqrt(kB * bath_K / self.masses)[:, None]
+        # A quench starts from the warm velocities scaled, a first run from drawn ones.
+        warm = settings.anneal_temperature_K
+        given = drawn if velocities is None else np.stack(velocities) * np.sqrt(bath_K / warm)
+        ensemble = Ensemble(
+            self.potential,
+            Langevin(settings.timestep_fs, bath_K, settings.damping_fs),
+            self.masses,
+            n_steps=every * observations,
+            observe_every=every,
+            campaign_seed=settings.campaign_seed,
+            observers=(temperature, frames),
+            frozen=self.fixed,
+            width=min(len(starts), 8),
+        )
+        ended = {t.trajectory_id: t for t in ensemble.run(np.stack(starts), given)}
+        broken = [i for i, t in ended.items() if t.outcome != Outcome.FINISHED]
+        if broken:
+            raise UserError(
+                f"the {settings.phase} surface at {bath_K:g} K ended as "
+                f"{Outcome(ended[broken[0]].outcome).name}"
+                f" (snapshot {broken[0]}); train the potential on more frames"
+            )
+        rows = [ended[i].rows for i in range(len(starts))]
+        for start, row in zip(starts, rows, strict=True):
+            check_whole(row["positions"], start, _radius(self.relaxed), settings.phase, bath_K)
+        time = [np.arange(observations + 1) * every * settings.timestep_fs for _ in rows]
+        self.temperatures += [
+            pandas.DataFrame(
+                {
+                    "phase": settings.phase, "bath_K": bath_K, "replica": i, "time_fs": time[i],
+                    "temperature_K": row["temperature_K"],
+                }
+            )
+            for i, row in enumerate(rows)
+        ]  # fmt: skip
+        return rows
+
+    def _checked(
+        self, surface_K: float, rows: Sequence[dict[str, np.ndarray]], starts: Sequence[np.ndarray]
+    ) -> None:
+        n_mobile = int((~self.fixed).sum())
+        late = np.concatenate([r["temperature_K"][len(r["temperature_K"]) // 2 :] for r in rows])
+        shapes = [structure(row["positions"][-1], _radius(self.relaxed)) for row in rows]
+        moved = [
+            float(np.sqrt(((row["positions"][-1] - start) ** 2).sum(axis=1).mean()))
+            for row, start in zip(rows, starts, strict=True)
+        ]
+        self.checks.append(
+            {
+                "phase": self.settings.phase,
+                "surface_temperature_K": surface_K,
+                "n_molecules": len(self.masses) // 2,
+                "n_fixed": int(self.fixed.sum()) // 2,
+                "radius_A": _radius(self.relaxed),
+                "n_surfaces": len(rows),
+                "temperature_K": float(late.mean()),
+                "temperature_error_K": surface_K * float(np.sqrt(2 / (3 * n_mobile * len(late)))),
+                "density_g_per_cm3": float(np.mean([shape.density_g_per_cm3 for shape in shapes])),
+                "n_deep": shapes[0].n_deep,
+                "rms_displacement_A": float(np.mean(moved)),
+            }
+        )

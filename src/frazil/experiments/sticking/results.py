@@ -1,0 +1,203 @@
+"""From shards, binding sites and surfaces to the tables of the sticking experiment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from frazil.analysis.statistics import jeffreys
+from frazil.errors import UserError
+from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, Z_95, coefficients
+from frazil.experiments.sticking.residence import attempt_frequency_per_ps, residence_times
+from frazil.files import write_atomic
+
+OUTCOMES = ("stuck", "bounced", "dissociated", "failed")
+TRAJECTORY_COLUMNS = ("trajectory_id", *CONDITION, "collision_energy_K", "model_id", "outcome")
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Results:
+    """All tables of a run, the truth's probabilities on the same starts if they were run, and the paper's."""
+
+    trajectories: pandas.DataFrame
+    probabilities: pandas.DataFrame
+    coefficients: pandas.DataFrame
+    truth: pandas.DataFrame | None
+    sites: pandas.DataFrame
+    sites_summary: pandas.DataFrame
+    atoms: pandas.DataFrame
+    paths: pandas.DataFrame
+    attempts: pandas.DataFrame
+    residence: pandas.DataFrame
+    residence_sites: pandas.DataFrame
+    checks: pandas.DataFrame
+    temperatures: pandas.DataFrame
+    radial: pandas.DataFrame
+    paper_probabilities: pandas.DataFrame
+    paper_coefficients: pandas.DataFrame
+
+
+def read_all(folder: Path | str, name: str, needed: Sequence[str] = ()) -> pandas.DataFrame:
+    """Return the tables ``name`` of all folders in a folder, one after the other.
+
+    Raises UserError where there is none, or one lacks a column.
+    """
+    files = sorted(Path(folder).glob(f"*/{name}"))
+    if not files:
+        raise UserError(f"{folder} holds no {name}; give a folder of the step that writes it")
+    tables = []
+    for file in files:
+        table = pandas.read_csv(file)
+        missing = [column for column in needed if column not in table]
+        if missing:
+            raise UserError(f"{file} has no column {missing[0]}; needed: {', '.join(needed)}")
+        tables.append(table)
+    full = [table for table in tables if len(table)]
+    return pandas.concat(full, ignore_index=True) if full else tables[0]
+
+
+def read_trajectories(folder: Path | str) -> pandas.DataFrame:
+    """Return all trajectories, sorted by id. Raises UserError for doubled ones or unknown outcomes."""
+    table = read_all(folder, "trajectories.csv", TRAJECTORY_COLUMNS)
+    doubled = table.loc[table["trajectory_id"].duplicated(), "trajectory_id"]
+    if len(doubled):
+        raise UserError(f"trajectory {doubled.iloc[0]} occurs twice under {folder}; remove the foreign shard")
+    unknown = sorted(set(table["outcome"].astype(str)) - set(OUTCOMES))
+    if unknown:
+        raise UserError(f"{folder} has the outcome {unknown[0]!r}; allowed: {', '.join(OUTCOMES)}")
+    return table.sort_values("trajectory_id", ignore_index=True)
+
+
+def probabilities(trajectories: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the table ``sticking_probabilities.csv``; failed trajectories stay in n.
+
+    ``model_std``: the standard deviation of P between members, by one-way analysis of variance: that of the
+    members' fractions less what counting alone explains, 0 where it explains all. Empty where one model ran.
+    The total interval adds it (times 1.96) to both half-widths in quadrature.
+    """
+    rows = []
+    for keys, part in trajectories.groupby([*CONDITION, "collision_energy_K"], sort=True):
+        n, stuck = len(part), int((part["outcome"] == "stuck").sum())
+        p, (low, high) = stuck / n, jeffreys(stuck, n)
+        spread, total_low, total_high = NAN, NAN, NAN
+        by_member = (part["outcome"] == "stuck").groupby(part["model_id"]).agg(["size", "sum"])
+        if len(by_member) > 1:
+            counts = by_member.to_numpy(float)
+            fractions = counts[:, 1] / counts[:, 0]
+            counting = float((p * (1 - p) / counts[:, 0]).mean())
+            spread = float(np.sqrt(max(fractions.var(ddof=1) - counting, 0.0)))
+            total_low = max(p - float(np.hypot(p - low, Z_95 * spread)), 0.0)
+            total_high = min(p + float(np.hypot(high - p, Z_95 * spread)), 1.0)
+        phase, surface_K, energy_K = tuple(keys)
+        rows.append(
+            {
+                "phase": phase, "surface_temperature_K": surface_K, "collision_energy_K": energy_K, "n": n,
+                "n_stuck": stuck, "n_failed": int(part["outcome"].isin(["failed", "dissociated"]).sum()),
+                "probability": p, "low_95": low, "high_95": high, "model_std": spread,
+                "total_low_95": total_low, "total_high_95": total_high,
+            }
+        )  # fmt: skip
+    return pandas.DataFrame(rows)
+
+
+def attempts_of(paths: pandas.DataFrame, after_fs: float) -> pandas.DataFrame:
+    """Return the table ``attempt_frequencies.csv`` of long paths; those that left the surface are left
+    out.
+    """
+    rows = []
+    for (phase, identity), part in paths.groupby(["phase", "trajectory_id"]):
+        if part["apart_A"].iloc[-1] < 6.0:
+            time, height = part["time_fs"].to_numpy(float), part["z_A"].to_numpy(float)
+            rows.append((phase, identity, attempt_frequency_per_ps(time, height, after_fs)))
+    found = pandas.DataFrame(rows, columns=["phase", "trajectory_id", "attempt_frequency_per_ps"])
+    return found.dropna().sort_values(["trajectory_id", "phase"], ignore_index=True)
+
+
+def half_lives(
+    sites: pandas.DataFrame, attempts: pandas.DataFrame, temperatures_K: Sequence[float], typical: bool
+) -> pandas.DataFrame:
+    """Return half-lives by phase: of the typical binding energy (crystalline: median, amorphous: mean, as the
+    paper's), or of every converged site.
+    """
+    parts = []
+    for phase, own in sites[sites["converged"] == 1].groupby("phase", sort=True):
+        frequencies = attempts.loc[attempts["phase"] == phase, "attempt_frequency_per_ps"]
+        if not len(frequencies) or not len(own):
+            continue
+        energies = own["binding_energy_K"]
+        chosen = [energies.median() if phase == "crystalline" else energies.mean()] if typical else energies
+        parts.append(residence_times(str(phase), list(chosen), float(frequencies.mean()), temperatures_K))
+    columns = [
+        "phase", "surface_temperature_K", "binding_energy_K", "attempt_frequency_per_ps", "half_life_s"
+    ]  # fmt: skip
+    return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=columns)
+
+
+def analyse(
+    surfaces: Path | str,
+    sites: Path | str,
+    shards: Path | str,
+    attempts: Path | str,
+    truth: Path | str | None,
+    gas_temperatures_K: Sequence[str],
+    residence_temperatures_K: Sequence[float],
+    attempts_after_fs: float,
+    reference: Path | str,
+    campaign_seed: int,
+    out: Path | str,
+) -> Results:
+    """Write every table, figure and the report's section of the sticking experiment into ``out``.
+
+    ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
+    ``reference`` is the folder of the paper's tables. Raises UserError for missing or broken tables.
+    """
+    from frazil.experiments.sticking.binding import COLUMNS, summary
+    from frazil.experiments.sticking.figures import draw
+    from frazil.experiments.sticking.section import section_of
+
+    trajectories = read_trajectories(shards)
+    found = probabilities(trajectories)
+    gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
+    table = read_all(sites, "binding_energies.csv", COLUMNS)
+    long_paths = read_all(attempts, "paths.csv")
+    frequencies = attempts_of(long_paths, attempts_after_fs)
+    with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
+    results = Results(
+        trajectories=trajectories,
+        probabilities=found,
+        coefficients=coefficients(found, gas, campaign_seed),
+        truth=probabilities(read_trajectories(truth)) if with_truth and truth is not None else None,
+        sites=table,
+        sites_summary=summary(table),
+        atoms=read_all(sites, "surface_atoms.csv"),
+        paths=long_paths,
+        attempts=frequencies,
+        residence=half_lives(table, frequencies, residence_temperatures_K, True),
+        residence_sites=half_lives(table, frequencies, residence_temperatures_K, False),
+        checks=read_all(surfaces, "checks.csv"),
+        temperatures=read_all(surfaces, "temperature.csv"),
+        radial=read_all(surfaces, "radial.csv"),
+        paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
+        paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
+    )
+    folder = Path(out)
+    comparison = results.probabilities.merge(
+        results.paper_probabilities, on=[*CONDITION, "collision_energy_K"], suffixes=("", "_paper")
+    )
+    tables = {
+        "trajectories": trajectories, "sticking_probabilities": found,
+        "sticking_coefficients": results.coefficients, "binding_energies": table,
+        "binding_summary": results.sites_summary, "attempt_frequencies": frequencies,
+        "residence_times": results.residence, "residence_distribution": results.residence_sites,
+        "surfaces": results.checks, "comparison": comparison,
+    }  # fmt: skip
+    if results.truth is not None:
+        tables["truth_probabilities"] = results.truth
+    for name, content in tables.items():
+        with write_atomic(folder / f"{name}.csv") as partial:
+            content.to_csv(partial, index=False, float_format="%.8g")
+    section_of(results, draw(results, folder)).write(folder)
+    return results

@@ -1,0 +1,99 @@
+"""The sticking section of the report."""
+
+import numpy as np
+
+from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
+from frazil.experiments.sticking.results import Results
+from frazil.report import Figure, Gate, Section, Table
+
+REFERENCES = [
+    "G. Molpeceres, V. Zaverkin, N. Watanabe, J. Kästner, Astron. Astrophys. 648, A84 (2021).",
+    "V. Buch, Q. Zhang, Astrophys. J. 379, 647 (1991) (thermal sticking coefficient).",
+    "M. C. van Hemert, J. Takahashi, E. F. van Dishoeck, Phys. Rev. Lett. 115, 073401 (2015) (CO–CO).",
+    "P. Jankowski, K. Szalewicz, J. Chem. Phys. 123, 104301 (2005) (wells of H2–CO).",
+    "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 101 (2001) (Jeffreys interval).",
+]
+DENSITIES_g_per_cm3 = (0.95, 1.2)
+DRIFT_meV_per_ps = 1.0
+TABLE_3_LIMIT = 0.01
+
+
+def table_3_deviation(results: Results) -> float:
+    """Return how far the paper's Table 3 is from what its Table 2 gives, at most."""
+    gas: list[float | str] = [SURFACE, 50.0, 100.0, 150.0, 200.0, 250.0, 300.0]
+    found = coefficients(results.paper_probabilities, gas)
+    joined = found.merge(
+        results.paper_coefficients, on=[*CONDITION, "gas_temperature_K"], suffixes=("", "_p")
+    )
+    return float((joined["coefficient"] - joined["coefficient_p"]).abs().max())
+
+
+def _gates(results: Results) -> list[Gate]:
+    counts = results.trajectories["outcome"].value_counts()
+    failed = int(counts.get("failed", 0) + counts.get("dissociated", 0))
+    drift = float(results.trajectories["energy_drift_meV_per_ps"].abs().median())
+    unconverged = float((results.sites["converged"] == 0).mean())
+    gates = [
+        Gate("trajectories that failed or dissociated", failed, 0, failed == 0),
+        Gate("median energy drift, meV/ps", drift, DRIFT_meV_per_ps, drift <= DRIFT_meV_per_ps),
+        Gate("binding sites that did not converge", unconverged, 0.1, unconverged <= 0.1),
+        Gate(
+            "Table 3 of the paper from its Table 2, largest deviation", table_3_deviation(results),
+            TABLE_3_LIMIT, table_3_deviation(results) <= TABLE_3_LIMIT,
+        ),
+    ]  # fmt: skip
+    low, high = DENSITIES_g_per_cm3
+    for row in results.checks.to_dict("records"):
+        what = f"{row['phase']}, {row['surface_temperature_K']:g} K"
+        error_K = max(float(row["temperature_error_K"]), 1e-9)
+        off = abs(float(row["temperature_K"]) - float(row["surface_temperature_K"])) / error_K
+        gates.append(Gate(f"temperature of the surface, standard errors off ({what})", off, 5.0, off <= 5.0))
+        density = float(row["density_g_per_cm3"])
+        within = low <= density <= high if np.isfinite(density) else None
+        gates.append(Gate(f"density, g/cm³ ({what})", density, f"{low} to {high}", within))
+    return gates
+
+
+def _headline(results: Results) -> str:
+    parts = []
+    for (phase, surface_K), part in results.coefficients.groupby(CONDITION, sort=True):
+        row = part.iloc[0]
+        parts.append(
+            f"{phase} at {surface_K:g} K: S({row['gas_temperature_K']:g} K) = {row['coefficient']:.2f} "
+            f"[{row['low_95']:.2f}, {row['high_95']:.2f}]"
+        )
+    return f"{len(results.trajectories)} collisions. " + "; ".join(parts) + "."
+
+
+def section_of(results: Results, figures: list[Figure]) -> Section:
+    """Return the section."""
+    models = ", ".join(sorted(results.trajectories["model_id"].unique()))
+    text = [
+        f"Trajectories ran under {models}. The analytic potential is the known truth of this system: van "
+        "Hemert's CO–CO field and an H2–CO pair potential invented here and fitted to published wells; its "
+        "numbers are no prediction for real ice. Small hemispheres differ from the paper's 488 and 477 CO.",
+        "Failed and dissociated trajectories stay in every denominator. Intervals of P are Jeffreys'; S(T_g) "
+        "is the integral of Buch & Zhang with P(0) = 1 and the last P held beyond the highest energy, which "
+        "gives the paper's Table 3 from its Table 2.",
+        "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
+        "paper does, and the mean attempt frequency of the long trajectories that stayed.",
+    ]
+    tables = [
+        Table("sticking_probabilities.csv", "Sticking probabilities."),
+        Table("sticking_coefficients.csv", "Thermal sticking coefficients."),
+        Table("comparison.csv", "Probabilities beside the paper's, where energies and temperatures agree."),
+        Table("binding_summary.csv", "Binding energies."),
+        Table("residence_times.csv", "Half-lives."),
+        Table("surfaces.csv", "Surfaces and their checks."),
+    ]
+    if results.truth is not None:
+        tables.append(Table("truth_probabilities.csv", "The known truth on the same starts."))
+    return Section(
+        title="H2 sticking on CO ice",
+        headline=_headline(results),
+        text=text,
+        gates=_gates(results),
+        figures=figures,
+        tables=tables,
+        references=REFERENCES,
+    )

@@ -1,0 +1,218 @@
+"""Hemispheres of CO ice: cut from α-CO or packed at random, relaxed, thermalized, quenched, and checked.
+
+Atoms are ordered C, O, C, O, …, mobile molecules first, the outer fixed shell last (array ``fixed``). The
+flat side is up: z is the surface normal, the origin the middle of the flat side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_masses
+from scipy.spatial import ConvexHull, Voronoi
+
+from frazil.errors import UserError
+from frazil.structures import (
+    BOND_LENGTH_A,
+    MOLECULE_MASSES_amu,
+    bond_lengths,
+    molecular_centres,
+    pack,
+)
+
+PHASES = ("crystalline", "amorphous")
+G_PER_CM3 = 1.66053907
+"""One amu/Å³ in g/cm³."""
+LONGEST_BOND_A = 1.6
+"""A longer C–O bond is broken."""
+DEEP_A = 4.5
+"""Molecules at least this far below the hemisphere's boundary have complete surroundings."""
+LOST_A = 5.0
+"""A molecule that has come this far out of the hemisphere has left it."""
+MELTED_A = 1.5
+"""Root mean square displacement at which a crystal has melted: 38 % of its nearest distance, 3.99 Å."""
+DIAGONALS = np.array([[1, 1, 1], [-1, -1, 1], [1, -1, -1], [-1, 1, -1]]) / np.sqrt(3)
+"""Axes of the four molecules of α-CO (P2_13), whose centres are on a face-centred lattice."""
+SITES = np.array([[0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0.5, 0.5]])
+
+
+def bulk(lattice_A: float, reach_A: float) -> Atoms:
+    """Return α-CO (Vegard, Z. Phys. 61, 185, 1930: P2_13, 4 molecules) around the origin, without a cell.
+
+    Every molecule's centre of mass is on a site of the face-centred lattice, which minimization then
+    corrects.
+    """
+    n = int(np.ceil(reach_A / lattice_A)) + 1
+    cells = np.stack(np.meshgrid(*[np.arange(-n, n + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    centres = (cells + SITES).reshape(-1, 3) * lattice_A
+    axes = np.tile(DIAGONALS, (len(cells), 1))
+    weights = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
+    carbon, oxygen = -weights[1] * BOND_LENGTH_A * axes, weights[0] * BOND_LENGTH_A * axes
+    near = np.linalg.norm(centres, axis=1) <= reach_A
+    molecules = np.stack([centres + carbon, centres + oxygen], axis=1)[near]
+    return Atoms("CO" * len(molecules), positions=molecules.reshape(-1, 3))
+
+
+def rotation_to(face: Sequence[int]) -> np.ndarray:
+    """Return the rotation (3, 3) that turns the normal of a lattice face (h, k, l) of a cubic crystal to
+    z.
+    """
+    normal = np.asarray(face, float)
+    if normal.shape != (3,) or not normal.any():
+        raise UserError(f"face {tuple(face)}; give three integers that are not all zero, e.g. 1,1,0")
+    z = normal / np.linalg.norm(normal)
+    x = np.cross(z, [0.0, 0.0, 1.0] if abs(z[2]) < 0.9 else [1.0, 0.0, 0.0])
+    x /= np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z])
+
+
+def crystalline(
+    n_molecules: int, n_fixed: int, lattice_A: float = 5.64, face: Sequence[int] = (1, 1, 0),
+    radius_A: float | None = None, shell_A: float = 0.0,
+) -> Atoms:  # fmt: skip
+    """Return a hemisphere of α-CO, not relaxed: the molecules nearest to the middle of the flat side.
+
+    ``radius_A`` takes all molecules within it in place of ``n_molecules``, and ``shell_A`` > 0 fixes those in
+    its outermost part in place of ``n_fixed``. Raises UserError where no molecule stays mobile.
+    """
+    if not lattice_A > 3.0:
+        raise UserError(f"a lattice constant of {lattice_A:g} Å; α-CO has 5.64 Å")
+    wanted = radius_A or 1.2 * (1.5 * max(n_molecules, 1) / (np.pi * 4)) ** (1 / 3) * lattice_A
+    atoms = bulk(lattice_A, wanted + lattice_A)
+    atoms.positions = atoms.positions @ rotation_to(face).T
+    centres = molecular_centres(atoms.positions)
+    below = centres[:, 2] < 1e-6
+    return hemisphere(atoms, below, n_molecules, n_fixed, radius_A, shell_A)
+
+
+def amorphous(
+    n_molecules: int, n_fixed: int, density_g_per_cm3: float, campaign_seed: int, surface_id: int = 0,
+    packing_distance_A: float = 2.6, shell_A: float = 0.0,
+) -> Atoms:  # fmt: skip
+    """Return CO packed at random into a hemisphere of a density, by Packmol; not relaxed.
+
+    Raises UserError where they do not fit, for a density that is not positive, and where no molecule stays
+    mobile.
+    """
+    if n_molecules < 1 or not density_g_per_cm3 > 0:
+        raise UserError(
+            f"{n_molecules} molecules at {density_g_per_cm3:g} g/cm³; both must be positive, the paper has "
+            "477 at 1.07"
+        )
+    volume = n_molecules * MOLECULE_MASSES_amu.sum() * G_PER_CM3 / density_g_per_cm3
+    radius = (1.5 * volume / np.pi) ** (1 / 3)
+    region = f"inside sphere 0. 0. 0. {radius:.4f}\n  below plane 0. 0. 1. 0."
+    atoms = pack(n_molecules, region, packing_distance_A, campaign_seed, "packmol-hemisphere", surface_id)
+    return hemisphere(atoms, np.ones(n_molecules, bool), n_molecules, n_fixed, None, shell_A)
+
+
+def hemisphere(
+    atoms: Atoms, below: np.ndarray, n_molecules: int, n_fixed: int, radius_A: float | None, shell_A: float
+) -> Atoms:
+    """Return the molecules ``below`` that are nearest to the origin, the outermost fixed, by distance."""
+    centres = molecular_centres(atoms.positions)
+    distance = np.round(np.linalg.norm(centres, axis=1), 6)
+    order = np.lexsort((*np.round(centres.T, 6), distance))
+    order = order[below[order]]
+    chosen = order[distance[order] <= radius_A] if radius_A else order[:n_molecules]
+    if shell_A > 0 and len(chosen):
+        n_fixed = int((distance[chosen] > distance[chosen[-1]] - shell_A).sum())
+    if not 0 <= n_fixed < len(chosen) or (not radius_A and len(chosen) < n_molecules):
+        raise UserError(
+            f"a hemisphere of {len(chosen)} molecules, {n_fixed} of them fixed; at least one must be mobile: "
+            "give more molecules or fix fewer"
+        )
+    cut = atoms[np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()]
+    fixed = np.repeat(np.arange(len(chosen)) >= len(chosen) - n_fixed, 2).astype(int)
+    found = Atoms(cut.symbols, positions=cut.positions)
+    found.set_array("fixed", fixed, int)
+    found.info["radius_A"] = float(distance[chosen[-1]])
+    return found
+
+
+def height_A(positions_A: np.ndarray, lateral_A: float) -> float:
+    """Return the highest z of atoms (natoms, 3) within a distance of the axis."""
+    near = np.hypot(positions_A[:, 0], positions_A[:, 1]) <= lateral_A
+    if not near.any():
+        raise UserError(
+            f"no atom within {lateral_A:g} Å of the middle of the surface; give a larger hemisphere"
+        )
+    return float(positions_A[near, 2].max())
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a surface is checked by: density of deep molecules, and pair distances from them."""
+
+    density_g_per_cm3: float
+    n_deep: int
+    distances_A: np.ndarray
+    g: np.ndarray
+
+
+def structure(positions_A: np.ndarray, radius_A: float, most_A: float = 9.0, bins: int = 90) -> Structure:
+    """Return density (from Voronoi cells) and g(r) of molecular centres, seen from the deep molecules.
+
+    g(r) is normalized by that density; beyond ``DEEP_A`` it falls below 1 because the hemisphere ends.
+    """
+    centres = molecular_centres(positions_A)
+    top = float(np.sort(centres[:, 2])[-max(len(centres) // 20, 1)])
+    deep = (centres[:, 2] < top - DEEP_A) & (np.linalg.norm(centres, axis=1) < radius_A - DEEP_A)
+    cells = Voronoi(centres)
+    volumes = [
+        ConvexHull(cells.vertices[region]).volume
+        for region in (cells.regions[cells.point_region[i]] for i in np.flatnonzero(deep))
+        if region and -1 not in region
+    ]
+    edges = np.linspace(0.0, most_A, bins + 1)
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    if not volumes:
+        return Structure(float("nan"), 0, middles, np.full(bins, np.nan))
+    number = len(volumes) / sum(volumes)
+    separations = np.linalg.norm(centres[deep][:, None] - centres[None], axis=-1)
+    counts, _ = np.histogram(separations[separations > 1e-9], edges)
+    g = counts / (deep.sum() * number * 4 * np.pi * middles**2 * np.diff(edges))
+    return Structure(
+        float(number * MOLECULE_MASSES_amu.sum() * G_PER_CM3), len(volumes), middles, np.asarray(g)
+    )
+
+
+def check_whole(
+    frames_A: np.ndarray, start_A: np.ndarray, radius_A: float, phase: str, temperature_K: float
+) -> None:
+    """Raise UserError if a surface has broken, lost molecules or melted in frames (n, natoms, 3).
+
+    ``start_A`` (natoms, 3): where it was; a crystal has melted when its last frame is, in the root mean
+    square, 1.5 Å from there.
+    """
+    what = f"the {phase} surface at {temperature_K:g} K"
+    if not np.isfinite(frames_A).all():
+        raise UserError(f"{what} became not finite; the potential has a hole: train it on more frames")
+    longest = bond_lengths(frames_A).max(axis=0)
+    if longest.max() > LONGEST_BOND_A:
+        raise UserError(
+            f"{what} broke molecule {int(longest.argmax())} (bond {longest.max():.2f} Å); train the "
+            "potential "
+            "on more frames"
+        )
+    centres, before = molecular_centres(frames_A[-1]), molecular_centres(start_A)
+    top = before[:, 2].max()
+    out = (np.linalg.norm(centres, axis=1) > radius_A + LOST_A) | (centres[:, 2] > top + LOST_A)
+    if out.any():
+        raise UserError(
+            f"{what} lost {int(out.sum())} of {len(centres)} molecules (first: "
+            f"{int(np.flatnonzero(out)[0])}); "
+            "thermalize at a lower temperature, or train the potential on more frames"
+        )
+    moved = float(np.sqrt(((centres - before) ** 2).sum(axis=1).mean()))
+    if phase == "crystalline" and moved > MELTED_A:
+        raise UserError(
+            f"{what} melted: its molecules are {moved:.2f} Å from where they were (limit {MELTED_A:g} Å); "
+            "thermalize at a lower temperature"
+        )
+
+
+def masses_of(atoms: Atoms) -> np.ndarray:
+    """Return the standard masses (natoms,), amu."""
+    return np.asarray(atomic_masses[atoms.numbers])

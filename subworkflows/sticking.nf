@@ -1,0 +1,90 @@
+// H2 sticking on CO ice: potential → surfaces → binding sites and collisions → statistics.
+
+include { LABEL           } from './labels'
+include { division        } from './round'
+include { in_order        } from './potential'
+include { PREPARE_DATASET } from '../modules/label'
+include { TRAIN_GMNN      } from '../modules/gmnn'
+include { SAMPLE_CLUSTERS; PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
+
+// The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first: 0, n: 36, campaign: […]], …]
+def shards_of(String id, Map campaign, int n, int size) {
+    ['crystalline', 'amorphous'].collectMany { phase ->
+        (0..<n).step(size).collect { first ->
+            [id: id, phase: phase, first: first, n: Math.min(size, n - first), campaign: campaign]
+        }
+    }
+}
+
+workflow STICKING {
+    take:
+    settings
+    checkpoints
+
+    main:
+    def s = settings.sticking
+    def seed = settings.campaign_seed
+    if (s.potential == 'gmnn') {
+        SAMPLE_CLUSTERS(s.training_scale, seed, Code.of(projectDir, 'sample_clusters.py'))
+        LABEL(
+            SAMPLE_CLUSTERS.out.map { [[id: 'clusters', level: s.label_level, coupling_eV: 0], it] },
+            settings.labels.shard_hours, checkpoints,
+        )
+        PREPARE_DATASET(
+            LABEL.out.labelled.map { meta, frames -> ['clusters', frames] },
+            division(settings.labels), seed, Code.of(projectDir, 'prepare_dataset.py'),
+        )
+        TRAIN_GMNN(
+            PREPARE_DATASET.out, settings.gmnn + [n_members: s.n_members], seed, checkpoints,
+            Code.of(projectDir, 'train_gmnn.py'),
+        )
+        model = TRAIN_GMNN.out.map { id, folder -> [folder] }
+    }
+    else {
+        model = Channel.of([[]])
+    }
+    PREPARE_SURFACE(
+        Channel.of('crystalline', 'amorphous').combine(model).map { it.size() > 1 ? it : [it[0], []] },
+        s.subMap('n_crystalline', 'n_crystalline_fixed', 'n_amorphous', 'n_amorphous_fixed', 'lattice_A', 'face',
+            'radius_A', 'shell_A', 'density_g_per_cm3', 'surface_temperatures_K', 'n_snapshots', 'thermalization_fs',
+            'anneal_temperature_K', 'anneal_fs', 'surface_timestep_fs', 'damping_fs'),
+        seed, Code.of(projectDir, 'prepare_surface.py'),
+    )
+    surfaces = PREPARE_SURFACE.out.combine(model).map { it.size() > 2 ? it : it + [[]] } // [phase, surface/, gmnn/ or []]
+    BIND_SITES(
+        surfaces,
+        s.subMap('binding_surfaces', 'binding_area_A2', 'binding_spacing_A', 'binding_clearance_A',
+            'binding_max_force_eV_per_A', 'binding_max_steps', 'width'),
+        seed, Code.of(projectDir, 'bind_sites.py'),
+    )
+    def campaign = s.subMap('surface_temperatures_K', 'energies_K', 'polar_max_deg', 'n_polar', 'n_azimuth', 'azimuth',
+        'aim_radius_A', 'start_height_A', 'bounce_A', 'timestep_fs', 'duration_fs', 'width', 'model_error') + [keep_paths: 0]
+    def per_phase = s.n_polar * s.n_azimuth * s.energies_K.size() * s.surface_temperatures_K.size()
+    // Along the normal, at the lowest energy, never ended by distance: the attempts to leave.
+    def attempts = campaign + [surface_temperatures_K: [s.attempts_temperature_K], energies_K: [s.energies_K.min()],
+        polar_max_deg: 0, n_polar: 1, n_azimuth: s.n_attempts, bounce_A: 1000, duration_fs: s.attempts_duration_fs,
+        model_error: false, keep_paths: s.n_attempts]
+    def truths = s.potential == 'gmnn' && s.truth ? shards_of('truth', campaign + [model_error: false], per_phase, s.shard_size) : []
+    def metas = shards_of('attempts', attempts, s.n_attempts, s.n_attempts) +
+        shards_of('model', campaign, per_phase, s.shard_size) + truths
+    RUN_COLLISIONS(
+        Channel.fromList(metas).map { [it.phase, it] }.combine(surfaces, by: 0)
+            .map { phase, meta, surface, folder -> [meta, surface, meta.id == 'truth' ? [] : folder] },
+        seed, checkpoints, Code.of(projectDir, 'run_collisions.py'),
+    )
+    shards = ['model', 'attempts', 'truth'].collectEntries { id ->
+        [id, RUN_COLLISIONS.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> shard }
+            .toSortedList { a, b -> a.name <=> b.name }]
+    }
+    ANALYSE_STICKING(
+        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth,
+        ['sticking_probabilities', 'sticking_coefficients', 'residence_times'].collect {
+            file("${projectDir}/assets/reference/${it}.csv")
+        },
+        s.subMap('gas_temperatures_K', 'residence_temperatures_K', 'attempts_after_fs'),
+        seed, Code.of(projectDir, 'analyse_sticking.py'),
+    )
+
+    emit:
+    sections = ANALYSE_STICKING.out
+}

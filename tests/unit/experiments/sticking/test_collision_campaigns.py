@@ -1,0 +1,93 @@
+"""The campaign's grid, its bad input, and rows that a trajectory gives alone and in company."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.experiments.sticking.collisions import Campaign, run, start
+from frazil.experiments.sticking.driver import Driver, driver
+
+CAMPAIGN = Campaign(
+    surface_temperatures_K=(5.0, 10.0), energies_K=(12.0, 116.0), n_polar=4, polar_max_deg=60.0, n_azimuth=3,
+    azimuth="random", aim_radius_A=1.0, start_height_A=8.0, bounce_A=6.0, timestep_fs=1.0, duration_fs=200.0,
+    width=3, model_error=False, campaign_seed=5,
+)  # fmt: skip
+
+
+def surface(temperature_K: float = 10.0, height: float = 0.0) -> Atoms:
+    atoms = Atoms("COCO", [[0, 0, height], [0, 0, height - 1.128], [3.7, 0, 0], [3.7, 0, -1.128]])
+    atoms.set_array("fixed", np.array([0, 0, 1, 1]))
+    atoms.info |= {"surface_temperature_K": temperature_K, "surface_id": 7, "phase": "crystalline"}
+    atoms.set_velocities(np.zeros((4, 3)))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"energies_K": (0.0,)}, "all must be above zero"),
+        ({"energies_K": ()}, "all must be above zero"),
+        ({"polar_max_deg": 90.0}, "up to 90°; they are from the surface normal, below 90°"),
+        ({"azimuth": "north"}, "azimuth 'north'; allowed: random, grid"),
+        ({"n_polar": 0}, "give one of each"),
+        ({"start_height_A": 0.0}, "none may be negative, the last two not zero"),
+        ({"timestep_fs": 0.7}, "20 fs is no multiple of 0.7 fs"),
+        ({"duration_fs": 210.0}, "210 fs is no multiple of 20 fs"),
+    ],
+)
+def test_bad_campaigns_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+        replace(CAMPAIGN, **change).check()
+
+
+def test_model_error_needs_a_committee() -> None:
+    with pytest.raises(UserError, match="model error asked of a committee of one"):
+        list(run(replace(CAMPAIGN, model_error=True), Driver(None, "analytic"), [surface()], [24]))
+    replace(CAMPAIGN, model_error=True).check(3)
+
+
+def test_h2_inside_the_surface_is_refused() -> None:
+    with pytest.raises(UserError, match=r"H2 starts .* from an atom, inside the surface"):
+        start(replace(CAMPAIGN, start_height_A=1.0), 24, [surface()])
+    with pytest.raises(UserError, match="no surface at 5 K; prepare one"):
+        start(CAMPAIGN, 0, [surface(10.0)])
+    with pytest.raises(UserError, match=r"no model x\.h5"):
+        driver("x.h5")
+
+
+def test_ids_count_the_grid_of_the_paper() -> None:
+    paper = replace(
+        CAMPAIGN, surface_temperatures_K=(5.0, 10.0, 20.0), n_polar=16, n_azimuth=12,
+        energies_K=(12.0, 35.0, 58.0, 93.0, 116.0, 174.0, 232.0, 290.0, 348.0),
+    )  # fmt: skip
+    assert paper.per_energy == 192
+    assert 2 * paper.per_phase == 10368
+    rows = [paper.condition(i) for i in paper.ids_of("amorphous")]
+    assert {row["phase"] for row in rows} == {"amorphous"}
+    assert rows[0]["trajectory_id"] == 5184
+    assert {row["polar_angle_deg"] for row in rows} == set(np.linspace(0, 60, 16))
+    grid = [row["azimuth_deg"] for row in rows[:12]]
+    assert grid == list(np.arange(12) * 30.0)
+    with pytest.raises(UserError, match="phase 'liquid'"):
+        paper.ids_of("liquid")
+
+
+def test_azimuths_are_the_grid_s_or_random() -> None:
+    grid = [start(replace(CAMPAIGN, azimuth="grid"), i, [surface()]).row["azimuth_deg"] for i in (24, 25, 26)]
+    assert grid == [0.0, 120.0, 240.0]
+    drawn = [start(CAMPAIGN, i, [surface()]).row["azimuth_deg"] for i in (24, 25, 26)]
+    assert len(set(drawn)) == 3
+    assert not set(drawn) & set(grid)
+
+
+def test_a_trajectory_alone_is_the_one_in_company() -> None:
+    source = Driver(None, "analytic")
+    together = {row["trajectory_id"]: row for row in run(CAMPAIGN, source, [surface()], range(24, 31))}
+    (alone,) = run(CAMPAIGN, source, [surface()], [29])
+    assert alone == together[29]
+    assert alone["outcome"] in ("stuck", "bounced")
+    assert len(together) == 7
