@@ -1,0 +1,74 @@
+"""Labels of diatomic molecules without the molecules themselves: what is left is the interaction.
+
+A bond holds eV where neighbours hold meV. A committee trained on the interaction alone spends nothing on
+bonds. Each molecule's own curve is a cubic Hermite spline through energies and forces of isolated frames.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.interpolate import CubicHermiteSpline
+
+from frazil.errors import UserError
+from frazil.structures import molecules_of
+
+LABEL = " interaction"
+"""Added to ``label_level``, so that these labels never mix with whole ones."""
+Curves = Mapping[str, CubicHermiteSpline]
+
+
+def curves(frames: Sequence[Atoms]) -> dict[str, CubicHermiteSpline]:
+    """Return the energy (eV) over the bond length (Å) of every diatomic of which isolated frames are given.
+
+    Names are Hill formulas. Raises UserError for a molecule of fewer than five lengths.
+    """
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    for atoms in frames:
+        if len(atoms) == 2:
+            vector = atoms.positions[1] - atoms.positions[0]
+            length = float(np.linalg.norm(vector))
+            slope = -float(atoms.get_forces()[1] @ vector) / length
+            rows.setdefault(atoms.get_chemical_formula(), []).append(
+                (length, atoms.get_potential_energy(), slope)
+            )
+    for name, points in rows.items():
+        if len(points) < 5:
+            raise UserError(f"{len(points)} frames of isolated {name}; give at least five bond lengths")
+    return {name: CubicHermiteSpline(*np.transpose(sorted(points))) for name, points in rows.items()}
+
+
+def interaction(frames: Sequence[Atoms], of: Curves) -> list[Atoms]:
+    """Return copies of labelled frames whose energy and forces are without every molecule's own curve.
+
+    Raises UserError for a molecule that is not diatomic, has no curve, or a bond outside its curve.
+    """
+    return [_one(atoms, of, number) for number, atoms in enumerate(frames)]
+
+
+def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
+    energy, forces = float(atoms.get_potential_energy()), np.array(atoms.get_forces())
+    for members in molecules_of(atoms):
+        name = atoms[members].get_chemical_formula()
+        if len(members) != 2 or name not in of:
+            raise UserError(
+                f"frame {number}: a molecule {name}; curves are there for {', '.join(sorted(of))}"
+            )
+        first, second = members
+        vector = atoms.positions[second] - atoms.positions[first]
+        length = float(np.linalg.norm(vector))
+        curve = of[name]
+        if not curve.x[0] - 1e-6 <= length <= curve.x[-1] + 1e-6:
+            raise UserError(
+                f"frame {number}: a bond of {name} of {length:.3f} Å; its isolated frames go from "
+                f"{curve.x[0]:g} to {curve.x[-1]:g} Å"
+            )
+        energy -= float(curve(length))
+        pull = float(curve(length, 1)) * vector / length
+        forces[second] += pull
+        forces[first] -= pull
+    copy = atoms.copy()
+    copy.calc = SinglePointCalculator(copy, energy=energy, forces=forces)
+    copy.info["label_level"] = str(copy.info.get("label_level", "not stated")) + LABEL
+    return copy
