@@ -2,7 +2,7 @@
 all.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import jax
@@ -41,12 +41,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames ready to be batched: neighbour lists are built once."""
+    """Frames ready to be batched: neighbour lists and positions from the centre of mass are made once."""
 
     atoms: Sequence[Atoms]
     species: list[np.ndarray]
+    centred: list[np.ndarray]
     lists: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
     slots: int
+    periodic: bool
 
 
 def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
@@ -60,7 +62,9 @@ def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
             raise UserError(f"frame {number}: {error}") from error
         shift = None if built.shift is None else np.asarray(built.shift)
         lists.append((np.asarray(built.index), np.asarray(built.reverse), shift))
-    return Frames(atoms, species, lists, max(index.shape[1] for index, _, _ in lists))
+    centred = [frame.positions - frame.get_center_of_mass() for frame in atoms]
+    periodic = any(shift is not None for _, _, shift in lists)
+    return Frames(atoms, species, centred, lists, max(index.shape[1] for index, _, _ in lists), periodic)
 
 
 def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: int, slots: int) -> Batch:
@@ -70,14 +74,13 @@ def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: i
     sizes = [len(frames.atoms[i]) for i in chosen]
     n_lanes = bucket(sum(sizes))
     own = np.arange(slots, dtype=np.int32)
-    periodic = any(frames.lists[i][2] is not None for i in range(len(frames.atoms)))
     batch = Batch(
         species=np.zeros(n_lanes, np.int32),
         positions=np.zeros((n_lanes, 3)),
         centred=np.zeros((n_lanes, 3)),
         index=np.full((n_lanes, slots), n_lanes, np.int32),
         reverse=np.tile(own, (n_lanes, 1)),
-        shift=np.zeros((n_lanes, slots, 3)) if periodic else None,
+        shift=np.zeros((n_lanes, slots, 3)) if frames.periodic else None,
         owner=np.full(n_lanes, n_structures, np.int32),
         n_atoms=np.zeros(n_structures),
         energies=np.zeros(n_structures),
@@ -92,7 +95,7 @@ def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: i
         here, n, wide = slice(start, start + len(atoms)), len(atoms), index.shape[1]
         batch.species[here] = frames.species[i]
         batch.positions[here] = atoms.positions
-        batch.centred[here] = atoms.positions - atoms.get_center_of_mass()
+        batch.centred[here] = frames.centred[i]
         batch.index[here, :wide] = np.where(index < n, index + start, n_lanes)
         batch.reverse[here, :wide] = np.where(index < n, reverse, own[:wide])
         if shift is not None and batch.shift is not None:
@@ -114,3 +117,17 @@ def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int, 
         assemble(frames, order[first : first + batch_size], batch_size, slots)
         for first in range(0, len(order), batch_size)
     ]
+
+
+def groups(batches: Sequence[Batch], room: int) -> Iterator[tuple[Batch, int]]:
+    """Yield consecutive batches of one shape stacked, up to ``room``, and how many; the rest repeats the last
+    one.
+    """
+    group: list[Batch] = []
+    for batch in (*batches, None):
+        if group and (batch is None or len(group) == room or batch.species.shape != group[0].species.shape):
+            padded = group + group[-1:] * (room - len(group))
+            yield jax.tree.map(lambda *parts: np.stack(parts), *padded), len(group)
+            group = []
+        if batch is not None:
+            group.append(batch)

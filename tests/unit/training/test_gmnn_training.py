@@ -3,6 +3,7 @@ import os
 import signal
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from ase import Atoms
@@ -14,9 +15,9 @@ from frazil.errors import OutOfTime, UserError
 pytest.importorskip("optax")
 
 from frazil.datasets import write_frames
-from frazil.potentials.gmnn.architecture import Architecture
+from frazil.potentials.gmnn.architecture import Architecture, member
 from frazil.potentials.gmnn.committee import Committee
-from frazil.potentials.gmnn.files import read_model
+from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.van_hemert import VanHemertCalculator
 from frazil.training import gmnn
 from frazil.training.gmnn_batches import batches, prepare
@@ -25,7 +26,7 @@ ARCHITECTURE = Architecture(
     ("C", "O"), n_basis=5, n_radial=2, hidden=(16, 8), heads=("energy", "charge"), precision="float64"
 )
 SETTINGS = gmnn.Settings(
-    n_members=2, n_epochs=6, batch_size=4, learning_rate=0.02, dipole_weight=1.0, checkpoint_every=2
+    n_members=2, n_epochs=100, batch_size=4, learning_rate=0.02, dipole_weight=1.0, checkpoint_every=2
 )
 
 
@@ -52,9 +53,6 @@ def test_batched_predictions_are_the_committees() -> None:
     held = frames(5, 1)
     ready = prepare(ARCHITECTURE, held)
     parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
-    from frazil.potentials.gmnn.architecture import member
-    from frazil.potentials.gmnn.files import Model
-
     expected = Committee(Model(ARCHITECTURE, parameters, {})).predict(held)
     batch = batches(ready, np.arange(5), 8, ready.slots)[0]
     for m in range(2):
@@ -65,9 +63,54 @@ def test_batched_predictions_are_the_committees() -> None:
         np.testing.assert_allclose(dipoles[:5], [p.dipoles_e_A[m] for p in expected], atol=1e-9)
 
 
-def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
+    """All members together against one at a time, by the derivative of a derivative of the reference."""
+    held = frames(3, 4)
+    ready = prepare(ARCHITECTURE, held)
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
+    batch = batches(ready, np.arange(3), 4, ready.slots)[0]
+    together = jax.jit(jax.vmap(lambda p: gmnn.loss_and_gradient_of(ARCHITECTURE, SETTINGS, p, batch)))
+    losses, gradients = together(parameters)
+    weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0]) / 3
+    plain = jax.jit(jax.value_and_grad(lambda p: gmnn.squared_errors(ARCHITECTURE, p, batch) @ weights))
+    for m in range(2):
+        loss, expected = plain(member(parameters, m))
+        np.testing.assert_allclose(losses[m], loss, rtol=1e-10)
+        for name in ("embedding", "layers", "scale", "shift"):
+            for own, one in zip(
+                jax.tree.leaves(member(gradients, m)[name]), jax.tree.leaves(expected[name]), strict=True
+            ):
+                np.testing.assert_allclose(own, one, atol=1e-9 * np.abs(one).max())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> gmnn.Progress:
+    checkpoint = tmp_path_factory.mktemp("gmnn") / "whole.npz"
+    return gmnn.fit(ARCHITECTURE, SETTINGS, frames(16, 2), frames(4, 3), checkpoint, TimeLimit())
+
+
+def test_the_spread_grows_off_the_training_data(whole: gmnn.Progress) -> None:
+    committee = Committee(Model(ARCHITECTURE, whole.best, {}))
+
+    def spread(seen: list[Atoms]) -> float:
+        """Median over frames of the largest spread of a force."""
+        return float(np.median([p.forces_spread_eV_per_A.max() for p in committee.predict(seen)]))
+
+    known, stretched, pressed = frames(8, 5), frames(8, 5), frames(8, 5)
+    for long, close in zip(stretched, pressed, strict=True):
+        for first in range(0, len(long), 2):
+            axis = long.positions[first + 1] - long.positions[first]
+            long.positions[first + 1] += 0.5 * axis
+            close.positions[first : first + 2] *= 0.6
+            close.positions[first + 1] = close.positions[first] + axis
+    assert spread(stretched) > 3 * spread(known)
+    assert spread(pressed) > 3 * spread(known)
+
+
+def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(
+    whole: gmnn.Progress, tmp_path: Path
+) -> None:
     train, test = frames(16, 2), frames(4, 3)
-    whole = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "whole.npz", TimeLimit())
     losses = np.array([row["test_loss"] for row in whole.curve]).reshape(-1, 2)
     assert (whole.best_loss < losses[0]).all()
     np.testing.assert_allclose(whole.best_loss, losses.min(axis=0))
@@ -75,7 +118,7 @@ def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(tmp_path:
     for epoch in (1, 2, 3):
         with TimeLimit() as limit:
             os.kill(os.getpid(), signal.SIGTERM)
-            with pytest.raises(OutOfTime, match=f"{epoch} of 6 epochs are saved"):
+            with pytest.raises(OutOfTime, match=f"{epoch} of 100 epochs are saved"):
                 gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", limit)
     resumed = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", TimeLimit())
     np.testing.assert_array_equal(resumed.best["embedding"], whole.best["embedding"])
@@ -108,6 +151,7 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
     [
         ({"n_epochs": 0}, "n_epochs is 0"),
         ({"learning_rate": 0.0}, "must be positive"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd'; allowed are amsgrad, adam"),
         ({"energy_weight": 0.0, "force_weight": 0.0}, "one must be positive"),
     ],
 )
