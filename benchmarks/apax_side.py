@@ -5,7 +5,8 @@ sources).
 init      writes an apax model with random parameters (published layers, gentle energies)
 convert   writes an apax model as a model file of frazil
 evaluate  energies and forces of frames by apax's ASE calculator, to .npz
-verlet    times ASE VelocityVerlet with apax's calculator, and writes the last positions to .npz
+verlet    runs ASE VelocityVerlet with apax's calculator once for each line on stdin, answers with µs per atom
+          and step, and at the end writes the last positions to .npz
 """
 
 import argparse
@@ -96,10 +97,10 @@ def evaluate(model: Path, frames: Path, out: Path) -> None:
     np.savez(out, energies_eV=np.array(energies), forces_eV_per_A=np.concatenate(forces))
 
 
-def verlet(
-    model: Path, frames: Path, timestep_fs: float, steps: int, repeats: int, skin_A: float, out: Path
-) -> None:
-    """Run and time NVE as ASE does it with apax's calculator; prints µs per atom and step."""
+def verlet(model: Path, frames: Path, timestep_fs: float, steps: int, skin_A: float, out: Path) -> None:
+    """Run and time NVE as ASE does it with apax's calculator, once for each line of stdin."""
+    import sys
+
     import ase.io
     import numpy as np
     from apax.md import ASECalculator
@@ -110,17 +111,15 @@ def verlet(
     start, momenta = atoms.positions.copy(), atoms.get_momenta()
     atoms.calc = ASECalculator(model, dr_threshold=skin_A)
     VelocityVerlet(atoms, timestep_fs * units.fs).run(2)
-    times = []
-    for _ in range(repeats):
+    print("ready", flush=True)
+    for _ in sys.stdin:
         atoms.positions, atoms.info = start, {}
         atoms.set_momenta(momenta)
         dynamics = VelocityVerlet(atoms, timestep_fs * units.fs)
         begin = time.process_time()
         dynamics.run(steps)
-        times.append((time.process_time() - begin) / steps / len(atoms) * 1e6)
-    np.savez(
-        out, us_per_atom=np.array(times), positions_A=atoms.positions, energy_eV=atoms.get_potential_energy()
-    )
+        print((time.process_time() - begin) / steps / len(atoms) * 1e6, flush=True)
+    np.savez(out, positions_A=atoms.positions, energy_eV=atoms.get_potential_energy())
 
 
 def main() -> None:
@@ -144,7 +143,6 @@ def main() -> None:
         sub.add_argument("--frames", type=Path, required=True)
     d.add_argument("--timestep-fs", type=float, default=0.5)
     d.add_argument("--steps", type=int, default=100)
-    d.add_argument("--repeats", type=int, default=3)
     d.add_argument("--skin-A", type=float, default=0.5)
     for sub in (a, b, c, d):
         sub.add_argument("--out", type=Path, required=True)

@@ -3,7 +3,8 @@
 
 benchmarks/gmnn_accuracy.py --dataset DATASET --deepmd MODEL_DIRECTORY --gmnn MODEL.h5
 
-Prints errors of energies per atom and of all force components, of each member of the GM-NN committee.
+Prints errors of energies per atom and of all force components, of each member of the GM-NN committee. A GM-NN
+of residual labels is measured on a dataset of residual labels: --dataset RESIDUAL --gmnn MODEL.h5 alone.
 """
 
 import argparse
@@ -25,8 +26,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", type=Path, required=True, help="directory with validation.extxyz")
-    parser.add_argument("--deepmd", type=Path, required=True, help="model directory of train_deepmd.py")
-    parser.add_argument("--gmnn", type=Path, required=True, help="model.h5 of train_gmnn.py")
+    parser.add_argument("--deepmd", type=Path, help="model directory of train_deepmd.py")
+    parser.add_argument("--gmnn", type=Path, help="model.h5 of train_gmnn.py")
     given = parser.parse_args()
     frames = ase.io.read(given.dataset / "validation.extxyz", ":")
     sizes = np.array([len(frame) for frame in frames])
@@ -40,19 +41,20 @@ def main() -> None:
             f"{np.sqrt((wrong**2).mean()):8.4f} RMSE eV/Å"
         )
 
-    found, found_forces = evaluate(model_file_of(given.deepmd), frames)
-    row("DeePMD-kit", found, np.concatenate(found_forces))
-    committee = Committee(read_model(given.gmnn))
-    predictions = []
-    for first in range(0, len(frames), FRAMES_PER_CALL):
-        predictions += committee.predict(frames[first : first + FRAMES_PER_CALL])
-    for member in range(committee.model.n_members):
-        found = np.array([prediction.energies_eV[member] for prediction in predictions])
-        row(
-            f"GM-NN {member}",
-            found,
-            np.concatenate([prediction.forces_eV_per_A[member] for prediction in predictions]),
-        )
+    if given.deepmd:
+        found, found_forces = evaluate(model_file_of(given.deepmd), frames)
+        row("DeePMD-kit", found, np.concatenate(found_forces))
+    if given.gmnn:
+        committee = Committee(read_model(given.gmnn))
+        predictions = []
+        for first in range(0, len(frames), FRAMES_PER_CALL):
+            predictions += committee.predict(frames[first : first + FRAMES_PER_CALL])
+        for member in range(committee.model.n_members):
+            row(
+                f"GM-NN {member}",
+                np.array([prediction.energies_eV[member] for prediction in predictions]),
+                np.concatenate([prediction.forces_eV_per_A[member] for prediction in predictions]),
+            )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""GM-NN on one core: frazil's Verlet loop against ASE VelocityVerlet with apax's calculator, same parameters.
+"""GM-NN on one core: frazil's engine against ASE VelocityVerlet with apax's calculator, same parameters.
 
 taskset -c 0 benchmarks/gmnn_speed.py --apax-python OTHER_VENV/bin/python
 
-Prints µs per atom and step of both sides, whole runs of the engine with one replica (processor time, so that
-a busy machine spoils less), their ratio, and how far the positions are apart at the end; then a committee and
-a batch of replicas. Without --apax-python only frazil's side is measured. The structures are a half sphere of
-488 CO at ice density with one H2 above it (978 atoms), and the same of 49 CO (100 atoms).
+Prints µs of processor time per atom and step of both sides, whole runs of the engine with one replica and of
+ASE taken in turn, medians and their ratio, and how far the positions are apart at the end; then what a
+committee and a batch of replicas of the last structure cost. Without --apax-python only frazil's side is
+measured. The structures are a half sphere of 488 CO at ice density with one H2 above it (978 atoms), and one
+of 49 CO (100 atoms).
 """
 
 import argparse
@@ -16,7 +17,6 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = (
@@ -60,36 +60,41 @@ def ice(n_molecules: int, temperature_K: float = 30.0) -> Atoms:
     return atoms
 
 
-def measure(
-    model: Model, atoms: Atoms, timestep_fs: float, n_steps: int, repeats: int, skin_A: float, width: int = 1
-) -> dict[str, Any]:
-    """Run and time the engine from the atoms' positions and momenta, in ``width`` replicas."""
-    ensemble = Ensemble(
-        GMNN.of(model, atoms.numbers),
-        VelocityVerlet(timestep_fs),
-        atoms.get_masses(),
-        n_steps=n_steps,
-        observe_every=n_steps,
-        observers=(energies, frames),
-        width=width,
-        chunk=1,
-        skin_A=skin_A,
-    )
-    starts = (np.repeat(values[None], width, axis=0) for values in (atoms.positions, atoms.get_velocities()))
-    positions, velocities = starts
-    begin = process_time()
-    list(ensemble.run(positions, velocities))
-    compile_s, times = process_time() - begin, []
-    for _ in range(repeats):
+class Engine:
+    """The engine on ``width`` copies of some atoms, compiled: each ``run`` is timed."""
+
+    def __init__(
+        self, model: Model, atoms: Atoms, timestep_fs: float, n_steps: int, skin_A: float, width: int = 1
+    ) -> None:
+        self.steps = n_steps * len(atoms) * width
+        self.positions = np.repeat(atoms.positions[None], width, axis=0)
+        self.velocities = np.repeat(atoms.get_velocities()[None], width, axis=0)
+        self.ensemble = Ensemble(
+            GMNN.of(model, atoms.numbers),
+            VelocityVerlet(timestep_fs),
+            atoms.get_masses(),
+            n_steps=n_steps,
+            observe_every=n_steps,
+            observers=(energies, frames),
+            width=width,
+            chunk=1,
+            skin_A=skin_A,
+        )
+        self.times: list[float] = []
         begin = process_time()
-        end = list(ensemble.run(positions, velocities))[-1]
-        times.append((process_time() - begin) / n_steps / len(atoms) / width * 1e6)
-    return {
-        "us": times,
-        "positions": end.rows["positions"][-1],
-        "energy": end.rows["energy"][-1],
-        "compile_s": compile_s,
-    }
+        self.end = list(self.ensemble.run(self.positions, self.velocities))[-1]
+        self.compile_s = process_time() - begin
+
+    def run(self) -> None:
+        """Run once; notes µs per atom and step."""
+        begin = process_time()
+        self.end = list(self.ensemble.run(self.positions, self.velocities))[-1]
+        self.times.append((process_time() - begin) / self.steps * 1e6)
+
+    @property
+    def us(self) -> float:
+        """Median of the runs, µs per atom and step."""
+        return float(np.median(self.times))
 
 
 def network_share(architecture: Architecture) -> tuple[float, float]:
@@ -110,13 +115,35 @@ def network_share(architecture: Architecture) -> tuple[float, float]:
     return kflop, 2 * sizes[0] * sizes[1] * 978 / best / 1e9
 
 
-def apax(python: Path, *arguments: str) -> None:
-    """Run one verb of apax_side.py by the interpreter that has apax."""
+def apax(python: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start one verb of apax_side.py by the interpreter that has apax."""
     environment = {**os.environ, "PYTHONPATH": str(Path(frazil.__file__).parents[1])}
     command = [str(python), str(Path(__file__).with_name("apax_side.py")), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}:\n{done.stderr[-2000:]}")
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, bufsize=1
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> None:
+    """Wait for a verb that needs nothing more. Raises RuntimeError if it failed."""
+    process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{process.args!r}: exit {process.returncode}")
+
+
+def in_turn(ours: Engine, theirs: subprocess.Popen[str] | None, repeats: int) -> list[float]:
+    """Run both sides in turn; return µs per atom and step of the other one."""
+    times = []
+    if theirs and theirs.stdout:
+        while "ready" not in (line := theirs.stdout.readline()):
+            if not line:
+                finished(theirs)
+    for _ in range(repeats):
+        ours.run()
+        if theirs and theirs.stdin and theirs.stdout:
+            theirs.stdin.write("run\n")
+            times.append(float(theirs.stdout.readline()))
+    return times
 
 
 def main() -> None:
@@ -131,7 +158,7 @@ def main() -> None:
         "--molecules", type=int, nargs="+", default=[488, 49], help="CO molecules (default: 488 49)"
     )
     parser.add_argument("--steps", type=int, default=100, help="steps of a run (default: 100)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs timed, the fastest counts (default: 3)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each side, in turn (default: 3)")
     parser.add_argument("--timestep-fs", type=float, default=0.5, help="time step, fs (default: 0.5)")
     parser.add_argument(
         "--skin-A", type=float, default=0.5, help="Verlet skin of both sides, Å (default: 0.5)"
@@ -141,20 +168,17 @@ def main() -> None:
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        if settings.apax_python:
-            apax(settings.apax_python, "init", "--scale-eV", "1.5", "--out", str(work / "apax"))
-            apax(
-                settings.apax_python,
-                *(
-                    "convert",
-                    "--model",
-                    str(work / "apax"),
-                    "--elements",
-                    *ELEMENTS,
-                    "--out",
-                    str(work / "model.h5"),
-                ),
-            )
+        if python := settings.apax_python:
+            finished(apax(python, "init", "--scale-eV", "1.5", "--out", str(work / "apax")))
+            options = [
+                "--model",
+                str(work / "apax"),
+                "--out",
+                str(work / "model.h5"),
+                "--elements",
+                *ELEMENTS,
+            ]
+            finished(apax(python, "convert", *options))
             model = read_model(work / "model.h5")
         else:
             architecture = Architecture(ELEMENTS)
@@ -163,37 +187,40 @@ def main() -> None:
         print(f"network {kflop:.0f} kflop/atom; GEMM {gemm:.0f} GF/s; floor {kflop / gemm:.2f} µs/atom")
         for n_molecules in settings.molecules:
             atoms = ice(n_molecules)
-            common = (settings.timestep_fs, settings.steps, settings.repeats, settings.skin_A)
-            ours = measure(model, atoms, *common)
-            line = f"{len(atoms):5d} atoms: frazil {min(ours['us']):6.2f} µs/atom"
-            line += f" (compiled in {ours['compile_s']:.0f} s)"
-            if settings.apax_python:
+            common = (settings.timestep_fs, settings.steps, settings.skin_A)
+            ours, theirs = Engine(model, atoms, *common), None
+            if python:
                 ase.io.write(work / "atoms.extxyz", atoms)
-                options = {
-                    "timestep-fs": common[0],
-                    "steps": common[1],
-                    "repeats": common[2],
-                    "skin-A": common[3],
-                }
-                apax(
-                    settings.apax_python,
-                    *("verlet", "--model", str(work / "apax"), "--frames", str(work / "atoms.extxyz")),
-                    *("--out", str(work / "apax.npz")),
-                    *(text for key, value in options.items() for text in (f"--{key}", str(value))),
-                )
-                theirs = np.load(work / "apax.npz")
-                apart = np.abs(theirs["positions_A"] - ours["positions"]).max()
-                slow, fast_one = theirs["us_per_atom"].min(), min(ours["us"])
-                line += f", ASE + apax {slow:6.2f}, ratio {slow / fast_one:.1f}"
-                line += f"; apart {apart:.1e} Å, {theirs['energy_eV'] - ours['energy']:.1e} eV at the end"
+                options = ["--model", str(work / "apax"), "--frames", str(work / "atoms.extxyz")]
+                options += ["--timestep-fs", str(common[0]), "--steps", str(common[1])]
+                options += ["--skin-A", str(common[2]), "--out", str(work / "apax.npz")]
+                theirs = apax(python, "verlet", *options)
+            slow = in_turn(ours, theirs, settings.repeats)
+            line = (
+                f"{len(atoms):5d} atoms: frazil {ours.us:6.2f} µs/atom (compiled in {ours.compile_s:.0f} s)"
+            )
+            if theirs:
+                finished(theirs)
+                last = np.load(work / "apax.npz")
+                apart = np.abs(last["positions_A"] - ours.end.rows["positions"][-1]).max()
+                off = last["energy_eV"] - ours.end.rows["energy"][-1]
+                line += f", ASE + apax {np.median(slow):6.2f}, ratio {np.median(slow) / ours.us:.1f}"
+                line += f"; apart {apart:.1e} Å, {off:.1e} eV at the end"
             print(line, flush=True)
+            last_one = n_molecules == settings.molecules[-1]
             for members, width in ((settings.members, 1), (1, settings.replicas)):
-                if members * width > 1:
-                    wide = Model(
-                        model.architecture, stack_members([member(model.parameters, 0)] * members), {}
+                if last_one and members * width > 1:
+                    members_of = stack_members([member(model.parameters, 0)] * members)
+                    more = Engine(Model(model.architecture, members_of, {}), atoms, *common, width)
+                    for _ in range(settings.repeats):
+                        ours.run()
+                        more.run()
+                    share = more.us / (ours.us * members)
+                    print(
+                        f"      {members} members, {width} replicas: {more.us:6.2f} µs/atom, {share:.2f} of "
+                        f"{members} x {width} single ones",
+                        flush=True,
                     )
-                    more = min(measure(wide, atoms, *common, width)["us"])
-                    print(f"      {members} members, {width} replicas: {more:6.2f} µs/atom", flush=True)
 
 
 if __name__ == "__main__":
