@@ -4,6 +4,7 @@ A structure is brought to the minimum of whoever judges it. One that is none (fo
 refused, or relaxed where that is asked for.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -279,8 +280,14 @@ def _curvature(architecture: Architecture, parameters: Any, species: Any, lists:
 
 
 def check_names(structures: Sequence[Atoms]) -> list[str]:
-    """Return the structures' names (info "name", else formula), each once. Raises UserError for doubles."""
+    """Return the structures' names (info "name", else formula), each once.
+
+    Raises UserError for doubles, and names that no file can have.
+    """
     names = [str(atoms.info.get("name", atoms.get_chemical_formula("metal"))) for atoms in structures]
+    strange = [name for name in names if not re.fullmatch(r"[\w.+-]+", name)]
+    if strange:
+        raise UserError(f"a structure named {strange[0]!r}; give names of letters, digits and _ . + -")
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise UserError(

@@ -74,5 +74,9 @@ def test_bad_input_is_refused() -> None:
         initial_frames([water()], ["W"], 1, (100.0, 800.0), 5)
     with pytest.raises(UserError, match="one name: H2O; give each its own"):
         check_names([molecule("H2O"), molecule("H2O")])
+    odd = molecule("H2O")
+    odd.info["name"] = "a/b"
+    with pytest.raises(UserError, match="a structure named 'a/b'; give names of letters"):
+        check_names([odd])
     assert too_close(Atoms("SiO", [[0, 0, 0], [0, 0, 0.9]]))
     assert not too_close(molecule("H2O"))
