@@ -90,7 +90,7 @@ def binding(results: Results, out: Path | str) -> Figure:
     phases = _phases(results.sites)
     canvas, axes = new(rows=len(phases), height_in=2.2 * len(phases), share_x=True)
     good = results.sites[results.sites["converged"] == 1]
-    ends = np.arange(25.0 * np.floor(min(good["binding_energy_K"].min() / 25.0, -16)), 25.1, 25.0)
+    ends = np.arange(25.0 * np.floor(min([*good["binding_energy_K"] / 25.0, -16.0])), 25.1, 25.0)
     rows = []
     for axis, phase in zip(axes[:, 0], phases, strict=True):
         values = good.loc[good["phase"] == phase, "binding_energy_K"].to_numpy(float)

@@ -1,5 +1,6 @@
 """From shards, binding sites and surfaces to the tables of the sticking experiment."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,7 @@ def analyse(
     trajectories = read_trajectories(shards)
     found = probabilities(trajectories)
     gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
-    table = read_all(sites, "binding_energies.csv", COLUMNS)
+    table = read_all(sites, "binding_energies.csv", COLUMNS)[COLUMNS]
     long_paths = read_all(attempts, "paths.csv")
     frequencies = attempts_of(long_paths, attempts_after_fs)
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
@@ -199,5 +200,8 @@ def analyse(
     for name, content in tables.items():
         with write_atomic(folder / f"{name}.csv") as partial:
             content.to_csv(partial, index=False, float_format="%.8g")
+    counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
+    with write_atomic(folder / "counts.json") as partial:
+        partial.write_text(json.dumps({"model": {**counts, "total": len(trajectories)}}, indent=1) + "\n")
     section_of(results, draw(results, folder)).write(folder)
     return results

@@ -1,5 +1,6 @@
 """Tables of the sticking experiment: probabilities with both errors, attempts, half-lives, bad tables."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from frazil.errors import UserError
 from frazil.experiments.sticking.binding import Grid, summary
 from frazil.experiments.sticking.clusters import TABLE_1, sampled
 from frazil.experiments.sticking.results import (
+    analyse,
     attempts_of,
     half_lives,
     probabilities,
     read_all,
     read_trajectories,
 )
+from frazil.report import Section
 
 
 def table(stuck: dict[str, int], n: int = 64, failed: int = 0) -> pandas.DataFrame:
@@ -106,3 +109,84 @@ def test_table_1_has_the_paper_s_counts() -> None:
     assert sum(row.n_frames for row in TABLE_1) == 20344
     with pytest.raises(UserError, match="a scale of 0 of Table 1"):
         next(sampled(0.0, 1))
+
+
+def finished(folder: Path) -> None:
+    """Folders of all steps before the analysis, made up."""
+    generator = np.random.default_rng(1)
+    for number, phase in enumerate(("crystalline", "amorphous")):
+        rows = table({"gmnn-0": 40, "gmnn-1": 45}).assign(
+            phase=phase, surface_id=0, polar_angle_deg=0.0, azimuth_deg=0.0, aim_x_A=0.0, aim_y_A=0.0,
+            time_fs=5000.0, n_bounces=3, energy_drift_meV_per_ps=0.01,
+        )  # fmt: skip
+        fast = rows.assign(
+            collision_energy_K=348.0, outcome="bounced", trajectory_id=rows["trajectory_id"] + 128
+        )
+        own = pandas.concat([rows, fast])
+        own["trajectory_id"] += 256 * number
+        time = np.arange(0.0, 10000.0, 20.0)
+        path = pandas.DataFrame(
+            {
+                "time_fs": time, "z_A": 3.0 + 0.3 * np.cos(time / 40.0), "apart_A": 3.0,
+                "trajectory_id": number, "phase": phase,
+            }
+        )  # fmt: skip
+        sites = pandas.DataFrame(
+            {
+                "phase": phase, "surface_id": 0, "site_id": np.arange(30), "x_A": generator.normal(size=30),
+                "y_A": generator.normal(size=30), "z_A": 2.5, "converged": 1, "model_std_K": 8.0,
+                "binding_energy_K": generator.normal(-200.0, 40.0, size=30),
+            }
+        )  # fmt: skip
+        atoms = pandas.DataFrame(
+            generator.normal(size=(40, 3)), columns=["x_A", "y_A", "z_A"]
+        ).assign(phase=phase, surface_id=0, fixed=0)  # fmt: skip
+        checks = pandas.DataFrame(
+            [
+                {
+                    "phase": phase, "surface_temperature_K": 10, "n_molecules": 60, "n_fixed": 28,
+                    "temperature_K": 10.2, "temperature_error_K": 0.3, "density_g_per_cm3": 1.04,
+                }
+            ]
+        )  # fmt: skip
+        warm = {"phase": phase, "bath_K": 10, "replica": 0, "time_fs": time, "temperature_K": 10.0}
+        radial = {"phase": phase, "distance_A": np.arange(1.0, 9.0), "g": 1.0}
+        for kind, name, content in (
+            ("shards", "trajectories", own), ("attempts", "paths", path),
+            ("sites", "binding_energies", sites),
+            ("sites", "surface_atoms", atoms), ("surfaces", "checks", checks),
+            ("surfaces", "temperature", pandas.DataFrame(warm)),
+            ("surfaces", "radial", pandas.DataFrame(radial)),
+            ("truth", "trajectories", own.assign(model_id="analytic")),
+        ):  # fmt: skip
+            (folder / kind / phase).mkdir(parents=True, exist_ok=True)
+            content.to_csv(folder / kind / phase / f"{name}.csv", index=False)
+
+
+def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
+    finished(tmp_path)
+    folders = [tmp_path / name for name in ("surfaces", "sites", "shards", "attempts", "truth")]
+    analyse(
+        *folders, ["surface", "100"], [5.0, 10.0], 2000.0, root / "assets/reference", 1, tmp_path / "out"
+    )  # fmt: skip
+    section = Section.read(tmp_path / "out")
+    assert all(gate.passed for gate in section.gates), section.gates
+    for item in (*section.figures, *section.tables):
+        assert (tmp_path / "out" / item.file).stat().st_size > 0
+    for name, columns in CONTRACT.items():
+        found = list(pandas.read_csv(tmp_path / "out" / f"{name}.csv"))
+        assert found[: len(columns.split(", "))] == columns.split(", "), name
+    counts = json.loads((tmp_path / "out/counts.json").read_text())["model"]
+    assert counts == {"stuck": 170, "bounced": 342, "dissociated": 0, "failed": 0, "total": 512}
+
+
+CONTRACT = {
+    "sticking_probabilities": "phase, surface_temperature_K, collision_energy_K, n, n_stuck, n_failed, "
+    "probability, low_95, high_95, model_std, total_low_95, total_high_95",
+    "sticking_coefficients": "phase, surface_temperature_K, gas_temperature_K, coefficient, low_95, high_95",
+    "binding_energies": "phase, surface_id, site_id, x_A, y_A, z_A, binding_energy_K, model_std_K, converged",
+    "binding_summary": "phase, n, mean_K, median_K, std_K",
+    "attempt_frequencies": "phase, trajectory_id, attempt_frequency_per_ps",
+    "residence_times": "phase, surface_temperature_K, binding_energy_K, attempt_frequency_per_ps, "
+    "half_life_s",
+}
