@@ -147,7 +147,7 @@ process PREPARE_DATASET {
 
     script:
     """
-    prepare_dataset.py --frames ${frames} --split-by ${labels.split_by} \\
+    prepare_dataset.py --frames ${frames} --molecules ${labels.molecules ?: 'CO'} --split-by ${labels.split_by} \\
         --train-fraction ${labels.train_fraction} --validation-fraction ${labels.validation_fraction} \\
         --max-force-eV-per-A ${labels.max_force_eV_per_A} --campaign-seed ${campaign_seed} --out dataset
     """

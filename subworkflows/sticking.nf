@@ -32,7 +32,7 @@ workflow STICKING {
         )
         PREPARE_DATASET(
             LABEL.out.labelled.map { meta, frames -> ['clusters', frames] },
-            division(settings.labels), seed, Code.of(projectDir, 'prepare_dataset.py'),
+            division(settings.labels) + [molecules: 'any'], seed, Code.of(projectDir, 'prepare_dataset.py'),
         )
         TRAIN_GMNN(
             PREPARE_DATASET.out, settings.gmnn + [n_members: s.n_members], seed, checkpoints,
