@@ -15,7 +15,7 @@ running the same command again goes on.
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +336,20 @@ class _Campaign:
         return len(errors) - 1 - int(np.argmin(errors)) >= self.settings.patience
 
     def limits(self, state: Round) -> Limits:
-        """Return the spreads at which frames count as uncertain: wanted errors over calibration factors."""
+        """Return the spreads at which replicas pause: those wanted, or the held-out frames' median.
+
+        A committee that is worse than wanted everywhere would else pause all replicas at their first steps.
+        """
+        wanted, spreads = self.wanted(state), np.array(state.spreads)
+        force, energy = np.median(spreads[:, 0]), np.median(spreads[:, 2])
+        return replace(
+            wanted,
+            force_eV_per_A=max(wanted.force_eV_per_A, float(force)),
+            energy_eV_per_atom=max(wanted.energy_eV_per_atom, float(energy)),
+        )
+
+    def wanted(self, state: Round) -> Limits:
+        """Return the spreads at which frames are uncertain: wanted errors over calibration factors."""
         force = self.settings.max_force_error_eV_per_A
         energy = self.settings.max_energy_error_meV_per_atom / 1000
         return Limits(
@@ -355,7 +368,8 @@ class _Campaign:
     def _labelled(self, number: int, replicas: Sequence[Replica], visits: Sequence[Visit]) -> list[Atoms]:
         """Return a round's new frames; note what became of every replica."""
         file, table = self._folder(number) / "frames.extxyz", self._folder(number) / "visits.csv"
-        proposed = [i for i, visit in enumerate(visits) if visit.outcome == "uncertain"]
+        proposed = [i for i, visit in enumerate(visits) if self._doubtful(number, replicas[i], visit)]
+        doubtful = set(proposed)
         given = [self._frame(number, i, replicas[i], visits[i]) for i in proposed]
         if given:
             vectors = soap_vectors([*self.frames, *given])
@@ -379,7 +393,7 @@ class _Campaign:
         for i, (replica, visit) in enumerate(zip(replicas, visits, strict=True)):
             identity = self._identity(number, i)
             fate = reasons.get(identity, "labelled") if i in proposed else ""
-            if visit.outcome == "uncertain" and i not in proposed:
+            if i in doubtful and i not in proposed:
                 fate = "like others"
             atoms = self.references[replica.structure].minimum.atoms
             rows.append(
@@ -400,6 +414,16 @@ class _Campaign:
         with write_atomic(table) as partial:
             self.visits[-1].to_csv(partial, index=False)
         return new
+
+    def _doubtful(self, number: int, replica: Replica, visit: Visit) -> bool:
+        """Return whether a replica paused, or came to its end where the spread is more than wanted."""
+        wanted = self.wanted(self.rounds[number])
+        n_atoms = len(self.references[replica.structure].minimum.atoms)
+        beyond = (
+            visit.force_spread_eV_per_A > wanted.force_eV_per_A
+            or visit.energy_spread_eV / n_atoms > wanted.energy_eV_per_atom
+        )
+        return visit.outcome == "uncertain" or (visit.outcome == "finished" and beyond)
 
     def _identity(self, number: int, replica: int) -> str:
         return f"round-{number:02d}-{replica:05d}"

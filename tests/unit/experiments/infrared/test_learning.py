@@ -77,7 +77,7 @@ class Stage:
         outcomes = ("uncertain", "finished", "unphysical", "uncertain", "uncertain", "uncertain")
         return [
             Visit(
-                outcome, 10.0 * i, 0.02, 0.3, -1.0,
+                outcome, 10.0 * i, 0.02, 0.05 if outcome == "finished" else 0.3, -1.0,
                 replica.positions + 0.03 * np.sin(np.arange(9.0) * (i + 1) + self.calls["run"]).reshape(3, 3),
                 replica.velocities,
             )
@@ -180,6 +180,17 @@ def test_replicas_go_on_or_begin_anew(minima: Path, tmp_path: Path) -> None:
     assert (after[2].positions == replicas[2].positions).all()
     assert (after[2].velocities != replicas[2].velocities).any()
     assert [replica.restarts for replica in after] == [0, 0, 1, 0, 0, 1]
+
+
+def test_limits_are_never_below_what_the_committee_does_everywhere() -> None:
+    campaign = learning._Campaign.__new__(learning._Campaign)
+    campaign.settings = replace(SETTINGS, max_force_error_eV_per_A=0.2, max_energy_error_meV_per_atom=0.0)
+    poor = learning.Round(1, None, {}, 2.0, 1.0, [[0.3, 0.6, 0.01, 0.01]] * 3)
+    good = learning.Round(1, None, {}, 2.0, 1.0, [[0.02, 0.04, 0.01, 0.01]] * 3)
+    assert campaign.wanted(poor).force_eV_per_A == campaign.wanted(good).force_eV_per_A == pytest.approx(0.1)
+    assert campaign.limits(poor).force_eV_per_A == pytest.approx(0.3)
+    assert campaign.limits(good).force_eV_per_A == pytest.approx(0.1)
+    assert campaign.limits(good).energy_eV_per_atom == np.inf
 
 
 def test_rounds_end_where_the_modes_stand_still() -> None:
