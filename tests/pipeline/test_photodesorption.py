@@ -14,8 +14,9 @@ SMALL = Path(__file__).with_name("small.json")
 
 
 def run(nextflow: Path, root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    profile = () if "-profile" in arguments else ("-profile", "local")
     return subprocess.run(
-        [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", SMALL, *arguments],
+        [nextflow, "run", root / "main.nf", *profile, "-params-file", SMALL, *arguments],
         cwd=folder,
         env={**os.environ, "NXF_ANSI_LOG": "false"},
         capture_output=True,
@@ -50,6 +51,17 @@ def test_shell_characters_in_paths_are_only_characters(nextflow: Path, root: Pat
     assert done.returncode == 0, done.stdout + done.stderr
     assert (folder / "results/run.json").exists()
     assert not list(tmp_path.rglob("bad"))
+
+
+@pytest.mark.parametrize("profile", ["apptainer", "hpc"])
+def test_a_folder_that_job_arrays_or_containers_cannot_have_is_refused(
+    nextflow: Path, root: Path, tmp_path: Path, profile: str
+) -> None:
+    folder = tmp_path / "a, b"
+    folder.mkdir()
+    done = run(nextflow, root, folder, "-profile", profile)
+    assert done.returncode == 2
+    assert "need a path of letters, digits" in done.stderr
 
 
 @pytest.fixture(scope="module")
