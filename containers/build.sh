@@ -87,7 +87,7 @@ write_config() {
         echo 'process {'
         echo "    container = '$(image_for deepmd-cpu deepmd-cuda jax-cpu)'"
         echo "    withLabel: gpu { container = '$(image_for deepmd-cuda deepmd-cpu jax-cuda jax-cpu)' }"
-        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|BOND_CURVE|FIND_MINIMA|LEARN_ACTIVELY|RUN_LABEL_DIPOLES|ANALYSE_INFRARED)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
+        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|SAMPLE_CLUSTERS|BOND_CURVE|FIND_MINIMA|LEARN_ACTIVELY|RUN_LABEL_DIPOLES|ANALYSE_INFRARED)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
         echo '}'
     } > "$scratch/images.config"
     mv "$scratch/images.config" "$images/images.config"
