@@ -66,6 +66,7 @@ def analyse(
     pairs = _pairs(spectra["model"], spectra["label"])
     if spectra["label"]:
         tables["label_spectra"] = _stacked(spectra["label"])
+    if pairs:
         tables["bands"] = pandas.concat([spectra_tables.bands(*pair) for pair in pairs])
         tables["comparison"] = pandas.DataFrame([spectra_tables.compared(*pair) for pair in pairs])
     formulas = {r.name: r.minimum.atoms.get_chemical_formula() for r in references}
