@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from ase.units import fs
 
-from frazil.experiments.photodesorption.initial import read_initial_states
+from frazil.initial_states import read_initial_states
 from frazil.structures import from_deepmd_types, write_lammps_data
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +57,7 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
             "sample_frames.py", "--n-molecules", 50, "--aggregate-radius-A", 8.2, "--n-aggregates", 1,
             "--n-thermal", 2,
             "--thermal-duration-fs", 1000, "--n-packings", 0, "--n-excited", 2, "--excited-duration-fs", 500,
-            "--n-contacts", 20, "--timestep-fs", 0.5, "--out-aggregates", folder / "aggregates.extxyz",
+            "--n-contacts", 20, "--n-compressed", 0, "--timestep-fs", 0.5, "--out-aggregates", folder / "aggregates.extxyz",
             "--out-snapshots", folder / "snapshots.extxyz", *common, frames,
         )  # fmt: skip
         script("label_frames.py", "--frames", frames, "--out", labelled)
