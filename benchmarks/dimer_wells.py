@@ -84,7 +84,7 @@ def main() -> None:
         frames = load_frames(sys.argv[2])
         write_frames(Path(sys.argv[3]), interaction(frames, curves(frames)))
     elif len(sys.argv) == 6 and sys.argv[1] == "wells":
-        wells(*sys.argv[2:5], Path(sys.argv[5]))
+        wells(sys.argv[2], sys.argv[3], sys.argv[4], Path(sys.argv[5]))
     else:
         sys.exit(__doc__)
 

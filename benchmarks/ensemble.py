@@ -57,7 +57,8 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
             "sample_frames.py", "--n-molecules", 50, "--aggregate-radius-A", 8.2, "--n-aggregates", 1,
             "--n-thermal", 2,
             "--thermal-duration-fs", 1000, "--n-packings", 0, "--n-excited", 2, "--excited-duration-fs", 500,
-            "--n-contacts", 20, "--n-compressed", 0, "--timestep-fs", 0.5, "--out-aggregates", folder / "aggregates.extxyz",
+            "--n-contacts", 20, "--n-compressed", 0, "--timestep-fs", 0.5,
+            "--out-aggregates", folder / "aggregates.extxyz",
             "--out-snapshots", folder / "snapshots.extxyz", *common, frames,
         )  # fmt: skip
         script("label_frames.py", "--frames", frames, "--out", labelled)
