@@ -7,6 +7,7 @@ level, which must be stated, of every frame.
 
 import csv
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ VACUUM_A = 6.0
 SHEET_COLUMNS = ("file", "level", "format", "code", "trajectory_id", "interval_fs", "excited_atoms")
 REQUIRED_COLUMNS = ("file", "level")
 HEAD_BYTES = 20_000
+OUTCAR_VERSION = r"vasp\.(\S+)"
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,28 @@ def _orca(path: Path) -> Frames:
     return frames, _origin("orca", str(found.metadata.get("package_version", "not stated")))
 
 
+def _outcar(path: Path) -> Frames:
+    """Read an OUTCAR by ASE; by dpdata, which leaves them out, where steps of VASP's learned field are in it."""
+    text = path.read_text(errors="replace")
+    if "ML FREE ENERGIE" not in text:
+        return _by_ase("vasp-out", "vasp", OUTCAR_VERSION)(path)
+    version = re.search(OUTCAR_VERSION, text)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no energy found")  # of the learned steps after the last label
+        frames = _by_dpdata(path, "vasp/outcar")
+    return frames, _origin("vasp", version[1] if version else "not stated")
+
+
+def _vasprun(path: Path) -> Frames:
+    """Read a vasprun.xml by ASE. Raises UserError where VASP's learned field gave some of the steps."""
+    if re.search(r'name="ML_LMLFF">\s*T', path.read_text(errors="replace")):
+        raise UserError(
+            "steps of VASP's learned field are in it, which are no labels and cannot be told from the others; "
+            "give the OUTCAR of the same run"
+        )
+    return _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)')(path)
+
+
 def _cp2k(path: Path) -> Frames:
     """Read an output file, or a folder of a dynamics run.
 
@@ -286,11 +310,18 @@ def _cp2k(path: Path) -> Frames:
     """
     if path.is_dir() and list(path.glob("*frc*.xyz")):
         return _cp2k_trajectory(path)
-    import dpdata
     from dpdata.unit import EnergyConversion
 
     theirs = EnergyConversion("hartree", "eV").value()
-    system = dpdata.LabeledSystem(str(path), fmt="cp2k/aimd_output" if path.is_dir() else "cp2k/output")
+    kind = "cp2k/aimd_output" if path.is_dir() else "cp2k/output"
+    return _by_dpdata(path, kind, Hartree / theirs), _origin("cp2k")
+
+
+def _by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
+    """Return the frames that dpdata finds, energies times ``energy_unit``."""
+    import dpdata
+
+    system = dpdata.LabeledSystem(str(path), fmt=kind)
     frames = []
     for number in range(len(system)):
         atoms = Atoms(
@@ -299,10 +330,10 @@ def _cp2k(path: Path) -> Frames:
             cell=system["cells"][number],
             pbc=not system.nopbc,
         )
-        energy = float(system["energies"][number]) / theirs * Hartree
+        energy = float(system["energies"][number]) * energy_unit
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=system["forces"][number])
         frames.append(atoms)
-    return frames, _origin("cp2k")
+    return frames
 
 
 def _cp2k_trajectory(folder: Path) -> Frames:
@@ -364,8 +395,8 @@ FORMATS: dict[str, Callable[[Path], Frames]] = {
     "extxyz": _extxyz,
     "deepmd": _deepmd,
     "traj": _by_ase("traj", "not stated"),
-    "vasp-outcar": _by_ase("vasp-out", "vasp", r"vasp\.(\S+)"),
-    "vasp-xml": _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)'),
+    "vasp-outcar": _outcar,
+    "vasp-xml": _vasprun,
     "orca": _orca,
     "turbomole": _by_ase("turbomole-gradient", "turbomole"),
     "gaussian": _by_ase("gaussian-out", "gaussian", r"Gaussian (\d\d):"),

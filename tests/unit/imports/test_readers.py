@@ -18,7 +18,7 @@ from frazil.imports.readers import Entry, free_aggregate, read_dataset, read_ent
 from frazil.structures import set_excited
 
 from .conftest import Trajectory
-from .written import cp2k_output, gaussian_log, turbomole_gradient, vasp_xml
+from .written import cp2k_output, gaussian_log, turbomole_gradient, vasp_outcar, vasp_xml
 
 DATA = Path(__file__).with_name("data")
 ORCA = Path(__file__).parents[4] / "shared/data/nanosilicates"
@@ -81,6 +81,25 @@ def test_vasp_gives_the_energy_of_its_forces_and_a_whole_aggregate(
     assert imported.format == "vasp-xml"
     same(imported.frames, trajectory(3))
     assert imported.frames[0].info["label_version"] == "5.4.4.18"
+
+
+def test_steps_of_vasps_learned_field_are_no_labels(trajectory: Trajectory, tmp_path: Path) -> None:
+    pytest.importorskip("dpdata")
+    frames = [atoms[np.argsort(atoms.numbers, kind="stable")] for atoms in trajectory(3)]
+    for atoms, whole in zip(frames, trajectory(3), strict=True):
+        order = np.argsort(whole.numbers, kind="stable")
+        forces = whole.get_forces()[order]
+        atoms.calc = SinglePointCalculator(atoms, energy=whole.get_potential_energy(), forces=forces)
+    outcar = vasp_outcar(tmp_path / "OUTCAR", frames, 20.0)
+    imported = read_entry(Entry(outcar, level="made-up"))
+    assert imported.format == "vasp-outcar"
+    assert imported.frames[0].info["label_version"] == "6.3.0"
+    same(imported.frames, frames)
+    xml = vasp_xml(tmp_path / "vasprun.xml", trajectory(3), 14.0)
+    mark = '<incar><i type="logical" name="ML_LMLFF"> T  </i></incar>'
+    xml.write_text(xml.read_text().replace("<incar></incar>", mark))
+    with pytest.raises(UserError, match="steps of VASP's learned field are in it"):
+        read_entry(Entry(xml, level="made-up"))
 
 
 def test_cp2k_outputs(trajectory: Trajectory, tmp_path: Path) -> None:

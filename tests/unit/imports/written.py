@@ -98,3 +98,28 @@ def cp2k_output(path: Path, atoms: Atoms) -> Path:
         lines.append(f" FORCES| {i} " + " ".join(f"{x:.8E}" for x in [*force, np.linalg.norm(force)]))
     path.write_text("\n".join([*lines, ""]))
     return path
+
+
+def vasp_outcar(path: Path, frames: list[Atoms], cell_A: float) -> Path:
+    """A VASP 6 run with a learned field: after each labelled step one of that field, 1 eV higher."""
+    symbols = frames[0].get_chemical_symbols()
+    kinds = list(dict.fromkeys(symbols))
+    assert symbols == sorted(symbols, key=kinds.index)
+    lines = [" vasp.6.3.0 20Jan22 (build) complex", "   NELM   =    100;   NELMIN=  2"]
+    lines += [f"   TITEL  = PAW_PBE {kind} 08Apr2002" for kind in kinds]
+    lines.append("   ions per type =   " + "  ".join(str(symbols.count(kind)) for kind in kinds))
+    for number, atoms in enumerate(frames, 1):
+        rows = np.hstack([atoms.positions + cell_A / 2, atoms.get_forces()])
+        table = [" ".join(f"{value:14.8f}" for value in row) for row in rows]
+        energy = atoms.get_potential_energy()
+        for ml, shift in (("", 0.0), ("ML ", 1.0)):
+            if not ml:
+                lines += [f"----- Iteration {number:5d}(   3) -----", "  VOLUME and BASIS-vectors are now :", ""]
+                lines += ["", "", "  direct lattice vectors                 reciprocal lattice vectors"]
+                lines += [" ".join(f"{v:14.8f}" for v in (*row, *row)) for row in cell_A * np.eye(3)]
+            title = " POSITION              TOTAL-FORCE (eV/Angst)"
+            lines += [f" {title} (ML)" if ml else title, " " + "-" * 80, *table, " " + "-" * 80]
+            lines += [f"  {ml}FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)"]
+            lines += [f"  {'free  energy ' + ml:15s}TOTEN  = {energy + shift:18.8f} eV", ""]
+    path.write_text("\n".join([*lines, ""]))
+    return path
