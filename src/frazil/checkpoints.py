@@ -1,9 +1,12 @@
 """Finished rows survive a kill, a full disk and a retry in another folder; the time limit is an exception."""
 
+import ast
 import hashlib
 import json
 import signal
+import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -14,11 +17,43 @@ from frazil.files import sha256_of, write_atomic
 
 
 def key_of(**inputs: Any) -> str:
-    """Return the SHA-256 of what a row is a function of: the inputs (plain JSON values) and frazil's code."""
+    """Return the SHA-256 of what a row is a function of: the inputs (plain JSON values) and frazil's code.
+
+    The code is what the running script reaches by imports, as ``lib/Code.groovy`` has it for a process (of
+    another program the whole package): other edits leave the key, and with it what is kept, as they are.
+    """
     package = Path(frazil.__file__).parent
-    code = sha256_of(*sorted(package.rglob("*.py")))
+    main = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    files = reached(main, package) if main.suffix == ".py" else ()
+    code = sha256_of(*(files or sorted(package.rglob("*.py"))))
     text = json.dumps({"inputs": inputs, "version": frazil.__version__, "code": code}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def reached(script: Path, package: Path) -> tuple[Path, ...]:
+    """Return the files of a package that a script imports, at any depth and indentation, sorted."""
+    found: set[Path] = set()
+    queue = [script]
+    while queue:
+        for node in ast.walk(ast.parse(queue.pop().read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for name in names:
+                parts = name.split(".")
+                if parts[0] != package.name:
+                    continue
+                for depth in range(1, len(parts) + 1):
+                    place = package.joinpath(*parts[1:depth])
+                    for file in (place / "__init__.py", place.with_suffix(".py")):
+                        if file.is_file() and file not in found:
+                            found.add(file)
+                            queue.append(file)
+    return tuple(sorted(found))
 
 
 class Ledger:

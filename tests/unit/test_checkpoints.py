@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from frazil.checkpoints import Ledger, TimeLimit, key_of
+from frazil.checkpoints import Ledger, TimeLimit, key_of, reached
 from frazil.errors import OutOfTime
 
 
@@ -22,6 +22,25 @@ def test_rows_come_back_bit_by_bit_and_only_those_asked_for(tmp_path: Path) -> N
 def test_a_key_tells_settings_apart_and_not_their_order() -> None:
     assert key_of(a=1, b=2.0) == key_of(b=2.0, a=1)
     assert key_of(a=1) != key_of(a=2)
+
+
+def test_a_key_is_of_the_code_that_a_script_reaches(tmp_path: Path, root: Path) -> None:
+    package = tmp_path / "frazil"
+    texts = {
+        "__init__.py": "", "near.py": "def f():\n    from frazil.far import away\n", "far/__init__.py": "",
+        "far/away.py": "import frazil.farthest", "farthest.py": "import numpy", "other.py": "",
+    }  # fmt: skip
+    for name, text in texts.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    script = tmp_path / "run.py"
+    script.write_text("import json\nfrom frazil.near import f\n")
+    found = {file.relative_to(package).as_posix() for file in reached(script, package)}
+    assert found == texts.keys() - {"other.py"}
+
+    whole = {file.name for file in reached(root / "bin/run_dipoles.py", root / "src/frazil")}
+    assert {"dynamics.py", "ensemble.py", "semiempirical.py"} <= whole
+    assert not {"learning.py", "lammps.py", "report.py"} & whole
 
 
 def test_a_full_disk_keeps_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
