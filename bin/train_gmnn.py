@@ -19,6 +19,7 @@ def main() -> None:
     add("--energy-weight", type=float, default=1.0, help="weight of the energies")
     add("--force-weight", type=float, default=100.0, help="weight of the forces, Å²")
     add("--dipole-weight", type=float, default=0.0, help="weight of the dipoles, 1/Å²; 0 is none")
+    add("--weight-scale-eV", type=float, default=0.0, help="frames count (s/(s + E))²; 0 counts all alike")
     add("--patience", type=int, default=500, help="epochs without a better test loss before the end")
     add("--checkpoint-every", type=int, default=50, help="epochs between checkpoints")
     add("--cutoff-A", type=float, default=6.0, help="cutoff, Å")

@@ -282,7 +282,7 @@ def _orca(path: Path) -> Frames:
 
 
 def _outcar(path: Path) -> Frames:
-    """Read an OUTCAR by ASE; by dpdata, which leaves them out, where steps of VASP's learned field are in it."""
+    """Read an OUTCAR by ASE; by dpdata where steps of VASP's learned field are in it, which it leaves out."""
     text = path.read_text(errors="replace")
     if "ML FREE ENERGIE" not in text:
         return _by_ase("vasp-out", "vasp", OUTCAR_VERSION)(path)
@@ -297,8 +297,8 @@ def _vasprun(path: Path) -> Frames:
     """Read a vasprun.xml by ASE. Raises UserError where VASP's learned field gave some of the steps."""
     if re.search(r'name="ML_LMLFF">\s*T', path.read_text(errors="replace")):
         raise UserError(
-            "steps of VASP's learned field are in it, which are no labels and cannot be told from the others; "
-            "give the OUTCAR of the same run"
+            f"{path}: steps of VASP's learned field are in it, which are no labels and cannot be told from "
+            "the others; give the OUTCAR of the same run"
         )
     return _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)')(path)
 

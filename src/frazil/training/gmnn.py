@@ -55,7 +55,9 @@ class Settings:
     epochs) but for the optimizer: the paper's AMSGrad at 0.03 keeps the large gradients of the first steps as
     its scale for good, and ends at four times the force error (docs/benchmarks.md).
 
-    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3.
+    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3, times its
+    own weight (``info["weight"]``, else 1). weight_scale_eV s > 0 weighs frames by (s/(s + E))², E their
+    energy above the lowest frame of their composition: walls of eV no longer outweigh wells of meV.
     patience: epochs without a better test loss of any member after which training ends.
     """
 
@@ -68,6 +70,7 @@ class Settings:
     energy_weight: float = 1.0
     force_weight: float = 100.0
     dipole_weight: float = 0.0
+    weight_scale_eV: float = 0.0
     patience: int = 500
     checkpoint_every: int = 50
 
@@ -80,6 +83,8 @@ class Settings:
         if not self.learning_rate > 0:
             raise UserError(f"learning rate {self.learning_rate:g}; it must be positive")
         weights = (self.energy_weight, self.force_weight, self.dipole_weight)
+        if self.weight_scale_eV < 0:
+            raise UserError(f"weight_scale_eV {self.weight_scale_eV:g}; it is positive, or 0 for none")
         if min(weights) < 0 or max(weights) == 0:
             raise UserError(f"loss weights {weights}; none may be negative, one must be positive")
 
@@ -126,8 +131,8 @@ def _per_structure(
 
 
 def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.Array) -> jax.Array:
-    """Return sums (5,) over a batch: ΔE²/N, Σ|ΔF|²/(3N), |Δμ|²/3, (ΔE/N)², Σ|ΔF|² (free places count
-    nothing).
+    """Return sums (6,) over a batch: ΔE²/N, Σ|ΔF|²/(3N), |Δμ|²/3, each times the frame's weight, then plain
+    (ΔE/N)², Σ|ΔF|², |Δμ|²/3 (free places count nothing).
     """
     atoms, real = jnp.maximum(batch.n_atoms, 1.0), batch.n_atoms > 0
     energy = jnp.where(real, energies - batch.energies, 0.0)
@@ -135,19 +140,22 @@ def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.
     force = jnp.where(inside, forces - batch.forces, 0.0)
     per_lane = (force**2).sum(axis=1)
     dipole = jnp.where(real[:, None], dipoles - batch.dipoles, 0.0)
+    weights = jnp.asarray(batch.weights)
+    per_frame = jnp.append(weights / (3.0 * atoms), 0.0)
     return jnp.stack(
         [
-            (energy**2 / atoms).sum(),
-            (per_lane / (3.0 * jnp.append(atoms, 1.0)[batch.owner])).sum(),
-            (dipole**2).sum() / 3.0,
+            (weights * energy**2 / atoms).sum(),
+            (per_lane * per_frame[batch.owner]).sum(),
+            (weights[:, None] * dipole**2).sum() / 3.0,
             ((energy / atoms) ** 2).sum(),
             per_lane.sum(),
+            (dipole**2).sum() / 3.0,
         ]
     )
 
 
 def squared_errors(architecture: Architecture, parameters: Parameters, batch: Batch) -> jax.Array:
-    """Return sums (5,) of squared errors of one member over a batch, as ``_squared`` names them."""
+    """Return sums (6,) of squared errors of one member over a batch, as ``_squared`` names them."""
     return _squared(batch, *predict(architecture, parameters, batch))
 
 
@@ -173,7 +181,7 @@ def loss_and_gradient_of(
 
 
 def _weights(settings: Settings) -> np.ndarray:
-    return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0])
+    return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0, 0.0])
 
 
 def start_parameters(
@@ -369,7 +377,7 @@ def fit(
             values = (
                 *(epoch, m, sums[m] / steps_per_epoch, test_loss[m]),
                 1000 * np.sqrt(errors[m, 3] / len(test)),
-                *(np.sqrt(errors[m, 4] / (3 * n_test_atoms)), np.sqrt(errors[m, 2] / len(test))),
+                *(np.sqrt(errors[m, 4] / (3 * n_test_atoms)), np.sqrt(errors[m, 5] / len(test))),
                 *(settings.learning_rate * (1 - 0.99 * epoch / settings.n_epochs), time.monotonic() - begin),
             )
             state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
@@ -400,9 +408,22 @@ def fingerprint_of(
             atoms.positions,
             atoms.calc.results["forces"],
             atoms.calc.results["energy"],
+            atoms.info.get("weight", 1.0),
         ):
             digest.update(np.ascontiguousarray(values, float).tobytes())
     return key_of(architecture=architecture.to_json(), settings=asdict(settings), data=digest.hexdigest())
+
+
+def weigh(frames: Sequence[Atoms], scale_eV: float) -> None:
+    """Set ``info["weight"]`` of frames by their energies, as Settings says; what they had is multiplied."""
+    lowest: dict[str, float] = {}
+    for atoms in frames:
+        name, energy_eV = atoms.get_chemical_formula(), atoms.get_potential_energy()
+        lowest[name] = min(lowest.get(name, np.inf), energy_eV)
+    for atoms in frames:
+        above_eV = atoms.get_potential_energy() - lowest[atoms.get_chemical_formula()]
+        own = float(atoms.info.get("weight", 1.0))
+        atoms.info["weight"] = own * (scale_eV / (scale_eV + above_eV)) ** 2
 
 
 def train(
@@ -426,6 +447,8 @@ def train(
     architecture = Architecture(elements=elements, heads=heads, **fields)
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
+    if settings.weight_scale_eV:
+        weigh([*frames, *held_out], settings.weight_scale_eV)
     # Its own file for every training: a folder of checkpoints serves many.
     digest = fingerprint_of(architecture, settings, frames, held_out)[:16]
     checkpoint = checkpoints / f"gmnn-{digest}.npz"

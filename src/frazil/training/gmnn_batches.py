@@ -22,6 +22,7 @@ class Batch:
 
     index, reverse (N, K): as in ``Neighbours``, free slots N. centred (N, 3): positions from the centre of
     mass, Å. energies (B,) eV, forces (N, 3) eV/Å, dipoles (B, 3) e Å (0 where unlabelled), charges (B,) e.
+    weights (B,): of a frame's loss, ``info["weight"]``, 1 where there is none.
     """
 
     species: np.ndarray
@@ -36,6 +37,7 @@ class Batch:
     forces: np.ndarray
     dipoles: np.ndarray
     charges: np.ndarray
+    weights: np.ndarray
     n_structures: int = field(metadata={"static": True})
 
 
@@ -67,12 +69,14 @@ def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
     return Frames(atoms, species, centred, lists, max(index.shape[1] for index, _, _ in lists), periodic)
 
 
-def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: int, slots: int) -> Batch:
+def assemble(
+    frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: int, slots: int, least_lanes: int = 0
+) -> Batch:
     """Return a batch of the chosen frames, padded to ``n_structures`` places, ``slots`` and a bucket of
-    lanes.
+    lanes, at least ``least_lanes``.
     """
     sizes = [len(frames.atoms[i]) for i in chosen]
-    n_lanes = bucket(sum(sizes))
+    n_lanes = max(bucket(sum(sizes)), least_lanes)
     own = np.arange(slots, dtype=np.int32)
     batch = Batch(
         species=np.zeros(n_lanes, np.int32),
@@ -87,6 +91,7 @@ def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: i
         forces=np.zeros((n_lanes, 3)),
         dipoles=np.zeros((n_structures, 3)),
         charges=np.zeros(n_structures),
+        weights=np.zeros(n_structures),
         n_structures=n_structures,
     )
     start = 0
@@ -107,14 +112,18 @@ def assemble(frames: Frames, chosen: Sequence[int] | np.ndarray, n_structures: i
         batch.forces[here] = results["forces"]
         batch.dipoles[place] = results.get("dipole", 0.0)
         batch.charges[place] = atoms.info.get("charge", 0.0)
+        batch.weights[place] = atoms.info.get("weight", 1.0)
         start += n
     return batch
 
 
 def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int, slots: int) -> list[Batch]:
-    """Return all frames in ``order`` as batches, the last one padded."""
+    """Return all frames in ``order`` as batches, a short one padded to the lanes of a full one of the
+    smallest frames: a shape of its own would be compiled for it.
+    """
+    least_lanes = bucket(batch_size * min(len(atoms) for atoms in frames.atoms))
     return [
-        assemble(frames, order[first : first + batch_size], batch_size, slots)
+        assemble(frames, order[first : first + batch_size], batch_size, slots, least_lanes)
         for first in range(0, len(order), batch_size)
     ]
 

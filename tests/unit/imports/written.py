@@ -114,8 +114,9 @@ def vasp_outcar(path: Path, frames: list[Atoms], cell_A: float) -> Path:
         energy = atoms.get_potential_energy()
         for ml, shift in (("", 0.0), ("ML ", 1.0)):
             if not ml:
-                lines += [f"----- Iteration {number:5d}(   3) -----", "  VOLUME and BASIS-vectors are now :", ""]
-                lines += ["", "", "  direct lattice vectors                 reciprocal lattice vectors"]
+                lines += [f"----- Iteration {number:5d}(   3) -----"]
+                lines += ["  VOLUME and BASIS-vectors are now :", "", "", ""]
+                lines += ["  direct lattice vectors                 reciprocal lattice vectors"]
                 lines += [" ".join(f"{v:14.8f}" for v in (*row, *row)) for row in cell_A * np.eye(3)]
             title = " POSITION              TOTAL-FORCE (eV/Angst)"
             lines += [f" {title} (ML)" if ml else title, " " + "-" * 80, *table, " " + "-" * 80]

@@ -66,12 +66,13 @@ def test_batched_predictions_are_the_committees() -> None:
 def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
     """All members together against one at a time, by the derivative of a derivative of the reference."""
     held = frames(3, 4)
+    held[1].info["weight"] = 0.2
     ready = prepare(ARCHITECTURE, held)
     parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
     batch = batches(ready, np.arange(3), 4, ready.slots)[0]
     together = jax.jit(jax.vmap(lambda p: gmnn.loss_and_gradient_of(ARCHITECTURE, SETTINGS, p, batch)))
     losses, gradients = together(parameters)
-    weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0]) / 3
+    weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0, 0]) / 3
     plain = jax.jit(jax.value_and_grad(lambda p: gmnn.squared_errors(ARCHITECTURE, p, batch) @ weights))
     for m in range(2):
         loss, expected = plain(member(parameters, m))
@@ -81,6 +82,32 @@ def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
                 jax.tree.leaves(member(gradients, m)[name]), jax.tree.leaves(expected[name]), strict=True
             ):
                 np.testing.assert_allclose(own, one, atol=1e-9 * np.abs(one).max())
+
+
+def test_frames_count_by_their_weight() -> None:
+    """Two frames of a batch: its loss is the weighted sum of theirs; walls count less than wells."""
+    held = frames(2, 4)
+    ready = prepare(ARCHITECTURE, held)
+    parameters = member(gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots), 0)
+
+    def errors(chosen: list[int]) -> np.ndarray:
+        batch = batches(prepare(ARCHITECTURE, held), np.array(chosen), 2, ready.slots)[0]
+        return np.asarray(gmnn.squared_errors(ARCHITECTURE, parameters, batch))
+
+    first, second = errors([0]), errors([1])
+    held[0].info["weight"] = 0.3
+    np.testing.assert_allclose(errors([0, 1])[:3], 0.3 * first[:3] + second[:3], rtol=1e-12)
+    np.testing.assert_allclose(errors([0, 1])[3:], first[3:] + second[3:], rtol=1e-12)
+
+
+def test_walls_count_less_than_wells() -> None:
+    pair, other = frames(1, 4)[0], Atoms("H2", [[0, 0, 0], [0, 0, 0.8]])
+    held = [pair.copy(), pair.copy(), other]
+    for atoms, energy_eV in zip(held, (-3.0, -2.5, 7.0), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=energy_eV)
+    held[2].info["weight"] = 0.7
+    gmnn.weigh(held, 0.5)
+    assert [atoms.info["weight"] for atoms in held] == pytest.approx([1.0, 0.25, 0.7])
 
 
 @pytest.fixture(scope="module")
