@@ -11,6 +11,7 @@ def main() -> None:
     add = (p := parser(__doc__ or "")).add_argument
     add("--phase", required=True, help="crystalline or amorphous")
     add("--model", default="analytic", help="model.h5 of train_gmnn.py, or 'analytic'")
+    add("--curves", default="", help="molecular_curves.csv of a model of interactions")
     add("--n-molecules", type=int, default=488, help="CO molecules of the hemisphere")
     add("--n-fixed", type=int, default=172, help="outermost molecules that are held")
     add("--lattice-A", type=float, default=5.64, help="lattice constant of α-CO, Å")

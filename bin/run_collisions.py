@@ -9,6 +9,7 @@ def main() -> None:
     add = (p := parser(__doc__ or "")).add_argument
     add("--surfaces", required=True, help="folder of prepare_surface.py")
     add("--model", default="analytic", help="model.h5 of train_gmnn.py, or 'analytic'")
+    add("--curves", default="", help="molecular_curves.csv of a model of interactions")
     add("--phase", required=True, help="of this shard")
     add("--first", type=int, default=0, help="number of the first trajectory within the phase")
     add("--trajectories", type=int, required=True, dest="n_trajectories", help="number of trajectories")

@@ -9,7 +9,10 @@ def main() -> None:
     add = (p := parser(__doc__ or "")).add_argument
     add("--scale", type=float, default=1, help="times the paper's number of frames")
     add("--campaign-seed", type=int, default=1, help="of all random numbers")
+    add("--n-scans", type=int, default=3, help="rigid scans of H2 off 10 CO")
     add("--out", required=True, help="frames, extxyz")
+    add("--out-molecules", required=True, help="each molecule alone, at many bond lengths, extxyz")
+    add("--out-scans", required=True, help="frames of the scans, extxyz")
     flags = vars(p.parse_args())
     from frazil.experiments.sticking.clusters import write_clusters
 

@@ -38,6 +38,8 @@ class Contradictions {
         boolean sticking = 'sticking' in settings.experiments
         refuse(sticking && k.model_error && (k.potential != 'gmnn' || k.n_members < 2),
             "--sticking.model_error: given true with ${k.potential == 'gmnn' ? "a committee of ${k.n_members}" : 'the analytic potential'}; allowed: with --sticking.potential gmnn and at least 2 --sticking.n_members")
+        refuse(sticking && k.potential == 'gmnn' && k.truth && k.label_level != 'h2-co-analytic',
+            "--sticking.truth: given true with labels of ${k.label_level}; allowed: with --sticking.label_level h2-co-analytic, whose truth is known")
         refuse(sticking && !k.surface_temperatures_K.any { it == k.attempts_temperature_K },
             "--sticking.attempts_temperature_K: given ${k.attempts_temperature_K} K; allowed: one of --sticking.surface_temperatures_K, now ${k.surface_temperatures_K.join(', ')} K")
         refuse(sticking && k.energies_K != k.energies_K.toSorted().toUnique(),

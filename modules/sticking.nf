@@ -5,17 +5,68 @@ process SAMPLE_CLUSTERS {
 
     input:
     val scale
+    val n_scans
     val campaign_seed
     val code
 
     output:
-    path 'clusters.extxyz'
+    path 'clusters.extxyz',  emit: clusters
+    path 'molecules.extxyz', emit: molecules
+    path 'scans.extxyz',     emit: scans
 
     script:
-    "sample_clusters.py --scale ${scale} --campaign-seed ${campaign_seed} --out clusters.extxyz"
+    """
+    sample_clusters.py --scale ${scale} --n-scans ${n_scans} --campaign-seed ${campaign_seed} \\
+        --out clusters.extxyz --out-molecules molecules.extxyz --out-scans scans.extxyz
+    """
 
     stub:
-    'touch clusters.extxyz'
+    'touch clusters.extxyz molecules.extxyz scans.extxyz'
+}
+
+process TAKE_MOLECULES_OUT {
+    label 'cpu'
+
+    input:
+    path frames
+    path molecules
+    val code
+
+    output:
+    path 'interaction.extxyz',   emit: frames
+    path 'molecular_curves.csv', emit: curves
+
+    script:
+    """
+    take_molecules_out.py --frames ${frames} --molecules ${molecules} --out interaction.extxyz \\
+        --out-curves molecular_curves.csv
+    """
+
+    stub:
+    'touch interaction.extxyz molecular_curves.csv'
+}
+
+process VALIDATE_COMMITTEE {
+    label 'cpu'
+
+    input:
+    path model
+    path curves
+    path dataset
+    path scans
+    val name // of the folder: potential, unless another experiment writes one
+    val code
+
+    output:
+    path "${name}"
+
+    script:
+    """
+    validate_committee.py --model ${model} --curves '${curves}' --dataset ${dataset} --scans ${scans} --out ${name}
+    """
+
+    stub:
+    "mkdir ${name} && touch ${name}/section.json ${name}/models.csv"
 }
 
 process PREPARE_SURFACE {
@@ -23,8 +74,8 @@ process PREPARE_SURFACE {
     label 'gpu'
 
     input:
-    // e.g. ['crystalline', gmnn/], or ['crystalline', []] for the known truth
-    tuple val(phase), path(model)
+    // e.g. ['crystalline', gmnn/, molecular_curves.csv]; [] for the known truth, and where nothing was taken out
+    tuple val(phase), path(model), path(curves)
     val s
     val campaign_seed
     val code
@@ -53,7 +104,7 @@ process BIND_SITES {
     label 'gpu'
 
     input:
-    tuple val(phase), path(surface), path(model)
+    tuple val(phase), path(surface), path(model), path(curves)
     val s
     val campaign_seed
     val code
@@ -78,8 +129,8 @@ process RUN_COLLISIONS {
     label 'gpu'
 
     input:
-    // e.g. [[id: 'model', phase: 'amorphous', first: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/]
-    tuple val(meta), path(surface), path(model)
+    // e.g. [[id: 'model', phase: 'amorphous', first: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
+    tuple val(meta), path(surface), path(model), path(curves)
     val campaign_seed
     val checkpoints
     val code

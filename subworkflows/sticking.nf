@@ -5,7 +5,8 @@ include { division        } from './round'
 include { in_order        } from './potential'
 include { PREPARE_DATASET } from '../modules/label'
 include { TRAIN_GMNN      } from '../modules/gmnn'
-include { SAMPLE_CLUSTERS; PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
+include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE                    } from '../modules/sticking'
+include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING              } from '../modules/sticking'
 
 // The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first: 0, n: 36, campaign: […]], …]
 def shards_of(String id, Map campaign, int n, int size) {
@@ -25,36 +26,65 @@ workflow STICKING {
     def s = settings.sticking
     def seed = settings.campaign_seed
     if (s.potential == 'gmnn') {
-        SAMPLE_CLUSTERS(s.training_scale, seed, Code.of(projectDir, 'sample_clusters.py'))
+        SAMPLE_CLUSTERS(s.training_scale, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
         LABEL(
-            SAMPLE_CLUSTERS.out.map { [[id: 'clusters', level: s.label_level, coupling_eV: 0], it] },
+            SAMPLE_CLUSTERS.out.clusters.map { ['clusters', it] }
+                .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] }, SAMPLE_CLUSTERS.out.scans.map { ['scans', it] })
+                .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0], frames] },
             settings.labels.shard_hours, checkpoints,
         )
+        labelled = LABEL.out.labelled.branch { meta, frames ->
+            clusters:  meta.id == 'clusters'
+                       return frames
+            molecules: meta.id == 'molecules'
+                       return frames
+            scans:     meta.id == 'scans'
+                       return frames
+        }
+        if (s.interaction_only) {
+            TAKE_MOLECULES_OUT(labelled.clusters, labelled.molecules, Code.of(projectDir, 'take_molecules_out.py'))
+            frames = TAKE_MOLECULES_OUT.out.frames
+            curves = TAKE_MOLECULES_OUT.out.curves.first()
+        }
+        else {
+            frames = labelled.clusters
+            curves = Channel.value([])
+        }
         PREPARE_DATASET(
-            LABEL.out.labelled.map { meta, frames -> ['clusters', frames] },
+            frames.map { ['clusters', it] },
             division(settings.labels) + [molecules: 'any'], seed, Code.of(projectDir, 'prepare_dataset.py'),
         )
         TRAIN_GMNN(
             PREPARE_DATASET.out, settings.gmnn + [n_members: s.n_members], seed, checkpoints,
             Code.of(projectDir, 'train_gmnn.py'),
         )
-        model = TRAIN_GMNN.out.map { id, folder -> [folder] }
+        model = TRAIN_GMNN.out.map { id, folder -> folder }.first()
+        VALIDATE_COMMITTEE(
+            model, curves, PREPARE_DATASET.out.map { id, dataset -> dataset }, labelled.scans,
+            'photodesorption' in settings.experiments ? 'sticking_potential' : 'potential',
+            Code.of(projectDir, 'validate_committee.py'),
+        )
+        validated = VALIDATE_COMMITTEE.out
     }
     else {
-        model = Channel.of([[]])
+        model = Channel.value([])
+        curves = Channel.value([])
+        validated = Channel.empty()
     }
+    // [gmnn/ or [], molecular_curves.csv or []]: what drives everything
+    driver = model.map { [it] }.combine(curves.map { [it] })
     PREPARE_SURFACE(
-        Channel.of('crystalline', 'amorphous').combine(model).map { it.size() > 1 ? it : [it[0], []] },
+        Channel.of('crystalline', 'amorphous').combine(driver),
         s.subMap('n_crystalline', 'n_crystalline_fixed', 'n_amorphous', 'n_amorphous_fixed', 'lattice_A', 'face',
             'radius_A', 'shell_A', 'density_g_per_cm3', 'surface_temperatures_K', 'n_snapshots', 'thermalization_fs',
             'anneal_temperature_K', 'anneal_fs', 'surface_timestep_fs', 'damping_fs'),
         seed, Code.of(projectDir, 'prepare_surface.py'),
     )
-    surfaces = PREPARE_SURFACE.out.combine(model).map { it.size() > 2 ? it : it + [[]] } // [phase, surface/, gmnn/ or []]
+    surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
         surfaces,
         s.subMap('binding_surfaces', 'binding_area_A2', 'binding_spacing_A', 'binding_clearance_A',
-            'binding_max_force_eV_per_A', 'binding_max_steps', 'width'),
+            'binding_max_force_eV_per_A', 'binding_max_steps', 'width') + [truth: s.potential == 'gmnn' && s.truth],
         seed, Code.of(projectDir, 'bind_sites.py'),
     )
     def campaign = s.subMap('surface_temperatures_K', 'energies_K', 'polar_max_deg', 'n_polar', 'n_azimuth', 'azimuth',
@@ -69,7 +99,7 @@ workflow STICKING {
         shards_of('model', campaign, per_phase, s.shard_size) + truths
     RUN_COLLISIONS(
         Channel.fromList(metas).map { [it.phase, it] }.combine(surfaces, by: 0)
-            .map { phase, meta, surface, folder -> [meta, surface, meta.id == 'truth' ? [] : folder] },
+            .map { phase, meta, surface, folder, curve -> [meta, surface] + (meta.id == 'truth' ? [[], []] : [folder, curve]) },
         seed, checkpoints, Code.of(projectDir, 'run_collisions.py'),
     )
     shards = ['model', 'attempts', 'truth'].collectEntries { id ->
@@ -86,5 +116,5 @@ workflow STICKING {
     )
 
     emit:
-    sections = ANALYSE_STICKING.out
+    sections = ANALYSE_STICKING.out.mix(validated)
 }

@@ -5,17 +5,22 @@ bonds. Each molecule's own curve is a cubic Hermite spline through energies and 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.interpolate import CubicHermiteSpline
 
+from frazil.datasets import read_frames, write_frames
 from frazil.errors import UserError
+from frazil.potentials.molecular import write_curves
 from frazil.structures import molecules_of
 
 LABEL = " interaction"
 """Added to ``label_level``, so that these labels never mix with whole ones."""
+NEAR_MINIMUM_eV = 0.03
+"""Molecules alone are trained on within this of their minimum: CO ± 0.02 Å, H2 ± 0.04 Å."""
 Curves = Mapping[str, CubicHermiteSpline]
 
 
@@ -47,9 +52,17 @@ def interaction(frames: Sequence[Atoms], of: Curves) -> list[Atoms]:
     return [_one(atoms, of, number) for number, atoms in enumerate(frames)]
 
 
+def _diatomics(atoms: Atoms, of: Curves) -> list[np.ndarray]:
+    """Return the molecules: neighbours in the list where all of those have a curve, else what is bonded."""
+    pairs = [np.array([first, first + 1]) for first in range(0, len(atoms) - 1, 2)]
+    if len(atoms) % 2 == 0 and all(atoms[pair].get_chemical_formula() in of for pair in pairs):
+        return pairs
+    return molecules_of(atoms)
+
+
 def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
     energy, forces = float(atoms.get_potential_energy()), np.array(atoms.get_forces())
-    for members in molecules_of(atoms):
+    for members in _diatomics(atoms, of):
         name = atoms[members].get_chemical_formula()
         if len(members) != 2 or name not in of:
             raise UserError(
@@ -72,3 +85,19 @@ def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
     copy.calc = SinglePointCalculator(copy, energy=energy, forces=forces)
     copy.info["label_level"] = str(copy.info.get("label_level", "not stated")) + LABEL
     return copy
+
+
+def take_molecules_out(frames: Path, molecules: Path, out: Path, out_curves: Path) -> None:
+    """Write the interaction labels of frames, and of molecules alone near their minimum (zero), and the
+    curves.
+
+    Molecules alone are there so that the model knows them; stretched ones would make up most of what an
+    atom's features vary by, and neighbours, which matter here, next to nothing of it. Raises UserError as
+    ``curves`` and ``interaction`` do, and for labels of two levels.
+    """
+    alone = read_frames([molecules])
+    found = curves(alone)
+    lowest = {name: min(float(e) for e in curve(curve.x)) for name, curve in found.items()}
+    near = [a for a in alone if a.get_potential_energy() < lowest[a.get_chemical_formula()] + NEAR_MINIMUM_eV]
+    write_frames(out, interaction([*read_frames([frames]), *near], found))
+    write_curves(out_curves, found)

@@ -14,7 +14,7 @@ from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.files import write_atomic
 from frazil.md.minimize import minimize
-from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.potentials.h2_co import H2_LENGTH_A, H2OnCO
 from frazil.potentials.interface import Potential, jit
 from frazil.potentials.neighbours import allocate, widened
 from frazil.seeds import rng
@@ -23,6 +23,7 @@ from frazil.units import kB
 
 COLUMNS = [
     "phase", "surface_id", "site_id", "x_A", "y_A", "z_A", "binding_energy_K", "model_std_K", "converged",
+    "truth_energy_K",
 ]  # fmt: skip
 FAR_A = 20.0
 """H2 this far above the surface is free: beyond any cutoff, and 0.01 K under the known truth."""
@@ -93,12 +94,13 @@ def energies_of(potential: Potential, positions: np.ndarray) -> np.ndarray:
     return np.array([float(evaluate(n, x[None])) for n, x in zip(stacked, positions, strict=True)])
 
 
-def sites(surface: Atoms, grid: Grid, source: Driver) -> pandas.DataFrame:
+def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pandas.DataFrame:
     """Return the table ``binding_energies.csv`` (COLUMNS) of one surface.
 
     The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
     ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
-    member). A site that ends with H2 broken or away from the surface has not converged.
+    member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
+    with H2 broken or away from the surface has not converged.
     """
     grid.check()
     fixed = surface.arrays["fixed"].astype(bool)
@@ -124,50 +126,65 @@ def sites(surface: Atoms, grid: Grid, source: Driver) -> pandas.DataFrame:
     whole = np.linalg.norm(h2[:, 0] - h2[:, 1], axis=1) < LONGEST_H2_A
     converged = found.converged & bound & whole
     energy = (found.energies - apart.energies[0]) / kB
-    spread = np.full(len(energy), np.nan)
+    everything = np.concatenate([apart.positions, found.positions])
+
+    def differences(own: Potential) -> np.ndarray:
+        values = energies_of(own, everything)
+        return (values[1:] - values[0]) / kB
+
+    spread = known = np.full(len(energy), np.nan)
     if source.n_members > 1:
-        differences = []
-        for member in range(source.n_members):
-            own = source.potential(n_co, True, n_fixed, member)
-            everything = np.concatenate([apart.positions, found.positions])
-            values = energies_of(own, everything)
-            differences.append((values[1:] - values[0]) / kB)
-        spread = np.std(differences, axis=0, ddof=1)
+        members = [source.potential(n_co, True, n_fixed, m) for m in range(source.n_members)]
+        spread = np.std([differences(own) for own in members], axis=0, ddof=1)
+    if truth:
+        known = differences(H2OnCO(n_fixed=n_fixed))
     return pandas.DataFrame(
         {
             "phase": surface.info["phase"], "surface_id": int(surface.info["surface_id"]),
             "site_id": np.arange(len(energy)), "x_A": centres[:, 0], "y_A": centres[:, 1],
             "z_A": centres[:, 2] - top, "binding_energy_K": energy, "model_std_K": spread,
-            "converged": converged.astype(int),
+            "converged": converged.astype(int), "truth_energy_K": known,
         }
     )[COLUMNS]  # fmt: skip
 
 
 def summary(table: pandas.DataFrame) -> pandas.DataFrame:
-    """Return the table ``binding_summary.csv``: of the converged sites, by phase, and how many did not."""
+    """Return the table ``binding_summary.csv``: of the converged sites, by phase, and how many did not.
+
+    The members' mean spread, and the errors against the known truth at the same places, are empty where
+    unknown.
+    """
     rows = []
     for phase, part in table.groupby("phase", sort=True):
         energies = part.loc[part["converged"] == 1, "binding_energy_K"]
+        errors = energies - part.loc[part["converged"] == 1, "truth_energy_K"]
         rows.append(
             {
                 "phase": phase, "n": len(energies), "mean_K": energies.mean(), "median_K": energies.median(),
                 "std_K": energies.std(ddof=1), "n_unconverged": int((part["converged"] == 0).sum()),
                 "model_std_K": part.loc[part["converged"] == 1, "model_std_K"].mean(),
+                "truth_mean_error_K": errors.mean(), "truth_rms_error_K": float(np.sqrt((errors**2).mean())),
             }
         )  # fmt: skip
     return pandas.DataFrame(rows)
 
 
 def write_sites(
-    surfaces: Path | str, model: Path | str, grid: Grid, n_surfaces: int, out: Path | str
+    surfaces: Path | str,
+    model: Path | str,
+    grid: Grid,
+    n_surfaces: int,
+    out: Path | str,
+    curves: Path | str = "",
+    truth: bool = False,
 ) -> None:
     """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.
 
     Raises UserError for bad settings and for a surface that does not relax.
     """
-    source, folder = driver(model), Path(out)
+    source, folder = driver(model, curves), Path(out)
     chosen = read_surfaces(surfaces)[: max(n_surfaces, 1)]
-    tables = [sites(surface, grid, source) for surface in chosen]
+    tables = [sites(surface, grid, source, truth) for surface in chosen]
     with write_atomic(folder / "binding_energies.csv") as partial:
         pandas.concat(tables).to_csv(partial, index=False, float_format="%.8g")
     drawn = [

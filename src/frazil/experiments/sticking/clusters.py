@@ -34,6 +34,11 @@ START_A = 7.0
 """H2 starts this far outside the outermost molecule."""
 DENSITY_per_A3 = 0.018
 LONGEST_FLIGHT_fs = 20_000.0
+ISOLATED_A = {"CO": np.linspace(0.90, 1.60, 36), "H2": np.linspace(0.50, 1.05, 23)}
+"""Bond lengths of molecules alone; an H2 that is longer would count as two atoms."""
+SCAN_A = np.concatenate([np.linspace(-0.8, 2.0, 15), np.linspace(2.5, 6.0, 8)])
+FIRST_SCAN = 1_000_000
+"""Clusters from this number on are for scans."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,66 @@ def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
                 raise UserError("H2 never came near a cluster; this is a bug of the sampling")
 
 
-def write_clusters(scale: float, campaign_seed: int, out: Path | str) -> None:
-    """Write the frames of Table 1, scaled, without labels."""
+def molecules() -> list[Atoms]:
+    """Return CO and H2 alone over the bond lengths of dynamics, without labels: their curves."""
+    frames = []
+    for name, lengths in ISOLATED_A.items():
+        for length in lengths:
+            atoms = Atoms(name, [[0.0, 0.0, 0.0], [0.0, 0.0, length]])
+            atoms.info["trajectory_id"] = f"alone/{name}-{length:.3f}"
+            frames.append(atoms)
+    return frames
+
+
+def scan(campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return H2 being pulled off a cluster of 10 CO without anything else moving (the paper, Fig. A.1).
+
+    Cluster and H2 are relaxed together with GFN-FF, from a random direction; ``distance_A`` is from there,
+    along the line from the cluster's centre. The cluster is none that frames to train on come from.
+    """
+    generator = rng(campaign_seed, "scan", identity)
+    atoms = cluster(10, campaign_seed, FIRST_SCAN + identity)
+    direction = generator.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    axis = random_rotation(generator)[2]
+    h2 = Atoms("H2", 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
+    atoms.calc = None
+    both = atoms + h2
+    # Down along the line until the nearest atom is 3 Å away.
+    heights = np.arange(20.0, 0.0, -0.1)
+    apart = [
+        np.linalg.norm(atoms.positions[:, None] - (h2.positions + z * direction)[None], axis=2).min()
+        for z in heights
+    ]
+    both.positions[-2:] += heights[np.flatnonzero(np.array(apart) > 3.0)[-1]] * direction
+    both.calc = calculator(10, True)
+    with LBFGS(both, logfile=None) as optimizer:
+        optimizer.run(fmax=0.02, steps=500)
+    away = both.positions[-2:].mean(axis=0) - molecular_centres(both.positions[:-2]).mean(axis=0)
+    away /= np.linalg.norm(away)
+    frames = []
+    for distance in SCAN_A:
+        atoms = Atoms(both.symbols, both.positions)
+        atoms.positions[-2:] += distance * away
+        atoms.info |= {"trajectory_id": f"scan/{identity}", "distance_A": float(distance)}
+        frames.append(atoms)
+    return frames
+
+
+def write_clusters(
+    scale: float,
+    campaign_seed: int,
+    n_scans: int,
+    out: Path | str,
+    out_molecules: Path | str,
+    out_scans: Path | str,
+) -> None:
+    """Write the frames of Table 1, scaled; molecules alone; and rigid scans to test with; all without
+    labels.
+    """
+    if n_scans < 1:
+        raise UserError(f"{n_scans} scans; give at least one to test with")
     total = sum(max(round(scale * row.n_frames), 1) for row in TABLE_1) if scale > 0 else 0
     write_frames(out, list(progress(sampled(scale, campaign_seed), total, "frames")))
+    write_frames(out_molecules, molecules())
+    write_frames(out_scans, [frame for k in range(n_scans) for frame in scan(campaign_seed, k)])

@@ -285,6 +285,7 @@ def run_shard(
     keep_paths: int,
     checkpoints: Path | str,
     out: Path | str,
+    curves: Path | str = "",
 ) -> None:
     """Run the ``n_trajectories`` of a phase from its number ``first`` on; write ``trajectories.csv`` and
     paths.
@@ -293,7 +294,7 @@ def run_shard(
     H2 over time of the first ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after
     SIGTERM.
     """
-    source = driver(model)
+    source = driver(model, curves)
     campaign.check(source.n_members)
     ids = list(campaign.ids_of(phase))[first : first + n_trajectories]
     if not ids:

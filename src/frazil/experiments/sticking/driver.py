@@ -1,17 +1,21 @@
 """The potential that drives the sticking experiment: the known truth, or a GM-NN committee's file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 
 from frazil.errors import UserError
 from frazil.files import sha256_of
+from frazil.interaction import LABEL
 from frazil.potentials.gmnn.committee import select_members
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.h2_co import H2OnCO
 from frazil.potentials.interface import Potential
+from frazil.potentials.molecular import WithMolecules, read_curves
 
 ANALYTIC = "analytic"
 CO, H2 = (6, 8), (1, 1)
@@ -23,6 +27,8 @@ class Driver:
 
     model: Model | None
     digest: str
+    curves: Mapping[str, CubicHermiteSpline] = field(default_factory=dict)
+    """What molecules do alone, where the model holds their interactions only."""
 
     @property
     def n_members(self) -> int:
@@ -37,7 +43,9 @@ class Driver:
         if member is not None:
             chosen = select_members(model.parameters, [member])
             model = Model(model.architecture, chosen, model.metadata)
-        return GMNN.of(model, np.array(n_co * CO + hydrogen * H2))
+        numbers = np.array(n_co * CO + hydrogen * H2)
+        network = GMNN.of(model, numbers)
+        return WithMolecules.of(network, numbers, self.curves) if self.curves else network
 
     def name(self, member: int | None = None) -> str:
         """Return the ``model_id`` of tables."""
@@ -46,10 +54,23 @@ class Driver:
         return "gmnn-mean" if member is None else f"gmnn-{member}"
 
 
-def driver(model: str | Path) -> Driver:
-    """Return the driver of ``analytic`` or of a model file. Raises UserError for a file that is no model."""
+def driver(model: str | Path, curves: str | Path = "") -> Driver:
+    """Return the driver of ``analytic``, or of a model file and the curves that were taken out of its labels.
+
+    Raises UserError for a file that is no model, and for one of interactions without curves, or the reverse.
+    """
     if str(model) == ANALYTIC:
         return Driver(None, ANALYTIC)
     if not Path(model).is_file():
         raise UserError(f"no model {model}; give a model.h5 of train_gmnn.py, or '{ANALYTIC}'")
-    return Driver(read_model(model), sha256_of(Path(model)))
+    found = read_model(model)
+    level = str(found.metadata["label_level"])
+    if level.endswith(LABEL) != bool(str(curves)):
+        raise UserError(
+            f"{model} was trained on labels of {level!r}, curves of molecules: {str(curves) or 'none'}; a "
+            f"model of "
+            "interactions needs the molecular_curves.csv that was taken out, any other needs none"
+        )
+    if not str(curves):
+        return Driver(found, sha256_of(Path(model)))
+    return Driver(found, sha256_of(Path(model), Path(curves)), read_curves(curves))

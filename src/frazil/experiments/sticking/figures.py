@@ -5,13 +5,30 @@ from typing import Any
 
 import numpy as np
 import pandas
+from scipy.signal import find_peaks
 
-from frazil.analysis.plotting import BLUE, CYCLE, GREEN, GREY, PAPER, VERMILLION, label, new, note, save
+from frazil.analysis.plotting import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    GREEN,
+    GREY,
+    PAPER,
+    VERMILLION,
+    label,
+    new,
+    note,
+    save,
+)
 from frazil.experiments.sticking.results import Results
 from frazil.report import Figure
 
 COLOURS = {"crystalline": BLUE, "amorphous": VERMILLION}
-PAPER_BINDING_K = {"crystalline": (-266.0, "median"), "amorphous": (-157.0, "mean")}
+PAPER_BINDING_K = {"crystalline": (-266.0, "median", 0.0), "amorphous": (-157.0, "mean", 75.0)}
+"""Value, what it is, and the standard deviation of the distribution where the paper gives one."""
+PAPER_ATTEMPTS_per_ps = {"crystalline": 3.18, "amorphous": 3.89}
+PAPER_LONG: dict[object, str] = {5.0: "40 %", 8.0: "1–2 %", 10.0: "1–2 %"}
+"""The paper's share of amorphous sites that hold H2 for more than 1000 s."""
 LONG_s = 1.0e3
 """The threshold that the paper draws in its Fig. 7."""
 
@@ -73,6 +90,16 @@ def coefficient(results: Results, out: Path | str) -> Figure:
             x = part["gas_temperature_K"]
             axis.plot(x, part["coefficient"], "o-", color=colour, label=f"T_S = {surface_K:g} K")
             axis.fill_between(x, part["low_95"], part["high_95"], color=colour, alpha=0.15, linewidth=0)
+            if part["model_std"].notna().any():
+                axis.plot(
+                    x, part["total_low_95"], ":", color=colour, linewidth=0.9, label="with the model's part"
+                )
+                axis.plot(x, part["total_high_95"], ":", color=colour, linewidth=0.9)
+            if results.truth_coefficients is not None:
+                same = _of(results.truth_coefficients, phase, surface_K)
+                axis.plot(
+                    same["gas_temperature_K"], same["coefficient"], "s", color=GREEN, label="known truth"
+                )
             paper = _of(results.paper_coefficients, phase, surface_K)
             axis.plot(
                 paper["gas_temperature_K"], paper["coefficient"], "--", color=colour, alpha=0.5,
@@ -96,8 +123,14 @@ def binding(results: Results, out: Path | str) -> Figure:
         values = good.loc[good["phase"] == phase, "binding_energy_K"].to_numpy(float)
         counts, _ = np.histogram(values, ends)
         axis.stairs(counts, ends, fill=True, color=COLOURS[phase], alpha=0.4, label=f"n = {len(values)}")
-        value, kind = PAPER_BINDING_K[phase]
-        axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}")
+        value, kind, spread = PAPER_BINDING_K[phase]
+        axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}, {value:g} K")
+        if spread:
+            axis.axvspan(
+                value - spread, value + spread, color=PAPER, alpha=0.12, label=f"paper's ± {spread:g} K"
+            )
+        middle = np.median(values) if kind == "median" else np.mean(values)
+        axis.axvline(float(middle), color=COLOURS[phase], label=f"{kind} here, {middle:.0f} K")
         label(axis, "binding energy / K", "sites", phase)
         axis.legend()
         rows += [(phase, a, b, n) for a, b, n in zip(ends[:-1], ends[1:], counts, strict=True)]
@@ -129,23 +162,32 @@ def binding_map(results: Results, out: Path | str) -> Figure:
 
 def heights(results: Results, out: Path | str) -> Figure:
     """Height of H2 over time in long trajectories (Fig. 6)."""
-    canvas, axes = new()
-    axis = axes[0, 0]
-    if not len(results.paths):
-        note(axis, "no long trajectory was kept")
-    for phase, part in results.paths.groupby("phase"):
-        for number, (_, own) in enumerate(part.groupby("trajectory_id")):
-            if number < 2:
-                axis.plot(
-                    own["time_fs"] / 1000, own["z_A"], color=COLOURS[str(phase)], alpha=1.0 - 0.5 * number,
-                    label=str(phase) if number == 0 else None, linewidth=0.9,
-                )  # fmt: skip
-    if len(results.paths):
-        label(axis, "time / ps", "height of H2 / Å")
+    phases = _phases(results.paths) if len(results.paths) else [""]
+    canvas, axes = new(rows=len(phases), width_in=6.5, height_in=2.2 * len(phases), share_x=True)
+    for axis, phase in zip(axes[:, 0], phases, strict=True):
+        own = results.paths[results.paths["phase"] == phase]
+        if not len(own):
+            note(axis, "no long trajectory was kept")
+            continue
+        # The first one that stayed, as the paper draws it; else the first.
+        stayed = results.attempts.loc[results.attempts["phase"] == phase, "trajectory_id"]
+        chosen = stayed.iloc[0] if len(stayed) else own["trajectory_id"].iloc[0]
+        own = own[own["trajectory_id"] == chosen]
+        time, height = own["time_fs"].to_numpy(float) / 1000, own["z_A"].to_numpy(float)
+        peaks = find_peaks(height)[0]
+        axis.plot(time, height, color=COLOURS[phase], linewidth=0.9)
+        axis.plot(time[peaks], height[peaks], ".", color=BLACK, label="maxima")
+        here = results.attempts.loc[results.attempts["phase"] == phase, "attempt_frequency_per_ps"].mean()
         axis.set_ylim(top=9.0)
+        label(
+            axis, "time / ps", "height of H2 / Å",
+            f"{phase}: {here:.2f} attempts per ps (paper: {PAPER_ATTEMPTS_per_ps[phase]:g})",
+        )  # fmt: skip
         axis.legend()
     caption = (
-        "Height of H2's centre of mass above the surface in long trajectories: attempts to leave are maxima."
+        "Height of H2's centre of mass above the surface in a long trajectory of each phase: attempts to "
+        "leave are "
+        "its maxima (the paper's Fig. 6); rates are means over all long trajectories that stayed."
     )
     return save(canvas, results.paths, out, "heights", caption)
 
@@ -159,9 +201,17 @@ def residence(results: Results, out: Path | str) -> Figure:
     chosen = chosen if len(chosen) else table
     for colour, (surface_K, part) in zip(CYCLE, chosen.groupby("surface_temperature_K"), strict=False):
         logs = np.log10(part["half_life_s"].astype(float))
-        axis.hist(logs, bins=20, histtype="step", color=colour, label=f"{surface_K:g} K")
+        long = 100 * float((logs > np.log10(LONG_s)).mean())
+        beside = f" (paper: {PAPER_LONG[surface_K]})" if surface_K in PAPER_LONG else ""
+        axis.hist(
+            logs,
+            bins=20,
+            histtype="step",
+            color=colour,
+            label=f"{surface_K:g} K: {long:.0f} % longer{beside}",
+        )
     if len(chosen):
-        axis.axvline(np.log10(LONG_s), color=PAPER, linestyle="--", label="1000 s")
+        axis.axvline(np.log10(LONG_s), color=PAPER, linestyle="--", label="1000 s, the paper's threshold")
         label(axis, "log₁₀ (half-life / s)", "sites", str(chosen["phase"].iloc[0]))
         axis.legend()
     else:

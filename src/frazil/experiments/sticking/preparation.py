@@ -20,6 +20,7 @@ from frazil.experiments.sticking.surfaces import (
     amorphous,
     check_whole,
     crystalline,
+    density_of,
     masses_of,
     structure,
 )
@@ -87,14 +88,14 @@ class Preparation:
         )
 
 
-def prepare(settings: Preparation, model: Path | str, out: Path | str) -> None:
+def prepare(settings: Preparation, model: Path | str, out: Path | str, curves: Path | str = "") -> None:
     """Write ``snapshots.extxyz`` (with momenta), ``relaxed.extxyz`` and tables of checks into ``out``.
 
     Raises UserError for bad settings, and for a surface that does not converge, breaks, melts or loses
     molecules: it says which.
     """
     settings.check()
-    source, folder = driver(model), Path(out)
+    source, folder = driver(model, curves), Path(out)
     relaxed = _relaxed(settings, source)
     n_fixed = int(relaxed.arrays["fixed"].sum()) // 2
     thermal = _Thermal(settings, source, relaxed, n_fixed)
@@ -111,7 +112,7 @@ def prepare(settings: Preparation, model: Path | str, out: Path | str) -> None:
         surface.info["surface_id"] = number
     found = pandas.DataFrame(thermal.checks)
     temperatures = pandas.concat(thermal.temperatures)
-    shape = structure(np.stack([s.positions for s in surfaces[: settings.n_snapshots]])[0], _radius(relaxed))
+    shape = structure(surfaces[0].positions)
     radial = pandas.DataFrame({"phase": settings.phase, "distance_A": shape.distances_A, "g": shape.g})
     for name, table in (("checks", found), ("temperature", temperatures), ("radial", radial)):
         with write_atomic(folder / f"{name}.csv") as partial:
@@ -142,6 +143,7 @@ def _radius(atoms: Atoms) -> float:
 def _relaxed(settings: Preparation, source: Driver) -> Atoms:
     """Return the minimized hemisphere; the fixed shell stays where it was cut or packed."""
     atoms = settings.geometry()
+    atoms.info["initial_density_g_per_cm3"] = structure(atoms.positions).density_g_per_cm3
     fixed = atoms.arrays["fixed"].astype(bool)
     n_co = len(atoms) // 2
     if settings.phase == "amorphous":
@@ -206,7 +208,7 @@ class _Thermal:
             atoms.set_velocities(row["velocities"][k])
             atoms.info |= {"phase": settings.phase, "surface_temperature_K": surface_K}
             surfaces.append(atoms)
-        self._checked(surface_K, rows, starts)
+        self._checked(surface_K, rows, starts, surfaces)
         return surfaces
 
     def _run(
@@ -257,11 +259,12 @@ class _Thermal:
         return rows
 
     def _checked(
-        self, surface_K: float, rows: Sequence[dict[str, np.ndarray]], starts: Sequence[np.ndarray]
-    ) -> None:
+        self, surface_K: float, rows: Sequence[dict[str, np.ndarray]], starts: Sequence[np.ndarray],
+        surfaces: Sequence[Atoms],
+    ) -> None:  # fmt: skip
         n_mobile = int((~self.fixed).sum())
         late = np.concatenate([r["temperature_K"][len(r["temperature_K"]) // 2 :] for r in rows])
-        shapes = [structure(row["positions"][-1], _radius(self.relaxed)) for row in rows]
+        shapes = [structure(surface.positions) for surface in surfaces]
         moved = [
             float(np.sqrt(((row["positions"][-1] - start) ** 2).sum(axis=1).mean()))
             for row, start in zip(rows, starts, strict=True)
@@ -273,11 +276,12 @@ class _Thermal:
                 "n_molecules": len(self.masses) // 2,
                 "n_fixed": int(self.fixed.sum()) // 2,
                 "radius_A": _radius(self.relaxed),
-                "n_surfaces": len(rows),
+                "n_surfaces": len(surfaces),
                 "temperature_K": float(late.mean()),
                 "temperature_error_K": surface_K * float(np.sqrt(2 / (3 * n_mobile * len(late)))),
-                "density_g_per_cm3": float(np.mean([shape.density_g_per_cm3 for shape in shapes])),
-                "n_deep": shapes[0].n_deep,
+                "initial_density_g_per_cm3": self.relaxed.info["initial_density_g_per_cm3"],
+                "density_g_per_cm3": density_of(shapes),
+                "n_deep": sum(shape.n_deep for shape in shapes),
                 "rms_displacement_A": float(np.mean(moved)),
             }
         )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+from scipy.stats import binomtest
 
 from frazil.analysis.statistics import jeffreys
 from frazil.errors import UserError
-from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, Z_95, coefficients
+from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, Z_95, coefficients, weights
 from frazil.experiments.sticking.residence import attempt_frequency_per_ps, residence_times
 from frazil.files import write_atomic
 
@@ -27,6 +28,8 @@ class Results:
     probabilities: pandas.DataFrame
     coefficients: pandas.DataFrame
     truth: pandas.DataFrame | None
+    truth_pairs: pandas.DataFrame | None
+    truth_coefficients: pandas.DataFrame | None
     sites: pandas.DataFrame
     sites_summary: pandas.DataFrame
     atoms: pandas.DataFrame
@@ -39,6 +42,7 @@ class Results:
     radial: pandas.DataFrame
     paper_probabilities: pandas.DataFrame
     paper_coefficients: pandas.DataFrame
+    paper_residence: pandas.DataFrame
 
 
 def read_all(folder: Path | str, name: str, needed: Sequence[str] = ()) -> pandas.DataFrame:
@@ -104,6 +108,73 @@ def probabilities(trajectories: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
+def with_model_error(table: pandas.DataFrame, trajectories: pandas.DataFrame) -> pandas.DataFrame:
+    """Return sticking coefficients with ``model_std, total_low_95, total_high_95``; empty where one model
+    ran.
+
+    Each member has an S of its own, from its own trajectories: a member's errors go together over all
+    energies. ``model_std`` is what of their variance counting does not explain, as in ``probabilities``.
+    """
+    rows = []
+    for row in table.to_dict("records"):
+        own = trajectories[(trajectories[CONDITION] == [row[name] for name in CONDITION]).all(axis=1)]
+        spread = _spread_of_coefficient(own, float(row["gas_temperature_K"]))
+        centre = row["coefficient"]
+        low = max(centre - float(np.hypot(centre - row["low_95"], Z_95 * spread)), 0.0)
+        high = min(centre + float(np.hypot(row["high_95"] - centre, Z_95 * spread)), 1.0)
+        known = np.isfinite(spread)
+        rows.append(
+            row
+            | {
+                "model_std": spread,
+                "total_low_95": low if known else NAN,
+                "total_high_95": high if known else NAN,
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def _spread_of_coefficient(trajectories: pandas.DataFrame, gas_K: float) -> float:
+    """Return the standard deviation of S(T_g) between members beyond counting; nan unless all ran all
+    energies.
+    """
+    stuck = (trajectories["outcome"] == "stuck").groupby(
+        [trajectories["model_id"], trajectories["collision_energy_K"]]
+    )
+    sizes, counts = stuck.size().unstack(), stuck.sum().unstack()
+    if len(sizes) < 2 or sizes.isna().any(axis=None):
+        return NAN
+    w, constant = weights(sizes.columns.to_numpy(float), gas_K)
+    pooled = (counts.sum() / sizes.sum()).to_numpy(float)
+    own = (counts / sizes).to_numpy(float) @ w + constant
+    counting = (w**2 * pooled * (1 - pooled) / sizes.to_numpy(float)).sum(axis=1).mean()
+    return float(np.sqrt(max(own.var(ddof=1) - counting, 0.0)))
+
+
+def pairs(model: pandas.DataFrame, truth: pandas.DataFrame) -> pandas.DataFrame:
+    """Return how collisions from the same starts end under the model and under the known truth, by phase.
+
+    ``p_value``: of an exact test that sticking under only one of the two is as likely for either (McNemar,
+    Psychometrika 12, 153, 1947). Raises UserError where the two are not the same collisions.
+    """
+    both = model.merge(truth, on=["trajectory_id", *CONDITION, "collision_energy_K"], suffixes=("", "_truth"))
+    if len(both) != len(model) or len(both) != len(truth):
+        raise UserError(
+            f"{len(model)} collisions of the model, {len(truth)} of the truth; they must be the same ones"
+        )
+    rows = []
+    for phase, own in both.groupby("phase", sort=True):
+        here, there = own["outcome"] == "stuck", own["outcome_truth"] == "stuck"
+        more, fewer = int((here & ~there).sum()), int((~here & there).sum())
+        p_value = binomtest(more, more + fewer).pvalue if more + fewer else 1.0
+        rows.append({
+            "phase": phase, "n": len(own), "n_stuck_model": int(here.sum()),
+            "n_stuck_truth": int(there.sum()),
+            "only_model": more, "only_truth": fewer, "p_value": float(p_value),
+        })  # fmt: skip
+    return pandas.DataFrame(rows)
+
+
 def attempts_of(paths: pandas.DataFrame, after_fs: float) -> pandas.DataFrame:
     """Return the table ``attempt_frequencies.csv`` of long paths; those that left the surface are left
     out.
@@ -166,11 +237,17 @@ def analyse(
     long_paths = read_all(attempts, "paths.csv")
     frequencies = attempts_of(long_paths, attempts_after_fs)
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
+    known = read_trajectories(truth) if with_truth and truth is not None else None
+    known_probabilities = None if known is None else probabilities(known)
     results = Results(
         trajectories=trajectories,
         probabilities=found,
-        coefficients=coefficients(found, gas, campaign_seed),
-        truth=probabilities(read_trajectories(truth)) if with_truth and truth is not None else None,
+        coefficients=with_model_error(coefficients(found, gas, campaign_seed), trajectories),
+        truth=known_probabilities,
+        truth_pairs=None if known is None else pairs(trajectories, known),
+        truth_coefficients=(
+            None if known_probabilities is None else coefficients(known_probabilities, gas, campaign_seed)
+        ),
         sites=table,
         sites_summary=summary(table),
         atoms=read_all(sites, "surface_atoms.csv"),
@@ -183,20 +260,25 @@ def analyse(
         radial=read_all(surfaces, "radial.csv"),
         paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
         paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
+        paper_residence=pandas.read_csv(Path(reference) / "residence_times.csv"),
     )
     folder = Path(out)
     comparison = results.probabilities.merge(
         results.paper_probabilities, on=[*CONDITION, "collision_energy_K"], suffixes=("", "_paper")
     )
+    beside = results.residence.merge(
+        results.paper_residence, on=CONDITION, how="left", suffixes=("", "_paper")
+    ).drop(columns="note")
     tables = {
         "trajectories": trajectories, "sticking_probabilities": found,
         "sticking_coefficients": results.coefficients, "binding_energies": table,
         "binding_summary": results.sites_summary, "attempt_frequencies": frequencies,
         "residence_times": results.residence, "residence_distribution": results.residence_sites,
-        "surfaces": results.checks, "comparison": comparison,
+        "surfaces": results.checks, "comparison": comparison, "residence_beside_paper": beside,
     }  # fmt: skip
-    if results.truth is not None:
-        tables["truth_probabilities"] = results.truth
+    for name in ("truth", "truth_pairs", "truth_coefficients"):
+        if (content := getattr(results, name)) is not None:
+            tables["truth_probabilities" if name == "truth" else name] = content
     for name, content in tables.items():
         with write_atomic(folder / f"{name}.csv") as partial:
             content.to_csv(partial, index=False, float_format="%.8g")

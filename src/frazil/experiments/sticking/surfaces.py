@@ -26,8 +26,10 @@ G_PER_CM3 = 1.66053907
 """One amu/Å³ in g/cm³."""
 LONGEST_BOND_A = 1.6
 """A longer C–O bond is broken."""
-DEEP_A = 4.5
-"""Molecules at least this far below the hemisphere's boundary have complete surroundings."""
+DEEP_A = 3.0
+"""A molecule whose centre is this far inside the hull of all centres has a whole Voronoi cell: in α-CO (110)
+layers are 1.99 Å apart, and the cells of the second one still bulge outwards.
+"""
 LOST_A = 5.0
 """A molecule that has come this far out of the hemisphere has left it."""
 MELTED_A = 1.5
@@ -151,31 +153,41 @@ class Structure:
     g: np.ndarray
 
 
-def structure(positions_A: np.ndarray, radius_A: float, most_A: float = 9.0, bins: int = 90) -> Structure:
+def structure(positions_A: np.ndarray, most_A: float = 9.0, bins: int = 90) -> Structure:
     """Return density (from Voronoi cells) and g(r) of molecular centres, seen from the deep molecules.
 
-    g(r) is normalized by that density; beyond ``DEEP_A`` it falls below 1 because the hemisphere ends.
+    Deep are those ``DEEP_A`` inside the convex hull of all centres, so that small hemispheres have some too.
+    g(r) is normalized by the density; at large distances it falls below 1 because the hemisphere ends.
     """
     centres = molecular_centres(positions_A)
-    top = float(np.sort(centres[:, 2])[-max(len(centres) // 20, 1)])
-    deep = (centres[:, 2] < top - DEEP_A) & (np.linalg.norm(centres, axis=1) < radius_A - DEEP_A)
+    edges = np.linspace(0.0, most_A, bins + 1)
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    none = Structure(float("nan"), 0, middles, np.full(bins, np.nan))
+    if len(centres) < 5:
+        return none
+    faces = ConvexHull(centres).equations
+    deep = (faces[:, :3] @ centres.T + faces[:, 3:]).max(axis=0) <= -DEEP_A
     cells = Voronoi(centres)
     volumes = [
         ConvexHull(cells.vertices[region]).volume
         for region in (cells.regions[cells.point_region[i]] for i in np.flatnonzero(deep))
         if region and -1 not in region
     ]
-    edges = np.linspace(0.0, most_A, bins + 1)
-    middles = 0.5 * (edges[1:] + edges[:-1])
     if not volumes:
-        return Structure(float("nan"), 0, middles, np.full(bins, np.nan))
+        return none
     number = len(volumes) / sum(volumes)
     separations = np.linalg.norm(centres[deep][:, None] - centres[None], axis=-1)
     counts, _ = np.histogram(separations[separations > 1e-9], edges)
     g = counts / (deep.sum() * number * 4 * np.pi * middles**2 * np.diff(edges))
-    return Structure(
-        float(number * MOLECULE_MASSES_amu.sum() * G_PER_CM3), len(volumes), middles, np.asarray(g)
-    )
+    density = number * MOLECULE_MASSES_amu.sum() * G_PER_CM3
+    return Structure(float(density), len(volumes), middles, np.asarray(g))
+
+
+def density_of(shapes: Sequence[Structure]) -> float:
+    """Return the density over all deep molecules of several surfaces, g/cm³; not a number without any."""
+    found = [shape for shape in shapes if shape.n_deep]
+    volumes = [shape.n_deep / shape.density_g_per_cm3 for shape in found]
+    return sum(shape.n_deep for shape in found) / sum(volumes) if found else float("nan")
 
 
 def check_whole(

@@ -11,13 +11,16 @@ from frazil.analysis.statistics import jeffreys
 from frazil.errors import UserError
 from frazil.experiments.sticking.binding import Grid, summary
 from frazil.experiments.sticking.clusters import TABLE_1, sampled
+from frazil.experiments.sticking.coefficients import coefficients, weights
 from frazil.experiments.sticking.results import (
     analyse,
     attempts_of,
     half_lives,
+    pairs,
     probabilities,
     read_all,
     read_trajectories,
+    with_model_error,
 )
 from frazil.report import Section
 
@@ -52,6 +55,41 @@ def test_the_model_s_error_is_what_counting_does_not_explain() -> None:
     assert differ["total_high_95"] > differ["high_95"]
 
 
+def two_energies(slow: dict[str, int], fast: dict[str, int]) -> pandas.DataFrame:
+    both = [table(slow), table(fast).assign(collision_energy_K=348.0)]
+    return pandas.concat(both, ignore_index=True).assign(trajectory_id=lambda own: np.arange(len(own)))
+
+
+def test_a_member_s_error_is_carried_to_the_coefficient() -> None:
+    alike = two_energies({"gmnn-0": 50, "gmnn-1": 51, "gmnn-2": 50}, {"gmnn-0": 6, "gmnn-1": 5, "gmnn-2": 6})
+    (row,) = with_model_error(coefficients(probabilities(alike), [100.0]), alike).to_dict("records")
+    assert row["model_std"] == 0.0
+    assert (row["total_low_95"], row["total_high_95"]) == pytest.approx((row["low_95"], row["high_95"]))
+    apart = two_energies(
+        {"gmnn-0": 20, "gmnn-1": 40, "gmnn-2": 60}, {"gmnn-0": 0, "gmnn-1": 10, "gmnn-2": 20}
+    )
+    (row,) = with_model_error(coefficients(probabilities(apart), [100.0]), apart).to_dict("records")
+    w, _ = weights(np.array([12.0, 348.0]), 100.0)
+    between = w @ np.array([20 / 64, 10 / 64])
+    counting = w**2 @ np.array([40 * 24, 10 * 54]) / 64**3
+    assert row["model_std"] == pytest.approx(np.sqrt(between**2 - counting), rel=1e-9)
+    assert row["total_low_95"] < row["low_95"] < row["high_95"] < row["total_high_95"]
+    one = two_energies({"gmnn-mean": 30}, {"gmnn-mean": 3})
+    (row,) = with_model_error(coefficients(probabilities(one), [100.0]), one).to_dict("records")
+    assert np.isnan([row["model_std"], row["total_low_95"], row["total_high_95"]]).all()
+
+
+def test_pairs_count_what_ends_differently() -> None:
+    model, truth = table({"gmnn-0": 40}), table({"analytic": 30})
+    (row,) = pairs(model, truth).to_dict("records")
+    assert (row["only_model"], row["only_truth"], row["n"]) == (10, 0, 64)
+    assert row["p_value"] == pytest.approx(2 * 0.5**10)
+    (same,) = pairs(model, model.assign(model_id="analytic")).to_dict("records")
+    assert same["p_value"] == 1.0
+    with pytest.raises(UserError, match="64 collisions of the model, 63 of the truth; they must be the same"):
+        pairs(model, truth.iloc[1:])
+
+
 def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
     time = np.arange(0.0, 10000.0, 20.0)
     bouncing = 3.0 + 0.3 * np.cos(2 * np.pi * time / 250.0)
@@ -69,6 +107,7 @@ def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
             "phase": ["crystalline"] * 3 + ["amorphous"] * 3,
             "binding_energy_K": [-300.0, -250.0, -100.0, -200.0, -150.0, -40.0],
             "converged": [1, 1, 1, 1, 1, 0], "model_std_K": np.nan,
+            "truth_energy_K": np.nan,
         }
     )  # fmt: skip
     typical = half_lives(sites, attempts, [10.0], True).set_index("phase")["binding_energy_K"]
@@ -137,7 +176,7 @@ def finished(folder: Path) -> None:
                 "y_A": generator.normal(size=30), "z_A": 2.5, "converged": 1, "model_std_K": 8.0,
                 "binding_energy_K": generator.normal(-200.0, 40.0, size=30),
             }
-        )  # fmt: skip
+        ).assign(truth_energy_K=lambda own: own["binding_energy_K"] + 6.0)  # fmt: skip
         atoms = pandas.DataFrame(
             generator.normal(size=(40, 3)), columns=["x_A", "y_A", "z_A"]
         ).assign(phase=phase, surface_id=0, fixed=0)  # fmt: skip
@@ -183,9 +222,13 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
 CONTRACT = {
     "sticking_probabilities": "phase, surface_temperature_K, collision_energy_K, n, n_stuck, n_failed, "
     "probability, low_95, high_95, model_std, total_low_95, total_high_95",
-    "sticking_coefficients": "phase, surface_temperature_K, gas_temperature_K, coefficient, low_95, high_95",
+    "sticking_coefficients": "phase, surface_temperature_K, gas_temperature_K, coefficient, low_95, high_95, "
+    "model_std, total_low_95, total_high_95",
+    "truth_pairs": "phase, n, n_stuck_model, n_stuck_truth, only_model, only_truth, p_value",
+    "truth_coefficients": "phase, surface_temperature_K, gas_temperature_K, coefficient, low_95, high_95",
     "binding_energies": "phase, surface_id, site_id, x_A, y_A, z_A, binding_energy_K, model_std_K, converged",
-    "binding_summary": "phase, n, mean_K, median_K, std_K",
+    "binding_summary": "phase, n, mean_K, median_K, std_K, n_unconverged, model_std_K, truth_mean_error_K, "
+    "truth_rms_error_K",
     "attempt_frequencies": "phase, trajectory_id, attempt_frequency_per_ps",
     "residence_times": "phase, surface_temperature_K, binding_energy_K, attempt_frequency_per_ps, "
     "half_life_s",

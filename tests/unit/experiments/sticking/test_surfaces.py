@@ -11,6 +11,7 @@ from frazil.experiments.sticking.surfaces import (
     bulk,
     check_whole,
     crystalline,
+    density_of,
     height_A,
     rotation_to,
     structure,
@@ -30,11 +31,18 @@ def test_the_paper_s_crystalline_hemisphere() -> None:
     distance = np.linalg.norm(centres, axis=1)
     assert distance[~fixed].max() <= distance[fixed].min() + 1e-6
     assert atoms.info["radius_A"] == pytest.approx(21.5, abs=0.7)
-    assert structure(atoms.positions, atoms.info["radius_A"]).density_g_per_cm3 == pytest.approx(
-        1.037, abs=0.002
-    )
+    assert structure(atoms.positions).density_g_per_cm3 == pytest.approx(1.037, abs=0.001)
     assert np.allclose(bond_lengths(atoms.positions), 1.128)
     assert closest_contact(atoms.positions) > 3.0
+
+
+@pytest.mark.parametrize("n_molecules", [60, 120])
+def test_small_crystals_have_a_density_too(n_molecules: int) -> None:
+    found = structure(crystalline(n_molecules, n_molecules // 2).positions)
+    assert found.n_deep > 0
+    assert found.density_g_per_cm3 == pytest.approx(1.037, abs=0.001)
+    assert density_of([found, structure(np.zeros((4, 3)))]) == pytest.approx(found.density_g_per_cm3)
+    assert np.isnan(density_of([]))
 
 
 def test_the_bulk_has_the_symmetry_of_the_crystal() -> None:

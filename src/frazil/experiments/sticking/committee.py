@@ -1,0 +1,309 @@
+"""How good the GM-NN committee is before anything runs with it: errors, rigid scans, spread against error."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.interpolate import CubicHermiteSpline
+
+from frazil.datasets import SUBSETS, read_frames
+from frazil.errors import UserError
+from frazil.experiments.sticking.clusters import TABLE_1
+from frazil.experiments.sticking.driver import driver
+from frazil.files import write_atomic
+from frazil.interaction import interaction
+from frazil.potentials.gmnn.architecture import member as member_of
+from frazil.potentials.gmnn.committee import Committee
+from frazil.report import Figure, Gate, Section, Table
+from frazil.training.validation import CALIBRATION, N_BINS, committee_errors
+from frazil.units import kB
+
+Array = NDArray[np.float64]
+SCAN_LIMIT_K = 20.0
+"""The paper: 14 K between the minima of its scan, 10–20 K in others."""
+SPREAD_LIMIT_eV_per_A = 0.0434
+"""1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
+TOGETHER = 32
+"""Frames predicted together."""
+MEAN = "gmnn-mean"
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """One subset: frames and what M members say. forces, labels (atoms of all frames, 3); energies
+    (frames,).
+    """
+
+    frames: list[Atoms]
+    energies_eV: Array
+    """(M, frames)"""
+    forces_eV_per_A: Array
+    """(M, atoms, 3)"""
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """Atomic numbers (atoms,)."""
+        return np.concatenate([atoms.numbers for atoms in self.frames])
+
+    @property
+    def n_atoms(self) -> NDArray[np.int64]:
+        """Atoms of each frame (frames,)."""
+        return np.array([len(atoms) for atoms in self.frames])
+
+    @property
+    def energy_labels_eV(self) -> Array:
+        """(frames,)"""
+        return np.array([atoms.get_potential_energy() for atoms in self.frames])
+
+    @property
+    def force_labels_eV_per_A(self) -> Array:
+        """(atoms, 3)"""
+        return np.concatenate([atoms.get_forces() for atoms in self.frames])
+
+    def errors(self) -> dict[tuple[str, str, str], Array]:
+        """Return (quantity, species, unit) → errors (M, n, components) of the members."""
+        energies = (self.energies_eV - self.energy_labels_eV)[..., None] * 1000
+        forces, numbers = self.forces_eV_per_A - self.force_labels_eV_per_A, self.numbers
+        net = forces.reshape(len(forces), -1, 2, 3).sum(axis=2)
+        of_h2 = numbers[::2] == 1
+        found = {
+            ("energy", "all", "meV/atom"): energies / self.n_atoms[:, None],
+            ("energy_total", "all", "meV"): energies,
+            ("force", "all", "eV/Å"): forces,
+        }
+        for number, name in ((1, "H"), (6, "C"), (8, "O")):
+            found["force", name, "eV/Å"] = forces[:, numbers == number]
+        found["force_net_molecule", "H2", "eV/Å"] = net[:, of_h2]
+        found["force_net_molecule", "CO", "eV/Å"] = net[:, ~of_h2]
+        return {key: values for key, values in found.items() if values.size}
+
+
+def predicted(committee: Committee, frames: list[Atoms]) -> Predicted:
+    """Return what all members say of labelled frames."""
+    made = [p for k in range(0, len(frames), TOGETHER) for p in committee.predict(frames[k : k + TOGETHER])]
+    return Predicted(
+        frames,
+        np.array([p.energies_eV for p in made]).T,
+        np.concatenate([p.forces_eV_per_A for p in made], axis=1),
+    )
+
+
+def errors_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
+    """Return ``errors.csv`` of every member and of the committee's mean."""
+    rows = []
+    for subset, made in subsets.items():
+        for (quantity, species, unit), errors in made.errors().items():
+            named = [*((f"gmnn-{m}", own) for m, own in enumerate(errors)), (MEAN, errors.mean(axis=0))]
+            for name, own in named:
+                size = np.abs(own)
+                rows.append({
+                    "model_id": name, "subset": subset, "quantity": quantity, "species": species,
+                    "unit": unit,
+                    "n": size.size, "mae": size.mean(), "rmse": np.sqrt((size**2).mean()), "max": size.max(),
+                })  # fmt: skip
+    return pandas.DataFrame(rows)
+
+
+def models_table(errors: pandas.DataFrame, seed: int, n_members: int, n_parameters: int) -> pandas.DataFrame:
+    """Return ``models.csv``: one row per member; all are used."""
+    rows = []
+    for m in range(n_members):
+        row = {"model_id": f"gmnn-{m}", "kind": "gmnn", "seed": seed, "n_parameters": n_parameters}
+        own = errors[(errors["model_id"] == f"gmnn-{m}") & (errors["species"] == "all")]
+        for subset in SUBSETS:
+            for quantity, name in (("energy", "energy_rmse_meV_per_atom"), ("force", "force_rmse_eV_per_A")):
+                found = own[(own["subset"] == subset) & (own["quantity"] == quantity)]["rmse"]
+                row[f"{subset}_{name}"] = float(found.iloc[0]) if len(found) else float("nan")
+        rows.append(row | {"selected": 1})
+    return pandas.DataFrame(rows)
+
+
+def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
+    """Return ``committee.csv``: spread of the members against the true error, in bins of equal counts."""
+    rows = []
+    for subset, made in subsets.items():
+        for (quantity, species, unit), errors in made.errors().items():
+            if quantity == "energy_total" or len(errors) < 2 or (quantity == "force" and species != "all"):
+                continue
+            spread, of_mean, of_first = committee_errors(errors, 0)
+            edges = np.quantile(spread, np.linspace(0, 1, min(N_BINS, len(spread)) + 1))
+            places = np.clip(np.searchsorted(edges, spread, side="right") - 1, 0, len(edges) - 2)
+            for place in np.unique(places):
+                inside = places == place
+                rms = [float(np.sqrt((values[inside] ** 2).mean())) for values in (spread, of_mean, of_first)]
+                named = quantity if quantity != "force_net_molecule" else f"{quantity}_{species}"
+                ends = (edges[place], edges[place + 1])
+                rows.append((subset, named, unit, *ends, int(inside.sum()), *rms))
+    return pandas.DataFrame(rows, columns=CALIBRATION)
+
+
+def scans_table(
+    committee: Committee, frames: list[Atoms], curves: Mapping[str, CubicHermiteSpline]
+) -> pandas.DataFrame:
+    """Return ``scans.csv``: energies of labels and members over the distance, K, from the farthest
+    point's.
+    """
+    labelled = interaction(frames, curves) if curves else frames
+    made = predicted(committee, labelled)
+    table = pandas.DataFrame({
+        "scan": [str(atoms.info["trajectory_id"]) for atoms in frames],
+        "distance_A": [float(atoms.info["distance_A"]) for atoms in frames],
+        "label_K": made.energy_labels_eV / kB,
+        MEAN + "_K": made.energies_eV.mean(axis=0) / kB,
+        **{f"gmnn-{m}_K": own / kB for m, own in enumerate(made.energies_eV)},
+    }).sort_values(["scan", "distance_A"], ignore_index=True)  # fmt: skip
+    energies = [str(name) for name in table if str(name).endswith("_K")]
+    table[energies] = table[energies] - table.groupby("scan")[energies].transform("last")
+    return table
+
+
+def scan_minima(scans: pandas.DataFrame) -> pandas.DataFrame:
+    """Return each scan's minimum by labels and by the mean, K, and the largest error where H2 is bound, K."""
+    rows = []
+    for name, own in scans.groupby("scan", sort=True):
+        bound = own["label_K"] < 0
+        rows.append({
+            "scan": name, "label_minimum_K": own["label_K"].min(),
+            "committee_minimum_K": own[MEAN + "_K"].min(),
+            "difference_K": own[MEAN + "_K"].min() - own["label_K"].min(),
+            "largest_error_bound_K": (own[MEAN + "_K"] - own["label_K"])[bound].abs().max(),
+        })  # fmt: skip
+    return pandas.DataFrame(rows)
+
+
+def training_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
+    """Return Table 1 beside what is in the data set, by the rows of the exploration."""
+    counts = {
+        subset: pandas.Series(
+            [str(a.info.get("trajectory_id", "")).split("/")[0] for a in made.frames]
+        ).value_counts()
+        for subset, made in subsets.items()
+    }
+    names = [
+        (str(k), f"H2 ({row.h2_energy_K:g} K)–{row.n_co} CO" if row.h2_energy_K else f"{row.n_co} CO", row)
+        for k, row in enumerate(TABLE_1)
+    ]
+    rows = [
+        {
+            "system": name, "temperature_K": row.temperature_K, "interval_fs": row.interval_fs,
+            "n_paper": row.n_frames,
+            **{f"n_{subset}": int(own.get(key, 0)) for subset, own in counts.items()},
+        }
+        for key, name, row in names
+    ]  # fmt: skip
+    alone = {f"n_{subset}": int(own.get("alone", 0)) for subset, own in counts.items()}
+    return pandas.concat([pandas.DataFrame(rows), pandas.DataFrame([{"system": "one molecule", **alone}])])
+
+
+def relevant_spread(made: Predicted) -> float:
+    """Return the members' rms spread of an atom's force in frames with H2 near CO, eV/Å."""
+    near = np.repeat([len(a) > 2 and 1 in a.numbers for a in made.frames], made.n_atoms)
+    if not near.any():
+        return float("nan")
+    spread, _, _ = committee_errors(made.errors()["force", "all", "eV/Å"][:, near], 0)
+    return float(np.sqrt((spread**2).mean()))
+
+
+def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) -> None:
+    """Write tables, figures and the report's section of a committee into ``out``.
+
+    ``model``: folder of ``train_gmnn.py``; ``curves``: of molecules, where interactions were trained, else
+    empty. Raises UserError for a committee of one, whose error is not known, and for missing or foreign
+    files.
+    """
+    from frazil.experiments.sticking.committee_figures import draw
+
+    source = driver(model / "model.h5", curves)
+    if source.model is None or source.n_members < 2:
+        raise UserError(
+            "a committee of one; its error is not known: train two members or more (--n-members 3)"
+        )
+    committee = Committee(source.model)
+    files = {subset: dataset / f"{subset}.extxyz" for subset in SUBSETS}
+    subsets = {
+        subset: predicted(committee, read_frames([file]))
+        for subset, file in files.items()
+        if file.is_file() and file.stat().st_size
+    }
+    if not {"train", "validation"} <= set(subsets):
+        raise UserError(
+            f"{dataset} has no frames to train or to validate on; give a folder of prepare_dataset.py"
+        )
+    errors = errors_table(subsets)
+    one = member_of(source.model.parameters, 0)
+    n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
+    n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
+    found = scans_table(committee, read_frames([scans]), source.curves)
+    tables = {
+        "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,
+        n_parameters),
+        "errors": errors, "committee": calibration(subsets), "scans": found,
+        "scan_minima": scan_minima(found),
+        "training_set": training_table(subsets),
+    }  # fmt: skip
+    for name, table in tables.items():
+        with write_atomic(out / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6g")
+    learning = pandas.read_csv(model / "learning_curve.csv")
+    figures = draw(subsets["validation"], tables["committee"], found, learning, out)
+    section(tables, relevant_spread(subsets["validation"]), bool(source.curves), figures).write(out)
+
+
+def section(
+    tables: Mapping[str, pandas.DataFrame], spread: float, apart: bool, figures: Sequence[Figure]
+) -> Section:
+    """Return the report's section on the committee."""
+    errors, minima = tables["errors"], tables["scan_minima"]
+    own = errors[(errors["model_id"] == MEAN) & (errors["subset"] == "validation")]
+    rmse = {(row["quantity"], row["species"]): row["rmse"] for row in own.to_dict("records")}
+    worst = float(minima["difference_K"].abs().max())
+    gates = [
+        Gate(
+            "rigid scans, largest difference of the minima, K", worst, SCAN_LIMIT_K, worst <= SCAN_LIMIT_K,
+            "the paper: 14 K, others 10 to 20 K",
+        ),
+        Gate(
+            "members' spread of forces in frames with H2 (rms), eV/Å", spread, SPREAD_LIMIT_eV_per_A,
+            spread <= SPREAD_LIMIT_eV_per_A if np.isfinite(spread) else None, "the paper: about 1 kcal/mol/Å",
+        ),
+    ]  # fmt: skip
+    forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in "HCO" if ("force", s) in rmse)
+    n_train = int(tables["training_set"]["n_train"].sum())
+    text = [
+        f"{len(tables['models'])} GM-NN models on {n_train} training frames, side by side from different "
+        f"random "
+        "weights; the mean over them is called gmnn-mean. Frames are explored with GFN-FF as in the "
+        "paper's Table 1, "
+        "counts scaled; test frames choose the epoch, validation frames do nothing but validate.",
+        "Scans: H2 is pulled off a cluster of 10 CO, nothing else moving; the cluster is none of those "
+        "trained on. "
+        "Energies are counted from the farthest point.",
+    ]
+    if apart:
+        text.append(
+            "The models hold interactions only: what each molecule does alone was taken out of the labels "
+            "and is "
+            "added back exactly (molecular_curves.csv). Errors here are those of the interaction, which "
+            "are those of "
+            "the whole."
+        )
+    captions = {
+        "training_set": "The paper's Table 1, and the frames of this data set.",
+        "models": "The members: errors (RMSE) on each subset.", "scan_minima": "Rigid scans.",
+        "errors": "All errors.", "committee": "The members' spread against the true error.",
+    }  # fmt: skip
+    return Section(
+        title="Potential for H2 on CO",
+        headline=f"Validation force RMSE of the committee's mean {forces} eV/Å; minima of rigid scans within "
+        f"{worst:.0f} K of the labels.",
+        text=text,
+        gates=gates,
+        figures=list(figures),
+        tables=[Table(f"{name}.csv", caption) for name, caption in captions.items()],
+        references=["V. Zaverkin, J. Kästner, J. Chem. Theory Comput. 16, 5410 (2020) (Gaussian moments)."],
+    )

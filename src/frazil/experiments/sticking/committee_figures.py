@@ -1,0 +1,118 @@
+"""Figures of the committee: parity, errors, rigid scans (Fig. A.1 of the paper), spread against error."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas
+
+from frazil.analysis.plotting import BLACK, BLUE, CYCLE, GREY, PAPER, VERMILLION, label, new, note, save
+from frazil.report import Figure
+
+if TYPE_CHECKING:
+    from frazil.experiments.sticking.committee import Predicted
+
+ELEMENTS = {1: ("H", BLUE), 6: ("C", BLACK), 8: ("O", VERMILLION)}
+MOST_POINTS = 3000
+PAPER_SCAN_K = 14.0
+
+
+def draw(
+    shown: "Predicted",
+    spread: pandas.DataFrame,
+    scans: pandas.DataFrame,
+    learning: pandas.DataFrame,
+    out: Path,
+) -> list[Figure]:
+    """Draw all figures; return the section's entries."""
+    return [scan(scans, out), parity(shown, out), calibration(spread, out), curves(learning, out)]
+
+
+def scan(scans: pandas.DataFrame, out: Path) -> Figure:
+    """Labels, members and their mean along rigid scans."""
+    names = list(dict.fromkeys(scans["scan"]))
+    canvas, axes = new(columns=len(names), width_in=3.6 * len(names), share_y=True)
+    members = [name for name in scans if str(name).startswith("gmnn-") and name != "gmnn-mean_K"]
+    for axis, name in zip(axes[0], names, strict=True):
+        own = scans[scans["scan"] == name]
+        for member in members:
+            axis.plot(own["distance_A"], own[member], color=GREY, linewidth=0.8, alpha=0.8)
+        axis.plot(own["distance_A"], own["gmnn-mean_K"], color=BLUE, label="committee (grey: members)")
+        axis.plot(own["distance_A"], own["label_K"], "o", color=VERMILLION, label="labels")
+        low = own["label_K"].min()
+        axis.axhspan(low - PAPER_SCAN_K, low + PAPER_SCAN_K, color=PAPER, alpha=0.15, label="± 14 K (paper)")
+        axis.set_ylim(1.4 * low, -1.2 * low)
+        label(axis, "distance from the bound place / Å", "energy / K", name)
+        axis.legend()
+    caption = "H2 pulled off 10 CO without anything else moving; band: the paper's difference of the minima."
+    return save(canvas, scans, out, "scan_curves", caption)
+
+
+def parity(shown: "Predicted", out: Path) -> Figure:
+    """Forces and energies of the mean against the labels, and the errors' histogram."""
+    canvas, axes = new(columns=3, width_in=10.5)
+    mean, labels = shown.forces_eV_per_A.mean(axis=0), shown.force_labels_eV_per_A
+    parts = []
+    for number, (name, colour) in ELEMENTS.items():
+        own = shown.numbers == number
+        if not own.any():
+            continue
+        x, y = labels[own].ravel(), mean[own].ravel()
+        every = max(1, len(x) // MOST_POINTS)
+        axes[0, 0].plot(x[::every], y[::every], ".", color=colour, markersize=2, label=name)
+        error = 1000 * (y - x)
+        wide = max(float(np.quantile(np.abs(error), 0.98)), 1e-6)
+        axes[0, 1].hist(
+            error, np.linspace(-wide, wide, 41), density=True, histtype="step", color=colour, label=name
+        )
+        parts.append(
+            pandas.DataFrame({"element": name, "label_eV_per_A": x[::every], "model_eV_per_A": y[::every]})
+        )
+    ends = [float(labels.min()), float(labels.max())]
+    axes[0, 0].plot(ends, ends, color=GREY, linewidth=0.8, zorder=0.5)
+    label(axes[0, 0], "label / (eV/Å)", "committee / (eV/Å)", "forces")
+    label(axes[0, 1], "error / (meV/Å)", "density", "errors of force components")
+    energy = 1000 * (shown.energies_eV.mean(axis=0) - shown.energy_labels_eV) / shown.n_atoms
+    axes[0, 2].hist(energy, bins=20, color=BLUE, alpha=0.4)
+    label(axes[0, 2], "error / (meV/atom)", "frames", "errors of energies")
+    axes[0, 0].legend()
+    axes[0, 1].legend()
+    caption = (
+        "The committee's mean on the validation frames: parity of forces, errors of forces and of energies."
+    )
+    return save(canvas, pandas.concat(parts), out, "parity", caption)
+
+
+def calibration(spread: pandas.DataFrame, out: Path) -> Figure:
+    """Spread of the members against the true error, on validation frames."""
+    own = spread[(spread["subset"] == "validation") & spread["quantity"].str.startswith("force")]
+    canvas, axes = new()
+    axis = axes[0, 0]
+    if not len(own):
+        note(axis, "no spread to compare")
+    for colour, (quantity, part) in zip(CYCLE, own.groupby("quantity"), strict=False):
+        axis.loglog(
+            part["spread_rms"],
+            part["error_of_mean_rms"],
+            "o-",
+            color=colour,
+            label=str(quantity).replace("_", " "),
+        )
+    if len(own):
+        ends = [own["spread_rms"].min(), own["spread_rms"].max()]
+        axis.plot(ends, ends, color=GREY, linewidth=0.8)
+        label(axis, "spread of the members / (eV/Å)", "error of their mean / (eV/Å)")
+        axis.legend()
+    return save(
+        canvas, own, out, "calibration", "Spread of the members against the error of their mean, in bins."
+    )
+
+
+def curves(learning: pandas.DataFrame, out: Path) -> Figure:
+    """Force error on the test frames over the epochs."""
+    canvas, axes = new()
+    for number, part in learning.groupby("member"):
+        axes[0, 0].semilogy(part["epoch"], 1000 * part["test_force_rmse_eV_per_A"], label=f"gmnn-{number:g}")
+    label(axes[0, 0], "epoch", "force RMSE on test frames / (meV/Å)")
+    axes[0, 0].legend()
+    return save(canvas, learning, out, "learning", "Force error on the test frames while the members learn.")

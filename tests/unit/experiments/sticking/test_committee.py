@@ -1,0 +1,100 @@
+"""Validation of the committee that drives the sticking experiment, and what its driver refuses."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from ase import Atoms
+
+from frazil.datasets import write_frames
+from frazil.errors import UserError
+from frazil.experiments.sticking.clusters import molecules
+from frazil.experiments.sticking.committee import validate
+from frazil.experiments.sticking.driver import driver
+from frazil.files import write_atomic
+from frazil.interaction import curves, interaction, take_molecules_out
+from frazil.labelling import label
+from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
+from frazil.potentials.gmnn.files import write_model
+from frazil.report import Section
+from frazil.training.gmnn import Settings
+
+
+def near(number: int, distance_A: float) -> Atoms:
+    """Two CO side by side and one H2 above them, at a distance."""
+    generator = np.random.default_rng(number)
+    atoms = Atoms("COCOHH", [[0, 0, 0], [1.13, 0, 0], [0, 3.7, 0], [0, 3.7, 1.13], [0, 0, 0], [0.74, 0, 0]])
+    atoms.positions[4:] += [0.2, 1.8, distance_A]
+    atoms.positions += generator.normal(scale=0.02, size=(6, 3))
+    atoms.info |= {"trajectory_id": f"4/{number}", "distance_A": distance_A}
+    return atoms
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels, their interaction, and an untrained committee of two and of one."""
+    folder = tmp_path_factory.mktemp("committee")
+    alone, _ = label(molecules(), "h2-co-analytic")
+    frames, _ = label([near(k, 3.0 + 0.25 * k) for k in range(8)], "h2-co-analytic")
+    scans = [atoms.copy() for atoms in frames]
+    for atoms, own in zip(scans, frames, strict=True):
+        atoms.calc = own.calc
+        atoms.info["trajectory_id"] = "scan/0"
+    write_frames(folder / "alone.extxyz", alone)
+    write_frames(folder / "frames.extxyz", frames)
+    write_frames(folder / "scans.extxyz", scans)
+    take_molecules_out(
+        folder / "frames.extxyz", folder / "alone.extxyz", folder / "interaction.extxyz",
+        folder / "molecular_curves.csv",
+    )  # fmt: skip
+    found = interaction(frames, curves(alone))
+    for subset, part in (("train", found[:4]), ("test", found[4:6]), ("validation", found[6:])):
+        write_frames(folder / "dataset" / f"{subset}.extxyz", part)
+    architecture = Architecture(("H", "C", "O"), n_radial=2, hidden=(8,))
+    learning = pandas.DataFrame({"epoch": [0, 1], "member": [0, 0], "test_force_rmse_eV_per_A": [0.1, 0.05]})
+    for n in (1, 2):
+        for level in ("h2-co-analytic interaction", "h2-co-analytic"):
+            metadata = {"label_level": level, "training_data_sha256": "", "settings": asdict(Settings())}
+            model = folder / f"{n}{'' if level.endswith('c') else '-interaction'}"
+            write_model(model / "model.h5", architecture, initialize_committee(architecture, 1, n), metadata)
+            with write_atomic(model / "learning_curve.csv") as partial:
+                learning.to_csv(partial, index=False)
+    return folder
+
+
+def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -> None:
+    taken_out = str(folder / "molecular_curves.csv")
+    validate(folder / "2-interaction", taken_out, folder / "dataset", folder / "scans.extxyz", tmp_path)
+    section = Section.read(tmp_path)
+    assert [gate.limit for gate in section.gates] == [20.0, 0.0434]
+    for item in (*section.figures, *section.tables):
+        assert (tmp_path / item.file).stat().st_size > 0
+    models = pandas.read_csv(tmp_path / "models.csv")
+    assert models["model_id"].tolist() == ["gmnn-0", "gmnn-1"]
+    assert models[["train_force_rmse_eV_per_A", "validation_force_rmse_eV_per_A"]].notna().all(axis=None)
+    errors = pandas.read_csv(tmp_path / "errors.csv")
+    assert list(errors)[:8] == ["model_id", "subset", "quantity", "species", "unit", "n", "mae", "rmse"]
+    mean = errors[(errors["model_id"] == "gmnn-mean") & (errors["subset"] == "validation")]
+    assert set(mean["species"]) == {"all", "H", "C", "O", "H2", "CO"}
+    scans = pandas.read_csv(tmp_path / "scans.csv")
+    assert scans["label_K"].iloc[-1] == 0.0
+    assert np.allclose(scans[["gmnn-0_K", "gmnn-1_K"]].mean(axis=1), scans["gmnn-mean_K"], atol=1e-2)
+    assert -300 < pandas.read_csv(tmp_path / "scan_minima.csv")["label_minimum_K"].iloc[0] < -30
+    table = pandas.read_csv(tmp_path / "training_set.csv")
+    assert table["n_paper"].sum() == 20344
+
+
+def test_a_committee_of_one_has_no_error(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a committee of one; its error is not known"):
+        validate(folder / "1", "", folder / "dataset", folder / "scans.extxyz", tmp_path)
+
+
+def test_interactions_need_their_curves(folder: Path) -> None:
+    assert driver(folder / "2-interaction/model.h5", folder / "molecular_curves.csv").curves
+    assert not driver(folder / "2/model.h5").curves
+    with pytest.raises(UserError, match=r"needs the molecular_curves\.csv that was taken out"):
+        driver(folder / "2-interaction/model.h5")
+    with pytest.raises(UserError, match="any other needs none"):
+        driver(folder / "2/model.h5", folder / "molecular_curves.csv")
