@@ -31,6 +31,7 @@ process LEARN_ACTIVELY {
 
     input:
     path minima
+    path labelled // frames to begin with, or []
     val settings
     val campaign_seed
     val checkpoints
@@ -40,8 +41,9 @@ process LEARN_ACTIVELY {
     path 'learned'
 
     script:
+    def known = labelled ? "--labelled ${labelled}" : ''
     """
-    learn_actively.py --minima ${minima} --level '${settings.level}' --campaign-seed ${campaign_seed} \\
+    learn_actively.py --minima ${minima} ${known} --level '${settings.level}' --campaign-seed ${campaign_seed} \\
         --n-initial ${settings.n_initial} --initial-temperatures-K ${settings.initial_temperatures_K.join(',')} \\
         --max-rounds ${settings.max_rounds} --patience ${settings.patience} \\
         --temperatures-K ${settings.learning_temperatures_K.join(',')} --n-replicas ${settings.n_learning_replicas} \\

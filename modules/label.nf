@@ -44,24 +44,25 @@ process IMPORT_FRAMES {
     input:
     path dataset
     path files, stageAs: 'files*/*' // those that a samplesheet names, in its order
-    val labels
+    val labels // level, coupling_eV, on_suspect
     val same_level
+    val folder // of the tables: imports, or imports-EXPERIMENT
     val code
 
     output:
     path 'imported.extxyz', emit: labelled
-    path 'imports',         emit: section
+    path "${folder}",       emit: section
 
     script:
     def staged = files ? "--staged ${files}" : ''
     """
     import_frames.py --dataset ${dataset} ${staged} --on-suspect ${labels.on_suspect} \
-        --level ${labels.level} --coupling-eV ${labels.coupling_eV} --same-level ${same_level} \
-        --out-folder imports --out imported.extxyz
+        --level '${labels.level}' --coupling-eV ${labels.coupling_eV} --same-level ${same_level} \
+        --out-folder ${folder} --out imported.extxyz
     """
 
     stub:
-    'mkdir imports && touch imports/section.json imported.extxyz'
+    "mkdir ${folder} && touch ${folder}/section.json imported.extxyz"
 }
 
 process PLAN_LABELS {

@@ -1,5 +1,7 @@
 // Infrared spectra of clusters: minima at the labelling level → a committee → dynamics of model and label → tables.
 
+include { with_files    } from './potential'
+include { IMPORT_FRAMES } from '../modules/label'
 include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_DIPOLES as RUN_LABEL_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
 
 workflow INFRARED {
@@ -18,7 +20,18 @@ workflow INFRARED {
     isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
     names = FIND_MINIMA.out.names.filter { it.name == 'names-trained.txt' }.splitText().map { it.trim() }
 
-    LEARN_ACTIVELY(minima, i, settings.campaign_seed, checkpoints, Code.of(projectDir, 'learn_actively.py'))
+    labelled = []
+    imported = Channel.empty()
+    if (i.dataset) {
+        (dataset, files) = with_files(i.dataset)
+        IMPORT_FRAMES(
+            dataset, files, [level: i.level, coupling_eV: settings.labels.coupling_eV, on_suspect: settings.labels.on_suspect],
+            true, 'imports-infrared', Code.of(projectDir, 'import_frames.py'),
+        )
+        labelled = IMPORT_FRAMES.out.labelled
+        imported = IMPORT_FRAMES.out.section
+    }
+    LEARN_ACTIVELY(minima, labelled, i, settings.campaign_seed, checkpoints, Code.of(projectDir, 'learn_actively.py'))
 
     // The same replicas from the same starts under the model and, for some of them, under the label itself.
     code = Code.of(projectDir, 'run_dipoles.py')
@@ -41,5 +54,5 @@ workflow INFRARED {
     )
 
     emit:
-    sections = ANALYSE_INFRARED.out
+    sections = ANALYSE_INFRARED.out.mix(imported)
 }

@@ -27,7 +27,7 @@ workflow LEVEL_OF_THEORY {
     )
     ANALYSE_LEVELS(
         LABEL.out.labelled.filter { meta, frames -> !meta.reference }.toSortedList { a, b -> a[0].id <=> b[0].id }
-            .map { rows -> rows.collect { it[1] } },
+            .map { rows -> rows.collect { it[1] } + (l.dataset ? [file(l.dataset, glob: false)] : []) },
         LABEL.out.labelled.filter { meta, frames -> meta.reference }.map { meta, frames -> frames }.first(),
         file("${projectDir}/assets/reference/level_of_theory.csv"), Code.of(projectDir, 'analyse_levels.py'),
     )

@@ -38,7 +38,7 @@ workflow POTENTIAL {
     if (settings.labels.dataset) {
         (dataset, files) = with_files(settings.labels.dataset)
         IMPORT_FRAMES(
-            dataset, files, level + settings.labels.subMap('on_suspect'), settings.exploration.rounds > 0,
+            dataset, files, level + settings.labels.subMap('on_suspect'), settings.exploration.rounds > 0, 'imports',
             Code.of(projectDir, 'import_frames.py'),
         )
         labelled = IMPORT_FRAMES.out.labelled

@@ -17,6 +17,10 @@ from frazil.report import Figure, Section, Table
 
 KJ_PER_MOL = ase.units.kJ / ase.units.mol
 KEYS = ["system", "radius_A", "point"]
+FRAME_KEYS = (*KEYS, "part", "label_level")
+"""What every labelled frame has to say of itself."""
+SAME_A = 1e-4
+"""Atoms of one dimer in two files differ by less."""
 REFERENCES = [
     "G. Molpeceres, V. Zaverkin, N. Watanabe, J. Kästner, Astron. Astrophys. 648, A84 (2021) "
     "(Tables A.1, A.2).",
@@ -24,12 +28,16 @@ REFERENCES = [
 ]
 
 
+def _key(atoms: Atoms) -> tuple[str, float, int]:
+    info = atoms.info
+    return str(info["system"]), float(info["radius_A"]), int(info["point"])
+
+
 def interactions(frames: Sequence[Atoms]) -> pandas.DataFrame:
     """Return the interaction energy of every dimer with all its parts: KEYS, interaction_kJ_per_mol."""
     energies: dict[tuple[str, float, int], dict[str, float]] = {}
     for atoms in frames:
-        key = (str(atoms.info["system"]), float(atoms.info["radius_A"]), int(atoms.info["point"]))
-        energies.setdefault(key, {})[str(atoms.info["part"])] = atoms.get_potential_energy()
+        energies.setdefault(_key(atoms), {})[str(atoms.info["part"])] = atoms.get_potential_energy()
     rows = []
     for (system, radius, point), parts in energies.items():
         whole = {**energies.get((system, *ALONE), {}), **parts}
@@ -62,17 +70,33 @@ def analyse(
 ) -> None:
     """Write ``interactions.csv``, ``errors.csv``, a figure and the section of the report into ``out``.
 
-    ``labelled`` are dimers at one level each, ``reference`` the same at the reference, ``published`` a table
-    system, radius_A, method, published_mae_kJ_per_mol. Raises UserError where no dimer is complete.
+    ``labelled`` are dimers at one or more levels each, ``reference`` the same at the reference, ``published``
+    a table system, radius_A, method, published_mae_kJ_per_mol. Raises UserError where no dimer is complete,
+    and for frames that do not say what they are.
     """
     folder = Path(out)
     references = load_frames(reference)
     truth = interactions(references).rename(columns={"interaction_kJ_per_mol": "reference_kJ_per_mol"})
+    places = {_key(atoms): atoms.positions for atoms in references if atoms.info["part"] == "pair"}
     parts = []
     for path in labelled:
-        frames = load_frames(path)
-        level = str(frames[0].info["label_level"])
-        parts.append(interactions(frames).merge(truth, on=KEYS).assign(level=level))
+        of_level: dict[str, list[Atoms]] = {}
+        for number, atoms in enumerate(load_frames(path)):
+            missing = [name for name in FRAME_KEYS if name not in atoms.info]
+            if missing or atoms.calc is None:
+                wanted = ", ".join(missing) or "an energy"
+                raise UserError(
+                    f"{path}, frame {number}: no {wanted}; give the frames of make_dimers.py with their info "
+                    "and energies"
+                )
+            if np.abs(atoms.positions - places.get(_key(atoms), atoms.positions)).max() > SAME_A:
+                raise UserError(
+                    f"{path}, frame {number}: not the dimer {_key(atoms)} of the reference; give the same "
+                    "--campaign_seed, radii and number of points to both"
+                )
+            of_level.setdefault(str(atoms.info["label_level"]), []).append(atoms)
+        for level, frames in of_level.items():
+            parts.append(interactions(frames).merge(truth, on=KEYS).assign(level=level))
     table = pandas.concat(parts).sort_values(["level", *KEYS])
     if not len(table):
         raise UserError("no dimer has all its parts labelled at a level and at the reference; see failed.csv")

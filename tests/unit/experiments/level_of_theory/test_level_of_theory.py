@@ -99,3 +99,30 @@ def test_the_papers_tables() -> None:
     assert len(table) == 7 * (5 + 9)
     row = table.query("system == 'CO-H2' and method == 'bhlyp-d4' and radius_A == 3.0")
     assert row["published_mae_kJ_per_mol"].item() == 0.3
+
+
+def test_energies_of_ones_own(tmp_path: Path) -> None:
+    """One file may hold two levels; frames that do not say what they are, or lie elsewhere, are refused."""
+    write_dimers(tmp_path / "plain.extxyz", [3.0], [4.0], 3, 1, False)
+    write_frames(
+        tmp_path / "reference.extxyz",
+        labelled(load_frames(tmp_path / "plain.extxyz"), "ccsd(t)/made-up", -1.0),
+    )
+    both = [
+        *labelled(load_frames(tmp_path / "plain.extxyz"), "mp2/mine", -0.9),
+        *labelled(load_frames(tmp_path / "plain.extxyz"), "ccsd(t)-f12/mine", -1.1),
+    ]
+    write_frames(tmp_path / "own.extxyz", both)
+    analyse([tmp_path / "own.extxyz"], tmp_path / "reference.extxyz", PUBLISHED, tmp_path / "out")
+    table = pandas.read_csv(tmp_path / "out/errors.csv")
+    assert sorted(table["level"].unique()) == ["ccsd(t)-f12/mine", "mp2/mine"]
+    assert table["mae_kJ_per_mol"].tolist() == pytest.approx([0.1] * 4)
+    nameless = labelled(load_frames(tmp_path / "plain.extxyz"), "mp2/mine", -0.9)
+    del nameless[1].info["part"]
+    write_frames(tmp_path / "own.extxyz", nameless)
+    with pytest.raises(UserError, match=r"own\.extxyz, frame 1: no part; give the frames of make_dimers\.py"):
+        analyse([tmp_path / "own.extxyz"], tmp_path / "reference.extxyz", PUBLISHED, tmp_path / "out")
+    write_dimers(tmp_path / "other.extxyz", [3.0], [4.0], 3, 2, False)
+    write_frames(tmp_path / "own.extxyz", labelled(load_frames(tmp_path / "other.extxyz"), "mp2/mine", -0.9))
+    with pytest.raises(UserError, match=r"not the dimer \('CO-H2', 3\.0, 0\) of the reference"):
+        analyse([tmp_path / "own.extxyz"], tmp_path / "reference.extxyz", PUBLISHED, tmp_path / "out")
