@@ -1,5 +1,6 @@
 """Conservation, order, reversibility and known distributions of the integrators."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.md.ensemble import Ensemble, Trajectory
-from frazil.md.integrators import Berendsen, Langevin, NoseHooverChain, VelocityVerlet
+from frazil.md.integrators import Berendsen, Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import Distances, energies, frames, temperature
 from frazil.md.state import State, System
 from frazil.potentials.analytic import (
@@ -247,3 +248,25 @@ def test_integrators_that_make_no_dynamics(integrator: Any, message: str) -> Non
 def test_motions_that_cannot_be_removed(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         run(Springs(1.0), VelocityVerlet(1.0), starts(np.zeros((8, 3)), 1, 10.0), 10, 10, **options)
+
+
+@pytest.mark.parametrize("thermostat", [NoseHooverChain(0.5, 50.0, 20.0), Berendsen(0.5, 50.0, 20.0)])
+def test_temperatures_share_a_batch_as_if_each_had_its_own(cluster: np.ndarray, thermostat: Any) -> None:
+    temperatures_K = [20.0, 80.0, 20.0, 80.0]
+    start = starts(cluster, 4, 40.0)
+    options = {"observers": ALL, "removed": "drift"}
+    # Two slots: the second pair comes into slots that another temperature may have left.
+    together = Ensemble(FIELD, OwnTemperature(thermostat), MASSES, 60, 20, width=2, **options)
+    found = sorted(together.run(*start, temperatures_K=temperatures_K), key=lambda t: t.trajectory_id)
+    for i, temperature_K in enumerate(temperatures_K):
+        own = Ensemble(
+            FIELD, replace(thermostat, temperature_K=temperature_K), MASSES, 60, 20, width=2, **options
+        )
+        expected = next(iter(own.run(start[0][i : i + 1], start[1][i : i + 1])))
+        assert found[i].rows["positions"] == pytest.approx(expected.rows["positions"], abs=1e-9)
+    with pytest.raises(UserError, match="temperatures of trajectories go with an OwnTemperature"):
+        together.run(*start)
+    with pytest.raises(UserError, match="must"):
+        together.run(*start, temperatures_K=[20.0, -1.0, 20.0, 20.0])
+    with pytest.raises(UserError, match="Langevin dynamics brings back"):
+        OwnTemperature(Langevin(0.5, 20.0, 100.0))

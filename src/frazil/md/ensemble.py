@@ -26,7 +26,7 @@ import numpy as np
 from frazil.checkpoints import key_of
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.md.integrators import Integrator
+from frazil.md.integrators import Integrator, OwnTemperature
 from frazil.md.observers import energies
 from frazil.md.state import Outcome, State, System, system_of, without_motion
 from frazil.potentials.interface import Potential, jit
@@ -68,13 +68,15 @@ class _Member:
     trajectory_id: int
     positions: np.ndarray
     velocities: np.ndarray
+    thermostat: Any = None
     reached: _Batch | None = None
     rows: list[Rows] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
         """Tells its start from others."""
-        return hashlib.sha256(self.positions.tobytes() + self.velocities.tobytes()).hexdigest()
+        arrays = (self.positions, self.velocities, *jax.tree.leaves(self.thermostat))
+        return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
     def so_far(self) -> Rows:
         """Return all rows yet."""
@@ -127,8 +129,11 @@ class Ensemble:
         watch: Watch | None = None,
         checkpoint: Path | None = None,
         after_chunk: Callable[[], None] | None = None,
+        temperatures_K: Sequence[float] | None = None,
     ) -> Iterator[Trajectory]:
         """Run trajectories from positions and velocities (n, natoms, 3), ASE units; yield each when it ends.
+
+        ``temperatures_K`` are the trajectories' own, for an integrator that is an ``OwnTemperature``.
 
         ``watch(id, new rows)`` is a stop rule on the host, for one that needs a trajectory's history: it
         returns the number of the last new row that is needed, or −1 to go on. ``checkpoint`` is a file that
@@ -148,6 +153,12 @@ class Ensemble:
             _Member(i, np.array(x, float), without_motion(x, np.asarray(v, float), masses, self.removed))
             for i, x, v in zip(ids, positions, velocities, strict=True)
         ]
+        if (temperatures_K is not None) != isinstance(self.integrator, OwnTemperature):
+            raise UserError("temperatures of trajectories go with an OwnTemperature, and it with them")
+        if isinstance(self.integrator, OwnTemperature) and temperatures_K is not None:
+            for member, temperature_K in zip(members, temperatures_K, strict=True):
+                replace(self.integrator.thermostat, temperature_K=temperature_K).check()
+                member.thermostat = _on_host(self.integrator.started(system, temperature_K))
         return _Run(self, system, members, watch, checkpoint).trajectories(after_chunk or (lambda: None))
 
     def _checked(self, positions: np.ndarray, velocities: np.ndarray) -> System:
@@ -281,6 +292,8 @@ class _Run:
             kept = _on_host(self.batch.states)
         for slot, member in new.items():
             state = _slice(states, slot) if member.reached is None else member.reached.states
+            if member.reached is None and member.thermostat is not None:
+                state = replace(state, thermostat=member.thermostat)
             _put(kept, slot, state)
         self.batch = _Batch(kept, neighbours)
         return rows

@@ -230,6 +230,55 @@ class NoseHooverChain:
         return replace(state, velocities=scale * state.velocities, thermostat=jnp.stack([position, velocity]))
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OwnTemperature:
+    """A thermostat whose temperature is each trajectory's own, so that one batch holds many temperatures.
+
+    The state is (the thermostat's, temperature_K ()); ``Ensemble.run`` takes each trajectory's from
+    ``started``. ``thermostat`` is one of the above at any temperature.
+    """
+
+    thermostat: Any
+    conserves_momentum: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if isinstance(self.thermostat, Langevin):
+            raise UserError("Langevin dynamics brings back the motion that is removed here; run it alone")
+
+    @property
+    def timestep_fs(self) -> Any:
+        """The thermostat's."""
+        return self.thermostat.timestep_fs
+
+    def check(self) -> None:
+        """Raise UserError for a thermostat that makes no dynamics."""
+        self.thermostat.check()
+
+    def start(self, system: System) -> Any:
+        """Return the thermostat's own start, at the temperature that it has."""
+        return self.started(system, self.thermostat.temperature_K)
+
+    def started(self, system: System, temperature_K: float) -> Any:
+        """Return the start of a trajectory at a temperature."""
+        own = replace(self.thermostat, temperature_K=temperature_K)
+        return own.start(system), jnp.asarray(temperature_K, jnp.float64)
+
+    def begin(self, system: System, state: State) -> State:
+        """As the thermostat, at the trajectory's temperature."""
+        return self._at(system, state, "begin")
+
+    def finish(self, system: System, state: State) -> State:
+        """As the thermostat, at the trajectory's temperature."""
+        return self._at(system, state, "finish")
+
+    def _at(self, system: System, state: State, half: str) -> State:
+        own, temperature_K = state.thermostat
+        thermostat = replace(self.thermostat, temperature_K=temperature_K)
+        moved = getattr(thermostat, half)(system, replace(state, thermostat=own))
+        return replace(moved, thermostat=(moved.thermostat, temperature_K))
+
+
 def _check_temperature(temperature_K: Any) -> None:
     if not float(temperature_K) >= 0:
         raise UserError(f"a temperature of {float(temperature_K):g} K; it must not be negative")

@@ -1,11 +1,12 @@
 """Dynamics of a committee that pauses where its members no longer agree.
 
 Query by committee along molecular dynamics, as in Tang, Bromley & Hammer (2023), sec. II B: Berendsen's
-thermostat, every replica going on until its first uncertain frame.
+thermostat, every replica going on until its first uncertain frame. Replicas are driven by single members in
+turn: each later runs by itself, and the holes of one do not show along the mean of all.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from ase import Atoms
 
 from frazil.checkpoints import TimeLimit
 from frazil.experiments.infrared.harmonic import ModelSurface
-from frazil.experiments.infrared.initial import too_close
+from frazil.experiments.infrared.integrity import Whole
 from frazil.experiments.infrared.minima import Reference
 from frazil.files import write_atomic
 from frazil.md.ensemble import Ensemble, Trajectory
-from frazil.md.integrators import Berendsen
+from frazil.md.integrators import Berendsen, OwnTemperature
 from frazil.md.observers import frames, said
 from frazil.md.state import Outcome, State, System
 from frazil.potentials.gmnn.files import Model
@@ -38,8 +39,6 @@ OUTCOMES = {
     int(UNCERTAIN): "uncertain",
     int(UNPHYSICAL): "unphysical",
 }
-DETACHED_A = 3.5
-"""An atom without a neighbour this near has left the cluster."""
 OBSERVE_fs = 1.0
 """Frames are judged this often."""
 SAME_eV_per_atom = 1e-3
@@ -129,15 +128,22 @@ class Watched:
         return Batched(ready.arrange, evaluate)
 
 
-def pause(state: State, system: System) -> jax.Array:
-    """Return the outcome of an unphysical or uncertain frame, 0 of any other."""
-    uncertain = jnp.where(state.info["uncertainty"] > 1, UNCERTAIN, 0)
-    return jnp.where(state.info["strain"] > 1, UNPHYSICAL, uncertain)
+@dataclass(frozen=True)
+class Pause:
+    """Stop rule: the outcome of an unphysical frame (strained, or no longer one cluster) or uncertain one."""
+
+    whole: Whole
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code, 0 of any other frame."""
+        uncertain = jnp.where(state.info["uncertainty"] > 1, UNCERTAIN, 0)
+        good = (state.info["strain"] <= 1) & self.whole.holds(state.positions)
+        return jnp.where(good, uncertain, UNPHYSICAL)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Temperatures, replicas of each structure and temperature, and how they run."""
+    """Temperatures, replicas of each structure and temperature, how they run, and how many at a time."""
 
     temperatures_K: tuple[float, ...]
     n_replicas: int
@@ -145,6 +151,7 @@ class Schedule:
     timestep_fs: float
     damping_fs: float
     campaign_seed: int
+    width: int
 
     def starts(self, references: Sequence[Reference]) -> list[Replica]:
         """Return the replicas at their minima, with velocities of their temperatures."""
@@ -187,11 +194,14 @@ def run_replicas(
     limits: Limits,
     folder: Path,
     limit: TimeLimit,
+    first_member: int | None = 0,
 ) -> list[Visit]:
     """Run all replicas until they pause or their time is over; return their visits in order.
 
-    Replicas of one structure and temperature share a batch. Visits are kept in ``folder`` as they end, and
-    running batches after every chunk, so that a kill loses nothing. Raises OutOfTime.
+    Replicas are driven by the members in turn, by structure and number, beginning with ``first_member``; for
+    None by the mean. Those of one structure and driver share a batch, at all temperatures. Visits are kept in
+    ``folder`` as they end, and running batches after every chunk, so that a kill loses nothing. Raises
+    OutOfTime.
     """
     visits: dict[int, Visit] = {}
     for identity in range(len(replicas)):
@@ -199,18 +209,24 @@ def run_replicas(
             visits[identity] = _read(_file(folder, identity))
     observe_every = max(1, round(OBSERVE_fs / schedule.timestep_fs))
     n_steps = -(-round(schedule.duration_fs / schedule.timestep_fs) // observe_every) * observe_every
+    n_members, hottest_K = model.n_members, max(schedule.temperatures_K)
+    drivers = [
+        None if first_member is None else (first_member + replica.structure + replica.number) % n_members
+        for replica in replicas
+    ]
     for s, reference in enumerate(references):
         atoms = reference.minimum.atoms
-        for t, temperature_K in enumerate(schedule.temperatures_K):
+        for driver in dict.fromkeys(drivers):
             own = [
                 i
                 for i, replica in enumerate(replicas)
-                if (replica.structure, replica.temperature) == (s, t) and i not in visits
+                if replica.structure == s and drivers[i] == driver and i not in visits
             ]
             if not own:
                 continue
+            shares = np.full(n_members, 1 / n_members) if driver is None else np.eye(n_members)[driver]
             watched = Watched(
-                GMNN.of(model, atoms.numbers),
+                replace(GMNN.of(model, atoms.numbers), drive=shares),
                 limits.force_eV_per_A,
                 limits.energy_eV_per_atom * len(atoms),
                 reference.energy_eV + limits.above_eV,
@@ -219,42 +235,39 @@ def run_replicas(
             )
             ensemble = Ensemble(
                 watched,
-                Berendsen(schedule.timestep_fs, temperature_K, schedule.damping_fs),
+                OwnTemperature(Berendsen(schedule.timestep_fs, hottest_K, schedule.damping_fs)),
                 atoms.get_masses(),
                 n_steps=n_steps,
                 observe_every=observe_every,
                 campaign_seed=schedule.campaign_seed,
                 observers=(said, frames),
-                stop=pause,
+                stop=Pause(Whole.of(atoms)),
                 removed="drift and rotation" if len(atoms) > 2 else "drift",
-                width=schedule.n_replicas,
+                width=schedule.width,
                 chunk=100,
             )
-            saved = folder / f"running-{s}-{t}.npz"
+            saved = folder / f"running-{s}-{'mean' if driver is None else driver}.npz"
             running = ensemble.run(
                 np.array([replicas[i].positions for i in own]),
                 np.array([replicas[i].velocities for i in own]),
                 own,
                 checkpoint=saved,
                 after_chunk=partial(limit.check, f"replicas are kept in {folder}"),
+                temperatures_K=[schedule.temperatures_K[replicas[i].temperature] for i in own],
             )
             for trajectory in running:
-                visit = _visit(trajectory, atoms, schedule.timestep_fs)
+                visit = _visit(trajectory, schedule.timestep_fs)
                 if not visits:
-                    _check_batched(model, atoms, trajectory)
+                    _check_batched(model, atoms, trajectory, driver)
                 visits[trajectory.trajectory_id] = visit
                 _write(_file(folder, trajectory.trajectory_id), visit)
     return [visits[i] for i in range(len(replicas))]
 
 
-def _visit(trajectory: Trajectory, atoms: Atoms, timestep_fs: float) -> Visit:
+def _visit(trajectory: Trajectory, timestep_fs: float) -> Visit:
     rows = {name: values[-1] for name, values in trajectory.rows.items()}
-    outcome = OUTCOMES[trajectory.outcome]
-    moved = Atoms(atoms.numbers, rows["positions"])
-    if outcome in ("finished", "uncertain") and not connected(moved):
-        outcome = "unphysical"
     return Visit(
-        outcome,
+        OUTCOMES[trajectory.outcome],
         trajectory.n_steps * timestep_fs,
         float(rows["energy_spread_eV"]),
         float(rows["force_spread_eV_per_A"]),
@@ -264,18 +277,9 @@ def _visit(trajectory: Trajectory, atoms: Atoms, timestep_fs: float) -> Visit:
     )
 
 
-def connected(atoms: Atoms) -> bool:
-    """Return whether no atoms overlap and none has left."""
-    if len(atoms) == 1:
-        return True
-    distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
-    np.fill_diagonal(distances, np.inf)
-    return not too_close(atoms) and bool((distances.min(axis=1) < DETACHED_A).all())
-
-
-def _check_batched(model: Model, atoms: Atoms, trajectory: Trajectory) -> None:
+def _check_batched(model: Model, atoms: Atoms, trajectory: Trajectory, member: int | None) -> None:
     """Compare a first frame with the plain path, float64, one member at a time: mapping can go wrong."""
-    expected, _ = ModelSurface(model, atoms).surface(trajectory.rows["positions"][0])
+    expected, _ = ModelSurface(model, atoms).surface(trajectory.rows["positions"][0], member)
     found = float(trajectory.rows["energy"][0])
     if abs(found - expected) > SAME_eV_per_atom * len(atoms):
         raise RuntimeError(f"batched and plain evaluation differ: {found:.6f} and {expected:.6f} eV")

@@ -14,14 +14,16 @@ from typing import Any
 import h5py
 import jax
 import numpy as np
+import pandas
 
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.committee_md import thermal_velocities
+from frazil.experiments.infrared.integrity import BROKEN, Whole
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
-from frazil.md.integrators import NoseHooverChain
+from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.observers import said, temperature
 from frazil.md.state import Outcome
 from frazil.potentials.gmnn.files import Model, read_model
@@ -29,6 +31,25 @@ from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.semiempirical import Semiempirical
 
 ENGINES = ("model", "label")
+OUTCOMES = {
+    int(Outcome.FINISHED): "finished",
+    int(Outcome.NON_FINITE): "non-finite",
+    int(Outcome.CROWDED): "crowded",
+    int(BROKEN): "broken",
+}
+"""Broken: atoms collapsed, or the cluster came apart (``integrity.Whole``)."""
+FINISHED = OUTCOMES[int(Outcome.FINISHED)]
+ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
+RUN_COLUMNS = (
+    "structure",
+    "engine",
+    "member",
+    "temperature_K",
+    "replica",
+    "outcome",
+    "ended_fs",
+    "mean_temperature_K",
+)
 MEMBERS = ("each", "mean")
 """Every member of a committee by itself, or all together."""
 
@@ -78,7 +99,8 @@ class Settings:
 class Dipoles:
     """Runs of one structure under one engine: dipoles (members, temperatures, replicas, n_steps, 3), e Å.
 
-    Replicas that broke hold nan. ``mean_temperature_K`` (members, temperatures, replicas) is what they had.
+    Of each run (members, temperatures, replicas): ``outcomes``, names of ``OUTCOMES``, ``ended_fs``, when,
+    from the start of its equilibration, and ``mean_temperature_K``. A run that did not finish is nan.
     """
 
     structure: str
@@ -87,33 +109,49 @@ class Dipoles:
     temperatures_K: np.ndarray
     dipoles_e_A: np.ndarray
     mean_temperature_K: np.ndarray
+    outcomes: np.ndarray
+    ended_fs: np.ndarray
 
     def n_lost(self, temperature: int) -> int:
-        """Return how many replicas at a temperature's number broke."""
-        return int(np.isnan(self.dipoles_e_A[:, temperature]).any(axis=(2, 3)).sum())
+        """Return how many replicas at a temperature's number did not finish."""
+        return int((self.outcomes[:, temperature] != FINISHED).sum())
 
     def runs(self, temperature: int) -> list[list[np.ndarray]]:
         """Return, of each member, the whole runs (n_steps, 3) at a temperature's number."""
-        return [[run for run in member[temperature] if np.isfinite(run).all()] for member in self.dipoles_e_A]
+        return [
+            [run for run, how in zip(member[temperature], ended[temperature], strict=True) if how == FINISHED]
+            for member, ended in zip(self.dipoles_e_A, self.outcomes, strict=True)
+        ]
+
+    def table(self) -> pandas.DataFrame:
+        """Return a row for every run: how it ended."""
+        rows = []
+        for member, number, replica in np.ndindex(self.outcomes.shape):
+            at = (member, number, replica)
+            values = (self.outcomes[at], self.ended_fs[at], self.mean_temperature_K[at])
+            rows.append((self.structure, self.engine, member, self.temperatures_K[number], replica, *values))
+        return pandas.DataFrame(rows, columns=list(RUN_COLUMNS))
 
     def write(self, path: Path | str) -> None:
         """Write an HDF5 file."""
         with write_atomic(path) as partial, h5py.File(partial, "w") as file:
             for name in ("structure", "engine", "interval_fs"):
                 file.attrs[name] = getattr(self, name)
-            for name in ("temperatures_K", "dipoles_e_A", "mean_temperature_K"):
+            for name in ARRAYS:
                 file.create_dataset(name, data=getattr(self, name), track_times=False)
+            file.create_dataset("outcomes", data=self.outcomes.astype("S"), track_times=False)
 
 
 def read_dipoles(path: Path | str) -> Dipoles:
     """Read a file of ``Dipoles.write``. Raises UserError for another one."""
     try:
         with h5py.File(path) as file:
-            given = [file.attrs[name] for name in ("structure", "engine", "interval_fs")]
-            arrays = [file[name][()] for name in ("temperatures_K", "dipoles_e_A", "mean_temperature_K")]
+            given = {name: file.attrs[name] for name in ("structure", "engine", "interval_fs")}
+            arrays = {name: file[name][()] for name in (*ARRAYS, "outcomes")}
     except (OSError, KeyError) as error:
         raise UserError(f"{path} holds no dipoles ({error}); make it with run_dipoles.py") from error
-    return Dipoles(str(given[0]), str(given[1]), float(given[2]), *arrays)
+    arrays["outcomes"] = arrays["outcomes"].astype(str)
+    return Dipoles(str(given["structure"]), str(given["engine"]), float(given["interval_fs"]), **arrays)
 
 
 def run_dipoles(
@@ -158,17 +196,13 @@ def run_dipoles(
     folder = checkpoints / f"dipoles-{identity[:16]}"
     with TimeLimit() as limit:
         parts = [
-            [
-                _at_temperature(potential, reference, number, settings, folder / str(member), limit)
-                for number in range(len(settings.temperatures_K))
-            ]
+            _runs(potential, reference, settings, folder / str(member), limit)
             for member, potential in enumerate(potentials)
         ]
-    Dipoles(
-        structure, engine, settings.dipole_every_fs, np.array(settings.temperatures_K),
-        np.array([[dipoles for dipoles, _ in own] for own in parts]),
-        np.array([[kelvin for _, kelvin in own] for own in parts]),
-    ).write(out)  # fmt: skip
+    arrays = {name: np.array([part[name] for part in parts]) for name in parts[0]}
+    Dipoles(structure, engine, settings.dipole_every_fs, np.array(settings.temperatures_K), **arrays).write(
+        out
+    )
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -180,51 +214,67 @@ def one_by_one(model: Model) -> list[Model]:
     ]
 
 
-def _at_temperature(
-    potential: Any, reference: Reference, number: int, settings: Settings, folder: Path, limit: TimeLimit
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return dipoles (replicas, n_steps, 3) and temperatures (replicas,) at one temperature."""
-    done = folder / f"temperature-{number}.npz"
+def _runs(
+    potential: Any, reference: Reference, settings: Settings, folder: Path, limit: TimeLimit
+) -> dict[str, np.ndarray]:
+    """Return the arrays of ``Dipoles`` (temperatures, replicas, …): all replicas at all temperatures in one
+    batch.
+    """
+    done = folder / "done.npz"
     if done.is_file():
         with np.load(done) as saved:
-            return saved["dipoles"], saved["kelvin"]
-    atoms, temperature_K = reference.minimum.atoms, settings.temperatures_K[number]
+            return dict(saved)
+    atoms = reference.minimum.atoms
     observe_every = round(settings.dipole_every_fs / settings.timestep_fs)
     skipped = round(settings.equilibration_fs / settings.dipole_every_fs)
     n_rows = round(settings.duration_fs / settings.dipole_every_fs)
+    shape = (len(settings.temperatures_K), settings.n_replicas)
+    places = list(np.ndindex(shape))
+    chain = NoseHooverChain(
+        settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
+    )
     ensemble = Ensemble(
         potential,
-        NoseHooverChain(settings.timestep_fs, temperature_K, settings.period_fs, settings.chain),
+        OwnTemperature(chain),
         atoms.get_masses(),
         n_steps=(skipped + n_rows) * observe_every,
         observe_every=observe_every,
         campaign_seed=settings.campaign_seed,
         observers=(said, temperature),
+        stop=Whole.of(atoms),
         removed="drift and rotation" if len(atoms) > 2 else "drift",
-        width=settings.n_replicas,
-        chunk=500,
+        width=len(places),
+        chunk=250,
     )
-    replicas = range(settings.n_replicas)
     velocities = [
-        thermal_velocities(atoms, temperature_K, settings.campaign_seed, "production", number, i)
-        for i in replicas
+        thermal_velocities(
+            atoms, settings.temperatures_K[number], settings.campaign_seed, "production", number, i
+        )
+        for number, i in places
     ]
-    dipoles = np.full((settings.n_replicas, n_rows + 1, 3), np.nan)
-    kelvin = np.full(settings.n_replicas, np.nan)
+    found = {
+        "dipoles_e_A": np.full((*shape, n_rows + 1, 3), np.nan),
+        "mean_temperature_K": np.full(shape, np.nan),
+        "outcomes": np.full(shape, "", "U16"),
+        "ended_fs": np.zeros(shape),
+    }
     running = ensemble.run(
-        np.repeat(atoms.positions[None], settings.n_replicas, axis=0),
+        np.repeat(atoms.positions[None], len(places), axis=0),
         np.array(velocities),
-        list(replicas),
-        checkpoint=folder / f"running-{number}.npz",
+        checkpoint=folder / "running.npz",
         after_chunk=partial(limit.check, f"the runs are kept in {folder}"),
+        temperatures_K=[settings.temperatures_K[number] for number, _ in places],
     )
     for run in running:
+        at = places[run.trajectory_id]
+        found["outcomes"][at] = OUTCOMES[run.outcome]
+        found["ended_fs"][at] = run.n_steps * settings.timestep_fs
         if run.outcome == Outcome.FINISHED:
-            dipoles[run.trajectory_id] = run.rows["dipole_e_A"][skipped:]
-            kelvin[run.trajectory_id] = run.rows["temperature_K"][skipped:].mean()
+            found["dipoles_e_A"][at] = run.rows["dipole_e_A"][skipped:]
+            found["mean_temperature_K"][at] = run.rows["temperature_K"][skipped:].mean()
     with write_atomic(done) as partial_path, partial_path.open("wb") as file:
-        np.savez(file, dipoles=dipoles, kelvin=kelvin)
-    return dipoles, kelvin
+        np.savez(file, allow_pickle=False, **found)
+    return found
 
 
 def _divides(part: float, whole: float) -> bool:

@@ -107,9 +107,8 @@ class Settings:
                 "no limit on the committee's error; give one of energy or forces (0 is none) that is positive"
             )
 
-    @property
-    def schedule(self) -> Schedule:
-        """Of the exploring replicas."""
+    def schedule(self, n_members: int) -> Schedule:
+        """Of the exploring replicas; all temperatures of those that one member drives fit into a batch."""
         return Schedule(
             self.temperatures_K,
             self.n_replicas,
@@ -117,6 +116,7 @@ class Settings:
             self.timestep_fs,
             self.damping_fs,
             self.campaign_seed,
+            -(-self.n_replicas // n_members) * len(self.temperatures_K),
         )
 
 
@@ -181,6 +181,7 @@ class _Campaign:
     ) -> None:
         self.references, self.ledger, self.settings = references, ledger, settings
         self.training, self.limit = training, limit
+        self.schedule = settings.schedule(training.n_members)
         numbers = sorted({int(n) for r in references for n in r.minimum.atoms.numbers})
         elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
         self.architecture = Architecture(elements=elements, heads=("energy", "charge"), **fields)
@@ -193,7 +194,7 @@ class _Campaign:
     def run(self, labelled: Path | None) -> None:
         """Go through the rounds, each step from the ledger where it is there."""
         self.frames = self._initial(labelled)
-        replicas = self.settings.schedule.starts(self.references)
+        replicas = self.schedule.starts(self.references)
         for number in range(self.settings.max_rounds + 1):
             model = self._trained(number)
             self.rounds.append(self._judged(number, model))
@@ -362,7 +363,7 @@ class _Campaign:
     def _explored(self, number: int, model: Model, replicas: Sequence[Replica]) -> list[Visit]:
         limits, folder = self.limits(self.rounds[number]), self._folder(number)
         return run_replicas(
-            model, self.references, replicas, self.settings.schedule, limits, folder, self.limit
+            model, self.references, replicas, self.schedule, limits, folder, self.limit, number
         )
 
     def _labelled(self, number: int, replicas: Sequence[Replica], visits: Sequence[Visit]) -> list[Atoms]:
@@ -447,27 +448,22 @@ class _Campaign:
                     )
                 )  # fmt: skip
             else:
-                out.append(self.settings.schedule.fresh(replica, self.references, replica.restarts + 1))
+                out.append(self.schedule.fresh(replica, self.references, replica.restarts + 1))
         return out
 
     def _test(self, last: int) -> list[Atoms]:
         """Return labelled frames of the last committee's own dynamics, each from a run of its own."""
         folder, settings = self.ledger / "test", self.settings
         folder.mkdir(parents=True, exist_ok=True)
-        schedule = Schedule(
-            settings.temperatures_K,
-            settings.n_test,
-            settings.duration_fs,
-            settings.timestep_fs,
-            settings.damping_fs,
-            settings.campaign_seed + 1,
+        schedule = replace(
+            self.schedule, n_replicas=settings.n_test, campaign_seed=settings.campaign_seed + 1
         )
 
         def make() -> tuple[Sequence[Atoms], Sequence[tuple[str, str]]]:
             model = read_model(self._folder(last) / "model.h5")
             free = Limits(math.inf, math.inf, settings.max_energy_eV, settings.max_force_eV_per_A)
             replicas = schedule.starts(self.references)
-            visits = run_replicas(model, self.references, replicas, schedule, free, folder, self.limit)
+            visits = run_replicas(model, self.references, replicas, schedule, free, folder, self.limit, None)
             ended = [i for i, visit in enumerate(visits) if visit.outcome == "finished"]
             lost = [(f"test-{i:05d}", v.outcome) for i, v in enumerate(visits) if v.outcome != "finished"]
             frames = [self._frame(last, i, replicas[i], visits[i]) for i in ended]

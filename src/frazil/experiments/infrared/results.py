@@ -63,6 +63,7 @@ def analyse(
     found = {reference.name: _modes(model, reference) for reference in references}
     tables["harmonic"] = harmonic_table(references, found)
     tables["spectra"] = _stacked(spectra["model"])
+    tables["runs"] = pandas.concat([run.table() for run in runs])
     pairs = _pairs(spectra["model"], spectra["label"])
     if spectra["label"]:
         tables["label_spectra"] = _stacked(spectra["label"])

@@ -23,12 +23,14 @@ class GMNN:
 
     Its info: the dipole (e Å, from the centre of mass, of a neutral structure) where the model has charges,
     and of more than one member the spreads, standard deviations over members (M − 1): of the energy, and the
-    largest of an atom's force.
+    largest of an atom's force. The mean drives, or what ``drive`` (members,) weighs them by: one member where
+    it is 1 for that one, the spreads being all members'.
     """
 
     weights: Weights
     species: jax.Array
     architecture: Architecture = field(metadata={"static": True})
+    drive: Any = None
 
     @classmethod
     def of(cls, model: Model, numbers: np.ndarray, precision: str | None = None) -> "GMNN":
@@ -83,7 +85,14 @@ class GMNN:
             info["energy_spread_eV"] = energies.std(axis=0, ddof=1)
             spreads = jnp.sqrt(forces.var(axis=0, ddof=1).sum(axis=-1))
             info["force_spread_eV_per_A"] = spreads.max(axis=-1)
-            return Evaluation(energies.mean(axis=0), forces.mean(axis=0), info)
+            if self.drive is None:
+                return Evaluation(energies.mean(axis=0), forces.mean(axis=0), info)
+            # A member that does not drive must not matter, not even where it is not finite.
+            drive = jnp.asarray(self.drive)
+            energies, forces = (
+                jnp.where(drive.reshape(-1, *[1] * (x.ndim - 1)) == 0, 0.0, x) for x in (energies, forces)
+            )
+            return Evaluation(jnp.tensordot(drive, energies, 1), jnp.tensordot(drive, forces, 1), info)
 
         return Batched(arrange, evaluate)
 

@@ -1,7 +1,9 @@
 """Replicas that pause: the first uncertain frame, unphysical ones, and what a kill leaves."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -21,7 +23,7 @@ from frazil.experiments.infrared.harmonic import Minimum
 from frazil.experiments.infrared.minima import Reference
 from frazil.potentials.interface import Batched, Evaluation
 
-SCHEDULE = Schedule((20.0, 1500.0), 3, 200.0, 1.0, 50.0, 7)
+SCHEDULE = Schedule((20.0, 1500.0), 3, 200.0, 1.0, 50.0, 7, 2)
 LENGTH_A = 1.5
 
 
@@ -31,6 +33,7 @@ class Spring:
     """A diatomic spring whose members disagree the more, the longer it is."""
 
     stiffness: Any
+    drive: Any = None
     cutoff_A = None
     n_atoms = 2
 
@@ -69,8 +72,8 @@ def references(monkeypatch: pytest.MonkeyPatch) -> list[Reference]:
 
 
 def run(references: list[Reference], folder: Path, limits: Limits, clock: Any) -> list[Any]:
-    starts = SCHEDULE.starts(references)
-    return run_replicas(None, references, starts, SCHEDULE, limits, folder, clock)  # type: ignore[arg-type]
+    starts, model = SCHEDULE.starts(references), SimpleNamespace(n_members=2)
+    return run_replicas(model, references, starts, SCHEDULE, limits, folder, clock)  # type: ignore[arg-type]
 
 
 def test_replicas_pause_at_their_first_uncertain_frame(references: list[Reference], tmp_path: Path) -> None:
@@ -87,6 +90,12 @@ def test_replicas_pause_at_their_first_uncertain_frame(references: list[Referenc
         )
     wide = run(references, tmp_path / "energy", Limits(np.inf, 0.01, 4.0, 15.0), Clock(99))
     assert any(visit.outcome == "uncertain" for visit in wide), "energy limits are per atom: 0.02 eV of two"
+    # 0.9 Å is less than six tenths of the covalent radii's sum: the atoms are on top of each other.
+    references[0].minimum.atoms.positions[1, 2] = 0.9
+    assert {visit.outcome for visit in run(references, tmp_path / "close", limits, Clock(99))} == {
+        "unphysical"
+    }
+    references[0].minimum.atoms.positions[1, 2] = LENGTH_A
     strained = run(references, tmp_path / "strained", Limits(np.inf, np.inf, 4.0, 0.3), Clock(99))
     assert "unphysical" in {visit.outcome for visit in strained[3:]}
 
@@ -103,6 +112,38 @@ def test_a_kill_between_chunks_changes_nothing(references: list[Reference], tmp_
         assert (one.outcome, one.time_fs) == (other.outcome, other.time_fs)
         assert (one.positions == other.positions).all()
         assert (one.velocities == other.velocities).all()
+
+
+def test_members_drive_in_turn(references: list[Reference], monkeypatch: pytest.MonkeyPatch) -> None:
+    drives: list[tuple[float, ...]] = []
+    monkeypatch.setattr(committee_md, "Ensemble", Recorder(drives))
+    starts, folder = SCHEDULE.starts(references), Path("nowhere")
+    model, free = SimpleNamespace(n_members=2), Limits(np.inf, np.inf, 4.0, 15.0)
+    for first, expected in (
+        (0, {(1, 0): 4, (0, 1): 2}),
+        (1, {(0, 1): 4, (1, 0): 2}),
+        (None, {(0.5, 0.5): 6}),
+    ):
+        drives.clear()
+        with pytest.raises(KeyError):  # the stand-in runs nothing
+            run_replicas(model, references, starts, SCHEDULE, free, folder, Clock(9), first)  # type: ignore[arg-type]
+        assert Counter(drives) == expected
+
+
+class Recorder:
+    """Stands for Ensemble: notes what drives each trajectory."""
+
+    def __init__(self, drives: list[tuple[float, ...]]) -> None:
+        self.drives = drives
+
+    def __call__(self, watched: Any, *given: Any, **options: Any) -> "Recorder":
+        self.drive = tuple(watched.committee.drive)
+        return self
+
+    def run(self, positions: np.ndarray, *given: Any, **options: Any) -> list[Any]:
+        assert len(options["temperatures_K"]) == len(positions)
+        self.drives += [self.drive] * len(positions)
+        return []
 
 
 def test_starts_depend_on_seed_and_place_only(references: list[Reference]) -> None:

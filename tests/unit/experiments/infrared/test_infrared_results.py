@@ -1,8 +1,13 @@
 """From dipoles to tables: columns of the contract, errors, bands, sums, gates."""
 
 import json
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
@@ -14,10 +19,11 @@ pytest.importorskip("tblite")
 
 from frazil.analysis.normal_modes import Modes
 from frazil.analysis.spectra import LIGHT_cm_per_fs, Settings
+from frazil.checkpoints import TimeLimit
 from frazil.datasets import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import results
-from frazil.experiments.infrared.dynamics import Dipoles, read_dipoles, run_dipoles
+from frazil.experiments.infrared.dynamics import Dipoles, _runs, read_dipoles, run_dipoles
 from frazil.experiments.infrared.dynamics import Settings as Runs
 from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
@@ -31,6 +37,7 @@ from frazil.experiments.infrared.spectra_tables import (
 )
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import write_model
+from frazil.potentials.interface import Batched, Evaluation
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
 
@@ -46,12 +53,18 @@ def dipoles(structure: str, engine: str, members: int, shift_cm1: float = 0.0, s
             size = height * rng.normal(1.0, 0.05)
             wave = np.cos(2 * np.pi * LIGHT_cm_per_fs * (line + shift_cm1) * time + phase)
             runs[index] += 0.02 * size * wave[:, None] * np.array([1.0, 0.5, 0.0])
-    return Dipoles(structure, engine, 2.0, np.array([300.0, 600.0]), runs, np.full((members, 2, 4), 300.0))
+    of_runs = (
+        np.full((members, 2, 4), 300.0),
+        np.full((members, 2, 4), "finished"),
+        np.full((members, 2, 4), 4e3),
+    )
+    return Dipoles(structure, engine, 2.0, np.array([300.0, 600.0]), runs, *of_runs)
 
 
 def test_mean_spectra_know_their_errors_and_count_lost_runs() -> None:
     given = dipoles("P1", "model", 3)
     given.dipoles_e_A[1, 0, 2, 500:] = np.nan
+    given.outcomes[1, 0, 2] = "broken"
     first, second = mean_spectra(given, Settings(highest_cm1=1500.0))
     assert (first.spectrum.n_runs, first.n_lost) == (11, 1)
     assert (second.spectrum.n_runs, second.n_lost) == (12, 0)
@@ -62,7 +75,8 @@ def test_mean_spectra_know_their_errors_and_count_lost_runs() -> None:
     one = mean_spectra(dipoles("P1", "label", 1), Settings())[0].table()
     assert one["model_std"].isna().all()
     assert one["total_low_95"].isna().all()
-    given.dipoles_e_A[:, 1] = np.nan
+    assert Counter(given.table()["outcome"]) == {"finished": 23, "broken": 1}
+    given.outcomes[:, 1] = "broken"
     with pytest.raises(UserError, match="P1 at 600 K: all 12 runs of the model broke"):
         mean_spectra(given, Settings())
 
@@ -190,3 +204,36 @@ def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: 
         Runs((300.0,), 1, equilibration_fs=2.5)
     with pytest.raises(UserError, match=r"a whole number of time steps of 0\.3 fs"):
         Runs((300.0,), 1, timestep_fs=0.3)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Pulled:
+    """Every atom is pulled away from the first: no number is ever not finite."""
+
+    pull_eV_per_A: Any
+    cutoff_A = None
+    n_atoms = 3
+
+    def batched(self, n_replicas: int) -> Batched:
+        def evaluate(_: Any, positions: jax.Array) -> Evaluation:
+            away = self.pull_eV_per_A * (positions - positions[:, :1])
+            forces = away.at[:, 0].set(-away.sum(axis=1))
+            return Evaluation(jnp.zeros(n_replicas), forces, {"dipole_e_A": jnp.ones((n_replicas, 3))})
+
+        return Batched(lambda _: jnp.zeros(0), evaluate)
+
+
+def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(minima: Path, tmp_path: Path) -> None:
+    reference = read_minima(minima)[0]
+    settings = Runs((1.0, 300.0), 1, n_replicas=2, duration_fs=80.0, equilibration_fs=20.0)
+    with TimeLimit() as limit:
+        still = _runs(Pulled(0.0), reference, settings, tmp_path / "still", limit)
+        torn = _runs(Pulled(5.0), reference, settings, tmp_path / "torn", limit)
+    assert (torn["outcomes"] != "finished").all()
+    assert (torn["outcomes"][1] == "broken").all()
+    assert (torn["ended_fs"] < 100).all()
+    assert np.isnan(torn["dipoles_e_A"]).all()
+    # Free atoms at 1 K: none has gone far in 0.1 ps.
+    assert (still["outcomes"][0] == "finished").all()
+    assert (still["dipoles_e_A"][0] == 1).all()

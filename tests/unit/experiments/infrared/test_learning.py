@@ -19,7 +19,8 @@ pytest.importorskip("featomic")
 from frazil.checkpoints import TimeLimit
 from frazil.errors import UserError
 from frazil.experiments.infrared import learning
-from frazil.experiments.infrared.committee_md import Visit, _read, _write, connected
+from frazil.experiments.infrared.committee_md import Visit, _read, _write
+from frazil.experiments.infrared.integrity import connected
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.labelling import Failure
@@ -169,7 +170,7 @@ def test_replicas_go_on_or_begin_anew(minima: Path, tmp_path: Path) -> None:
     references = read_minima(minima)
     with TimeLimit() as limit:
         campaign = learning._Campaign(references, tmp_path / "l", SETTINGS, TRAINING, {}, limit)
-    replicas = SETTINGS.schedule.starts(references)
+    replicas = campaign.schedule.starts(references)
     visits = [
         Visit(outcome, 1.0, 0.0, 0.0, 0.0, replica.positions + 1.0, replica.velocities)
         for outcome, replica in zip(["uncertain", "finished", "unphysical"] * 2, replicas, strict=True)
@@ -240,6 +241,13 @@ def test_broken_structures_are_seen() -> None:
     assert not connected(water)
     water.positions[2] = water.positions[0] + [0, 0, 0.3]
     assert not connected(water)
+    pair = molecule("H2O") + molecule("H2O")
+    pair.positions[3:, 2] += 3.0
+    assert connected(pair)
+    pair.positions[3:, 2] += 2.0
+    assert not connected(pair), "two molecules, though no atom is alone"
+    chain = Atoms("Mg10", [[0, 0, 3.0 * i] for i in range(10)])
+    assert connected(chain)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Whether a cluster is still one: no atoms on top of each other, none gone.
+
+A model run into a hole of its own need not become non-finite: atoms may collapse or fly off, and the run goes
+on as another molecule. Such a frame is no sample of the cluster.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+
+from frazil.experiments.infrared.initial import CLOSEST
+from frazil.md.state import Outcome, State, System
+
+DETACHED_A = 3.5
+"""Atoms, or groups of them, that have no other this near have left the cluster."""
+BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Stop rule of the engine for a cluster of atomic numbers: ``BROKEN`` where it is no longer one."""
+
+    numbers: tuple[int, ...]
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> "Whole":
+        """Return the rule for a structure."""
+        return cls(tuple(int(number) for number in atoms.numbers))
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code of a broken frame, 0 of any other."""
+        return jnp.where(self.holds(state.positions), 0, BROKEN)
+
+    def holds(self, positions: jax.Array) -> jax.Array:
+        """Return whether positions (natoms, 3) are those of one cluster."""
+        n_atoms = len(self.numbers)
+        radii = covalent_radii[np.array(self.numbers)]
+        closest = CLOSEST * (radii[:, None] + radii)
+        apart = positions[:, None] - positions
+        squared = (apart**2).sum(axis=-1)
+        overlap = ((squared < closest**2) & ~np.eye(n_atoms, dtype=bool)).any()
+        reached = (squared < DETACHED_A**2).astype(jnp.float32)
+        for _ in range(max(n_atoms - 1, 1).bit_length()):  # paths of 1, 2, 4, … steps
+            reached = (reached @ reached > 0).astype(jnp.float32)
+        return ~overlap & (reached[0] > 0).all()
+
+
+def connected(atoms: Atoms) -> bool:
+    """Return whether a frame is one cluster."""
+    return bool(Whole.of(atoms).holds(jnp.asarray(atoms.positions)))
