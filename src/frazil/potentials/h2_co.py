@@ -1,13 +1,14 @@
 """H2 on CO with a known truth: van Hemert's CO–CO field, a Morse H2, and an H2–CO pair potential of our own.
 
-The pair potential is an **invention of this project**, fitted to published wells only. Between
-each H and a molecule's C, O and centre X: walls A exp(−b (r − 3 Å)), dispersion −C6/(r⁶ + R0⁶) on C and O
-with R0 = 2 Å, so that nothing collapses. Between the charges of CO (van Hemert's) and of H2 (+q on each H,
-−2q between them; q gives the measured quadrupole of 0.4829 e a0²): Coulomb's law, guarded as in CO–CO.
-Fitted to the wells of Jankowski & Szalewicz, J. Chem. Phys. 123, 104301 (2005): −93.05 cm⁻¹ at 7.92 a0 in a
-line with C towards H2, and −72.74 cm⁻¹ at 7.17 a0 with O towards H2; a T shape near −62 cm⁻¹ at 3.7 Å, which
-keeps the line the deepest, is a guess. Atoms are ordered C, O, C, O, …, H, H. Importing this module switches
-JAX to float64.
+The pair potential is an **invention of this project**, fitted to published wells only. Between each H and a
+molecule's C, O and centre X: walls A exp(−b (r − 3 Å)), dispersion −C6/(r⁶ + R0⁶) on C and O with R0 = 2 Å,
+so that nothing collapses. Between the charges of CO (van Hemert's) and of H2 (+q on each H, −2q between them;
+q gives the measured quadrupole of 0.4829 e a0²): Coulomb's law, guarded as in CO–CO. Fitted to the wells of
+Jankowski & Szalewicz, J. Chem. Phys. 123, 104301 (2005): −93.05 cm⁻¹ at 7.92 a0 in a line with C towards H2,
+and −72.74 cm⁻¹ at 7.17 a0 with O towards H2; a T shape near −62 cm⁻¹ at 3.7 Å, which keeps the line the
+deepest, is a guess. **The wells are quoted from memory**: the paper itself could not be looked up when this
+was written, nor another source of the same numbers. Atoms are ordered C, O, C, O, …, H, H. Importing this
+module switches JAX to float64.
 """
 
 from dataclasses import dataclass, field
