@@ -4,9 +4,9 @@
 benchmarks/collisions.py --apax-python OTHER_VENV/bin/python
 
 Both sides have all cores, one single-threaded process each, the same GM-NN of the published size with the
-same parameters, and the same initial states of a crystalline hemisphere. They run in turn; the wall time of a turn
-counts, without start and compilation. Observations and the stop rule are in the engine's time. What is printed
-is carried to collisions of 10 ps, 0.5 fs a step, none ending early.
+same parameters, and the same initial states of a crystalline hemisphere. They run in turn; the wall time of
+a turn counts, without start and compilation. Observations and the stop rule are in the engine's time. What
+is printed is carried to collisions of 10 ps, 0.5 fs a step, none ending early.
 """
 
 import argparse
