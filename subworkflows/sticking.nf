@@ -1,12 +1,12 @@
 // H2 sticking on CO ice: potential → surfaces → binding sites and collisions → statistics.
 
-include { LABEL           } from './labels'
-include { division        } from './round'
-include { in_order        } from './potential'
-include { PREPARE_DATASET } from '../modules/label'
-include { TRAIN_GMNN      } from '../modules/gmnn'
-include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE                    } from '../modules/sticking'
-include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING              } from '../modules/sticking'
+include { LABEL                          } from './labels'
+include { division                       } from './round'
+include { in_order; with_files           } from './potential'
+include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
+include { TRAIN_GMNN                     } from '../modules/gmnn'
+include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
+include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
 
 // The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first: 0, n: 36, campaign: […]], …]
 def shards_of(String id, Map campaign, int n, int size) {
@@ -25,10 +25,12 @@ workflow STICKING {
     main:
     def s = settings.sticking
     def seed = settings.campaign_seed
+    imported = Channel.empty()
     if (s.potential == 'gmnn') {
         SAMPLE_CLUSTERS(s.training_scale, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
+        clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
-            SAMPLE_CLUSTERS.out.clusters.map { ['clusters', it] }
+            clusters.map { ['clusters', it] }
                 .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] }, SAMPLE_CLUSTERS.out.scans.map { ['scans', it] })
                 .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0], frames] },
             settings.labels.shard_hours, checkpoints,
@@ -41,13 +43,23 @@ workflow STICKING {
             scans:     meta.id == 'scans'
                        return frames
         }
+        trained_on = labelled.clusters
+        if (s.dataset) {
+            (dataset, files) = with_files(s.dataset)
+            IMPORT_FRAMES(
+                dataset, files, [level: s.label_level, coupling_eV: 0, on_suspect: settings.labels.on_suspect],
+                true, 'imports-sticking', Code.of(projectDir, 'import_frames.py'),
+            )
+            trained_on = IMPORT_FRAMES.out.labelled
+            imported = IMPORT_FRAMES.out.section
+        }
         if (s.interaction_only) {
-            TAKE_MOLECULES_OUT(labelled.clusters, labelled.molecules, Code.of(projectDir, 'take_molecules_out.py'))
+            TAKE_MOLECULES_OUT(trained_on, labelled.molecules, Code.of(projectDir, 'take_molecules_out.py'))
             frames = TAKE_MOLECULES_OUT.out.frames
             curves = TAKE_MOLECULES_OUT.out.curves.first()
         }
         else {
-            frames = labelled.clusters
+            frames = trained_on
             curves = Channel.value([])
         }
         PREPARE_DATASET(
@@ -116,5 +128,5 @@ workflow STICKING {
     )
 
     emit:
-    sections = ANALYSE_STICKING.out.mix(validated)
+    sections = ANALYSE_STICKING.out.mix(validated, imported)
 }
