@@ -30,6 +30,7 @@ process TAKE_MOLECULES_OUT {
     input:
     path frames
     path molecules
+    val force_scale_eV_per_A
     val code
 
     output:
@@ -38,7 +39,8 @@ process TAKE_MOLECULES_OUT {
 
     script:
     """
-    take_molecules_out.py --frames ${frames} --molecules ${molecules} --out interaction.extxyz \\
+    take_molecules_out.py --frames ${frames} --molecules ${molecules} \\
+        --force-scale-eV-per-A ${force_scale_eV_per_A} --out interaction.extxyz \\
         --out-curves molecular_curves.csv
     """
 

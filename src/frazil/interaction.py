@@ -87,17 +87,27 @@ def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
     return copy
 
 
-def take_molecules_out(frames: Path, molecules: Path, out: Path, out_curves: Path) -> None:
+def take_molecules_out(
+    frames: Path, molecules: Path, force_scale_eV_per_A: float, out: Path, out_curves: Path
+) -> None:
     """Write the interaction labels of frames, and of molecules alone near their minimum (zero), and the
     curves.
 
-    Molecules alone are there so that the model knows them; stretched ones would make up most of what an
-    atom's features vary by, and neighbours, which matter here, next to nothing of it. Raises UserError as
-    ``curves`` and ``interaction`` do, and for labels of two levels.
+    A frame's ``weight`` in training is (f/(f + F))², F its largest interaction force on an atom and f the
+    force scale (0: all count alike): explored walls of eV/Å else outweigh wells of meV/Å. Molecules alone are
+    there so that the model knows them. Raises UserError as ``curves`` and ``interaction`` do, for labels of
+    two levels and for a negative scale.
     """
+    if force_scale_eV_per_A < 0:
+        raise UserError(f"a force scale of {force_scale_eV_per_A:g} eV/Å; give a positive one, or 0 for none")
     alone = read_frames([molecules])
     found = curves(alone)
     lowest = {name: min(float(e) for e in curve(curve.x)) for name, curve in found.items()}
     near = [a for a in alone if a.get_potential_energy() < lowest[a.get_chemical_formula()] + NEAR_MINIMUM_eV]
-    write_frames(out, interaction([*read_frames([frames]), *near], found))
+    rest = interaction([*read_frames([frames]), *near], found)
+    if force_scale_eV_per_A:
+        for atoms in rest:
+            force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+            atoms.info["weight"] = (force_scale_eV_per_A / (force_scale_eV_per_A + force)) ** 2
+    write_frames(out, rest)
     write_curves(out_curves, found)

@@ -3,7 +3,7 @@
 CO clusters (Packmol) are relaxed with GFN-FF and run in NVT (Berendsen, 1 fs) at 20 and 1000 K inside a
 harmonic sphere of 20 a0; H2 with 50 and 300 K of translation is shot from points on a sphere at 10 CO at
 100 K (NVE, 0.5 fs), frames being kept while H2 is within 6 Å of an atom. The labels come later: here the
-force field only explores.
+force field only explores, and bond lengths are drawn anew.
 """
 
 from collections.abc import Iterator
@@ -37,6 +37,8 @@ LONGEST_FLIGHT_fs = 20_000.0
 ISOLATED_A = {"CO": np.linspace(0.90, 1.60, 36), "H2": np.linspace(0.50, 1.05, 23)}
 """Bond lengths of molecules alone; an H2 that is longer would count as two atoms."""
 SCAN_A = np.concatenate([np.linspace(-0.8, 2.0, 15), np.linspace(2.5, 6.0, 8)])
+BONDS_A = {"CO": (1.128, 0.02), "H2": (H2_LENGTH_A, 0.03)}
+"""Mean and standard deviation of the bond lengths of frames. GFN-FF only explores: its H2 is 0.78 Å long."""
 FIRST_SCAN = 1_000_000
 """Clusters from this number on are for scans."""
 
@@ -164,6 +166,20 @@ def shot(row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
     return frames
 
 
+def with_bonds(atoms: Atoms, generator: np.random.Generator | None) -> Atoms:
+    """Return a copy whose molecules have bond lengths drawn anew, or the mean ones; centres and axes stay."""
+    copy = Atoms(atoms.symbols, atoms.positions)
+    for first in range(0, len(copy), 2):
+        pair = slice(first, first + 2)
+        mean_A, spread_A = BONDS_A[copy.symbols[pair].get_chemical_formula()]
+        length = mean_A if generator is None else generator.normal(mean_A, spread_A)
+        weights = copy.get_masses()[pair, None]
+        centre = (weights * copy.positions[pair]).sum(axis=0) / weights.sum()
+        away = copy.positions[pair] - centre
+        copy.positions[pair] = centre + away * length / np.linalg.norm(away[1] - away[0])
+    return copy
+
+
 def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
     """Yield the frames of Table 1, all counts times ``scale`` (at least one)."""
     if not 0 < scale <= 10:
@@ -181,7 +197,9 @@ def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
                 frames = frames[:: max(len(frames) // most, 1)][:most]
             else:
                 frames = thermal(row, min(wanted, 50), campaign_seed, identity)
-            for frame in frames[:wanted]:
+            generator = rng(campaign_seed, f"bonds-{number}", identity)
+            for explored in frames[:wanted]:
+                frame = with_bonds(explored, generator)
                 frame.info["trajectory_id"] = f"{number}/{identity}"
                 yield frame
             wanted -= len(frames)
@@ -229,7 +247,7 @@ def scan(campaign_seed: int, identity: int) -> list[Atoms]:
     away /= np.linalg.norm(away)
     frames = []
     for distance in SCAN_A:
-        atoms = Atoms(both.symbols, both.positions)
+        atoms = with_bonds(both, None)
         atoms.positions[-2:] += distance * away
         atoms.info |= {"trajectory_id": f"scan/{identity}", "distance_A": float(distance)}
         frames.append(atoms)

@@ -8,9 +8,9 @@ import pandas
 import pytest
 from ase import Atoms
 
-from frazil.datasets import write_frames
+from frazil.datasets import read_frames, write_frames
 from frazil.errors import UserError
-from frazil.experiments.sticking.clusters import molecules
+from frazil.experiments.sticking.clusters import molecules, with_bonds
 from frazil.experiments.sticking.committee import validate
 from frazil.experiments.sticking.driver import driver
 from frazil.files import write_atomic
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_frames(folder / "frames.extxyz", frames)
     write_frames(folder / "scans.extxyz", scans)
     take_molecules_out(
-        folder / "frames.extxyz", folder / "alone.extxyz", folder / "interaction.extxyz",
+        folder / "frames.extxyz", folder / "alone.extxyz", 0.1, folder / "interaction.extxyz",
         folder / "molecular_curves.csv",
     )  # fmt: skip
     found = interaction(frames, curves(alone))
@@ -89,6 +89,30 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
 def test_a_committee_of_one_has_no_error(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a committee of one; its error is not known"):
         validate(folder / "1", "", folder / "dataset", folder / "scans.extxyz", tmp_path)
+
+
+def test_walls_count_less_and_molecules_alone_are_among_the_frames(folder: Path) -> None:
+    found = read_frames([folder / "interaction.extxyz"])
+    pairs = [a for a in found if len(a) == 6]
+    assert len(pairs) == 8
+    assert {a.get_chemical_formula() for a in found if len(a) == 2} == {"CO", "H2"}
+    largest = [np.linalg.norm(a.get_forces(), axis=1).max() for a in pairs]
+    assert [a.info["weight"] for a in pairs] == pytest.approx([(0.1 / (0.1 + f)) ** 2 for f in largest])
+    alone = [a for a in found if len(a) == 2]
+    assert max(abs(a.get_potential_energy()) for a in alone) < 1e-9
+    with pytest.raises(UserError, match="a force scale of -1 eV/Å"):
+        take_molecules_out(*[folder / "frames.extxyz"] * 2, -1.0, *[folder / "none"] * 2)
+
+
+def test_explored_frames_get_bonds_of_their_own() -> None:
+    explored = near(0, 3.5)
+    same, drawn = with_bonds(explored, None), with_bonds(explored, np.random.default_rng(1))
+    assert np.allclose(same.get_center_of_mass(), explored.get_center_of_mass())
+    lengths = np.linalg.norm(same.positions[1::2] - same.positions[::2], axis=1)
+    assert lengths == pytest.approx([1.128, 1.128, 0.7414])
+    spread = np.linalg.norm(drawn.positions[1::2] - drawn.positions[::2], axis=1) - lengths
+    assert (np.abs(spread) > 1e-4).all()
+    assert (np.abs(spread) < 0.12).all()
 
 
 def test_interactions_need_their_curves(folder: Path) -> None:
