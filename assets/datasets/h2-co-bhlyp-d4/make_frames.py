@@ -35,6 +35,16 @@ FRAMES_PER_SHOT = 6
 WELLS = {1: 120, 2: 15, 3: 6, 4: 2, 5: 2}
 """Frames with H2 put at a drawn closest contact of an aggregate of so many CO, in any direction."""
 CO_DIMERS = 50
+PAIRS = {"HH": (120, 60, 2.8, 5.0, 1.9), "CO": (110, 60, 3.0, 5.0, 2.4)}
+"""Pairs of CO with this partner: turned at random, near a well; centres of mass from and to (Å), closest
+contact allowed (Å)."""
+NEAR_WELLS = {
+    "HH": ((180.0, 0.0, 4.15), (0.0, 0.0, 3.70), (90.0, 0.0, 3.45)),
+    "CO": ((134.7, -45.3, 4.30), (59.0, -121.0, 3.62)),
+}
+"""Of each well the angles of CO and partner with the line of centres (degrees), distance of centres (Å)."""
+TILT, NARROW_A = 0.35, 0.35
+"""Standard deviations about a well: of each axis' components, and of the distance (Å)."""
 SHORTEST_A, LONGEST_A = 2.0, 6.0
 """Closest contact of H2 with CO, drawn evenly in its inverse cube, so that most are near the well."""
 
@@ -162,6 +172,35 @@ def carbon_monoxide_dimers() -> list[Atoms]:
     return frames
 
 
+def pairs(partner: str) -> list[Atoms]:
+    """Return CO with one partner: evenly turned and spread over the distances, then about the known wells."""
+    anywhere, near, low_A, high_A, contact_A = PAIRS[partner]
+    name = {"HH": "h2-co", "CO": "co-co"}[partner]
+    frames: list[Atoms] = []
+    while len(frames) < anywhere + near:
+        number = len(frames)
+        random = rng(CAMPAIGN_SEED, f"pair {name}", number)
+        while len(frames) == number:
+            if number < anywhere:
+                source, axis, other = "pair", random.normal(size=3), random.normal(size=3)
+                distance = random.uniform(low_A, high_A)
+            else:
+                wells = NEAR_WELLS[partner]
+                degrees, turned, centre_A = wells[number % len(wells)]
+                source, distance = "near-well", centre_A + random.normal(0.0, NARROW_A)
+                axis, other = (
+                    np.array([np.cos(np.radians(a)), np.sin(np.radians(a)), 0.0])
+                    + random.normal(0.0, TILT, 3)
+                    for a in (degrees, turned)
+                )
+            first = molecule("CO", np.zeros(3), axis, bond("CO", random))
+            second = molecule(partner, np.array([distance, 0.0, 0.0]), other, bond(partner, random))
+            positions = np.concatenate([first, second])
+            if closest_contact(positions) > contact_A:
+                frames.append(frame("CO" + partner, positions, source, f"{name}-pair-{number:03d}"))
+    return frames
+
+
 def isolated() -> list[Atoms]:
     """Return the bond curves of H2 and CO near their minima."""
     x, origin = np.array([1.0, 0.0, 0.0]), np.zeros(3)
@@ -174,7 +213,7 @@ def isolated() -> list[Atoms]:
 
 def main() -> None:
     """Write all frames in random order."""
-    frames = [*isolated(), *carbon_monoxide_dimers()]
+    frames = [*isolated(), *carbon_monoxide_dimers(), *pairs("HH"), *pairs("CO")]
     frames += [well(n, number) for n, count in WELLS.items() for number in range(count)]
     for n, count in COLLISIONS.items():
         frames += [atoms for shot in range(count) for atoms in collision(n, shot)]
