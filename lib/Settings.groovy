@@ -119,6 +119,7 @@ class Settings {
                 result = value.toString()
         }
         require(spec.enum == null || result in spec.enum)
+        require(spec.pattern == null || result ==~ spec.pattern)
         require(spec.minimum == null || result >= spec.minimum)
         require(spec.maximum == null || result <= spec.maximum)
         require(spec.exclusiveMinimum == null || result > spec.exclusiveMinimum)
@@ -158,6 +159,9 @@ class Settings {
         }
         if (spec.enum != null) {
             return spec.enum.size() == 1 ? "${spec.enum[0]}" : "one of ${spec.enum.join(', ')}"
+        }
+        if (spec.pattern) {
+            return "text like ${spec.examples.join(' or ')}"
         }
         String kind = [
             'file-path': 'an existing file', 'directory-path': 'an existing folder', 'path': 'an existing file or folder',

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,11 @@ SCHEMA = {
                 "level": {"type": "string", "enum": ["van-hemert", "import"], "default": "van-hemert"},
                 "dataset": {"type": "string", "format": "file-path", "default": None},
                 "compress": {"type": "boolean", "default": True},
+                "temperatures_K": {
+                    "type": "array",
+                    "items": {"type": "string", "pattern": "surface|\\d+", "examples": ["surface", "50"]},
+                    "default": "surface,50",
+                },
                 "starts_fs": {
                     "type": "array",
                     "items": {"type": "number", "minimum": 0},
@@ -86,6 +92,7 @@ def test_bad_parameters_stop_the_run_with_a_line_each_before_any_task(run: Run, 
         "--frames.dataset": "nowhere.xyz",
         "--frames.compress": "perhaps",
         "--frames.starts_fs": "0,-3",
+        "--frames.temperatures_K": "50,50; touch bad",
         "--experiments": "sticking,stickin",
         "--out-dir": "here",
         "--colour": "red",
@@ -105,6 +112,8 @@ def test_bad_parameters_stop_the_run_with_a_line_each_before_any_task(run: Run, 
             "error: --frames.compress: given perhaps; allowed: true or false",
             "error: --frames.starts_fs: given 0,-3; "
             "allowed: a comma-separated list, each a number at least 0",
+            "error: --frames.temperatures_K: given 50,50; touch bad; "
+            "allowed: a comma-separated list, each text like surface or 50",
             "error: --experiments: given sticking,stickin; "
             "allowed: a comma-separated list, each one of photodesorption, sticking",
             "error: --out-dir: unknown parameter; did you mean --outdir? (--help lists all)",
@@ -148,6 +157,7 @@ def test_defaults_come_from_the_schema_and_the_task_runs(run: Run, tmp_path: Pat
             "level": "van-hemert",
             "dataset": None,
             "compress": True,
+            "temperatures_K": ["surface", "50"],
             "starts_fs": [0, 500, 2500],
         },
     }
@@ -169,6 +179,7 @@ def test_command_line_goes_over_the_profile_and_the_profile_over_the_schema(run:
         "level": "van-hemert",
         "dataset": str(dataset),
         "compress": False,
+        "temperatures_K": ["surface", "50"],
         "starts_fs": [1, 2],
     }
 
@@ -213,3 +224,17 @@ def test_the_projects_schema_is_written_in_the_dialect(root: Path) -> None:
 
     for name, spec in json.loads((root / "nextflow_schema.json").read_text())["properties"].items():
         check(name, spec)
+
+
+def test_no_parameter_is_free_text_that_could_reach_a_command_line(root: Path) -> None:
+    def free(specs: dict[str, Any]) -> list[str]:
+        found = []
+        for name, spec in specs.items():
+            if spec["type"] == "object":
+                found += free(spec["properties"])
+            value = spec.get("items", spec)
+            if value.get("type") == "string" and not {"enum", "format", "pattern"} & set(value):
+                found.append(name)
+        return found
+
+    assert free(json.loads((root / "nextflow_schema.json").read_text())["properties"]) == ["outdir"]
