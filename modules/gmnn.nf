@@ -2,7 +2,7 @@
 
 process TRAIN_GMNN {
     tag "${id}"
-    label 'long'
+    label 'gpu'
 
     input:
     // e.g. ['final', dataset/]
