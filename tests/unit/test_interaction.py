@@ -66,3 +66,20 @@ def test_what_no_curve_describes_is_refused():
         interaction([isolated()[-1], isolated()[0]], {"H2": own["H2"]})
     with pytest.raises(UserError, match="3 frames of isolated CO"):
         curves(isolated()[:3])
+
+
+def test_molecules_are_neighbours_in_the_list_or_what_is_bonded():
+    """Stretched beyond any bond it stays one molecule; atoms in another order find theirs by distance."""
+    lengths = np.linspace(0.5, 1.6, 12)
+    hydrogen = [labelled("H2", [[0, 0, 0], [r, 0, 0]]) for r in lengths]
+    own = curves([*isolated()[:7], *hydrogen])
+    assert interaction(hydrogen, own)[-1].get_potential_energy() == pytest.approx(0, abs=1e-10)
+    pair = labelled("COCO", [[0, 0, 0], [0, 0, 1.15], [4.0, 0, 0], [4.0, 0, 1.2]])
+    (left,) = interaction([pair], own)
+    mixed = pair[[0, 2, 1, 3]]
+    mixed.calc = SinglePointCalculator(
+        mixed, energy=pair.get_potential_energy(), forces=pair.get_forces()[[0, 2, 1, 3]]
+    )
+    (same,) = interaction([mixed], own)
+    assert same.get_potential_energy() == pytest.approx(left.get_potential_energy(), abs=1e-12)
+    assert same.get_forces() == pytest.approx(left.get_forces()[[0, 2, 1, 3]], abs=1e-12)
