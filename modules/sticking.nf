@@ -54,7 +54,7 @@ process VALIDATE_COMMITTEE {
     input:
     path model
     path curves
-    path dataset
+    path dataset, stageAs: 'dataset/*'
     path scans
     val name // of the folder: potential, unless another experiment writes one
     val code

@@ -25,8 +25,18 @@ workflow STICKING {
     main:
     def s = settings.sticking
     def seed = settings.campaign_seed
+    def published = 'photodesorption' in settings.experiments ? 'sticking_potential' : 'potential'
     imported = Channel.empty()
-    if (s.potential == 'gmnn') {
+    if (s.potential == 'gmnn' && s.model) {
+        def ready = file(s.model, glob: false)
+        model = Channel.value(ready)
+        curves = Channel.value(ready.resolve('molecular_curves.csv').exists() ? ready.resolve('molecular_curves.csv') : [])
+        VALIDATE_COMMITTEE(
+            model, curves, ready, ready.resolve('scans.extxyz'), published, Code.of(projectDir, 'validate_committee.py'),
+        )
+        validated = VALIDATE_COMMITTEE.out
+    }
+    else if (s.potential == 'gmnn') {
         SAMPLE_CLUSTERS(s.training_scale, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
@@ -73,8 +83,7 @@ workflow STICKING {
         model = TRAIN_GMNN.out.map { id, folder -> folder }.first()
         VALIDATE_COMMITTEE(
             model, curves, PREPARE_DATASET.out.map { id, dataset -> dataset }, labelled.scans,
-            'photodesorption' in settings.experiments ? 'sticking_potential' : 'potential',
-            Code.of(projectDir, 'validate_committee.py'),
+            published, Code.of(projectDir, 'validate_committee.py'),
         )
         validated = VALIDATE_COMMITTEE.out
     }

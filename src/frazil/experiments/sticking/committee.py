@@ -230,10 +230,8 @@ def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) ->
         for subset, file in files.items()
         if file.is_file() and file.stat().st_size
     }
-    if not {"train", "validation"} <= set(subsets):
-        raise UserError(
-            f"{dataset} has no frames to train or to validate on; give a folder of prepare_dataset.py"
-        )
+    if "validation" not in subsets:
+        raise UserError(f"{dataset} has no frames to validate on; give a folder of prepare_dataset.py")
     errors = errors_table(subsets)
     one = member_of(source.model.parameters, 0)
     n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
@@ -273,24 +271,18 @@ def section(
         ),
     ]  # fmt: skip
     forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in "HCO" if ("force", s) in rmse)
-    n_train = int(tables["training_set"]["n_train"].sum())
     text = [
-        f"{len(tables['models'])} GM-NN models on {n_train} training frames, side by side from different "
-        f"random "
-        "weights; the mean over them is called gmnn-mean. Frames are explored with GFN-FF as in the "
-        "paper's Table 1, "
-        "counts scaled; test frames choose the epoch, validation frames do nothing but validate.",
+        f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
+        "them is called gmnn-mean. Frames are explored with GFN-FF as in the paper's Table 1, counts scaled, "
+        "bond lengths drawn anew; test frames choose the epoch, validation frames are for this only.",
         "Scans: H2 is pulled off a cluster of 10 CO, nothing else moving; the cluster is none of those "
-        "trained on. "
-        "Energies are counted from the farthest point.",
+        "trained on. Energies are counted from the farthest point.",
     ]
     if apart:
         text.append(
             "The models hold interactions only: what each molecule does alone was taken out of the labels "
-            "and is "
-            "added back exactly (molecular_curves.csv). Errors here are those of the interaction, which "
-            "are those of "
-            "the whole."
+            "and is added back exactly (molecular_curves.csv). Errors of the interaction are those of the "
+            "whole."
         )
     captions = {
         "training_set": "The paper's Table 1, and the frames of this data set.",
