@@ -1,9 +1,13 @@
-"""Trajectories in LAMMPS with a DeePMD model, loaded once for any number of runs, on one thread."""
+"""Trajectories in LAMMPS with a DeePMD model, loaded once for any number of runs, on one thread.
+
+Aggregates are open systems: nothing here has a pressure, and the model's virial is left out (it is zero).
+"""
 
 import ctypes
 import importlib.metadata
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +23,7 @@ from numpy.typing import NDArray
 from frazil.errors import UserError
 from frazil.potentials.bond_baseline import LAMMPS_POINTS
 from frazil.potentials.deepmd import DeepPotential, held_back, model_file_of, quiet, set_environment
+from frazil.potentials.frozen_graph import without_virial
 from frazil.structures import TYPE_MAP, TYPE_MASSES_amu
 
 _SPACE_A = 10.0
@@ -187,11 +192,11 @@ class LammpsSession:
         except Exception as error:  # the lammps module raises plain Exception for every error of LAMMPS
             raise EngineError(f"LAMMPS on '{text}': {' '.join(str(error).split())}") from error
 
-    def _pair_commands(self) -> list[str]:
+    def _pair_commands(self, model: Path) -> list[str]:
         if self._bonds is None:
-            return [f'pair_style deepmd "{self._model_file}"', f"pair_coeff * * {self._names}"]
+            return [f'pair_style deepmd "{model}"', f"pair_coeff * * {self._names}"]
         return [
-            f'pair_style hybrid/overlay deepmd "{self._model_file}" table spline {LAMMPS_POINTS}',
+            f'pair_style hybrid/overlay deepmd "{model}" table spline {LAMMPS_POINTS}',
             f"pair_coeff * * deepmd {self._names}",
             *self._bonds.lammps_commands(self._model_file, tagged=self._names.split() == TYPE_MAP),
         ]
@@ -203,7 +208,9 @@ class LammpsSession:
     def _open(self) -> None:
         self._integrating = False
         # DeePMD's plugin prints a banner on standard output while it loads a model; errors are exceptions.
-        with quiet(), held_back(1, lambda line: False):
+        with quiet(), held_back(1, lambda line: False), tempfile.TemporaryDirectory() as folder:
+            model = Path(folder) / self._model_file.name
+            model.write_bytes(without_virial(self._model_file.read_bytes()))
             self._lammps = _lammps_module().lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
             for command in (
                 "units metal",
@@ -213,7 +220,7 @@ class LammpsSession:
                 "region space block -100 100 -100 100 -100 100",
                 "create_box 4 space",
                 *(f"mass {i} {float(mass)!r}" for i, mass in enumerate(TYPE_MASSES_amu, start=1)),
-                *self._pair_commands(),
+                *self._pair_commands(model),
                 "neighbor 2.0 bin",
                 "neigh_modify every 1 delay 0 check yes",
                 "thermo_style custom step pe",

@@ -3,11 +3,11 @@
 Descriptor and fitting network: Zhang et al., NeurIPS 2018 (arXiv:1805.09003); constants and normalisation as
 DeePMD-kit's TensorFlow backend freezes them. Places of its neighbour list that are empty count there like
 neighbours at the cutoff; so do they here. More neighbours than ``sel`` are all taken, where DeePMD-kit drops
-the farthest. A frozen graph is a protocol buffer of which only the constants are read; nothing is executed.
+the farthest.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,110 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
+from frazil.potentials.frozen_graph import constants
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
-
-_TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("<f8"),
-    3: np.dtype("<i4"),
-    9: np.dtype("<i8"),
-    10: np.dtype("?"),
-}
-_STRING = 7
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """Return the (signed) number that starts at a place, and the place behind it."""
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return (value - (1 << 64) if value >= 1 << 63 else value), place
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield (field number, value) of a protocol buffer's wire format."""
-    place = 0
-    while place < len(message):
-        key, place = _varint(message, place)
-        kind = key & 7
-        if kind == 0:
-            value, place = _varint(message, place)
-            yield key >> 3, value
-            continue
-        if kind not in (1, 2, 5):
-            raise ValueError(f"wire type {kind}")
-        length, place = _varint(message, place) if kind == 2 else ({1: 8, 5: 4}[kind], place)
-        if place + length > len(message):
-            raise ValueError("cut short")
-        yield key >> 3, message[place : place + length]
-        place += length
-
-
-def _tensor(message: bytes) -> Any:
-    """Return a TensorProto's value: bytes, or an array of its shape."""
-    parts = list(_fields(message))
-    dtype = next((value for number, value in parts if number == 1), 0)
-    if dtype == _STRING:
-        return next((value for number, value in parts if number == 8), b"")
-    if dtype not in _TYPES:
-        return None
-    shape = [
-        dict(_fields(size)).get(1, 0)
-        for number, dimensions in parts
-        if number == 2
-        for tag, size in _fields(dimensions)
-        if tag == 2
-    ]
-    content = next((value for number, value in parts if number == 4), None)
-    if content is not None:
-        return np.frombuffer(content, _TYPES[dtype]).reshape(shape)
-    # One value may fill the shape; floating point numbers lie packed, others are varints, packed or alone.
-    values: list[Any] = []
-    for number, value in parts:
-        if number in (5, 6):
-            values += np.frombuffer(value, _TYPES[dtype]).tolist()
-        elif number in (7, 10, 11) and isinstance(value, bytes):
-            place = 0
-            while place < len(value):
-                one, place = _varint(value, place)
-                values.append(one)
-        elif number in (7, 10, 11):
-            values.append(value)
-    return np.resize(np.array(values or [0], _TYPES[dtype]), shape)
-
-
-def constants(path: Path | str) -> dict[str, Any]:
-    """Return the constants of a frozen TensorFlow graph by name. Raises UserError for a file that is none."""
-    found = {}
-    try:
-        for number, node in _fields(Path(path).read_bytes()):
-            if number != 1:
-                continue
-            name, operation, value = "", b"", None
-            for tag, content in _fields(node):
-                if tag == 1:
-                    name = content.decode()
-                elif tag == 2:
-                    operation = content
-                elif tag == 5:
-                    attribute = dict(_fields(content))
-                    if attribute.get(1) == b"value":
-                        value = attribute[2]
-            if operation == b"Const" and value is not None:
-                found[name] = _tensor(dict(_fields(value))[8])
-    except (OSError, ValueError, IndexError, TypeError, AttributeError, KeyError) as error:
-        raise UserError(
-            f"{path} is no frozen graph ({error}); give the frozen.pb of train_deepmd.py"
-        ) from error
-    if "train_attr/training_script" not in found:
-        raise UserError(f"{path} is no frozen model of DeePMD-kit; give the frozen.pb of train_deepmd.py")
-    return found
-
 
 Layers = list[dict[str, jax.Array]]
 """Of a network: w (in, out), b (out), and idt (out) where the layer has time steps of its own."""

@@ -64,6 +64,21 @@ def test_observing_does_not_change_the_trajectory(session: LammpsSession) -> Non
     assert [round(seen.time_fs) for seen in often] == list(range(13))
 
 
+def test_leaving_the_virial_out_changes_no_bit(
+    tiny_model: Path, session: LammpsSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressure = "compute pressure all pressure NULL virial"
+    session._command(pressure)
+    without = follow(session, 1)
+    assert session._lammps.extract_compute("pressure", 0, 0) == 0
+    session._command("uncompute pressure")
+    monkeypatch.setattr("frazil.md.lammps.without_virial", lambda graph: graph)
+    with LammpsSession(tiny_model, N_MOLECULES) as whole:
+        whole._command(pressure)
+        assert_identical(without, follow(whole, 1))
+        assert abs(whole._lammps.extract_compute("pressure", 0, 0)) > 1
+
+
 def test_a_run_that_was_left_leaves_no_trace(session: LammpsSession) -> None:
     before = follow(session, 1)
     run = session.run(*start(0), 0.2, 60, 10, NoseHoover(15.0, 10.0))
