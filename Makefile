@@ -22,7 +22,7 @@ test: setup ## Run the tests
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest --ignore tests/hpc
 
 test-hpc: setup ## Run the test on a real Slurm with real images (as root on Debian; installs both)
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest tests/hpc
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -rs tests/hpc
 
 check: setup ## Lint, format and types
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin
@@ -34,7 +34,7 @@ doctor: ## Say what is missing on this machine: make doctor PROFILE=hpc
 	@PYTHONPATH=src python3 -m frazil.doctor "$(PROFILE)"
 
 rerun: ## Repeat a run and compare its tables: make rerun RUN=results/demo/run.json
-	@python3 scripts/rerun.py "$(RUN)" $(if $(FOLDER),"$(FOLDER)")
+	@python3 scripts/rerun.py "$(RUN)" $(if $(FOLDER),--folder "$(FOLDER)") $(if $(filter command,$(origin PROFILE)),--profile "$(PROFILE)")
 
 clean: ## Remove work files and caches (results/ and .frazil/ stay)
 	@rm -rf work .nextflow .nextflow.log* .nf-test* .pytest_cache .mypy_cache .ruff_cache .hypothesis

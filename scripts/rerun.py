@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""Repeat a run from its run.json in a fresh folder and compare the tables: make rerun RUN=…/run.json."""
+"""Repeat a run from its run.json in a fresh folder and compare the tables.
+
+make rerun RUN=…/run.json [FOLDER=…] [PROFILE=…]
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -53,14 +57,19 @@ def code_of(root: Path) -> str | None:
 
 def main(arguments: list[str]) -> int:
     """Repeat, compare; 0 if every table is the same, 1 if one differs, 2 if there is nothing to repeat."""
-    if not arguments or not Path(arguments[0]).is_file():
+    cli = argparse.ArgumentParser(description="Repeat a run and compare its tables.")
+    cli.add_argument("run", help="run.json of a finished run")
+    cli.add_argument("--folder", type=Path, help="where to repeat it (default: its folder's name and -again)")
+    cli.add_argument("--profile", help="another profile than the run's, e.g. hpc")
+    given_to = cli.parse_args(arguments)
+    path = Path(given_to.run).resolve()
+    if not path.is_file():
         print(
-            f"error: given {arguments or 'nothing'}; allowed: the run.json of a finished run; "
+            f"error: given {given_to.run or 'nothing'}; allowed: the run.json of a finished run; "
             "try `make rerun RUN=results/demo/run.json`",
             file=sys.stderr,
         )
         return 2
-    path = Path(arguments[0]).resolve()
     run = json.loads(path.read_text())
     if not run.get("success"):
         print(f"error: {path} is of a run that failed; give one that finished", file=sys.stderr)
@@ -72,11 +81,7 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
 
-    folder = (
-        Path(arguments[1]).resolve()
-        if len(arguments) > 1
-        else path.parent.with_name(path.parent.name + "-again")
-    )
+    folder = (given_to.folder or path.parent.with_name(path.parent.name + "-again")).resolve()
     if (folder / "results").exists():
         print(
             f"error: {folder}/results exists; remove it, or name another folder: make rerun RUN=… FOLDER=…",
@@ -93,7 +98,7 @@ def main(arguments: list[str]) -> int:
         "run",
         str(ROOT / "main.nf"),
         "-profile",
-        run["profile"],
+        given_to.profile or run["profile"],
     ]
     command += ["-params-file", "parameters.json", "--outdir", "results"]
     for config in run["config_files"]:

@@ -99,7 +99,7 @@ def test_repeats_and_compares(
 
 
 def test_nothing_to_repeat(rerun: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert rerun.main([]) == 2
+    assert rerun.main([""]) == 2
     assert "allowed: the run.json of a finished run" in capsys.readouterr().err
     assert rerun.main([str(finished(tmp_path / "results", success=False))]) == 2
     assert "is of a run that failed" in capsys.readouterr().err
