@@ -5,7 +5,7 @@ OUTDIR ?= results/demo
 VARIANT ?= cpu
 PROFILE ?= local
 
-.PHONY: help setup demo test test-hpc check images doctor rerun clean
+.PHONY: help setup demo test test-hpc check schnet images doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
@@ -26,6 +26,9 @@ test-hpc: setup ## Run the test on a real Slurm with real images (as root on Deb
 
 check: setup ## Lint, format and types
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin
+
+schnet: ## Set up SchNet for --infrared.dipole_model schnet (needs Debian's python3-torch)
+	@scripts/schnet.sh
 
 images: ## Build the container images: make images IMAGES=deepmd VARIANT=cuda (needs Apptainer, no root)
 	@VARIANT="$(VARIANT)" containers/build.sh $(IMAGES)

@@ -23,6 +23,7 @@ def main() -> None:
     add("--period-fs", type=float, default=100, help="of the Nosé-Hoover chain, fs")
     add("--chain", type=int, default=3, help="its length")
     add("--campaign-seed", type=int, default=1, help="of the starts")
+    add("--keep-positions", action="store_true", help="write positions too, for schnet_dipoles.py")
     add("--checkpoints", type=Path, required=True, help="folder that outlives the task")
     add("--out", type=Path, required=True, help="dipoles, HDF5")
     flags = vars(p.parse_args())

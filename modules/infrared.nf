@@ -82,8 +82,9 @@ process RUN_DIPOLES {
 
     script:
     def model = learned ? "--model ${learned}/model.h5 --members ${settings.members}" : ''
+    def kept = learned && settings.dipole_model == 'schnet' ? '--keep-positions' : ''
     """
-    run_dipoles.py --minima ${minima} --structure '${meta.structure}' --engine ${meta.engine} ${model} \\
+    run_dipoles.py --minima ${minima} --structure '${meta.structure}' --engine ${meta.engine} ${model} ${kept} \\
         --temperatures-K ${settings.temperatures_K.join(',')} --n-replicas ${meta.n_replicas} \\
         --duration-fs ${settings.duration_fs} --equilibration-fs ${settings.equilibration_fs} \\
         --timestep-fs ${meta.timestep_fs} --dipole-every-fs ${settings.dipole_every_fs} \\
@@ -93,6 +94,51 @@ process RUN_DIPOLES {
 
     stub:
     "touch dipoles-${meta.structure}-${meta.engine}.h5"
+}
+
+// SchNet's charges in place of the committee's, in an environment of their own: `make schnet`.
+process TRAIN_SCHNET {
+    label 'schnet'
+
+    input:
+    path learned
+    val n_epochs
+    val cutoff_A
+    val campaign_seed
+    val code
+
+    output:
+    path 'schnet.h5',  emit: model
+    path 'schnet.csv', emit: errors
+
+    script:
+    """
+    train_schnet.py --learned ${learned} --n-epochs ${n_epochs} --cutoff-A ${cutoff_A} --seed ${campaign_seed} --out schnet.h5
+    """
+
+    stub:
+    'touch schnet.h5 schnet.csv'
+}
+
+process SCHNET_DIPOLES {
+    tag "${dipoles.name}"
+    label 'schnet'
+
+    input:
+    // e.g. [dipoles-P1-model.h5 with positions, schnet.h5]
+    tuple path(dipoles, stageAs: 'kept/*'), path(model)
+    val code
+
+    output:
+    path "${dipoles.name}"
+
+    script:
+    """
+    schnet_dipoles.py --model ${model} --dipoles ${dipoles} --out ${dipoles.name}
+    """
+
+    stub:
+    "touch ${dipoles.name}"
 }
 
 process ANALYSE_INFRARED {

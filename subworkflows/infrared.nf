@@ -2,7 +2,8 @@
 
 include { with_files    } from './potential'
 include { IMPORT_FRAMES } from '../modules/label'
-include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_DIPOLES as RUN_LABEL_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
+include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_DIPOLES as RUN_LABEL_DIPOLES } from '../modules/infrared'
+include { TRAIN_SCHNET; SCHNET_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
 
 workflow INFRARED {
     take:
@@ -46,9 +47,17 @@ workflow INFRARED {
             .combine(minima).map { meta, file -> [meta, file, []] },
         i, settings.campaign_seed, checkpoints, code,
     )
+    dipoles = RUN_DIPOLES.out
+    if (i.dipole_model == 'schnet') {
+        TRAIN_SCHNET(
+            LEARN_ACTIVELY.out, i.schnet_epochs, i.cutoff_A, settings.campaign_seed, Code.of(projectDir, 'train_schnet.py'),
+        )
+        SCHNET_DIPOLES(RUN_DIPOLES.out.combine(TRAIN_SCHNET.out.model), Code.of(projectDir, 'schnet_dipoles.py'))
+        dipoles = SCHNET_DIPOLES.out
+    }
     ANALYSE_INFRARED(
         minima, LEARN_ACTIVELY.out,
-        RUN_DIPOLES.out.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
+        dipoles.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
         isomers, i.subMap('depth_fs', 'window', 'padding', 'correction', 'highest_cm1'),
         Code.of(projectDir, 'analyse_infrared.py'),
     )

@@ -1,6 +1,7 @@
 """Harmonic wavenumbers and intensities against ORCA, ASE and finite differences."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -11,12 +12,14 @@ from ase.vibrations import Infrared
 
 from frazil.analysis.normal_modes import normal_modes
 from frazil.errors import UserError
+from frazil.experiments.infrared import harmonic
 from frazil.experiments.infrared.harmonic import (
     ModelSurface,
     analytic_curvature,
     error_cm1,
     label_minimum,
     minimum_of,
+    model_modes,
 )
 from frazil.experiments.infrared.labels import Labels
 from frazil.potentials import van_hemert
@@ -126,6 +129,43 @@ def test_models_derivatives_are_those_of_finite_differences() -> None:
             assert hessian[i] == pytest.approx((ends[1] - ends[0]).ravel() / (2 * step), abs=1e-5, rel=1e-5)
     # A neutral structure's dipole does not change when all of it moves.
     assert slopes.reshape(3, 4, 3).sum(axis=1) == pytest.approx(np.zeros((3, 3)), abs=1e-10)
+
+
+class Springs:
+    """A committee of harmonic wells whose members differ in stiffness; the last one has no minimum."""
+
+    stiffness = (1.0, 1.21, 0.81, None)
+
+    def __init__(self, atoms: Atoms) -> None:
+        random = np.random.default_rng(4).normal(size=(9, 9))
+        self.rest, self.hessian = atoms.positions.copy(), 8 * random @ random.T + 5 * np.eye(9)
+
+    def factor(self, member: int | None) -> float:
+        chosen = 1.0 if member is None else self.stiffness[member]
+        if chosen is None:
+            raise UserError("no minimum here")
+        return chosen
+
+    def surface(self, positions: np.ndarray, member: int | None = None) -> tuple[float, np.ndarray]:
+        slope = self.factor(member) * self.hessian @ (positions - self.rest).ravel()
+        return float(0.5 * slope @ (positions - self.rest).ravel()), -slope.reshape(-1, 3)
+
+    def curvature(self, positions: np.ndarray, member: int | None = None) -> tuple[np.ndarray, None]:
+        return self.factor(member) * self.hessian, None
+
+
+def test_members_disagreement_is_the_error_of_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+    water = molecule("H2O")
+    water.positions -= water.get_center_of_mass()
+    monkeypatch.setattr(harmonic, "ModelSurface", lambda model, atoms: Springs(water))
+    found = model_modes(SimpleNamespace(n_members=4), water, "water")  # type: ignore[arg-type]
+    # Wavenumbers go with the root of the stiffness: 1, 1.1 and 0.9 of the mean's.
+    assert found.spread_cm1 == pytest.approx(0.1 * found.minimum.modes.wavenumbers_cm1, rel=1e-5)
+    assert found.n_without_minimum == 1
+    monkeypatch.setattr(Springs, "stiffness", (None, 1.0))
+    alone = model_modes(SimpleNamespace(n_members=2), water, "water")  # type: ignore[arg-type]
+    assert np.isnan(alone.spread_cm1).all(), "one member alone has no spread"
+    assert alone.n_without_minimum == 1
 
 
 def test_hessian_of_other_atoms_is_refused() -> None:

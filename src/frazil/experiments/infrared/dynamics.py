@@ -11,45 +11,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import numpy as np
-import pandas
 
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.committee_md import thermal_velocities
+from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
 from frazil.experiments.infrared.integrity import BROKEN, Whole
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.observers import said, temperature
-from frazil.md.state import Outcome
+from frazil.md.state import Outcome, State, System
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.semiempirical import Semiempirical
 
 ENGINES = ("model", "label")
 OUTCOMES = {
-    int(Outcome.FINISHED): "finished",
+    int(Outcome.FINISHED): FINISHED,
     int(Outcome.NON_FINITE): "non-finite",
     int(Outcome.CROWDED): "crowded",
     int(BROKEN): "broken",
 }
 """Broken: atoms collapsed, or the cluster came apart (``integrity.Whole``)."""
-FINISHED = OUTCOMES[int(Outcome.FINISHED)]
-ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
-RUN_COLUMNS = (
-    "structure",
-    "engine",
-    "member",
-    "temperature_K",
-    "replica",
-    "outcome",
-    "ended_fs",
-    "mean_temperature_K",
-)
 MEMBERS = ("each", "mean")
 """Every member of a committee by itself, or all together."""
 
@@ -95,65 +82,6 @@ class Settings:
             )
 
 
-@dataclass(frozen=True)
-class Dipoles:
-    """Runs of one structure under one engine: dipoles (members, temperatures, replicas, n_steps, 3), e Å.
-
-    Of each run (members, temperatures, replicas): ``outcomes``, names of ``OUTCOMES``, ``ended_fs``, when,
-    from the start of its equilibration, and ``mean_temperature_K``. A run that did not finish is nan.
-    """
-
-    structure: str
-    engine: str
-    interval_fs: float
-    temperatures_K: np.ndarray
-    dipoles_e_A: np.ndarray
-    mean_temperature_K: np.ndarray
-    outcomes: np.ndarray
-    ended_fs: np.ndarray
-
-    def n_lost(self, temperature: int) -> int:
-        """Return how many replicas at a temperature's number did not finish."""
-        return int((self.outcomes[:, temperature] != FINISHED).sum())
-
-    def runs(self, temperature: int) -> list[list[np.ndarray]]:
-        """Return, of each member, the whole runs (n_steps, 3) at a temperature's number."""
-        return [
-            [run for run, how in zip(member[temperature], ended[temperature], strict=True) if how == FINISHED]
-            for member, ended in zip(self.dipoles_e_A, self.outcomes, strict=True)
-        ]
-
-    def table(self) -> pandas.DataFrame:
-        """Return a row for every run: how it ended."""
-        rows = []
-        for member, number, replica in np.ndindex(self.outcomes.shape):
-            at = (member, number, replica)
-            values = (self.outcomes[at], self.ended_fs[at], self.mean_temperature_K[at])
-            rows.append((self.structure, self.engine, member, self.temperatures_K[number], replica, *values))
-        return pandas.DataFrame(rows, columns=list(RUN_COLUMNS))
-
-    def write(self, path: Path | str) -> None:
-        """Write an HDF5 file."""
-        with write_atomic(path) as partial, h5py.File(partial, "w") as file:
-            for name in ("structure", "engine", "interval_fs"):
-                file.attrs[name] = getattr(self, name)
-            for name in ARRAYS:
-                file.create_dataset(name, data=getattr(self, name), track_times=False)
-            file.create_dataset("outcomes", data=self.outcomes.astype("S"), track_times=False)
-
-
-def read_dipoles(path: Path | str) -> Dipoles:
-    """Read a file of ``Dipoles.write``. Raises UserError for another one."""
-    try:
-        with h5py.File(path) as file:
-            given = {name: file.attrs[name] for name in ("structure", "engine", "interval_fs")}
-            arrays = {name: file[name][()] for name in (*ARRAYS, "outcomes")}
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} holds no dipoles ({error}); make it with run_dipoles.py") from error
-    arrays["outcomes"] = arrays["outcomes"].astype(str)
-    return Dipoles(str(given["structure"]), str(given["engine"]), float(given["interval_fs"]), **arrays)
-
-
 def run_dipoles(
     minima: Path,
     structure: str,
@@ -163,8 +91,11 @@ def run_dipoles(
     settings: Settings,
     model: Path | None = None,
     members: str = "each",
+    keep_positions: bool = False,
 ) -> None:
     """Run a structure under an engine ("model": each of ``MEMBERS``; "label") and write its dipoles.
+
+    ``keep_positions`` writes the positions too, for another model of the dipole.
 
     Raises UserError for what does not fit together, OutOfTime after SIGTERM (what is done is kept).
     """
@@ -191,15 +122,17 @@ def run_dipoles(
         potentials = [GMNN.of(one, atoms.numbers) for one in models]
     identity = key_of(
         minima=sha256_of(minima), structure=structure, engine=engine, members=members,
-        model=sha256_of(model) if model else "", settings=[*vars(settings).items()],
+        model=sha256_of(model) if model else "", settings=[*vars(settings).items()], kept=keep_positions,
     )  # fmt: skip
     folder = checkpoints / f"dipoles-{identity[:16]}"
     with TimeLimit() as limit:
         parts = [
-            _runs(potential, reference, settings, folder / str(member), limit)
+            _runs(potential, reference, settings, folder / str(member), limit, keep_positions)
             for member, potential in enumerate(potentials)
         ]
     arrays = {name: np.array([part[name] for part in parts]) for name in parts[0]}
+    if keep_positions:
+        arrays["numbers"] = atoms.numbers
     Dipoles(structure, engine, settings.dipole_every_fs, np.array(settings.temperatures_K), **arrays).write(
         out
     )
@@ -215,7 +148,12 @@ def one_by_one(model: Model) -> list[Model]:
 
 
 def _runs(
-    potential: Any, reference: Reference, settings: Settings, folder: Path, limit: TimeLimit
+    potential: Any,
+    reference: Reference,
+    settings: Settings,
+    folder: Path,
+    limit: TimeLimit,
+    keep_positions: bool = False,
 ) -> dict[str, np.ndarray]:
     """Return the arrays of ``Dipoles`` (temperatures, replicas, …): all replicas at all temperatures in one
     batch.
@@ -229,7 +167,7 @@ def _runs(
     skipped = round(settings.equilibration_fs / settings.dipole_every_fs)
     n_rows = round(settings.duration_fs / settings.dipole_every_fs)
     shape = (len(settings.temperatures_K), settings.n_replicas)
-    places = list(np.ndindex(shape))
+    slots = list(np.ndindex(shape))
     chain = NoseHooverChain(
         settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
     )
@@ -240,17 +178,17 @@ def _runs(
         n_steps=(skipped + n_rows) * observe_every,
         observe_every=observe_every,
         campaign_seed=settings.campaign_seed,
-        observers=(said, temperature),
+        observers=(said, temperature, places) if keep_positions else (said, temperature),
         stop=Whole.of(atoms),
         removed="drift and rotation" if len(atoms) > 2 else "drift",
-        width=len(places),
+        width=len(slots),
         chunk=250,
     )
     velocities = [
         thermal_velocities(
             atoms, settings.temperatures_K[number], settings.campaign_seed, "production", number, i
         )
-        for number, i in places
+        for number, i in slots
     ]
     found = {
         "dipoles_e_A": np.full((*shape, n_rows + 1, 3), np.nan),
@@ -258,23 +196,32 @@ def _runs(
         "outcomes": np.full(shape, "", "U16"),
         "ended_fs": np.zeros(shape),
     }
+    if keep_positions:
+        found["positions_A"] = np.full((*shape, n_rows + 1, len(atoms), 3), np.nan, np.float32)
     running = ensemble.run(
-        np.repeat(atoms.positions[None], len(places), axis=0),
+        np.repeat(atoms.positions[None], len(slots), axis=0),
         np.array(velocities),
         checkpoint=folder / "running.npz",
         after_chunk=partial(limit.check, f"the runs are kept in {folder}"),
-        temperatures_K=[settings.temperatures_K[number] for number, _ in places],
+        temperatures_K=[settings.temperatures_K[number] for number, _ in slots],
     )
     for run in running:
-        at = places[run.trajectory_id]
+        at = slots[run.trajectory_id]
         found["outcomes"][at] = OUTCOMES[run.outcome]
         found["ended_fs"][at] = run.n_steps * settings.timestep_fs
         if run.outcome == Outcome.FINISHED:
             found["dipoles_e_A"][at] = run.rows["dipole_e_A"][skipped:]
             found["mean_temperature_K"][at] = run.rows["temperature_K"][skipped:].mean()
+            if keep_positions:
+                found["positions_A"][at] = run.rows["positions"][skipped:]
     with write_atomic(done) as partial_path, partial_path.open("wb") as file:
         np.savez(file, allow_pickle=False, **found)
     return found
+
+
+def places(state: State, system: System) -> dict[str, jax.Array]:
+    """Observe ``positions`` (natoms, 3), Å."""
+    return {"positions": state.positions}
 
 
 def _divides(part: float, whole: float) -> bool:

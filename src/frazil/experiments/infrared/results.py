@@ -13,7 +13,7 @@ from frazil.datasets import load_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import figures, spectra_tables
 from frazil.experiments.infrared.descriptors import Plane, soap_vectors
-from frazil.experiments.infrared.dynamics import Dipoles, read_dipoles
+from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.harmonic import ModelModes, matched, model_modes
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.files import write_atomic

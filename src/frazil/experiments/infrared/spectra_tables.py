@@ -13,7 +13,7 @@ from ase.formula import Formula
 
 from frazil.analysis.spectra import Average, Settings, average, infrared_spectrum
 from frazil.errors import UserError
-from frazil.experiments.infrared.dynamics import Dipoles
+from frazil.experiments.infrared.dipoles import Dipoles
 
 LOWEST_cm1, HIGHEST_cm1 = 200.0, 1400.0
 """Where spectra are compared: below are the softest modes, above no silicate absorbs."""

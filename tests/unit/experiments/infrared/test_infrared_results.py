@@ -23,8 +23,9 @@ from frazil.checkpoints import TimeLimit
 from frazil.datasets import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import results
-from frazil.experiments.infrared.dynamics import Dipoles, _runs, read_dipoles, run_dipoles
+from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.dynamics import Settings as Runs
+from frazil.experiments.infrared.dynamics import _runs, run_dipoles
 from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
