@@ -10,3 +10,17 @@ class UserError(Exception):
 
 class OutOfTime(Exception):
     """The time limit came before the work was done, and a checkpoint is saved. Exit 75, retried."""
+
+
+def check_positive(settings: object, *names: str) -> None:
+    """Raise UserError if one of these attributes is not above zero."""
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise UserError(f"{name} is {getattr(settings, name):g}; it must be positive")
+
+
+def check_counts(settings: object, *names: str) -> None:
+    """Raise UserError if one of these attributes is below one."""
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise UserError(f"{name} is {getattr(settings, name)}; allowed are whole numbers from 1")

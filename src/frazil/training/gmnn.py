@@ -20,7 +20,7 @@ from ase import Atoms
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.cli import progress
 from frazil.datasets import read_frames
-from frazil.errors import OutOfTime, UserError
+from frazil.errors import OutOfTime, UserError, check_counts, check_positive
 from frazil.files import sha256_of, write_atomic
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
@@ -75,13 +75,10 @@ class Settings:
     checkpoint_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("n_members", "n_epochs", "batch_size", "patience", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; allowed are whole numbers from 1")
+        check_counts(self, "n_members", "n_epochs", "batch_size", "patience", "checkpoint_every")
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"optimizer {self.optimizer!r}; allowed are {', '.join(OPTIMIZERS)}")
-        if not self.learning_rate > 0:
-            raise UserError(f"learning rate {self.learning_rate:g}; it must be positive")
+        check_positive(self, "learning_rate")
         weights = (self.energy_weight, self.force_weight, self.dipole_weight)
         if self.weight_scale_eV < 0:
             raise UserError(f"weight_scale_eV {self.weight_scale_eV:g}; it is positive, or 0 for none")

@@ -7,7 +7,7 @@ from typing import Any
 import ase
 import numpy as np
 
-from frazil.errors import UserError
+from frazil.errors import UserError, check_counts
 from frazil.potentials.deepmd import UNTAGGED_TYPE_MAP
 from frazil.seeds import derived_seed
 from frazil.structures import TYPE_MAP, deepmd_types
@@ -43,9 +43,7 @@ class Settings:
         Raises:
             UserError: a value is outside its range.
         """
-        for name in ("n_steps", "batch_size", "axis"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; allowed are whole numbers from 1")
+        check_counts(self, "n_steps", "batch_size", "axis")
         if not 0 < self.learning_rate_stop <= self.learning_rate_start:
             raise UserError(
                 f"learning rate goes from {self.learning_rate_start:g} to {self.learning_rate_stop:g}; "

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from frazil.checkpoints import TimeLimit, key_of
-from frazil.errors import UserError
+from frazil.errors import UserError, check_counts, check_positive
 from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
 from frazil.experiments.infrared.integrity import BROKEN, Whole
@@ -59,13 +59,10 @@ class Settings:
     chain: int = 3
 
     def __post_init__(self) -> None:
-        if self.n_replicas < 1:
-            raise UserError(f"{self.n_replicas} replicas; at least one is needed")
+        check_counts(self, "n_replicas")
         if not self.temperatures_K or min(self.temperatures_K) <= 0:
             raise UserError(f"temperatures {self.temperatures_K} K; give at least one, all positive")
-        for name in ("duration_fs", "timestep_fs", "dipole_every_fs"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name):g}; it must be positive")
+        check_positive(self, "duration_fs", "timestep_fs", "dipole_every_fs")
         for name, whole in (
             ("duration_fs", self.duration_fs),
             ("equilibration_fs", self.equilibration_fs),

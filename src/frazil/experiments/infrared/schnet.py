@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.errors import UserError
+from frazil.errors import UserError, check_positive
 from frazil.experiments.infrared.dipoles import read_dipoles
 from frazil.files import write_atomic
 from frazil.seeds import derived_seed, rng
@@ -41,9 +41,7 @@ class Settings:
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if not value > 0:
-                raise UserError(f"{name} is {value:g}; it must be positive")
+        check_positive(self, *asdict(self))
 
 
 def train_schnet(learned: Path, out: Path, settings: Settings) -> None:
