@@ -232,7 +232,9 @@ def _section(
     if spectra["label"]:
         text.append(
             f"The label's own spectrum ({level}) is from the same starts, the same thermostat and the same "
-            "transform. Cosines are between 200 and 1400 cm⁻¹ after smoothing by 10 cm⁻¹; the noise floor is "
+            f"transform. Cosines are between {spectra_tables.LOWEST_cm1:g} and "
+            f"{spectra_tables.HIGHEST_cm1:g} cm⁻¹ after smoothing by {spectra_tables.SMOOTH_cm1:g} cm⁻¹; the "
+            "noise floor is "
             "what two means of as many runs of the label would have."
         )
     shown = [Table("rounds.csv", "The rounds of active learning."), Table("harmonic.csv", "Harmonic modes.")]

@@ -15,8 +15,10 @@ from frazil.analysis.spectra import Average, Settings, average, infrared_spectru
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
 
-LOWEST_cm1, HIGHEST_cm1 = 200.0, 1400.0
-"""Where spectra are compared: below are the softest modes, above no silicate absorbs."""
+LOWEST_cm1, HIGHEST_cm1 = 200.0, 1600.0
+"""Where spectra are compared: below are the softest modes, above no silicate absorbs (at 1410 cm⁻¹ the
+terminal Si=O of MgSiO3 does, with GFN2-xTB).
+"""
 SMOOTH_cm1 = 10.0
 """Standard deviation of the Gaussian that both spectra are smoothed with before they are compared."""
 STRONG = 0.2
