@@ -1,6 +1,7 @@
 """Tables of the sticking experiment: probabilities with both errors, attempts, half-lives, bad tables."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from frazil.experiments.sticking.results import (
     read_trajectories,
     with_model_error,
 )
+from frazil.experiments.sticking.section import section_of
 from frazil.report import Section
 
 
@@ -205,7 +207,7 @@ def finished(folder: Path) -> None:
 def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     finished(tmp_path)
     folders = [tmp_path / name for name in ("surfaces", "sites", "shards", "attempts", "truth")]
-    analyse(
+    results = analyse(
         *folders, ["surface", "100"], [5.0, 10.0], 2000.0, root / "assets/reference", 1, tmp_path / "out"
     )  # fmt: skip
     section = Section.read(tmp_path / "out")
@@ -217,6 +219,22 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
         assert found[: len(columns.split(", "))] == columns.split(", "), name
     counts = json.loads((tmp_path / "out/counts.json").read_text())["model"]
     assert counts == {"stuck": 170, "bounced": 342, "dissociated": 0, "failed": 0, "total": 512}
+    for phase, density, passed in (
+        ("crystalline", 1.059, True), ("crystalline", 0.95, False), ("crystalline", np.nan, None),
+        ("amorphous", 0.89, True), ("amorphous", 0.82, False), ("amorphous", 1.09, False),
+    ):  # fmt: skip
+        checks = results.checks.assign(density_g_per_cm3=density)
+        gates = section_of(replace(results, checks=checks), []).gates
+        assert {gate.name: gate for gate in gates}[f"density, g/cm³ ({phase}, 10 K)"].passed is passed
+    rarer = results.truth_pairs.assign(p_value=0.001)
+    gates = section_of(replace(results, truth_pairs=rarer), []).gates
+    assert [gate.passed for gate in gates if "sticking against the known truth" in gate.name] == [
+        False,
+        False,
+    ]
+    off = results.sites_summary.assign(truth_mean_error_K=-25.0)
+    gates = section_of(replace(results, sites_summary=off), []).gates
+    assert [gate.passed for gate in gates if "mean error of binding" in gate.name] == [False, False]
 
 
 CONTRACT = {
