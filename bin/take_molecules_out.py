@@ -16,6 +16,7 @@ def main() -> None:
         required=True,
         help="labelled frames of each molecule alone, at many bond lengths",
     )
+    add("--force-scale-eV-per-A", type=float, default=0, help="frames count (f/(f + F))²; 0: all alike")
     add(
         "--out",
         type=Path,
