@@ -194,7 +194,7 @@ def heights(results: Results, out: Path | str) -> Figure:
 
 def residence(results: Results, out: Path | str) -> Figure:
     """Residence times over the binding sites, at several surface temperatures (Fig. 7)."""
-    canvas, axes = new()
+    canvas, axes = new(width_in=7.0)
     axis = axes[0, 0]
     table = results.residence_sites
     chosen = table[table["phase"] == "amorphous"]
@@ -213,7 +213,7 @@ def residence(results: Results, out: Path | str) -> Figure:
     if len(chosen):
         axis.axvline(np.log10(LONG_s), color=PAPER, linestyle="--", label="1000 s, the paper's threshold")
         label(axis, "log₁₀ (half-life / s)", "sites", str(chosen["phase"].iloc[0]))
-        axis.legend()
+        axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     else:
         note(axis, "no attempt frequency: no long trajectory stayed")
     return save(canvas, table, out, "residence", "Half-lives over all converged binding sites.")
