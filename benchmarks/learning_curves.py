@@ -3,8 +3,8 @@
 
     learning_curves.py LABELLED.extxyz OUT_FOLDER --sizes 50,100,200,0 [--interaction] [--dipole]
 
-An eighth of the trajectories is held out (every other of their frames says which weights are best, the rest
-are judged); of the others the first n in a random order are trained on (0: all). ``--interaction`` takes the
+Some of the trajectories are held out (every other of their frames says which weights are best, the rest are
+judged); of the others the first n in a random order are trained on (0: all). ``--interaction`` takes the
 curves of the diatomic molecules out first; isolated ones far from their minimum are then left out. Writes
 learning_curve.csv, its figure, and model-N.h5 of each size. Members differ by their first weights alone.
 """
@@ -29,12 +29,12 @@ from frazil.potentials.gmnn.files import Model, write_model
 from frazil.seeds import rng
 from frazil.training.gmnn import Settings, fit, weigh
 
-HELD_OUT = 1 / 8
 NEAR_MINIMUM_eV = 0.25
 """Isolated molecules above this are left out of interactions."""
 LOW_eV = 0.03
 """Errors of energies are also given for frames less than this above the lowest of their composition."""
 AT_ONCE = 64
+NEVER = 10**9
 
 
 def frames_of(given: argparse.Namespace) -> list[Atoms]:
@@ -53,11 +53,11 @@ def frames_of(given: argparse.Namespace) -> list[Atoms]:
     return [a for a in interaction(kept, own) if a.get_potential_energy() < given.highest_eV]
 
 
-def divided(frames: list[Atoms], seed: int) -> tuple[list[Atoms], list[Atoms], list[Atoms]]:
+def divided(frames: list[Atoms], part: float, seed: int) -> tuple[list[Atoms], list[Atoms], list[Atoms]]:
     """Return frames to train on, to stop by, and to judge by: by whole trajectories."""
     names = sorted({str(atoms.info["trajectory_id"]) for atoms in frames if len(atoms) > 2})
     order = rng(seed, "held-out").permutation(len(names))
-    away = {names[i] for i in order[: round(len(names) * HELD_OUT)]}
+    away = {names[i] for i in order[: round(len(names) * part)]}
     held = [atoms for atoms in frames if str(atoms.info["trajectory_id"]) in away]
     rest = [atoms for atoms in frames if str(atoms.info["trajectory_id"]) not in away]
     shuffled = [rest[i] for i in rng(seed, "order").permutation(len(rest))]
@@ -98,6 +98,7 @@ def main() -> None:
     add("--sizes", default="50,100,200,0")
     add("--interaction", action="store_true")
     add("--dipole", action="store_true")
+    add("--held-out", type=float, default=1 / 8, help="part of the trajectories")
     add("--highest-eV", type=float, default=2.0, help="interactions above are left out")
     add("--steps", type=int, default=8000, help="of the optimizer, whatever the number of frames")
     add("--batch-size", type=int, default=16)
@@ -112,7 +113,7 @@ def main() -> None:
     add("--n-members", type=int, default=3)
     add("--seed", type=int, default=1)
     given = cli.parse_args()
-    rest, stop, judge = divided(frames_of(given), given.seed)
+    rest, stop, judge = divided(frames_of(given), given.held_out, given.seed)
     lowest: dict[str, float] = {}
     for atoms in (*rest, *stop, *judge):
         name = atoms.get_chemical_formula()
@@ -142,7 +143,7 @@ def main() -> None:
             force_weight=given.force_weight,
             dipole_weight=10.0 if given.dipole else 0.0,
             patience=n_epochs,
-            checkpoint_every=n_epochs,
+            checkpoint_every=NEVER,
         )
         with tempfile.TemporaryDirectory() as folder, TimeLimit() as limit:
             found = fit(architecture, settings, train, stop, Path(folder) / "training.npz", limit)
