@@ -52,6 +52,8 @@ def test_parameters_are_given_as_they_were(rerun: ModuleType, root: Path) -> Non
 
 def test_tables_that_differ_or_are_gone_are_named(rerun: ModuleType, tmp_path: Path) -> None:
     for name, text in {
+        "a/times.csv": "step,wall_s\n1,2.5\n",
+        "b/times.csv": "step,wall_s\n1,2.6\n",
         "a/x.csv": "1",
         "a/y.csv": "1",
         "a/z.csv": "1",
@@ -60,7 +62,7 @@ def test_tables_that_differ_or_are_gone_are_named(rerun: ModuleType, tmp_path: P
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert rerun.differences(tmp_path / "a", tmp_path / "b") == (["x.csv"], ["y.csv", "z.csv"])
+    assert rerun.differences(tmp_path / "a", tmp_path / "b") == (["times.csv", "x.csv"], ["y.csv", "z.csv"])
 
 
 def pretended_nextflow(folder: Path, table: str) -> None:

@@ -151,8 +151,7 @@ def models_table(committee: Committee) -> pandas.DataFrame:
         for subset in SUBSETS:
             row[f"{subset}_energy_rmse_meV_per_atom"] = committee.error(model, subset, "energy")
             row[f"{subset}_force_rmse_eV_per_A"] = committee.error(model, subset, "force")
-        row |= {"selected": int(model == committee.best)}
-        row |= {"n_steps": description["n_steps"], "wall_s": description["wall_s"]}
+        row |= {"selected": int(model == committee.best), "n_steps": description["n_steps"]}
         rows.append(row)
     return pandas.DataFrame(rows)
 
