@@ -87,7 +87,7 @@ process PREPARE_SURFACE {
 
     script:
     """
-    prepare_surface.py --phase ${phase} --model ${model ? "${model}/model.h5" : 'analytic'} \\
+    prepare_surface.py --phase ${phase} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' \\
         --n-molecules ${s["n_${phase}"]} --n-fixed ${s["n_${phase}_fixed"]} --lattice-A ${s.lattice_A} \\
         --face ${s.face.join(',')} --radius-A ${s.radius_A} --shell-A ${s.shell_A} \\
         --density-g-per-cm3 ${s.density_g_per_cm3} \\
@@ -116,7 +116,7 @@ process BIND_SITES {
 
     script:
     """
-    bind_sites.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} \\
+    bind_sites.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' --truth ${s.truth} \\
         --n-surfaces ${s.binding_surfaces} --area-A2 ${s.binding_area_A2} --spacing-A ${s.binding_spacing_A} \\
         --clearance-A ${s.binding_clearance_A} --max-force-eV-per-A ${s.binding_max_force_eV_per_A} \\
         --max-steps ${s.binding_max_steps} --width ${s.width} --campaign-seed ${campaign_seed} --out sites_${phase}
@@ -143,7 +143,7 @@ process RUN_COLLISIONS {
     script:
     def c = meta.campaign
     """
-    run_collisions.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} \\
+    run_collisions.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' \\
         --phase ${meta.phase} --first ${meta.first} --trajectories ${meta.n} \\
         --surface-temperatures-K ${c.surface_temperatures_K.join(',')} --energies-K ${c.energies_K.join(',')} \\
         --polar-max-deg ${c.polar_max_deg} --n-polar ${c.n_polar} --n-azimuth ${c.n_azimuth} \\
