@@ -1,6 +1,8 @@
 """PBE0/def2-SVP labels of (MgSiO3)2 against the published ones of another code (ORCA), where those are here.
 
-``data/p2-frames-pbe0.json`` holds what the label step gave for frames of the published file, by number.
+``data/p2-frames-pbe0.json`` holds what the label step gave for frames of the published file, by number;
+``data/p2-minimum-pbe0.extxyz`` the minimum at that level, found from a guess in steps of 0.05 Å, with PySCF's
+analytic Hessian.
 """
 
 import hashlib
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from frazil.analysis.normal_modes import normal_modes
 from frazil.labelling import label
 
 HERE = Path(__file__).parent / "data"
@@ -55,3 +58,17 @@ def test_the_label_step_gives_these_labels_today() -> None:
     assert not failures
     assert labelled[0].get_forces() == pytest.approx(np.array(ours[number]["forces_eV_per_A"]), abs=1e-3)
     assert labelled[0].get_dipole_moment() == pytest.approx(ours[number]["dipole_e_A"], abs=1e-3)
+
+
+@needs_published
+def test_harmonic_wavenumbers_are_orcas() -> None:
+    own = ase.io.read(HERE / "p2-minimum-pbe0.extxyz")
+    assert own.info["label_level"] == LEVEL
+    modes = normal_modes(own.info["hessian_eV_per_A2"], own.positions, own.get_masses())
+    block = (PUBLISHED / "orca.hess").read_text().split("$ir_spectrum")[1].splitlines()[2:32]
+    table = np.array([line.split() for line in block], float)
+    expected = table[table[:, 0] > 1]
+    errors = modes.wavenumbers_cm1 - expected[:, 0]
+    assert len(errors) == 24
+    assert np.abs(errors).mean() < 2.0
+    assert np.abs(errors).max() < 4.0
