@@ -25,7 +25,7 @@ test-hpc: setup ## Run the test on a real Slurm with real images (as root on Deb
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -rs tests/hpc
 
 check: setup ## Lint, format and types
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" && ruff check --quiet --output-format concise . && ruff format --check --quiet . && mypy src bin benchmarks --exclude benchmarks/apax_side.py
 
 schnet: ## Set up SchNet for --infrared.dipole_model schnet (needs Debian's python3-torch)
 	@scripts/schnet.sh

@@ -80,8 +80,10 @@ def turn(workers: list[subprocess.Popen[str]]) -> float:
     """Let all workers run once, together; return the wall time, s."""
     begin = time.perf_counter()
     for worker in workers:
+        assert worker.stdin is not None
         worker.stdin.write("run\n")
     for worker in workers:
+        assert worker.stdout is not None
         if not worker.stdout.readline():
             finished(worker)
     return time.perf_counter() - begin
@@ -101,7 +103,8 @@ def main() -> None:
     parser.add_argument("--work", nargs=2, type=Path, metavar=("MODEL", "FRAMES"), help=argparse.SUPPRESS)
     settings = parser.parse_args()
     if settings.work:
-        work(*settings.work, settings.steps)
+        model, frames = settings.work
+        work(model, frames, settings.steps)
         return
     if not settings.apax_python:
         parser.error("--apax-python is needed")
@@ -126,6 +129,7 @@ def main() -> None:
             options += ["--steps", str(steps), "--skin-A", "0.6", "--out", str(folder / f"{k}.npz")]
             theirs.append(apax(settings.apax_python, "verlet", *options))
         for worker in (*ours, *theirs):
+            assert worker.stdout is not None
             while "ready" not in (line := worker.stdout.readline()):
                 if not line:
                     finished(worker)
