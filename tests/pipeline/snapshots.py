@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 FOLDER = Path(__file__).parent
 TEST = re.compile(r'    test\("(?P<title>[^"]+)"\) \{(?P<body>.*?)\n    \}', re.S)
 INPUTS = re.compile(r'"""\n(.*?)\n *"""', re.S)
+Run = Callable[..., subprocess.CompletedProcess[str]]
 STAGED = ("assets", "bin", "src", "requirements.lock", "nextflow_schema.json")
 
 

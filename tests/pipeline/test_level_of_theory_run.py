@@ -1,11 +1,10 @@
 """The level-of-theory benchmark through real Nextflow, as small as it gets."""
 
-import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from snapshots import Run
 
 pytest.importorskip("pyscf", reason="needs the extra 'labels'")
 
@@ -19,17 +18,9 @@ SMALL = {
 
 
 @pytest.mark.slow
-def test_benchmark_of_levels(nextflow: Path, root: Path, tmp_path: Path) -> None:
+def test_benchmark_of_levels(run_pipeline: Run, tmp_path: Path) -> None:
     given = [word for name, value in SMALL.items() for word in (f"--level_of_theory.{name}", value)]
-    done = subprocess.run(
-        [nextflow, "run", root / "main.nf", "-profile", "local", "--experiments", "level_of_theory", *given],
-        cwd=tmp_path,
-        env={**os.environ, "NXF_ANSI_LOG": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run_pipeline(tmp_path, "--experiments", "level_of_theory", *given)
     assert "no cost is known for this level" in done.stdout, "the estimate is said"
     results = tmp_path / "results"
     errors = pd.read_csv(results / "level_of_theory/errors.csv")

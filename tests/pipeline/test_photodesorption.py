@@ -1,28 +1,14 @@
 """The photodesorption graph through real Nextflow: as stubs, then really, small: names, counts, bytes."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from snapshots import check, files_of
+from snapshots import Run, check, files_of
 
 SNAPSHOT = Path(__file__).with_name("main.nf.test.snap")
-SMALL = Path(__file__).with_name("small.json")
-
-
-def run(nextflow: Path, root: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    profile = () if "-profile" in arguments else ("-profile", "local")
-    return subprocess.run(
-        [nextflow, "run", root / "main.nf", *profile, "-params-file", SMALL, *arguments],
-        cwd=folder,
-        env={**os.environ, "NXF_ANSI_LOG": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+SMALL = ("-params-file", Path(__file__).with_name("small.json"))
 
 
 def tasks(folder: Path) -> pd.DataFrame:
@@ -32,9 +18,8 @@ def tasks(folder: Path) -> pd.DataFrame:
     return trace
 
 
-def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) -> None:
-    done = run(nextflow, root, tmp_path, "-stub-run", "--experiments", "photodesorption,level_of_theory")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path, tmp_path: Path) -> None:
+    run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", "photodesorption,level_of_theory")
     counts = tasks(tmp_path)["process"].value_counts()
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
@@ -42,34 +27,42 @@ def test_stubs_of_the_whole_graph(nextflow: Path, root: Path, tmp_path: Path) ->
     check(SNAPSHOT, "pipeline, stub", files_of(nextflow, root, tmp_path / "results", tmp_path / "files"))
 
 
-def test_shell_characters_in_paths_are_only_characters(nextflow: Path, root: Path, tmp_path: Path) -> None:
+def test_shell_characters_in_paths_are_only_characters(run_pipeline: Run, tmp_path: Path) -> None:
     folder = tmp_path / "it's $(touch bad); `touch bad` & more"
     folder.mkdir()
-    (folder / "my $(touch bad) frames;.extxyz").write_text("")
-    dataset = ("--labels.dataset", "my $(touch bad) frames;.extxyz")
-    done = run(nextflow, root, folder, "-stub-run", *dataset)
-    assert done.returncode == 0, done.stdout + done.stderr
+    options = ("--labels.dataset", "--infrared.structures")
+    names = [f"{number}'s $(touch bad); `touch bad` & more.extxyz" for number in range(len(options))]
+    for name in names:
+        (folder / name).write_text("")
+    given = [word for pair in zip(options, names, strict=True) for word in pair]
+    run_pipeline(folder, *SMALL, "--experiments", "photodesorption,infrared", *given, status=1)
+    told = "".join(file.read_text() for file in folder.glob("work/*/*/.command.err"))
+    assert [name for name in names if name not in told] == [], told
     assert (folder / "results/run.json").exists()
     assert not list(tmp_path.rglob("bad"))
 
 
 @pytest.mark.parametrize("profile", ["apptainer", "hpc"])
 def test_a_folder_that_job_arrays_or_containers_cannot_have_is_refused(
-    nextflow: Path, root: Path, tmp_path: Path, profile: str
+    run_pipeline: Run, tmp_path: Path, profile: str
 ) -> None:
     folder = tmp_path / "a, b"
     folder.mkdir()
-    done = run(nextflow, root, folder, "-profile", profile)
-    assert done.returncode == 2
+    done = run_pipeline(folder, *SMALL, "-profile", profile, status=2)
     assert "need a path of letters, digits" in done.stderr
 
 
 @pytest.fixture(scope="module")
-def campaign(nextflow: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def campaign(run_pipeline: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("campaign with a space")
-    done = run(nextflow, root, folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_pipeline(folder, *SMALL)
     return folder
+
+
+def test_files_and_columns_are_those_of_the_snapshot(
+    campaign: Path, nextflow: Path, root: Path, tmp_path: Path
+) -> None:
+    check(SNAPSHOT, "pipeline", files_of(nextflow, root, campaign / "results", tmp_path / "files"))
 
 
 def test_tables_are_whole(campaign: Path) -> None:
@@ -102,15 +95,13 @@ def test_run_json_tells_the_whole_run(campaign: Path) -> None:
 
 
 def test_resume_recomputes_nothing_and_the_shard_size_changes_no_byte(
-    campaign: Path, nextflow: Path, root: Path
+    campaign: Path, run_pipeline: Run
 ) -> None:
-    again = run(nextflow, root, campaign, "-resume")
-    assert again.returncode == 0, again.stdout + again.stderr
+    run_pipeline(campaign, *SMALL, "-resume")
     assert set(tasks(campaign)["status"]) == {"CACHED"}
 
     before = {file: (campaign / "results/photodesorption" / file).read_bytes() for file in TABLES}
-    other = run(nextflow, root, campaign, "-resume", "--photodesorption.shard_size", "4")
-    assert other.returncode == 0, other.stdout + other.stderr
+    run_pipeline(campaign, *SMALL, "-resume", "--photodesorption.shard_size", "4")
     rerun = tasks(campaign).query("status != 'CACHED'")["process"]
     assert set(rerun) == {"EXCITE", "RUN_TRAJECTORIES", "ANALYSE_PHOTODESORPTION", "RENDER_REPORT"}
     assert {file: (campaign / "results/photodesorption" / file).read_bytes() for file in TABLES} == before

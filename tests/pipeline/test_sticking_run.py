@@ -1,12 +1,11 @@
 """The sticking experiment through real Nextflow, on the smallest hemispheres that hold together."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from snapshots import Run
 
 SMALL = {
     "potential": "analytic", "model_error": False, "n_crystalline": 24, "n_crystalline_fixed": 12,
@@ -20,17 +19,9 @@ SMALL = {
 
 
 @pytest.mark.slow
-def test_from_surfaces_to_coefficients(nextflow: Path, root: Path, tmp_path: Path) -> None:
+def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path) -> None:
     (tmp_path / "small.json").write_text(json.dumps({"experiments": "sticking", "sticking": SMALL}))
-    done = subprocess.run(
-        [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", "small.json"],
-        cwd=tmp_path,
-        env={**os.environ, "NXF_ANSI_LOG": "false"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_pipeline(tmp_path, "-params-file", "small.json")
     results = tmp_path / "results/sticking"
     trajectories = pd.read_csv(results / "trajectories.csv")
     assert trajectories["trajectory_id"].tolist() == list(range(8))
