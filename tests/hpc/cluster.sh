@@ -51,11 +51,12 @@ SchedulerParameters=sched_interval=5
 ReturnToService=2
 MpiDefault=none
 SwitchType=switch/none
-GresTypes=gpu
-NodeName=node NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory_MB Gres=gpu:2 State=UNKNOWN
+GresTypes=gpu,shard
+NodeName=node NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 CPUs=$(nproc) RealMemory=$memory_MB Gres=gpu:2,shard:8 State=UNKNOWN
 PartitionName=main Nodes=node Default=YES MaxTime=2-00:00:00 State=UP
 END
     printf 'NodeName=node Name=gpu File=%s\n' /dev/null /dev/zero > gres.conf
+    echo 'NodeName=node Name=shard Count=8' >> gres.conf
     mkdir -p state spool
     [[ -e munge.key ]] || mungekey --create --keyfile="$folder/munge.key"
     munged --force --key-file="$folder/munge.key" --socket="$folder/munge.socket" --pid-file="$folder/munged.pid" \

@@ -12,7 +12,7 @@ missing() { for program in "$@"; do type -P "$program" > /dev/null || return 0; 
 if missing slurmctld slurmd sbatch munged mmdebstrap squashfuse fuse-overlayfs newuidmap zstd pkill; then
     apt-get -qq update
     apt-get -qq "${wait[@]}" install --no-install-recommends slurm-wlm munge mmdebstrap squashfuse fuse-overlayfs uidmap zstd procps \
-        squashfs-tools > /dev/null
+        squashfs-tools debian-archive-keyring > /dev/null
 fi
 if missing apptainer && ! { apt-get -qq update && apt-get -qq "${wait[@]}" install apptainer > /dev/null 2>&1; }; then
     scratch=$(mktemp -d)
