@@ -2,7 +2,7 @@
 
 ``data/p2-frames-pbe0.json`` holds what the label step gave for frames of the published file, by number;
 ``data/p2-minimum-pbe0.extxyz`` the minimum at that level, found from a guess in steps of 0.05 Å, with PySCF's
-analytic Hessian.
+analytic Hessian and, for the dipole derivatives, the forces' response to a field of ±0.002 a.u.
 """
 
 import hashlib
@@ -61,10 +61,14 @@ def test_the_label_step_gives_these_labels_today() -> None:
 
 
 @needs_published
-def test_harmonic_wavenumbers_are_orcas() -> None:
+def test_harmonic_spectrum_is_orcas() -> None:
     own = ase.io.read(HERE / "p2-minimum-pbe0.extxyz")
     assert own.info["label_level"] == LEVEL
-    modes = normal_modes(own.info["hessian_eV_per_A2"], own.positions, own.get_masses())
+    derivatives = (own.info[name] for name in ("hessian_eV_per_A2", "dipole_derivatives_e"))
+    hessian, slopes = (
+        np.array(json.loads(d.removeprefix("_JSON ")) if isinstance(d, str) else d) for d in derivatives
+    )
+    modes = normal_modes(hessian, own.positions, own.get_masses(), slopes)
     block = (PUBLISHED / "orca.hess").read_text().split("$ir_spectrum")[1].splitlines()[2:32]
     table = np.array([line.split() for line in block], float)
     expected = table[table[:, 0] > 1]
@@ -72,3 +76,4 @@ def test_harmonic_wavenumbers_are_orcas() -> None:
     assert len(errors) == 24
     assert np.abs(errors).mean() < 2.0
     assert np.abs(errors).max() < 4.0
+    assert modes.intensities_km_per_mol == pytest.approx(expected[:, 2], rel=0.01, abs=4.0)
