@@ -118,14 +118,17 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         "Failed and dissociated trajectories stay in every denominator. Intervals of P are Jeffreys'; S(T_g) "
         "is the integral of Buch & Zhang with P(0) = 1 and the last P held beyond the highest energy, which "
         "gives the paper's Table 3 from its Table 2.",
-        "The members' part of the errors: each collision runs under one member of the committee; what of "
-        "the spread "
-        "between members counting does not explain is model_std, and total intervals hold both. A site's "
-        "binding "
-        "energy is the mean's at the mean's minimum, its error the spread of the members there.",
         "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
         "paper does, and the mean attempt frequency of the long trajectories that stayed.",
     ]
+    if results.trajectories["model_id"].nunique() > 1:
+        text.append(
+            "The members' part of the errors: each collision runs under one member of the committee; what of "
+            "the spread "
+            "between members counting does not explain is model_std, and total intervals hold both. A site's "
+            "binding "
+            "energy is the mean's at the mean's minimum, its error the spread of the members there."
+        )
     tables = [
         Table("sticking_probabilities.csv", "Sticking probabilities."),
         Table("sticking_coefficients.csv", "Thermal sticking coefficients."),
