@@ -12,6 +12,8 @@ needed_GB=4
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
+# A set-up that another checkout owns would be removed here and made again.
+[[ ! -L .frazil ]] || fail ".frazil is a link to $(readlink .frazil); a checkout has a set-up of its own: remove the link and run make setup"
 checksum() { { printf '%s\n' "$root"; cat "$@"; } | sha256sum | cut -d ' ' -f 1; }
 
 find_python() {
