@@ -30,8 +30,7 @@ def main() -> None:
     add("--campaign-seed", type=int, default=1, help="of all random numbers")
     add("--out", type=Path, required=True, help="folder of surfaces and checks")
     flags = vars(p.parse_args())
-    for name in ("face", "surface_temperatures_K"):
-        flags[name] = tuple(flags[name])
+    flags |= {name: tuple(flags[name]) for name in ("face", "surface_temperatures_K")}
     from frazil.experiments.sticking.preparation import Preparation, prepare
 
     prepare(Preparation(**{n: flags.pop(n) for n in Preparation.__dataclass_fields__}), **flags)
