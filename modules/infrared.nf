@@ -98,6 +98,7 @@ process RUN_DIPOLES {
 
 // SchNet's charges in place of the committee's, in an environment of their own: `make schnet`.
 process TRAIN_SCHNET {
+    label 'cpu'
     label 'schnet'
 
     input:
@@ -122,6 +123,7 @@ process TRAIN_SCHNET {
 
 process SCHNET_DIPOLES {
     tag "${dipoles.name}"
+    label 'cpu'
     label 'schnet'
 
     input:
