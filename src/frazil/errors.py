@@ -1,5 +1,7 @@
 """Failures that a user can act on, and the exit codes that Nextflow reads."""
 
+from collections.abc import Collection
+
 EXIT_BAD_INPUT = 2
 EXIT_OUT_OF_TIME = 75
 
@@ -24,3 +26,9 @@ def check_counts(settings: object, *names: str) -> None:
     for name in names:
         if getattr(settings, name) < 1:
             raise UserError(f"{name} is {getattr(settings, name)}; allowed are whole numbers from 1")
+
+
+def check_temperatures(temperatures_K: Collection[float]) -> None:
+    """Raise UserError for no temperature and for one that is not above zero."""
+    if not temperatures_K or min(temperatures_K) <= 0:
+        raise UserError(f"temperatures {temperatures_K} K; give at least one, all positive")

@@ -13,12 +13,11 @@ import pandas
 from frazil.datasets import SUBSETS, read_co_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.labelling import label
+from frazil.labelling import BOND_LENGTHS_A
 from frazil.potentials.deepmd import FROZEN_FILES, DeepPotential, evaluate, model_file_of
 from frazil.structures import TYPE_MAP, deepmd_types, set_excited
 from frazil.training.deepmd import read_description
 
-BOND_LENGTHS_A = np.linspace(0.85, 2.4, 311)
 WELL_A = (1.0, 1.3)
 """Where a bond curve's minimum is looked for; a poor model may have deeper holes elsewhere."""
 _COMPRESSION_FRAMES = 50
@@ -78,23 +77,22 @@ class Predictions:
         yield "force_net_molecule", "all", "eV/Å", net
 
 
-def evaluate_model(model: Path, dataset: Path, level: str, coupling_eV: float, out: Path) -> None:
+def evaluate_model(model: Path, dataset: Path, bond_curve: Path, out: Path) -> None:
     """Write ``errors.csv``, ``predictions.npz``, ``bond_curves.csv`` and ``evaluation.json`` of one model.
 
     Args:
         model: model directory.
         dataset: directory with labelled ``train.extxyz``, ``test.extxyz``, ``validation.extxyz``; an empty
             subset is left out.
-        level: label level, for the bond curve.
-        coupling_eV: strength of the teacher's excited-bond attraction, eV.
+        bond_curve: the labels' energies of one CO (``labelling.write_bond_curve``'s ``fine``).
         out: directory to write.
 
     Raises:
-        UserError: no model, no dataset, no labels, an unknown level.
+        UserError: no model, no dataset, no labels, no curve.
     """
     description = read_description(model)
     potential = DeepPotential(model_file_of(model))
-    bond = bond_curves(potential, level, coupling_eV)
+    bond = bond_curves(potential, bond_curve)
     subsets = {}
     for subset in SUBSETS:
         file = dataset / f"{subset}.extxyz"
@@ -105,13 +103,10 @@ def evaluate_model(model: Path, dataset: Path, level: str, coupling_eV: float, o
         raise UserError(f"{dataset / 'train.extxyz'} is empty; prepare the dataset with frames to train on")
     predictions = {subset: Predictions.of(potential, frames) for subset, frames in subsets.items()}
     rows = [
-        {
-            "model_id": description["model_id"], "subset": subset, "quantity": quantity, "species": species,
-            "unit": unit, "n": errors.size, **_statistics(errors),
-        }
+        error_row(description["model_id"], subset, quantity, species, unit, errors)
         for subset, made in predictions.items()
         for quantity, species, unit, errors in made.errors()
-    ]  # fmt: skip
+    ]
     difference = compression_difference(model, [frame for frames in subsets.values() for frame in frames])
     out.mkdir(parents=True, exist_ok=True)
     with write_atomic(out / "errors.csv") as partial:
@@ -124,31 +119,44 @@ def evaluate_model(model: Path, dataset: Path, level: str, coupling_eV: float, o
         partial.write_text(json.dumps(about, indent=1) + "\n")
 
 
-def bond_curves(model: DeepPotential, level: str, coupling_eV: float) -> pandas.DataFrame:
+def bond_curves(model: DeepPotential, labels: Path) -> pandas.DataFrame:
     """Return the energies of one isolated CO against its bond length, each above its own minimum, eV.
 
-    Columns: bond_length_A, label_eV, model_co_eV (as C–O), model_x1x2_eV (as X1–X2). Lengths that the level
-    cannot label have no label.
+    Columns: bond_length_A, label_eV, model_co_eV (as C–O), model_x1x2_eV (as X1–X2). Lengths without a label
+    in the file have none here. Raises UserError for a file that is no such curve.
     """
+    known = _read_curve(labels)
     frames = []
     for length in BOND_LENGTHS_A:
         atoms = ase.Atoms("CO", positions=[[0, 0, 0], [0, 0, length]])
-        atoms.info["bond_length_A"] = length
         set_excited(atoms, -1)
         frames.append(atoms)
     tagged = [atoms.copy() for atoms in frames]
     for atoms in tagged:
         set_excited(atoms, 0)
-    labelled, _ = label(frames, level, coupling_eV=coupling_eV)
-    known = {atoms.info["bond_length_A"]: atoms.get_potential_energy() for atoms in labelled}
     curves = {
-        "label_eV": np.array([known.get(length, np.nan) for length in BOND_LENGTHS_A]),
+        "label_eV": known,
         "model_co_eV": evaluate(model, frames)[0],
         "model_x1x2_eV": evaluate(model, tagged)[0],
     }
     well = (WELL_A[0] <= BOND_LENGTHS_A) & (WELL_A[1] >= BOND_LENGTHS_A)
     above = {name: curve - np.nanmin(curve[well]) for name, curve in curves.items()}
     return pandas.DataFrame({"bond_length_A": BOND_LENGTHS_A, **above})
+
+
+def _read_curve(path: Path) -> npt.NDArray[np.float64]:
+    """Return the labels at ``BOND_LENGTHS_A``, eV, of the file that bond_curve.py writes for them."""
+    if not path.is_file():
+        raise UserError(f"no bond curve {path}; make it with bond_curve.py --out-fine")
+    table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
+    if table.dtype.names != ("bond_length_A", "label_eV") or not np.array_equal(
+        table["bond_length_A"], BOND_LENGTHS_A
+    ):
+        raise UserError(
+            f"{path} is no curve of {len(BOND_LENGTHS_A)} lengths from {BOND_LENGTHS_A[0]:g} to "
+            f"{BOND_LENGTHS_A[-1]:g} Å; give what bond_curve.py wrote with --out-fine"
+        )
+    return np.asarray(table["label_eV"])
 
 
 def compression_difference(model: Path, frames: Sequence[ase.Atoms]) -> float:
@@ -186,8 +194,18 @@ def load_predictions(directory: Path) -> dict[str, Predictions]:
         return {s: Predictions(*(arrays[f"{s}/{name}"] for name in fields)) for s in present}
 
 
-def _statistics(errors: npt.NDArray[np.float64]) -> dict[str, float]:
-    if not errors.size:
-        return {"mae": np.nan, "rmse": np.nan, "max": np.nan}
-    size = np.abs(errors)
-    return {"mae": float(size.mean()), "rmse": float(np.sqrt((size**2).mean())), "max": float(size.max())}
+def error_row(
+    model_id: object,
+    subset: str,
+    quantity: str,
+    species: str,
+    unit: str,
+    errors: npt.NDArray[np.float64],
+) -> dict[str, object]:
+    """Return one row of ``errors.csv``; without errors its numbers are nan."""
+    size = np.abs(errors) if errors.size else np.array(np.nan)
+    return {
+        "model_id": model_id, "subset": subset, "quantity": quantity, "species": species, "unit": unit,
+        "n": errors.size, "mae": float(size.mean()), "rmse": float(np.sqrt((size**2).mean())),
+        "max": float(size.max()),
+    }  # fmt: skip

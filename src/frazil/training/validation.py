@@ -163,41 +163,34 @@ def calibration(committee: Committee) -> pandas.DataFrame:
     Error: of the committee's mean and of the selected model, root mean square in the bin. An ideal committee
     has a selected-model error equal to its spread.
     """
-    rows = []
+    bins = []
     for subset in SUBSETS:
         members = [made[subset] for made in committee.predictions if subset in made]
         if len(members) < 2:
             continue
-        n_atoms = members[0].n_atoms
         quantities = {
             ("energy", "meV/atom"): np.array([m.energy_errors_meV_per_atom for m in members])[..., None],
             ("force", "eV/Å"): np.array([m.force_errors_eV_per_A for m in members]),
             ("force_net_molecule", "eV/Å"): np.array([m.net_force_errors_eV_per_A for m in members]),
         }
         for (quantity, unit), errors in quantities.items():
-            spread, mean_error, best_error = committee_errors(errors, committee.best)
-            edges = np.quantile(spread, np.linspace(0, 1, min(N_BINS, len(n_atoms)) + 1))
-            places = np.clip(np.searchsorted(edges, spread, side="right") - 1, 0, len(edges) - 2)
-            for place in np.unique(places):
-                inside = places == place
-                rows.append({
-                    "subset": subset, "quantity": quantity, "unit": unit, "spread_low": edges[place],
-                    "spread_high": edges[place + 1], "n": int(inside.sum()),
-                    "spread_rms": _rms(spread[inside]), "error_of_mean_rms": _rms(mean_error[inside]),
-                    "error_of_selected_rms": _rms(best_error[inside]),
-                })  # fmt: skip
-    columns = [
-        "subset",
-        "quantity",
-        "unit",
-        "spread_low",
-        "spread_high",
-        "n",
-        "spread_rms",
-        "error_of_mean_rms",
-        "error_of_selected_rms",
-    ]
-    return pandas.DataFrame(rows, columns=columns)
+            bins += calibration_bins(subset, quantity, unit, errors, committee.best)
+    return pandas.DataFrame(bins, columns=CALIBRATION)
+
+
+def calibration_bins(
+    subset: str, quantity: str, unit: str, errors: npt.NDArray[np.float64], best: int
+) -> list[tuple[Any, ...]]:
+    """Return rows of ``CALIBRATION``, in bins of equal counts, of errors (members, n, components)."""
+    sizes = committee_errors(errors, best)
+    edges = np.quantile(sizes[0], np.linspace(0, 1, min(N_BINS, errors.shape[1]) + 1))
+    places = np.clip(np.searchsorted(edges, sizes[0], side="right") - 1, 0, len(edges) - 2)
+    rows = []
+    for place in np.unique(places):
+        inside = places == place
+        rms = [float(np.sqrt((values[inside] ** 2).mean())) for values in sizes]
+        rows.append((subset, quantity, unit, edges[place], edges[place + 1], int(inside.sum()), *rms))
+    return rows
 
 
 def committee_errors(
@@ -302,7 +295,3 @@ def section(committee: Committee, tables: dict[str, pandas.DataFrame], figures: 
             "J. Zeng et al., J. Chem. Theory Comput. 21, 4375 (2025) (DeePMD-kit v3).",
         ],
     )
-
-
-def _rms(values: npt.NDArray[np.float64]) -> float:
-    return float(np.sqrt((values**2).mean()))

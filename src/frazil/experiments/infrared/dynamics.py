@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from frazil.checkpoints import TimeLimit, key_of
-from frazil.errors import UserError, check_counts, check_positive
+from frazil.errors import UserError, check_counts, check_positive, check_temperatures
 from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
 from frazil.experiments.infrared.integrity import BROKEN, Whole
@@ -60,8 +60,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_counts(self, "n_replicas")
-        if not self.temperatures_K or min(self.temperatures_K) <= 0:
-            raise UserError(f"temperatures {self.temperatures_K} K; give at least one, all positive")
+        check_temperatures(self.temperatures_K)
         check_positive(self, "duration_fs", "timestep_fs", "dipole_every_fs")
         for name, whole in (
             ("duration_fs", self.duration_fs),

@@ -47,8 +47,3 @@ class Whole:
         for _ in range(max(n_atoms - 1, 1).bit_length()):  # paths of 1, 2, 4, … steps
             reached = (reached @ reached > 0).astype(jnp.float32)
         return ~overlap & (reached[0] > 0).all()
-
-
-def connected(atoms: Atoms) -> bool:
-    """Return whether a frame is one cluster."""
-    return bool(Whole.of(atoms).holds(jnp.asarray(atoms.positions)))

@@ -26,7 +26,7 @@ from ase import Atoms
 
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.datasets import load_frames, max_force, read_frames, write_frames
-from frazil.errors import UserError, check_counts, check_positive
+from frazil.errors import UserError, check_counts, check_positive, check_temperatures
 from frazil.experiments.infrared.committee_md import (
     Limits,
     Replica,
@@ -96,8 +96,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_counts(self, "max_rounds", "patience", "n_replicas", "max_frames", "n_test", "n_workers")
         check_positive(self, "duration_fs", "timestep_fs", "max_energy_eV", "max_force_eV_per_A")
-        if not self.temperatures_K or min(self.temperatures_K) <= 0:
-            raise UserError(f"temperatures {self.temperatures_K} K; give at least one, all positive")
+        check_temperatures(self.temperatures_K)
         if max(self.max_force_error_eV_per_A, self.max_energy_error_meV_per_atom) <= 0:
             raise UserError(
                 "no limit on the committee's error; give one of energy or forces (0 is none) that is positive"

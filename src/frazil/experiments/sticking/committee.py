@@ -20,7 +20,8 @@ from frazil.interaction import interaction
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
 from frazil.report import Figure, Gate, Section, Table
-from frazil.training.validation import CALIBRATION, N_BINS, committee_errors
+from frazil.training.evaluation import error_row
+from frazil.training.validation import CALIBRATION, calibration_bins, committee_errors
 from frazil.units import kB
 
 Array = NDArray[np.float64]
@@ -100,12 +101,7 @@ def errors_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
         for (quantity, species, unit), errors in made.errors().items():
             named = [*((f"gmnn-{m}", own) for m, own in enumerate(errors)), (MEAN, errors.mean(axis=0))]
             for name, own in named:
-                size = np.abs(own)
-                rows.append({
-                    "model_id": name, "subset": subset, "quantity": quantity, "species": species,
-                    "unit": unit,
-                    "n": size.size, "mae": size.mean(), "rmse": np.sqrt((size**2).mean()), "max": size.max(),
-                })  # fmt: skip
+                rows.append(error_row(name, subset, quantity, species, unit, own))
     return pandas.DataFrame(rows)
 
 
@@ -125,21 +121,14 @@ def models_table(errors: pandas.DataFrame, seed: int, n_members: int, n_paramete
 
 def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
     """Return ``committee.csv``: spread of the members against the true error, in bins of equal counts."""
-    rows = []
+    bins = []
     for subset, made in subsets.items():
         for (quantity, species, unit), errors in made.errors().items():
             if quantity == "energy_total" or len(errors) < 2 or (quantity == "force" and species != "all"):
                 continue
-            spread, of_mean, of_first = committee_errors(errors, 0)
-            edges = np.quantile(spread, np.linspace(0, 1, min(N_BINS, len(spread)) + 1))
-            places = np.clip(np.searchsorted(edges, spread, side="right") - 1, 0, len(edges) - 2)
-            for place in np.unique(places):
-                inside = places == place
-                rms = [float(np.sqrt((values[inside] ** 2).mean())) for values in (spread, of_mean, of_first)]
-                named = quantity if quantity != "force_net_molecule" else f"{quantity}_{species}"
-                ends = (edges[place], edges[place + 1])
-                rows.append((subset, named, unit, *ends, int(inside.sum()), *rms))
-    return pandas.DataFrame(rows, columns=CALIBRATION)
+            named = quantity if quantity != "force_net_molecule" else f"{quantity}_{species}"
+            bins += calibration_bins(subset, named, unit, errors, 0)
+    return pandas.DataFrame(bins, columns=CALIBRATION)
 
 
 def scans_table(

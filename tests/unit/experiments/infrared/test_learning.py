@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
@@ -20,7 +21,7 @@ from frazil.checkpoints import TimeLimit
 from frazil.errors import UserError
 from frazil.experiments.infrared import learning
 from frazil.experiments.infrared.committee_md import Visit, _read, _write
-from frazil.experiments.infrared.integrity import connected
+from frazil.experiments.infrared.integrity import Whole
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.labelling import Failure
@@ -235,6 +236,9 @@ def test_labels_of_other_levels_and_charges_are_refused(minima: Path, tmp_path: 
 
 
 def test_broken_structures_are_seen() -> None:
+    def connected(atoms: Atoms) -> bool:
+        return bool(Whole.of(atoms).holds(jnp.asarray(atoms.positions)))
+
     water = molecule("H2O")
     assert connected(water)
     water.positions[2] += [0, 0, 5.0]
