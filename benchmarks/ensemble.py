@@ -63,7 +63,8 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
         )  # fmt: skip
         script("label_frames.py", "--frames", frames, "--out", labelled)
         script("prepare_dataset.py", "--frames", labelled, "--split-by", "frame", *common, dataset)
-        script("bond_curve.py", "--out", folder / "label_curve.csv")
+        curves = folder / "label_curve.csv", folder / "label_curve-fine.csv"
+        script("bond_curve.py", "--out", curves[0], "--out-fine", curves[1])
         script(
             "excite.py", "--snapshots", folder / "snapshots.extxyz", "--n-trajectories", n_states,
             "--bond-curves", folder / "label_curve.csv", *common, folder / "initial_states.h5",
@@ -79,6 +80,8 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
             folder / "model",
             "--dataset",
             dataset,
+            "--bond-curve",
+            folder / "label_curve-fine.csv",
             "--out",
             folder / "evaluation",
         )

@@ -12,11 +12,12 @@ def main() -> None:
     p.add_argument("--level", default="van-hemert", help="label level")
     p.add_argument("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
     p.add_argument("--out", type=Path, required=True, help="CSV to write: bond_length_A, label_eV")
+    p.add_argument("--out-fine", type=Path, help="CSV to write for evaluate_model.py: more lengths")
     given = p.parse_args()
 
     from frazil.labelling import write_bond_curve
 
-    write_bond_curve(given.out, given.level, coupling_eV=given.coupling_eV)
+    write_bond_curve(given.out, given.level, given.out_fine, coupling_eV=given.coupling_eV)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ def main() -> None:
     add = cli.add_argument
     add("--model", type=Path, required=True, help="model directory of train_deepmd.py")
     add("--dataset", type=Path, required=True, help="directory with train, test and validation.extxyz")
-    add("--level", default="van-hemert", help="label level, for the bond curve")
-    add("--coupling-eV", type=float, default=2.0, help="excited-bond attraction of the van-hemert level, eV")
+    add("--bond-curve", type=Path, required=True, help="labels of one CO: bond_curve.py's --out-fine")
     add("--out", type=Path, required=True, help="directory to write")
     flags = cli.parse_args()
 
     from frazil.training.evaluation import evaluate_model
 
-    evaluate_model(flags.model, flags.dataset, flags.level, flags.coupling_eV, flags.out)
+    evaluate_model(flags.model, flags.dataset, flags.bond_curve, flags.out)
 
 
 if __name__ == "__main__":

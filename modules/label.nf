@@ -165,13 +165,15 @@ process BOND_CURVE {
     val code
 
     output:
-    path 'bond_curves.csv'
+    path 'bond_curves.csv',      emit: scan // for training and excitation
+    path 'bond_curves-fine.csv', emit: fine // to hold models against
 
     script:
     """
-    bond_curve.py --level ${labels.level} --coupling-eV ${labels.coupling_eV} --out bond_curves.csv
+    bond_curve.py --level '${labels.level}' --coupling-eV ${labels.coupling_eV} \\
+        --out bond_curves.csv --out-fine bond_curves-fine.csv
     """
 
     stub:
-    'touch bond_curves.csv'
+    'touch bond_curves.csv bond_curves-fine.csv'
 }

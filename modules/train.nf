@@ -73,8 +73,7 @@ process EVALUATE_MODEL {
     label 'cpu'
 
     input:
-    tuple val(model_id), path(model), path(dataset)
-    val labels
+    tuple val(model_id), path(model), path(dataset), path(bond_curve)
     val code
 
     output:
@@ -83,7 +82,7 @@ process EVALUATE_MODEL {
     script:
     """
     evaluate_model.py --model ${model} --dataset ${dataset} \\
-        --level ${labels.level} --coupling-eV ${labels.coupling_eV} --out evaluation_${model_id}
+        --bond-curve ${bond_curve} --out evaluation_${model_id}
     """
 
     stub:

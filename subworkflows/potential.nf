@@ -51,12 +51,12 @@ workflow POTENTIAL {
     }
     BOND_CURVE(level, Code.of(projectDir, 'bond_curve.py'))
 
-    ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
-    ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
-    ROUND_3(3, ROUND_2.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
-    ROUND_4(4, ROUND_3.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
-    ROUND_5(5, ROUND_4.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
-    ROUND_6(6, ROUND_5.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out, settings, checkpoints)
+    ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
+    ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
+    ROUND_3(3, ROUND_2.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
+    ROUND_4(4, ROUND_3.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
+    ROUND_5(5, ROUND_4.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
+    ROUND_6(6, ROUND_5.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
     explorations = ROUND_1.out.trajectories.mix(
         ROUND_2.out.trajectories, ROUND_3.out.trajectories, ROUND_4.out.trajectories,
         ROUND_5.out.trajectories, ROUND_6.out.trajectories,
@@ -71,14 +71,15 @@ workflow POTENTIAL {
         FINAL_DATASET.out.flatMap { id, dataset ->
             (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset] }
         },
-        settings.deepmd.bond_baseline ? BOND_CURVE.out : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     if (settings.gmnn.n_members > 0) {
         TRAIN_GMNN(FINAL_DATASET.out, settings.gmnn, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_gmnn.py'))
     }
     EVALUATE_MODEL(
-        TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }.combine(FINAL_DATASET.out.map { id, dataset -> dataset }),
-        level, Code.of(projectDir, 'evaluate_model.py'),
+        TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }
+            .combine(FINAL_DATASET.out.map { id, dataset -> dataset }).combine(BOND_CURVE.out.fine),
+        Code.of(projectDir, 'evaluate_model.py'),
     )
     SELECT_MODEL(
         in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),

@@ -26,6 +26,8 @@ from frazil.potentials.bond import BondCurve
 
 WORTH_KEEPING_s = 0.01
 """Labels that cost less are computed again rather than kept in a file each."""
+BOND_LENGTHS_A = np.linspace(0.85, 2.4, 311)
+"""Lengths at which a model's curve of one CO is held against the labels'."""
 UNKNOWN_COST_FRAMES = 10
 """Frames in a shard of a level whose cost is not known."""
 
@@ -142,14 +144,33 @@ def bond_curve(level: str, bond_lengths_A: np.ndarray | None = None, **settings:
     return BondCurve(lengths[good], [atoms.get_potential_energy() for atoms in labelled])
 
 
-def write_bond_curve(out: Path | str, level: str, **settings: Any) -> None:
-    """Write the level's curve of one isolated CO: bond_length_A, label_eV above its minimum."""
+def write_bond_curve(out: Path | str, level: str, fine: Path | str | None = None, **settings: Any) -> None:
+    """Write the level's curve of one isolated CO: bond_length_A, label_eV above its minimum.
+
+    ``fine`` is another file to write, at ``BOND_LENGTHS_A``, with label_eV relative to anything: labels where
+    they cost nothing, otherwise the curve's spline; empty (not a number) where there is neither.
+    """
+    source = labeller(level, **settings)
     curve = bond_curve(level, **settings)
-    lengths = labeller(level, **settings).bond_scan_A
-    lengths = lengths[(lengths >= curve.shortest_A) & (lengths <= curve.longest_A)]
+    scan = source.bond_scan_A
+    scan = scan[(scan >= curve.shortest_A) & (scan <= curve.longest_A)]
+    _write_curve(out, scan, curve.energy(scan), "%.10g")
+    if fine is None:
+        return
+    energies = curve.energy(BOND_LENGTHS_A)
+    if source.seconds(Atoms("CO")) < WORTH_KEEPING_s:
+        frames = [Atoms("CO", positions=[[0, 0, 0], [0, 0, length]]) for length in BOND_LENGTHS_A]
+        labelled, failures = label(frames, level, **settings)
+        failed = [failure.frame for failure in failures]
+        energies[np.delete(np.arange(len(frames)), failed)] = [a.get_potential_energy() for a in labelled]
+        energies[failed] = np.nan
+    _write_curve(fine, BOND_LENGTHS_A, energies, "%.17g")
+
+
+def _write_curve(out: Path | str, lengths_A: np.ndarray, energies_eV: np.ndarray, digits: str) -> None:
+    rows = np.column_stack([lengths_A, energies_eV])
     with write_atomic(out) as partial:
-        rows = np.column_stack([lengths, curve.energy(lengths)])
-        np.savetxt(partial, rows, fmt="%.10g", delimiter=",", header="bond_length_A,label_eV", comments="")
+        np.savetxt(partial, rows, fmt=digits, delimiter=",", header="bond_length_A,label_eV", comments="")
 
 
 def plan_shards(frames: Path | str, out: Path | str, level: str, shard_hours: float, **settings: Any) -> str:

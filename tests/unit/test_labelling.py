@@ -98,6 +98,34 @@ def test_bond_curve_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_fine_curve_is_labelled_only_where_that_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Harmonic(Fragile):
+        n = 0
+        cost_s = 0.0
+
+        def seconds(self, atoms: Atoms) -> float:
+            return self.cost_s
+
+        def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+            for atoms in frames:
+                Harmonic.n += 1
+                stretch = atoms.get_distance(0, 1) - 1.13
+                yield "too long" if stretch > 1.171 else Label(stretch**2, np.zeros((2, 3)))
+
+    monkeypatch.setitem(labellers.LEVELS, "harmonic", Harmonic)
+    for cost_s, n_labels in ((0.0, 65 + 311), (60.0, 65)):
+        Harmonic.n, Harmonic.cost_s = 0, cost_s
+        labelling.write_bond_curve(tmp_path / "scan.csv", "harmonic", tmp_path / "fine.csv")
+        assert Harmonic.n == n_labels
+        lengths, energies = np.loadtxt(tmp_path / "fine.csv", delimiter=",", skiprows=1).T
+        np.testing.assert_array_equal(lengths, labelling.BOND_LENGTHS_A)
+        known = lengths < 2.3001
+        np.testing.assert_allclose(energies[known], (lengths[known] - 1.13) ** 2, atol=1e-9)
+        assert np.isnan(energies[~known]).all()
+
+
 def test_shards_hold_about_as_much_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(labellers.LEVELS, "fragile", Fragile)
     write_frames(tmp_path / "frames.extxyz", aggregates([1, 1, 1, 1, 2, 2]))

@@ -10,6 +10,7 @@ import pandas
 import pytest
 
 from frazil.errors import UserError
+from frazil.labelling import write_bond_curve
 from frazil.potentials.deepmd import DeepPotential
 from frazil.report import Section
 from frazil.training.evaluation import Predictions, evaluate_model, load_predictions
@@ -23,8 +24,9 @@ def evaluations(
 ) -> list[Path]:
     directory = tmp_path_factory.mktemp("evaluations")
     made = [directory / f"evaluation_{number}" for number in range(len(tiny_committee))]
+    write_bond_curve(directory / "scan.csv", "van-hemert", directory / "fine.csv", coupling_eV=2.0)
     for model, out in zip(tiny_committee, made, strict=True):
-        evaluate_model(model, tiny_dataset, "van-hemert", 2.0, out)
+        evaluate_model(model, tiny_dataset, directory / "fine.csv", out)
     return made
 
 
@@ -75,12 +77,16 @@ def test_an_evaluation_is_complete(evaluations: list[Path]) -> None:
 
 def test_an_empty_subset_is_left_out(tiny_model: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_dataset, tmp_path / "data")
+    scan, fine = tmp_path / "scan.csv", tmp_path / "fine.csv"
+    write_bond_curve(scan, "van-hemert", fine, coupling_eV=2.0)
     (tmp_path / "data/validation.extxyz").write_text("")
-    evaluate_model(tiny_model, tmp_path / "data", "van-hemert", 2.0, tmp_path / "out")
+    evaluate_model(tiny_model, tmp_path / "data", fine, tmp_path / "out")
     assert set(pandas.read_csv(tmp_path / "out/errors.csv")["subset"]) == {"train", "test"}
+    with pytest.raises(UserError, match=r"scan.csv is no curve of 311 lengths from 0.85 to 2.4 Å"):
+        evaluate_model(tiny_model, tmp_path / "data", scan, tmp_path / "out")
     (tmp_path / "data/train.extxyz").write_text("")
     with pytest.raises(UserError, match="is empty; prepare the dataset"):
-        evaluate_model(tiny_model, tmp_path / "data", "van-hemert", 2.0, tmp_path / "out")
+        evaluate_model(tiny_model, tmp_path / "data", fine, tmp_path / "out")
 
 
 def test_the_best_model_is_selected_whatever_the_order(
