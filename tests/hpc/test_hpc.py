@@ -192,9 +192,11 @@ def local(
     """The same campaign without cluster and containers, while the image is built."""
     (local_folder / "campaign.json").write_text(small_campaign())
     command = [nextflow, "run", root / "main.nf", "-profile", "local", "-params-file", "campaign.json"]
+    environment = {**os.environ, "NXF_ANSI_LOG": "false"}
     return workers.submit(
-        subprocess.run, command, cwd=local_folder, capture_output=True, text=True, timeout=LONGEST_S
-    )
+        subprocess.run, command, cwd=local_folder, env=environment, capture_output=True, text=True,
+        timeout=LONGEST_S,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
