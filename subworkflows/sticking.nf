@@ -41,7 +41,8 @@ workflow STICKING {
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }
-                .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] }, SAMPLE_CLUSTERS.out.scans.map { ['scans', it] })
+                .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] })
+                .mix(SAMPLE_CLUSTERS.out.scans.filter { !s.scans }.map { ['scans', it] })
                 .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0], frames] },
             settings.labels.shard_hours, checkpoints,
         )
@@ -82,7 +83,8 @@ workflow STICKING {
         )
         model = TRAIN_GMNN.out.map { id, folder -> folder }.first()
         VALIDATE_COMMITTEE(
-            model, curves, PREPARE_DATASET.out.map { id, dataset -> dataset }, labelled.scans,
+            model, curves, PREPARE_DATASET.out.map { id, dataset -> dataset },
+            s.scans ? file(s.scans, glob: false) : labelled.scans,
             published, Code.of(projectDir, 'validate_committee.py'),
         )
         validated = VALIDATE_COMMITTEE.out

@@ -16,7 +16,7 @@ from frazil.errors import UserError
 from frazil.experiments.sticking.clusters import TABLE_1
 from frazil.experiments.sticking.driver import driver
 from frazil.files import write_atomic
-from frazil.interaction import interaction
+from frazil.interaction import LABEL, interaction
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
 from frazil.report import Figure, Gate, Section, Table
@@ -221,11 +221,18 @@ def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) ->
     }
     if "validation" not in subsets:
         raise UserError(f"{dataset} has no frames to validate on; give a folder of prepare_dataset.py")
+    tested_on = read_frames([scans])
+    learnt = str(source.model.metadata["label_level"]).removesuffix(LABEL)
+    tested = tested_on[0].info.get("label_level", "no stated level")
+    if tested != learnt:
+        raise UserError(
+            f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
+        )
     errors = errors_table(subsets)
     one = member_of(source.model.parameters, 0)
     n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
     n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
-    found = scans_table(committee, read_frames([scans]), source.curves)
+    found = scans_table(committee, tested_on, source.curves)
     tables = {
         "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,
         n_parameters),

@@ -91,6 +91,15 @@ def test_a_committee_of_one_has_no_error(folder: Path, tmp_path: Path) -> None:
         validate(folder / "1", "", folder / "dataset", folder / "scans.extxyz", tmp_path)
 
 
+def test_scans_of_another_level_are_refused(folder: Path, tmp_path: Path) -> None:
+    scans = read_frames([folder / "scans.extxyz"])
+    for atoms in scans:
+        atoms.info["label_level"] = "pbe/def2-svp"
+    write_frames(tmp_path / "scans.extxyz", scans)
+    with pytest.raises(UserError, match=r"labelled at pbe/def2-svp, the committee at h2-co-analytic; give"):
+        validate(folder / "2", "", folder / "dataset", tmp_path / "scans.extxyz", tmp_path / "out")
+
+
 def test_walls_count_less_and_molecules_alone_are_among_the_frames(folder: Path) -> None:
     found = read_frames([folder / "interaction.extxyz"])
     pairs = [a for a in found if len(a) == 6]
