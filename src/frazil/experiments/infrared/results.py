@@ -166,7 +166,8 @@ def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
             "Force error on the test set, eV/Å (RMSE)",
             float(last["force_rmse_eV_per_A"]) if known else None,
             f"below the first round's {first['force_rmse_eV_per_A']:.4f}",
-            bool(fell) if known else None,
+            bool(fell) if known and len(rounds) > 1 else None,
+            "" if len(rounds) > 1 else "one round only: nothing to compare it with",
         )
     )
     if "bands" in tables:

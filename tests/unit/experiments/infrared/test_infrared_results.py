@@ -187,6 +187,18 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
         results.analyse(minima, learned, [tmp_path / "P2.h5"], out)
 
 
+def test_one_round_of_learning_is_compared_with_nothing() -> None:
+    methods = {"structure": ["P1"] * 2, "mode": [1, 1], "method": ["label", "model"]}
+    tables = {
+        "rounds": pandas.DataFrame({"force_rmse_eV_per_A": [0.02]}),
+        "harmonic": pandas.DataFrame(methods | {"wavenumber_cm1": [300.0, 302.0]}),
+        "spectra": pandas.DataFrame({"structure": ["P1"], "temperature_K": [300.0], "n_lost": [0]}),
+    }
+    gate = results._gates(tables)[1]
+    assert gate.value == 0.02
+    assert gate.passed is None
+
+
 def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: Path) -> None:
     short = Runs((300.0,), 1, n_replicas=1, duration_fs=10.0, equilibration_fs=2.0)
     found = []
