@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Dipoles of many replicas of a cluster at several temperatures, by a committee or by the labelling level."""
+"""Dipoles of many replicas of clusters at several temperatures, by a committee or by the labelling level."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ def main() -> None:
     """Parse the command line, run."""
     add = (p := parser(__doc__ or "")).add_argument
     add("--minima", type=Path, required=True, help="minima, extxyz of find_minima.py")
-    add("--structure", required=True, help="name of the one that is run")
+    add("--structures", nargs="+", required=True, help="names of those that are run")
     add("--engine", choices=["model", "label"], default="model", help="what gives forces and dipoles")
     add("--model", type=Path, help="model.h5 of a committee")
     add("--members", choices=["each", "mean"], default="each", help="run each by itself, or their mean")
@@ -25,7 +25,7 @@ def main() -> None:
     add("--campaign-seed", type=int, default=1, help="of the starts")
     add("--keep-positions", action="store_true", help="write positions too, for schnet_dipoles.py")
     add("--checkpoints", type=Path, required=True, help="folder that outlives the task")
-    add("--out", type=Path, required=True, help="dipoles, HDF5")
+    add("--out", type=Path, required=True, help="folder for dipoles-STRUCTURE-ENGINE.h5")
     flags = vars(p.parse_args())
     flags["temperatures_K"] = tuple(flags["temperatures_K"])
 

@@ -66,11 +66,11 @@ process LEARN_ACTIVELY {
 }
 
 process RUN_DIPOLES {
-    tag "${meta.structure}:${meta.engine}"
+    tag "${meta.structures.join(' ')}:${meta.engine}"
     label 'gpu'
 
     input:
-    // e.g. [[structure: 'P1', engine: 'model', n_replicas: 8, timestep_fs: 0.5], minima.extxyz, learned/] ([] for 'label')
+    // e.g. [[structures: ['P1', 'P2'], engine: 'model', n_replicas: 8, timestep_fs: 0.5], minima.extxyz, learned/] ([] for 'label')
     tuple val(meta), path(minima), path(learned)
     val settings
     val campaign_seed
@@ -78,22 +78,23 @@ process RUN_DIPOLES {
     val code
 
     output:
-    path "dipoles-${meta.structure}-${meta.engine}.h5"
+    path "dipoles-*-${meta.engine}.h5"
 
     script:
+    def names = meta.structures.collect { "'${it}'" }
     def model = learned ? "--model ${learned}/model.h5 --members ${settings.members}" : ''
     def kept = learned && settings.dipole_model == 'schnet' ? '--keep-positions' : ''
     """
-    run_dipoles.py --minima ${minima} --structure '${meta.structure}' --engine ${meta.engine} ${model} ${kept} \\
+    run_dipoles.py --minima ${minima} --structures ${names.join(' ')} --engine ${meta.engine} ${model} ${kept} \\
         --temperatures-K ${settings.temperatures_K.join(',')} --n-replicas ${meta.n_replicas} \\
         --duration-fs ${settings.duration_fs} --equilibration-fs ${settings.equilibration_fs} \\
         --timestep-fs ${meta.timestep_fs} --dipole-every-fs ${settings.dipole_every_fs} \\
         --period-fs ${settings.period_fs} --chain ${settings.chain} --campaign-seed ${campaign_seed} \\
-        --checkpoints '${checkpoints}' --out 'dipoles-${meta.structure}-${meta.engine}.h5'
+        --checkpoints '${checkpoints}' --out .
     """
 
     stub:
-    "touch dipoles-${meta.structure}-${meta.engine}.h5"
+    meta.structures.collect { "touch 'dipoles-${it}-${meta.engine}.h5'" }.join('\n')
 }
 
 // SchNet's charges in place of the committee's, in an environment of their own: `make schnet`.

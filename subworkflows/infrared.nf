@@ -37,22 +37,23 @@ workflow INFRARED {
     // The same replicas from the same starts under the model and, for some of them, under the label itself.
     code = Code.of(projectDir, 'run_dipoles.py')
     RUN_DIPOLES(
-        names.map { [structure: it, engine: 'model', n_replicas: i.n_replicas, timestep_fs: i.timestep_fs] }
+        // In batches on one device; one by one (1 per task) over the nodes of a cluster without GPUs.
+        names.collate(i.structures_per_task).map { [structures: it, engine: 'model', n_replicas: i.n_replicas, timestep_fs: i.timestep_fs] }
             .combine(minima).combine(LEARN_ACTIVELY.out),
         i, settings.campaign_seed, checkpoints, code,
     )
     RUN_LABEL_DIPOLES(
         names.filter { i.n_label_replicas > 0 }
-            .map { [[structure: it, engine: 'label', n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs]] }
+            .map { [[structures: [it], engine: 'label', n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs]] }
             .combine(minima).map { meta, file -> [meta, file, []] },
         i, settings.campaign_seed, checkpoints, code,
     )
-    dipoles = RUN_DIPOLES.out
+    dipoles = RUN_DIPOLES.out.flatten()
     if (i.dipole_model == 'schnet') {
         TRAIN_SCHNET(
             LEARN_ACTIVELY.out, i.schnet_epochs, i.cutoff_A, settings.campaign_seed, Code.of(projectDir, 'train_schnet.py'),
         )
-        SCHNET_DIPOLES(RUN_DIPOLES.out.combine(TRAIN_SCHNET.out.model), Code.of(projectDir, 'schnet_dipoles.py'))
+        SCHNET_DIPOLES(dipoles.combine(TRAIN_SCHNET.out.model), Code.of(projectDir, 'schnet_dipoles.py'))
         dipoles = SCHNET_DIPOLES.out
     }
     ANALYSE_INFRARED(

@@ -31,8 +31,8 @@ Done = subprocess.CompletedProcess[str]
 def small_campaign() -> str:
     """The small campaign of the tests, in shards that can be interrupted: ids 4 to 7 are the model's only.
 
-    It has no rounds of exploration and few steps of training, so that the test stays short; with the label's own
-    bonds its trajectories are real nevertheless.
+    It has no rounds of exploration and few steps of training, so that the test stays short; with the label's
+    own bonds its trajectories are real nevertheless.
     """
     campaign = json.loads((HERE.parent / "pipeline/small.json").read_text())
     campaign["deepmd"] |= {"n_steps": 800, "bond_baseline": True}

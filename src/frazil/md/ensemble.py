@@ -28,8 +28,8 @@ from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.md.integrators import Integrator, OwnTemperature
 from frazil.md.observers import energies
-from frazil.md.state import Outcome, State, System, system_of, without_motion
-from frazil.potentials.interface import Potential, jit
+from frazil.md.state import Outcome, State, System, padded_systems, system_of, without_motion
+from frazil.potentials.interface import Batched, Mixed, Potential, jit
 from frazil.potentials.neighbours import Neighbours, allocate, stale, update, widened
 
 EMPTY = -1
@@ -68,6 +68,7 @@ class _Member:
     trajectory_id: int
     positions: np.ndarray
     velocities: np.ndarray
+    kind: int = 0
     thermostat: Any = None
     reached: _Batch | None = None
     rows: list[Rows] = field(default_factory=list)
@@ -75,7 +76,7 @@ class _Member:
     @property
     def digest(self) -> str:
         """Tells its start from others."""
-        arrays = (self.positions, self.velocities, *jax.tree.leaves(self.thermostat))
+        arrays = (self.positions, self.velocities, np.int32(self.kind), *jax.tree.leaves(self.thermostat))
         return hashlib.sha256(b"".join(np.asarray(array).tobytes() for array in arrays)).hexdigest()
 
     def so_far(self) -> Rows:
@@ -90,7 +91,8 @@ class Ensemble:
     Args:
         potential: energies and forces (``potentials.interface``).
         integrator: of ``md.integrators``.
-        masses_amu: (natoms,).
+        masses_amu: (natoms,). Of several structures (kinds, natoms), with 0 for atoms that are not there: all
+            have as many as the largest (``state.padded_positions``), and the potential is a ``Mixed`` one.
         n_steps: steps of a trajectory that nothing stops; a multiple of ``observe_every``.
         observe_every: steps between observations; stop rules are judged there.
         campaign_seed: with a trajectory's id the key of its random numbers.
@@ -130,10 +132,12 @@ class Ensemble:
         checkpoint: Path | None = None,
         after_chunk: Callable[[], None] | None = None,
         temperatures_K: Sequence[float] | None = None,
+        kinds: Sequence[int] | None = None,
     ) -> Iterator[Trajectory]:
         """Run trajectories from positions and velocities (n, natoms, 3), ASE units; yield each when it ends.
 
-        ``temperatures_K`` are the trajectories' own, for an integrator that is an ``OwnTemperature``.
+        ``temperatures_K`` are the trajectories' own, for an integrator that is an ``OwnTemperature``;
+        ``kinds`` say which of several structures each is.
 
         ``watch(id, new rows)`` is a stop rule on the host, for one that needs a trajectory's history: it
         returns the number of the last new row that is needed, or −1 to go on. ``checkpoint`` is a file that
@@ -148,22 +152,34 @@ class Ensemble:
                 f"{len(positions)} positions, {len(velocities)} velocities and {len(set(ids))} different "
                 "trajectory ids; give one of each per trajectory"
             )
-        masses = np.asarray(self.masses_amu, float)
+        if (kinds is not None) != system.is_mixed:
+            raise UserError("kinds of trajectories go with masses of several structures, and they with them")
+        kinds = [0] * len(ids) if kinds is None else kinds
         members = [
-            _Member(i, np.array(x, float), without_motion(x, np.asarray(v, float), masses, self.removed))
-            for i, x, v in zip(ids, positions, velocities, strict=True)
+            _Member(i, np.array(x, float), self._without_motion(x, np.asarray(v, float), kind), int(kind))
+            for i, x, v, kind in zip(ids, positions, velocities, kinds, strict=True)
         ]
         if (temperatures_K is not None) != isinstance(self.integrator, OwnTemperature):
             raise UserError("temperatures of trajectories go with an OwnTemperature, and it with them")
         if isinstance(self.integrator, OwnTemperature) and temperatures_K is not None:
             for member, temperature_K in zip(members, temperatures_K, strict=True):
                 replace(self.integrator.thermostat, temperature_K=temperature_K).check()
-                member.thermostat = _on_host(self.integrator.started(system, temperature_K))
+                own, _ = system.of_kinds(jnp.asarray(member.kind))
+                member.thermostat = _on_host(self.integrator.started(own, temperature_K))
         return _Run(self, system, members, watch, checkpoint).trajectories(after_chunk or (lambda: None))
+
+    def _without_motion(self, positions: np.ndarray, velocities: np.ndarray, kind: int) -> np.ndarray:
+        """Return a start's velocities without what is removed, zero for atoms that are not there."""
+        masses = np.atleast_2d(np.asarray(self.masses_amu, float))[kind]
+        real = masses > 0
+        own = np.zeros_like(velocities)
+        own[real] = without_motion(positions[real], velocities[real], masses[real], self.removed)
+        return own
 
     def _checked(self, positions: np.ndarray, velocities: np.ndarray) -> System:
         self.integrator.check()
-        n_atoms = len(self.masses_amu)
+        masses = np.asarray(self.masses_amu, float)
+        n_atoms = masses.shape[-1]
         for name, values in (("positions", positions), ("velocities", velocities)):
             if values.ndim != 3 or values.shape[1:] != (n_atoms, 3):
                 raise UserError(
@@ -189,7 +205,11 @@ class Ensemble:
             )
         if self.cell_A is not None and self.potential.cutoff_A is None:
             raise UserError("a cell with a potential that takes all pairs; give no cell")
-        return system_of(self.masses_amu, self.frozen, self.removed, self.integrator.conserves_momentum)
+        if masses.ndim == 1:
+            return system_of(masses, self.frozen, self.removed, self.integrator.conserves_momentum)
+        if self.frozen is not None or not isinstance(self.potential, Mixed):
+            raise UserError("masses of several structures want a potential of several, and no frozen atoms")
+        return padded_systems(masses, self.removed, self.integrator.conserves_momentum)
 
     def fingerprint(self) -> str:
         """Return what a checkpoint belongs to: everything but the queue and the length of a chunk."""
@@ -271,9 +291,10 @@ class _Run:
             positions, velocities = np.array(states.positions), np.array(states.velocities)
             neighbours = self.batch.neighbours
         neighbours = neighbours and _on_host(widened(neighbours, self.capacity))
-        keys = np.zeros((self.width, 2), np.uint32)
+        keys, kinds = np.zeros((self.width, 2), np.uint32), np.zeros(self.width, np.int32)
         for slot, member in new.items():
             positions[slot], velocities[slot] = member.positions, member.velocities
+            kinds[slot] = member.kind
             keys[slot] = jax.random.key_data(jax.random.fold_in(self.key, member.trajectory_id))
             if neighbours is not None:
                 own = lists[slot]
@@ -282,7 +303,7 @@ class _Run:
         states, rows = _on_host(
             _start(
                 self.ensemble.potential, self.ensemble.integrator, self.system, positions, velocities,
-                keys, neighbours,
+                keys, kinds, neighbours,
                 n_steps=self.ensemble.n_steps, **self._static,
             )
         )  # fmt: skip
@@ -467,7 +488,8 @@ class _Run:
         states, _ = jax.eval_shape(
             partial(_start.__wrapped__, n_steps=self.ensemble.n_steps, **self._static),
             self.ensemble.potential, self.ensemble.integrator, self.system,
-            member.positions[None], member.velocities[None], np.zeros((1, 2), np.uint32), one,
+            member.positions[None], member.velocities[None], np.zeros((1, 2), np.uint32),
+            np.zeros(1, np.int32), one,
         )  # fmt: skip
         return _Batch(states, lists)
 
@@ -494,7 +516,7 @@ def _where(mask: jax.Array, yes: Any, no: Any) -> Any:
 def _judged(states: State, system: System, n_steps: Any, stop: Stop | None) -> State:
     """Set the outcome of replicas that are done."""
 
-    def judge(state: State) -> State:
+    def judge(system: System, state: State) -> State:
         outcome = jnp.where(state.step >= n_steps, Outcome.FINISHED, Outcome.RUNNING)
         if stop is not None:
             code = stop(state, system)
@@ -505,40 +527,50 @@ def _judged(states: State, system: System, n_steps: Any, stop: Stop | None) -> S
         outcome = jnp.where(finite, outcome, Outcome.NON_FINITE)
         return replace(state, outcome=outcome.astype(jnp.int32))
 
-    return jax.vmap(judge)(states)
+    own, axis = system.of_kinds(states.kind)
+    return jax.vmap(judge, (axis, 0))(own, states)
 
 
 def _observed(states: State, system: System, observers: tuple[Observer, ...]) -> dict[str, jax.Array]:
-    def observe(state: State) -> dict[str, jax.Array]:
+    def observe(system: System, state: State) -> dict[str, jax.Array]:
         rows = {"step": state.step}
         for observer in observers:
             rows |= observer(state, system)
         return rows
 
-    return jax.vmap(observe)(states)
+    own, axis = system.of_kinds(states.kind)
+    return jax.vmap(observe, (axis, 0))(own, states)
+
+
+def _ready(potential: Any, system: System, kinds: jax.Array) -> Batched:
+    """Return the potential for replicas of these kinds (R,)."""
+    return potential.mixed(kinds) if system.is_mixed else potential.batched(kinds.shape[0])
 
 
 @partial(jit, static_argnames=("observers", "stop"))
 def _start(
     potential: Potential, integrator: Integrator, system: System, positions: Any, velocities: Any,
-    keys: Any, neighbours: Neighbours | None, n_steps: Any, observers: tuple[Observer, ...],
+    keys: Any, kinds: Any, neighbours: Neighbours | None, n_steps: Any, observers: tuple[Observer, ...],
     stop: Stop | None,
 ) -> tuple[State, dict[str, jax.Array]]:  # fmt: skip
     """Return all slots' states at step 0, and their rows."""
     width = positions.shape[0]
-    ready = potential.batched(width)
+    kinds = jnp.asarray(kinds)
+    own, axis = system.of_kinds(kinds)
+    ready = _ready(potential, system, kinds)
     positions = jnp.asarray(positions)
     energy, forces, info = ready.evaluate(ready.arrange(neighbours), positions)
     states = State(
         positions=positions,
-        velocities=jnp.asarray(velocities) * system.mobile,
+        velocities=jnp.asarray(velocities) * own.mobile,
         forces=forces,
         energy=energy,
         info=info,
         step=jnp.zeros(width, jnp.int64),
         key=jnp.asarray(keys),
-        thermostat=jax.tree.map(lambda leaf: jnp.repeat(leaf[None], width, axis=0), integrator.start(system)),
+        thermostat=jax.vmap(integrator.start, axis, axis_size=width)(own),
         outcome=jnp.zeros(width, jnp.int32),
+        kind=kinds,
     )
     states = _judged(states, system, n_steps, stop)
     return states, _observed(states, system, observers)
@@ -554,15 +586,16 @@ def _advance(
 
     A replica that is done stays as it was when it was judged.
     """
-    ready = potential.batched(states.step.shape[0])
+    ready = _ready(potential, system, states.kind)
+    own, axis = system.of_kinds(states.kind)
 
     def step(running: jax.Array, carry: Any) -> Any:
         states, neighbours, lists = carry
-        states = jax.vmap(integrator.begin, (None, 0))(system, states)
+        states = jax.vmap(integrator.begin, (axis, 0))(own, states)
         neighbours, lists = _refreshed(ready.arrange, neighbours, lists, states.positions, running)
         energy, forces, info = ready.evaluate(lists, states.positions)
         states = replace(states, energy=energy, forces=forces, info=info)
-        states = jax.vmap(integrator.finish, (None, 0))(system, states)
+        states = jax.vmap(integrator.finish, (axis, 0))(own, states)
         return replace(states, step=states.step + 1), neighbours, lists
 
     def observation(carry: Any) -> Any:

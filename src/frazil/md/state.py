@@ -11,6 +11,8 @@ import numpy as np
 from frazil.errors import UserError
 from frazil.units import kB
 
+AWAY_A = 1e4
+"""How far an atom that only fills up a batch is from all others."""
 REMOVED_DEGREES = {"none": 0, "drift": 3, "drift and rotation": 6}
 """What may be taken out of the velocities at the start, and the degrees of freedom that go with it."""
 
@@ -38,7 +40,7 @@ class State:
     ``forces`` (natoms, 3) eV/Å, ``energy`` () eV and ``info`` (what else the potential says) belong to
     ``positions`` (natoms, 3) Å; ``velocities`` are in Å per ASE time; ``step`` () counts the steps done;
     ``key`` (2,) is the raw threefry key of the trajectory; ``thermostat`` is the integrator's own;
-    ``outcome`` () is an ``Outcome``.
+    ``outcome`` () is an ``Outcome``; ``kind`` () says which of an ensemble's structures it is.
     """
 
     positions: jax.Array
@@ -50,18 +52,30 @@ class State:
     key: jax.Array
     thermostat: Any
     outcome: jax.Array
+    kind: jax.Array
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class System:
-    """What all replicas share: masses (natoms, 1) amu, mobile (natoms, 1) 1.0 or 0.0 (frozen), and the
-    degrees of freedom () that hold kinetic energy.
+    """What replicas of one structure share: masses (natoms, 1) amu, mobile (natoms, 1) 1.0 or 0.0 (frozen),
+    and the degrees of freedom () that hold kinetic energy.
+
+    Of several structures every field has an axis of them in front; ``of_kinds`` takes each replica's own.
     """
 
     masses: jax.Array
     mobile: jax.Array
     degrees_of_freedom: jax.Array
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether it is of several structures."""
+        return self.degrees_of_freedom.ndim > 0
+
+    def of_kinds(self, kinds: jax.Array) -> tuple["System", int | None]:
+        """Return what to map over replicas of these kinds (R,), and along which axis."""
+        return (jax.tree.map(lambda leaf: leaf[kinds], self), 0) if self.is_mixed else (self, None)
 
     def kinetic_energy(self, velocities: jax.Array) -> jax.Array:
         """Return the kinetic energy (), eV, of velocities (natoms, 3)."""
@@ -105,6 +119,34 @@ def system_of(
         jnp.asarray(~still, jnp.float64)[:, None],
         jnp.asarray(degrees, jnp.float64),
     )
+
+
+def padded_systems(masses_amu: np.ndarray, removed: str, conserves_momentum: bool) -> System:
+    """Return the systems of several structures, masses (kinds, natoms), 0 for atoms that are not there.
+
+    Those come last; in the system they are frozen and weigh 1 amu.
+    """
+    rows = []
+    for masses in masses_amu:
+        n_real = int((masses > 0).sum())
+        if not (masses[:n_real] > 0).all():
+            raise UserError("masses of 0 amu before others; atoms that are not there come last")
+        system = system_of(masses[:n_real], None, removed, conserves_momentum)
+        ends = ((0, len(masses) - n_real), (0, 0))
+        rows.append(
+            System(
+                jnp.pad(system.masses, ends, constant_values=1.0), jnp.pad(system.mobile, ends),
+                system.degrees_of_freedom,
+            )
+        )  # fmt: skip
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+
+
+def padded_positions(positions: np.ndarray, n_atoms: int) -> np.ndarray:
+    """Return positions (n_atoms, 3), Å, the atoms that are not there far from all others."""
+    added = np.zeros((n_atoms - len(positions), 3))
+    added[:, 0] = AWAY_A * np.arange(1, len(added) + 1)
+    return np.concatenate([positions, added])
 
 
 def without_motion(

@@ -8,7 +8,7 @@ one's own takes the place of a JAX function. Importing this module switches JAX 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,14 @@ class Potential(Protocol):
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the functions for so many replicas; called once inside each compiled chunk."""
+
+
+@runtime_checkable
+class Mixed(Potential, Protocol):
+    """A potential of several structures, its own leaves having an axis of them in front."""
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the functions for replicas of these structures (R,)."""
 
 
 class Analytic(ABC):

@@ -14,9 +14,9 @@ from ase.md.verlet import VelocityVerlet as AseVerlet
 from frazil.errors import UserError
 from frazil.md import ensemble as engine
 from frazil.md.ensemble import Ensemble, Trajectory
-from frazil.md.integrators import Langevin, NoseHooverChain, VelocityVerlet
+from frazil.md.integrators import Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import Distances, energies, frames, said
-from frazil.md.state import Outcome, State, System
+from frazil.md.state import Outcome, State, System, padded_positions
 from frazil.potentials.analytic import LennardJones, Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.calculator import GMNNCalculator
@@ -335,3 +335,54 @@ def test_bad_numbers_of_things() -> None:
         list(base(masses_amu=MASSES[:4]).run(positions[:, :4], velocities[:, :4]))
     with pytest.raises(UserError, match="the structure has H, the model knows C O"):
         GMNN.of(MODEL, np.array([1, 6]))
+
+
+def test_structures_of_a_batch_run_as_alone(tmp_path: Path) -> None:
+    structures, temperatures = [ATOMS, ATOMS[:4]], [100.0, 200.0, 300.0, 150.0, 250.0]
+    kinds, drives = [0, 1, 1, 0, 1], np.array([[1.0, 0.0], [0.0, 1.0]])
+    n_atoms = len(ATOMS)
+    chain = OwnTemperature(NoseHooverChain(0.5, 300.0, 50.0))
+    options = {"integrator": chain, "observers": (energies, frames, said), "removed": "drift and rotation"}
+    mixed = base(
+        potential=replace(GMNN.of_several(MODEL, [atoms.numbers for atoms in structures]), drive=drives),
+        masses_amu=np.array([np.pad(atoms.get_masses(), (0, n_atoms - len(atoms))) for atoms in structures]),
+        width=2,
+        **options,
+    )
+    velocities = [starts(5, atoms=structures[kind])[1][i] for i, kind in enumerate(kinds)]
+
+    def run(ensemble: Ensemble, ids: list[int], **more: Any) -> dict[int, Trajectory]:
+        x = [padded_positions(structures[kinds[i]].positions, n_atoms) for i in ids]
+        v = [np.pad(velocities[i], ((0, n_atoms - len(velocities[i])), (0, 0))) for i in ids]
+        own = {"temperatures_K": [temperatures[i] for i in ids], "kinds": [kinds[i] for i in ids]}
+        return by_id(ensemble.run(np.array(x), np.array(v), ids, **own, **more))
+
+    together = run(mixed, [0, 1, 2, 3, 4])
+    for i, kind in enumerate(kinds):
+        atoms = structures[kind]
+        potential = replace(GMNN.of(MODEL, atoms.numbers), drive=drives[kind])
+        alone = base(potential=potential, masses_amu=atoms.get_masses(), width=1, **options)
+        (own,) = alone.run(atoms.positions[None], velocities[i][None], temperatures_K=[temperatures[i]])
+        for name, rows in own.rows.items():
+            found = together[i].rows[name]
+            found = found[:, : len(atoms)] if name in ("positions", "velocities") else found
+            np.testing.assert_allclose(found, rows, rtol=1e-9, atol=1e-9, err_msg=f"{name} of {i}")
+    turned = run(mixed, [4, 2, 0, 3, 1])
+    assert all(same(together[i], turned[i]) for i in together), "the order and the slots change no bit"
+    calls = iter(range(99))
+
+    with pytest.raises(Killed):
+        run(mixed, [0, 1, 2, 3, 4], checkpoint=tmp_path / "c.npz", after_chunk=lambda: kill(next(calls)))
+    # What had ended before the kill was handed out; the rest goes on.
+    rest = run(mixed, [0, 1, 2, 3, 4], checkpoint=tmp_path / "c.npz")
+    assert rest
+    assert all(same(together[i], rest[i]) for i in rest)
+    with pytest.raises(UserError, match="kinds of trajectories go with masses of several structures"):
+        mixed.run(np.zeros((1, 6, 3)), np.zeros((1, 6, 3)), temperatures_K=[100.0])
+    with pytest.raises(UserError, match="want a potential of several, and no frozen atoms"):
+        replace(mixed, frozen=np.zeros(6, bool)).run(np.zeros((1, 6, 3)), np.zeros((1, 6, 3)), kinds=[0])
+
+
+def kill(call: int) -> None:
+    if call == 3:
+        raise Killed

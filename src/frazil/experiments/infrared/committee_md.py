@@ -17,6 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.checkpoints import TimeLimit
+from frazil.experiments.infrared.batches import Batch, alike
 from frazil.experiments.infrared.harmonic import ModelSurface
 from frazil.experiments.infrared.integrity import Whole
 from frazil.experiments.infrared.minima import Reference
@@ -109,7 +110,14 @@ class Watched:
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the committee's functions, its info extended."""
-        ready = self.committee.batched(n_replicas)
+        return self._watched(self.committee.batched(n_replicas))
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the same for several structures, each of which has energy limits of its own."""
+        limits = {name: jnp.asarray(getattr(self, name))[kinds] for name in ("energy_eV", "ceiling_eV")}
+        return replace(self, **limits)._watched(self.committee.mixed(kinds))
+
+    def _watched(self, ready: Batched) -> Batched:
 
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
             found = ready.evaluate(lists, positions)
@@ -137,7 +145,7 @@ class Pause:
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the code, 0 of any other frame."""
         uncertain = jnp.where(state.info["uncertainty"] > 1, UNCERTAIN, 0)
-        good = (state.info["strain"] <= 1) & self.whole.holds(state.positions)
+        good = (state.info["strain"] <= 1) & self.whole.holds(state.positions, state.kind)
         return jnp.where(good, uncertain, UNPHYSICAL)
 
 
@@ -199,9 +207,9 @@ def run_replicas(
     """Run all replicas until they pause or their time is over; return their visits in order.
 
     Replicas are driven by the members in turn, by structure and number, beginning with ``first_member``; for
-    None by the mean. Those of one structure and driver share a batch, at all temperatures. Visits are kept in
-    ``folder`` as they end, and running batches after every chunk, so that a kill loses nothing. Raises
-    OutOfTime.
+    None by the mean. Those of one driver share a batch, at all temperatures, with all structures of like
+    size. Visits are kept in ``folder`` as they end, and running batches after every chunk, so that a kill
+    loses nothing. Raises OutOfTime.
     """
     visits: dict[int, Visit] = {}
     for identity in range(len(replicas)):
@@ -214,49 +222,53 @@ def run_replicas(
         None if first_member is None else (first_member + replica.structure + replica.number) % n_members
         for replica in replicas
     ]
-    for s, reference in enumerate(references):
-        atoms = reference.minimum.atoms
+    for together in alike([reference.minimum.atoms for reference in references]):
+        structures = [references[s].minimum.atoms for s in together]
+        sizes = np.array([len(atoms) for atoms in structures])
         for driver in dict.fromkeys(drivers):
             own = [
                 i
                 for i, replica in enumerate(replicas)
-                if replica.structure == s and drivers[i] == driver and i not in visits
+                if replica.structure in together and drivers[i] == driver and i not in visits
             ]
             if not own:
                 continue
-            shares = np.full(n_members, 1 / n_members) if driver is None else np.eye(n_members)[driver]
+            share = np.full(n_members, 1 / n_members) if driver is None else np.eye(n_members)[driver]
+            batch = Batch(structures)
             watched = Watched(
-                replace(GMNN.of(model, atoms.numbers), drive=shares),
+                replace(batch.committee(model), drive=batch.each([share] * len(sizes))),
                 limits.force_eV_per_A,
-                limits.energy_eV_per_atom * len(atoms),
-                reference.energy_eV + limits.above_eV,
+                batch.each(limits.energy_eV_per_atom * sizes),
+                batch.each([references[s].energy_eV + limits.above_eV for s in together]),
                 limits.above_eV,
                 limits.largest_force_eV_per_A,
             )
             ensemble = Ensemble(
                 watched,
                 OwnTemperature(Berendsen(schedule.timestep_fs, hottest_K, schedule.damping_fs)),
-                atoms.get_masses(),
+                batch.masses_amu(),
                 n_steps=n_steps,
                 observe_every=observe_every,
                 campaign_seed=schedule.campaign_seed,
                 observers=(said, frames),
-                stop=Pause(Whole.of(atoms)),
-                removed="drift and rotation" if len(atoms) > 2 else "drift",
+                stop=Pause(Whole.of(*structures)),
+                removed="drift and rotation" if sizes.min() > 2 else "drift",
                 width=schedule.width,
                 chunk=100,
             )
-            saved = folder / f"running-{s}-{'mean' if driver is None else driver}.npz"
+            saved = folder / f"running-{together[0]}-{'mean' if driver is None else driver}.npz"
             running = ensemble.run(
-                np.array([replicas[i].positions for i in own]),
-                np.array([replicas[i].velocities for i in own]),
+                batch.positions([replicas[i].positions for i in own]),
+                batch.velocities([replicas[i].velocities for i in own]),
                 own,
                 checkpoint=saved,
                 after_chunk=partial(limit.check, f"replicas are kept in {folder}"),
                 temperatures_K=[schedule.temperatures_K[replicas[i].temperature] for i in own],
+                kinds=batch.kinds([together.index(replicas[i].structure) for i in own]),
             )
             for trajectory in running:
-                visit = _visit(trajectory, schedule.timestep_fs)
+                atoms = references[replicas[trajectory.trajectory_id].structure].minimum.atoms
+                visit = _visit(trajectory, schedule.timestep_fs, len(atoms))
                 if not visits:
                     _check_batched(model, atoms, trajectory, driver)
                 visits[trajectory.trajectory_id] = visit
@@ -264,7 +276,7 @@ def run_replicas(
     return [visits[i] for i in range(len(replicas))]
 
 
-def _visit(trajectory: Trajectory, timestep_fs: float) -> Visit:
+def _visit(trajectory: Trajectory, timestep_fs: float, n_atoms: int) -> Visit:
     rows = {name: values[-1] for name, values in trajectory.rows.items()}
     return Visit(
         OUTCOMES[trajectory.outcome],
@@ -272,14 +284,14 @@ def _visit(trajectory: Trajectory, timestep_fs: float) -> Visit:
         float(rows["energy_spread_eV"]),
         float(rows["force_spread_eV_per_A"]),
         float(rows["energy"]),
-        rows["positions"],
-        rows["velocities"],
+        rows["positions"][:n_atoms],
+        rows["velocities"][:n_atoms],
     )
 
 
 def _check_batched(model: Model, atoms: Atoms, trajectory: Trajectory, member: int | None) -> None:
     """Compare a first frame with the plain path, float64, one member at a time: mapping can go wrong."""
-    expected, _ = ModelSurface(model, atoms).surface(trajectory.rows["positions"][0], member)
+    expected, _ = ModelSurface(model, atoms).surface(trajectory.rows["positions"][0, : len(atoms)], member)
     found = float(trajectory.rows["energy"][0])
     if abs(found - expected) > SAME_eV_per_atom * len(atoms):
         raise RuntimeError(f"batched and plain evaluation differ: {found:.6f} and {expected:.6f} eV")

@@ -6,6 +6,7 @@ positions and velocities.
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.errors import UserError, check_counts, check_positive, check_temperatures
+from frazil.experiments.infrared.batches import Batch, alike
 from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
 from frazil.experiments.infrared.integrity import BROKEN, Whole
@@ -26,7 +28,6 @@ from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.observers import said, temperature
 from frazil.md.state import Outcome, State, System
 from frazil.potentials.gmnn.files import Model, read_model
-from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.semiempirical import Semiempirical
 
 ENGINES = ("model", "label")
@@ -80,7 +81,7 @@ class Settings:
 
 def run_dipoles(
     minima: Path,
-    structure: str,
+    structures: Sequence[str],
     engine: str,
     out: Path,
     checkpoints: Path,
@@ -89,25 +90,26 @@ def run_dipoles(
     members: str = "each",
     keep_positions: bool = False,
 ) -> None:
-    """Run a structure under an engine ("model": each of ``MEMBERS``; "label") and write its dipoles.
+    """Run structures under an engine ("model": each of ``MEMBERS``; "label") and write the dipoles of each.
 
-    ``keep_positions`` writes the positions too, for another model of the dipole.
+    They go to ``dipoles-STRUCTURE-ENGINE.h5`` in the folder ``out``. Under a model, structures of like size
+    share a batch. ``keep_positions`` writes the positions too, for another model of the dipole.
 
     Raises UserError for what does not fit together, OutOfTime after SIGTERM (what is done is kept).
     """
     found = {reference.name: reference for reference in read_minima(minima)}
-    if structure not in found:
-        raise UserError(f"no structure {structure} in {minima}; there are {', '.join(found)}")
+    unknown = [name for name in structures if name not in found]
+    if unknown or not structures:
+        raise UserError(f"no structure {', '.join(unknown)} in {minima}; there are {', '.join(found)}")
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}; allowed are {', '.join(ENGINES)}")
     if members not in MEMBERS:
         raise UserError(f"members {members!r}; allowed are {', '.join(MEMBERS)}")
-    reference = found[structure]
-    atoms = reference.minimum.atoms
-    potentials: list[Any]
+    references = [found[name] for name in structures]
+    clusters = [reference.minimum.atoms for reference in references]
+    driven: list[tuple[list[int], list[Any]]]
     if engine == "label":
-        flat = tuple(float(x) for x in atoms.positions.ravel())
-        potentials = [Semiempirical(reference.label_level, tuple(int(n) for n in atoms.numbers), flat)]
+        driven = [([s], [_labeller(reference)]) for s, reference in enumerate(references)]
     else:
         if model is None:
             raise UserError("the engine 'model' needs a model; give --model")
@@ -115,24 +117,39 @@ def run_dipoles(
         if "charge" not in committee.architecture.heads:
             raise UserError(f"{model} has no dipoles; train one with a charge head")
         models = [committee] if members == "mean" else one_by_one(committee)
-        potentials = [GMNN.of(one, atoms.numbers) for one in models]
+        driven = [
+            (together, [Batch([clusters[s] for s in together]).committee(one) for one in models])
+            for together in alike(clusters)
+        ]
     identity = key_of(
-        minima=sha256_of(minima), structure=structure, engine=engine, members=members,
+        minima=sha256_of(minima), structures=list(structures), engine=engine, members=members,
         model=sha256_of(model) if model else "", settings=[*vars(settings).items()], kept=keep_positions,
     )  # fmt: skip
     folder = checkpoints / f"dipoles-{identity[:16]}"
     with TimeLimit() as limit:
-        parts = [
-            _runs(potential, reference, settings, folder / str(member), limit, keep_positions)
-            for member, potential in enumerate(potentials)
-        ]
-    arrays = {name: np.array([part[name] for part in parts]) for name in parts[0]}
-    if keep_positions:
-        arrays["numbers"] = atoms.numbers
-    Dipoles(structure, engine, settings.dipole_every_fs, np.array(settings.temperatures_K), **arrays).write(
-        out
-    )
+        for together, potentials in driven:
+            named = [references[s] for s in together]
+            parts = [
+                _runs(
+                    potential, named, settings, folder / f"{together[0]}-{member}", limit, keep_positions
+                )
+                for member, potential in enumerate(potentials)
+            ]  # fmt: skip
+            for number, reference in enumerate(named):
+                arrays = {name: np.array([p[number][name] for p in parts]) for name in parts[0][number]}
+                if keep_positions:
+                    arrays["numbers"] = reference.minimum.atoms.numbers
+                temperatures = np.array(settings.temperatures_K)
+                Dipoles(
+                    reference.name, engine, settings.dipole_every_fs, temperatures, **arrays
+                ).write(out / f"dipoles-{reference.name}-{engine}.h5")  # fmt: skip
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _labeller(reference: Reference) -> Semiempirical:
+    atoms = reference.minimum.atoms
+    flat = tuple(float(x) for x in atoms.positions.ravel())
+    return Semiempirical(reference.label_level, tuple(int(n) for n in atoms.numbers), flat)
 
 
 def one_by_one(model: Model) -> list[Model]:
@@ -145,74 +162,88 @@ def one_by_one(model: Model) -> list[Model]:
 
 def _runs(
     potential: Any,
-    reference: Reference,
+    references: Sequence[Reference],
     settings: Settings,
     folder: Path,
     limit: TimeLimit,
     keep_positions: bool = False,
-) -> dict[str, np.ndarray]:
-    """Return the arrays of ``Dipoles`` (temperatures, replicas, …): all replicas at all temperatures in one
-    batch.
+) -> list[dict[str, np.ndarray]]:
+    """Return the arrays of ``Dipoles`` (temperatures, replicas, …) of each structure: all replicas at all
+    temperatures in one batch.
     """
     done = folder / "done.npz"
     if done.is_file():
-        with np.load(done) as saved:
-            return dict(saved)
-    atoms = reference.minimum.atoms
+        return _read(done, len(references))
+    clusters = [reference.minimum.atoms for reference in references]
+    batch = Batch(clusters)
     observe_every = round(settings.dipole_every_fs / settings.timestep_fs)
     skipped = round(settings.equilibration_fs / settings.dipole_every_fs)
     n_rows = round(settings.duration_fs / settings.dipole_every_fs)
     shape = (len(settings.temperatures_K), settings.n_replicas)
-    slots = list(np.ndindex(shape))
+    slots = list(np.ndindex(len(clusters), *shape))
     chain = NoseHooverChain(
         settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
     )
     ensemble = Ensemble(
         potential,
         OwnTemperature(chain),
-        atoms.get_masses(),
+        batch.masses_amu(),
         n_steps=(skipped + n_rows) * observe_every,
         observe_every=observe_every,
         campaign_seed=settings.campaign_seed,
         observers=(said, temperature, places) if keep_positions else (said, temperature),
-        stop=Whole.of(atoms),
-        removed="drift and rotation" if len(atoms) > 2 else "drift",
+        stop=Whole.of(*clusters),
+        removed="drift and rotation" if batch.n_atoms > 2 else "drift",
         width=len(slots),
         chunk=250,
     )
     velocities = [
         thermal_velocities(
-            atoms, settings.temperatures_K[number], settings.campaign_seed, "production", number, i
+            clusters[s], settings.temperatures_K[number], settings.campaign_seed, "production", number, i
         )
-        for number, i in slots
+        for s, number, i in slots
     ]
-    found = {
-        "dipoles_e_A": np.full((*shape, n_rows + 1, 3), np.nan),
-        "mean_temperature_K": np.full(shape, np.nan),
-        "outcomes": np.full(shape, "", "U16"),
-        "ended_fs": np.zeros(shape),
-    }
-    if keep_positions:
-        found["positions_A"] = np.full((*shape, n_rows + 1, len(atoms), 3), np.nan, np.float32)
+    made: list[dict[str, np.ndarray]] = []
+    for atoms in clusters:
+        made.append({
+            "dipoles_e_A": np.full((*shape, n_rows + 1, 3), np.nan),
+            "mean_temperature_K": np.full(shape, np.nan),
+            "outcomes": np.full(shape, "", "U16"),
+            "ended_fs": np.zeros(shape),
+        })  # fmt: skip
+        if keep_positions:
+            made[-1]["positions_A"] = np.full((*shape, n_rows + 1, len(atoms), 3), np.nan, np.float32)
     running = ensemble.run(
-        np.repeat(atoms.positions[None], len(slots), axis=0),
-        np.array(velocities),
+        batch.positions([clusters[s].positions for s, _, _ in slots]),
+        batch.velocities(velocities),
         checkpoint=folder / "running.npz",
         after_chunk=partial(limit.check, f"the runs are kept in {folder}"),
-        temperatures_K=[settings.temperatures_K[number] for number, _ in slots],
+        temperatures_K=[settings.temperatures_K[number] for _, number, _ in slots],
+        kinds=batch.kinds([s for s, _, _ in slots]),
     )
     for run in running:
-        at = slots[run.trajectory_id]
-        found["outcomes"][at] = OUTCOMES[run.outcome]
-        found["ended_fs"][at] = run.n_steps * settings.timestep_fs
+        s, *at = slots[run.trajectory_id]
+        found, place = made[s], tuple(at)
+        found["outcomes"][place] = OUTCOMES[run.outcome]
+        found["ended_fs"][place] = run.n_steps * settings.timestep_fs
         if run.outcome == Outcome.FINISHED:
-            found["dipoles_e_A"][at] = run.rows["dipole_e_A"][skipped:]
-            found["mean_temperature_K"][at] = run.rows["temperature_K"][skipped:].mean()
+            found["dipoles_e_A"][place] = run.rows["dipole_e_A"][skipped:]
+            found["mean_temperature_K"][place] = run.rows["temperature_K"][skipped:].mean()
             if keep_positions:
-                found["positions_A"][at] = run.rows["positions"][skipped:]
+                found["positions_A"][place] = run.rows["positions"][skipped:, : len(clusters[s])]
     with write_atomic(done) as partial_path, partial_path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **found)
-    return found
+        flat = {f"{s}/{name}": values for s, found in enumerate(made) for name, values in found.items()}
+        np.savez(file, allow_pickle=False, **flat)
+    return made
+
+
+def _read(done: Path, n_structures: int) -> list[dict[str, np.ndarray]]:
+    made: list[dict[str, np.ndarray]] = [{} for _ in range(n_structures)]
+    with np.load(done) as saved:
+        for key in saved.files:
+            s, name = key.split("/")
+            made[int(s)][name] = saved[key]
+    return made
 
 
 def places(state: State, system: System) -> dict[str, jax.Array]:

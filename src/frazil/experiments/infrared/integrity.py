@@ -22,23 +22,28 @@ BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
 
 @dataclass(frozen=True)
 class Whole:
-    """Stop rule of the engine for a cluster of atomic numbers: ``BROKEN`` where it is no longer one."""
+    """Stop rule of the engine for clusters of atomic numbers, one row for each kind, 0 for atoms that are not
+    there: ``BROKEN`` where a cluster is no longer one.
+    """
 
-    numbers: tuple[int, ...]
+    numbers: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, atoms: Atoms) -> "Whole":
-        """Return the rule for a structure."""
-        return cls(tuple(int(number) for number in atoms.numbers))
+    def of(cls, *structures: Atoms) -> "Whole":
+        """Return the rule for structures."""
+        longest = max(map(len, structures))
+        rows = [np.pad(atoms.numbers, (0, longest - len(atoms))) for atoms in structures]
+        return cls(tuple(tuple(int(number) for number in row) for row in rows))
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the code of a broken frame, 0 of any other."""
-        return jnp.where(self.holds(state.positions), 0, BROKEN)
+        return jnp.where(self.holds(state.positions, state.kind), 0, BROKEN)
 
-    def holds(self, positions: jax.Array) -> jax.Array:
-        """Return whether positions (natoms, 3) are those of one cluster."""
-        n_atoms = len(self.numbers)
-        radii = covalent_radii[np.array(self.numbers)]
+    def holds(self, positions: jax.Array, kind: jax.Array | int = 0) -> jax.Array:
+        """Return whether positions (natoms, 3) are those of one cluster of that kind."""
+        table = np.array(self.numbers)
+        n_atoms, there = table.shape[1], jnp.asarray(table > 0)[kind]
+        radii = jnp.asarray(covalent_radii[table])[kind]
         closest = CLOSEST * (radii[:, None] + radii)
         apart = positions[:, None] - positions
         squared = (apart**2).sum(axis=-1)
@@ -46,4 +51,4 @@ class Whole:
         reached = (squared < DETACHED_A**2).astype(jnp.float32)
         for _ in range(max(n_atoms - 1, 1).bit_length()):  # paths of 1, 2, 4, … steps
             reached = (reached @ reached > 0).astype(jnp.float32)
-        return ~overlap & (reached[0] > 0).all()
+        return ~overlap & ((reached[0] > 0) | ~there).all()

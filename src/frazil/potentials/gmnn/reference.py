@@ -184,9 +184,20 @@ def dipole(
 
 
 def dipole_of_charges(
-    charges: jax.Array, positions: jax.Array, masses: jax.Array, total_charge: float = 0.0
+    charges: jax.Array,
+    positions: jax.Array,
+    masses: jax.Array,
+    total_charge: float = 0.0,
+    there: jax.Array | None = None,
 ) -> jax.Array:
-    """Return the dipole (3,), e Å, of charges (natoms,) before they are shifted; masses (natoms,) amu."""
-    charges = charges - charges.mean() + total_charge / charges.shape[0]
+    """Return the dipole (3,), e Å, of charges (natoms,) before they are shifted; masses (natoms,) amu.
+
+    Atoms that are not ``there`` (natoms,) have no mass, and get no charge.
+    """
+    if there is None:
+        charges = charges - charges.mean() + total_charge / charges.shape[0]
+    else:
+        own = jnp.where(there, charges, 0.0)
+        charges = jnp.where(there, own + (total_charge - own.sum()) / there.sum(), 0.0)
     centre = (masses[:, None] * positions).sum(axis=0) / masses.sum()
     return charges @ (positions - centre)

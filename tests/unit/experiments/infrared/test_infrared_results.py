@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +24,7 @@ from frazil.checkpoints import TimeLimit
 from frazil.datasets import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import results
+from frazil.experiments.infrared.batches import alike
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.dynamics import Settings as Runs
 from frazil.experiments.infrared.dynamics import _runs, run_dipoles
@@ -204,19 +206,54 @@ def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: 
     found = []
     for n_replicas in (1, 3):
         settings = Runs(**{**vars(short), "n_replicas": n_replicas})
-        run_dipoles(minima, "P1", "label", tmp_path / "d.h5", tmp_path / "checkpoints", settings)
-        found.append(read_dipoles(tmp_path / "d.h5"))
+        run_dipoles(minima, ["P1"], "label", tmp_path, tmp_path / "checkpoints", settings)
+        found.append(read_dipoles(tmp_path / "dipoles-P1-label.h5"))
     assert found[0].dipoles_e_A.shape == (1, 1, 1, 11, 3)
     assert found[1].dipoles_e_A[0, 0, 0] == pytest.approx(found[0].dipoles_e_A[0, 0, 0], abs=1e-12)
     assert not list((tmp_path / "checkpoints").glob("*"))
     with pytest.raises(UserError, match=r"no structure P9 in .*; there are P1"):
-        run_dipoles(minima, "P9", "label", tmp_path / "d.h5", tmp_path, short)
+        run_dipoles(minima, ["P9"], "label", tmp_path, tmp_path, short)
     with pytest.raises(UserError, match="the engine 'model' needs a model"):
-        run_dipoles(minima, "P1", "model", tmp_path / "d.h5", tmp_path, short)
+        run_dipoles(minima, ["P1"], "model", tmp_path, tmp_path, short)
     with pytest.raises(UserError, match=r"equilibration_fs is 2\.5; it must be a whole number"):
         Runs((300.0,), 1, equilibration_fs=2.5)
     with pytest.raises(UserError, match=r"a whole number of time steps of 0\.3 fs"):
         Runs((300.0,), 1, timestep_fs=0.3)
+
+
+def test_clusters_of_like_size_share_a_batch(tmp_path: Path) -> None:
+    """Water and ammonia together, hydrogen peroxide's dimer by itself: the same dipoles as one by one."""
+    names = {
+        "water": molecule("H2O"),
+        "ammonia": molecule("NH3"),
+        "pair": molecule("H2O2") + molecule("H2O2"),
+    }
+    names["pair"].positions[4:, 2] += 3.0
+    architecture = Architecture(
+        ("H", "N", "O"), n_radial=2, hidden=(4,), heads=("energy", "charge"), precision="float64"
+    )
+    about = {"label_level": "none", "training_data_sha256": "", "settings": {}}
+    write_model(tmp_path / "model.h5", architecture, initialize_committee(architecture, 1, 2), about)
+    for name, atoms in names.items():
+        atoms.info = {
+            "name": name, "label_level": "none", "energy_eV": 0.0,
+            "hessian_eV_per_A2": 10.0 * np.eye(3 * len(atoms)),
+            "dipole_derivatives_e": np.zeros((3, 3 * len(atoms))),
+        }  # fmt: skip
+    ase.io.write(tmp_path / "minima.extxyz", list(names.values()))
+    assert alike(list(names.values())) == [[0, 1], [2]]
+    short = Runs((10.0, 20.0), 1, n_replicas=2, duration_fs=10.0, equilibration_fs=2.0)
+    files = {}
+    for folder, groups in (("together", [list(names)]), ("alone", [[name] for name in names])):
+        (tmp_path / folder).mkdir()
+        for group in groups:
+            given = (tmp_path / "minima.extxyz", group, "model", tmp_path / folder, tmp_path / "checkpoints")
+            run_dipoles(*given, short, tmp_path / "model.h5", keep_positions=True)
+        files[folder] = [read_dipoles(tmp_path / folder / f"dipoles-{name}-model.h5") for name in names]
+    for one, other in zip(*files.values(), strict=True):
+        assert one.dipoles_e_A.shape == (2, 2, 2, 11, 3)
+        assert one.dipoles_e_A == pytest.approx(other.dipoles_e_A, abs=1e-9)
+        assert one.positions_A == pytest.approx(other.positions_A, abs=1e-6)
 
 
 @jax.tree_util.register_dataclass
@@ -241,8 +278,8 @@ def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(minima: Path, tmp_
     reference = read_minima(minima)[0]
     settings = Runs((1.0, 300.0), 1, n_replicas=2, duration_fs=80.0, equilibration_fs=20.0)
     with TimeLimit() as limit:
-        still = _runs(Pulled(0.0), reference, settings, tmp_path / "still", limit)
-        torn = _runs(Pulled(5.0), reference, settings, tmp_path / "torn", limit)
+        (still,) = _runs(Pulled(0.0), [reference], settings, tmp_path / "still", limit)
+        (torn,) = _runs(Pulled(5.0), [reference], settings, tmp_path / "torn", limit)
     assert (torn["outcomes"] != "finished").all()
     assert (torn["outcomes"][1] == "broken").all()
     assert (torn["ended_fs"] < 100).all()
