@@ -71,7 +71,9 @@ def test_tables_are_whole(campaign: Path) -> None:
     results = campaign / "results"
     trajectories = pd.read_csv(results / "photodesorption/trajectories.csv")
     assert list(trajectories["trajectory_id"]) == list(range(6))
-    assert trajectories["outcome"].isin(["desorbed", "retained", "dissociated", "failed"]).all()
+    assert trajectories["outcome"].isin(["desorbed", "retained"]).all(), (
+        "with the label's own bonds none fails"
+    )
     assert trajectories["snapshot_id"].is_unique
     probability = pd.read_csv(results / "photodesorption/probability.csv")
     assert list(probability["criterion_A"]) == [2, 3, 4, 5]
