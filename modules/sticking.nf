@@ -5,6 +5,7 @@ process SAMPLE_CLUSTERS {
 
     input:
     val scale
+    val n_placed
     val n_scans
     val campaign_seed
     val code
@@ -16,7 +17,7 @@ process SAMPLE_CLUSTERS {
 
     script:
     """
-    sample_clusters.py --scale ${scale} --n-scans ${n_scans} --campaign-seed ${campaign_seed} \\
+    sample_clusters.py --scale ${scale} --n-placed ${n_placed} --n-scans ${n_scans} --campaign-seed ${campaign_seed} \\
         --out clusters.extxyz --out-molecules molecules.extxyz --out-scans scans.extxyz
     """
 

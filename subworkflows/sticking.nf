@@ -37,7 +37,7 @@ workflow STICKING {
         validated = VALIDATE_COMMITTEE.out
     }
     else if (s.potential == 'gmnn') {
-        SAMPLE_CLUSTERS(s.training_scale, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
+        SAMPLE_CLUSTERS(s.training_scale, s.n_placed, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }
@@ -65,7 +65,9 @@ workflow STICKING {
             imported = IMPORT_FRAMES.out.section
         }
         if (s.interaction_only) {
-            TAKE_MOLECULES_OUT(trained_on, labelled.molecules, Code.of(projectDir, 'take_molecules_out.py'))
+            TAKE_MOLECULES_OUT(
+                trained_on, labelled.molecules, s.force_scale_eV_per_A, Code.of(projectDir, 'take_molecules_out.py'),
+            )
             frames = TAKE_MOLECULES_OUT.out.frames
             curves = TAKE_MOLECULES_OUT.out.curves.first()
         }

@@ -181,9 +181,7 @@ def _weights(settings: Settings) -> np.ndarray:
     return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0, 0.0])
 
 
-def start_parameters(
-    architecture: Architecture, settings: Settings, frames: Frames, slots: int
-) -> Parameters:
+def start_parameters(architecture: Architecture, settings: Settings, frames: Frames) -> Parameters:
     """Return random members whose shifts, scales and feature normalisation come from the training frames.
 
     Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
@@ -214,7 +212,7 @@ def start_parameters(
         return one_hot.sum(axis=0), sums(values), sums(values**2)
 
     some = np.unique(np.linspace(0, len(frames.atoms) - 1, 512).astype(int))
-    parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size, slots)]
+    parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size)]
     count, first, second = (sum(part[i] for part in parts) for i in range(3))
     count = jnp.maximum(count, 1.0)[None, :, None]
     mean = first / count
@@ -323,14 +321,13 @@ def fit(
     checkpoint being saved, once the limit is reached.
     """
     frames, held_out = prepare(architecture, train), prepare(architecture, test)
-    slots = max(frames.slots, held_out.slots)
-    start = warm or start_parameters(architecture, settings, frames, slots)
+    start = warm or start_parameters(architecture, settings, frames)
     steps_per_epoch = -(-len(train) // settings.batch_size)
     members, loss_weights = settings.n_members, _weights(settings)
     n_steps = settings.n_epochs * steps_per_epoch
     # What compiles nothing anew: trainings of other lengths, data and seeds share their code.
     advance, measure = _compiled(architecture, replace(settings, seed=1, n_epochs=1, patience=1))
-    checks = batches(held_out, np.arange(len(test)), settings.batch_size, slots)
+    checks = batches(held_out, np.arange(len(test)), settings.batch_size)
     n_test_atoms = sum(len(atoms) for atoms in test)
     state = Progress(
         start,
@@ -350,7 +347,7 @@ def fit(
             break
         order = rng(settings.seed, "gmnn-batches", epoch).permutation(len(train))
         sums = np.zeros(members)
-        for group, count in groups(batches(frames, order, settings.batch_size, slots), BATCHES_PER_CALL):
+        for group, count in groups(batches(frames, order, settings.batch_size), BATCHES_PER_CALL):
             state.parameters, state.optimizer_state, losses = advance(
                 state.parameters, state.optimizer_state, group, count, n_steps
             )

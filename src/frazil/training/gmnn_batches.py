@@ -49,7 +49,6 @@ class Frames:
     species: list[np.ndarray]
     centred: list[np.ndarray]
     lists: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
-    slots: int
     periodic: bool
 
 
@@ -66,7 +65,7 @@ def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
         lists.append((np.asarray(built.index), np.asarray(built.reverse), shift))
     centred = [frame.positions - frame.get_center_of_mass() for frame in atoms]
     periodic = any(shift is not None for _, _, shift in lists)
-    return Frames(atoms, species, centred, lists, max(index.shape[1] for index, _, _ in lists), periodic)
+    return Frames(atoms, species, centred, lists, periodic)
 
 
 def assemble(
@@ -117,15 +116,33 @@ def assemble(
     return batch
 
 
-def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int, slots: int) -> list[Batch]:
-    """Return all frames in ``order`` as batches, a short one padded to the lanes of a full one of the
-    smallest frames: a shape of its own would be compiled for it.
+def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int) -> list[Batch]:
+    """Return all frames in ``order`` as batches, those that need alike numbers of slots together.
+
+    Small clusters are not padded to the slots of large ones that way. What is left over of a class goes with
+    the next larger one, so that only the last batch is short; it is padded to the lanes of a full one of its
+    smallest frames: a shape of its own would be compiled for it. Batches come in the order of their first
+    frames.
     """
-    least_lanes = bucket(batch_size * min(len(atoms) for atoms in frames.atoms))
-    return [
-        assemble(frames, order[first : first + batch_size], batch_size, slots, least_lanes)
-        for first in range(0, len(order), batch_size)
-    ]
+    needed = [index.shape[1] for index, _, _ in frames.lists]
+    kinds = [max(slots - 1, 16).bit_length() for slots in needed]  # Classes are few: each is compiled
+    widths: dict[int, int] = {}
+    for kind, slots in zip(kinds, needed, strict=True):
+        widths[kind] = max(widths.get(kind, 0), slots)
+    parts: list[tuple[list[int], int]] = []
+    rest: list[int] = []
+    for number, (kind, slots) in enumerate(sorted(widths.items())):
+        own = {i for i in order if kinds[i] == kind} | set(rest)
+        members = [int(i) for i in order if i in own]
+        full = len(members) - len(members) % batch_size if number + 1 < len(widths) else len(members)
+        rest = members[full:]
+        parts += [(members[k : k + batch_size], slots) for k in range(0, full, batch_size)]
+    place = {int(i): k for k, i in enumerate(order)}
+    found = []
+    for members, slots in sorted(parts, key=lambda part: place[part[0][0]]):
+        least_lanes = bucket(batch_size * min(len(frames.atoms[i]) for i in members))
+        found.append(assemble(frames, members, batch_size, slots, least_lanes))
+    return found
 
 
 def groups(batches: Sequence[Batch], room: int) -> Iterator[tuple[Batch, int]]:
@@ -134,7 +151,7 @@ def groups(batches: Sequence[Batch], room: int) -> Iterator[tuple[Batch, int]]:
     """
     group: list[Batch] = []
     for batch in (*batches, None):
-        if group and (batch is None or len(group) == room or batch.species.shape != group[0].species.shape):
+        if group and (batch is None or len(group) == room or batch.index.shape != group[0].index.shape):
             padded = group + group[-1:] * (room - len(group))
             yield jax.tree.map(lambda *parts: np.stack(parts), *padded), len(group)
             group = []

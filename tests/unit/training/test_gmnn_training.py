@@ -52,9 +52,9 @@ def frames(n: int, seed: int) -> list[Atoms]:
 def test_batched_predictions_are_the_committees() -> None:
     held = frames(5, 1)
     ready = prepare(ARCHITECTURE, held)
-    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready)
     expected = Committee(Model(ARCHITECTURE, parameters, {})).predict(held)
-    batch = batches(ready, np.arange(5), 8, ready.slots)[0]
+    batch = batches(ready, np.arange(5), 8)[0]
     for m in range(2):
         energies, forces, dipoles = gmnn.predict(ARCHITECTURE, member(parameters, m), batch)
         np.testing.assert_allclose(energies[:5], [p.energies_eV[m] for p in expected], rtol=1e-9)
@@ -63,13 +63,28 @@ def test_batched_predictions_are_the_committees() -> None:
         np.testing.assert_allclose(dipoles[:5], [p.dipoles_e_A[m] for p in expected], atol=1e-9)
 
 
+def test_small_frames_are_not_padded_to_the_slots_of_large_ones() -> None:
+    """Every frame is in one batch; what is left over goes with the large ones; only the last is short."""
+    held = frames(7, 1)
+    places = 2.2 * np.indices((3, 3, 3)).reshape(3, -1).T
+    ends = np.array([[0, 0, 0], [0, 0, 1.1]])
+    crowd = Atoms("CO" * 27, (places[:, None] + ends).reshape(-1, 3))
+    crowd.calc = SinglePointCalculator(crowd, energy=0.0, forces=np.zeros((len(crowd), 3)))
+    ready = prepare(ARCHITECTURE, [*held, crowd])
+    made = batches(ready, np.array([6, 7, 5, 4, 3, 2, 1, 0]), 3)
+    assert [int((batch.n_atoms > 0).sum()) for batch in made] == [3, 2, 3]
+    assert made[0].index.shape[1] == made[2].index.shape[1] < made[1].index.shape[1]
+    np.testing.assert_array_equal(made[0].n_atoms, [len(held[k]) for k in (6, 5, 4)])
+    np.testing.assert_array_equal(made[1].n_atoms[:2], [len(crowd), len(held[0])])
+
+
 def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
     """All members together against one at a time, by the derivative of a derivative of the reference."""
     held = frames(3, 4)
     held[1].info["weight"] = 0.2
     ready = prepare(ARCHITECTURE, held)
-    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots)
-    batch = batches(ready, np.arange(3), 4, ready.slots)[0]
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready)
+    batch = batches(ready, np.arange(3), 4)[0]
     together = jax.jit(jax.vmap(lambda p: gmnn.loss_and_gradient_of(ARCHITECTURE, SETTINGS, p, batch)))
     losses, gradients = together(parameters)
     weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0, 0]) / 3
@@ -88,10 +103,10 @@ def test_frames_count_by_their_weight() -> None:
     """Two frames of a batch: its loss is the weighted sum of theirs; walls count less than wells."""
     held = frames(2, 4)
     ready = prepare(ARCHITECTURE, held)
-    parameters = member(gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready, ready.slots), 0)
+    parameters = member(gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready), 0)
 
     def errors(chosen: list[int]) -> np.ndarray:
-        batch = batches(prepare(ARCHITECTURE, held), np.array(chosen), 2, ready.slots)[0]
+        batch = batches(prepare(ARCHITECTURE, held), np.array(chosen), 2)[0]
         return np.asarray(gmnn.squared_errors(ARCHITECTURE, parameters, batch))
 
     first, second = errors([0]), errors([1])

@@ -2,7 +2,8 @@
 
 CO clusters (Packmol) are relaxed with GFN-FF and run in NVT (Berendsen, 1 fs) at 20 and 1000 K inside a
 harmonic sphere of 20 a0; H2 with 50 and 300 K of translation is shot from points on a sphere at 10 CO at
-100 K (NVE, 0.5 fs), frames being kept while H2 is within 6 Å of an atom. The labels come later: here the
+100 K (NVE, 0.5 fs), frames being kept while H2 is within 6 Å of an atom. Not in the paper: H2 placed around
+other clusters, each also without it, so that energies say what belongs to H2. The labels come later: here the
 force field only explores, and bond lengths are drawn anew.
 """
 
@@ -39,8 +40,16 @@ ISOLATED_A = {"CO": np.linspace(0.90, 1.60, 36), "H2": np.linspace(0.50, 1.05, 2
 SCAN_A = np.concatenate([np.linspace(-0.8, 2.0, 15), np.linspace(2.5, 6.0, 8)])
 BONDS_A = {"CO": (1.128, 0.02), "H2": (H2_LENGTH_A, 0.03)}
 """Mean and standard deviation of the bond lengths of frames. GFN-FF only explores: its H2 is 0.78 Å long."""
-FIRST_SCAN = 1_000_000
-"""Clusters from this number on are for scans."""
+FIRST_SCAN, FIRST_PLACED = 1_000_000, 2_000_000
+"""Clusters from these numbers on are for scans, and to place H2 around."""
+PLACED_A = (2.3, 6.5)
+"""Distances from the nearest atom at which H2 is placed, the lower ones more often."""
+PLACED_CO = (10, 10, 10, 10, 10, 10, 10, 10, 10, 30)
+"""Molecules of the clusters that H2 is placed around, in turn."""
+PLACED_EACH, JOSTLED_EACH = 3, 2
+"""Frames with H2 around a cluster (one more is without), and how often a cluster is jostled."""
+JOSTLED = 0.15
+"""Largest standard deviation of what moves its molecules (Å) and turns them (radians)."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +110,15 @@ def calculator(n_co: int, hydrogen: bool) -> Any:
     return GFNFF(fragments=np.repeat(np.arange(1, n_co + hydrogen + 1), 2))
 
 
-def cluster(n_co: int, campaign_seed: int, identity: int) -> Atoms:
-    """Return CO molecules packed at random and relaxed with GFN-FF, centred."""
+def cluster(n_co: int, campaign_seed: int, identity: int, steps: int = 500) -> Atoms:
+    """Return CO molecules packed at random and relaxed with GFN-FF (at most ``steps``), centred."""
     radius = (3 * n_co / (4 * np.pi * DENSITY_per_A3)) ** (1 / 3)
     region = f"inside sphere 0. 0. 0. {radius:.3f}"
     atoms = pack(n_co, region, 2.8, campaign_seed, f"packmol-cluster-{n_co}", identity)
     atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
     atoms.calc = calculator(n_co, False)
     with LBFGS(atoms, logfile=None) as optimizer:
-        optimizer.run(fmax=0.02, steps=500)
+        optimizer.run(fmax=0.02, steps=steps)
     return atoms
 
 
@@ -219,6 +228,51 @@ def molecules() -> list[Atoms]:
     return frames
 
 
+def approached(atoms: Atoms, nearest_A: float, generator: np.random.Generator) -> Atoms:
+    """Return a copy with H2 added: from a random direction, turned at random, down along the line to the
+    cluster's centre until the nearest atom is ``nearest_A`` away.
+    """
+    direction = generator.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    axis = random_rotation(generator)[2]
+    h2 = Atoms("H2", 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
+    centre = molecular_centres(atoms.positions).mean(axis=0)
+    heights = np.arange(40.0, 0.0, -0.1)
+    on_line = h2.positions[None] + centre + heights[:, None, None] * direction
+    apart = np.linalg.norm(atoms.positions[:, None, None] - on_line[None], axis=3).min(axis=(0, 2))
+    first = np.flatnonzero(apart < nearest_A)
+    h2.positions = on_line[max(first[0] - 1, 0) if len(first) else -1]
+    return Atoms(atoms.symbols, atoms.positions) + h2
+
+
+def jostled(atoms: Atoms, size: float, generator: np.random.Generator) -> Atoms:
+    """Return a copy with every CO moved (``size`` Å) and turned (``size`` radians) at random, and a bond
+    length drawn anew.
+    """
+    pairs = atoms.positions.reshape(-1, 2, 3)
+    away = pairs[:, 1] - pairs[:, 0]
+    length = np.linalg.norm(away, axis=1, keepdims=True)
+    turned = away / length + size * generator.normal(size=away.shape)
+    turned *= length / np.linalg.norm(turned, axis=1, keepdims=True)
+    first = pairs[:, 0] + 0.5 * (away - turned) + size * generator.normal(size=away.shape)
+    return with_bonds(Atoms(atoms.symbols, np.stack([first, first + turned], 1).reshape(-1, 3)), generator)
+
+
+def placed(campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return H2 around a jostled cluster of CO, and that cluster alone, several times."""
+    generator = rng(campaign_seed, "placed", identity)
+    n_co = PLACED_CO[identity % len(PLACED_CO)]
+    relaxed = cluster(n_co, campaign_seed, FIRST_PLACED + identity, 100)
+    frames: list[Atoms] = []
+    for _ in range(JOSTLED_EACH):
+        alone = jostled(relaxed, JOSTLED * generator.random(), generator)
+        nearest_A = PLACED_A[0] + (PLACED_A[1] - PLACED_A[0]) * generator.random(PLACED_EACH) ** 2
+        frames += [approached(alone, float(distance), generator) for distance in nearest_A] + [alone]
+    for frame in frames:
+        frame.info["trajectory_id"] = f"placed/{identity}"
+    return frames
+
+
 def scan(campaign_seed: int, identity: int) -> list[Atoms]:
     """Return H2 being pulled off a cluster of 10 CO without anything else moving (the paper, Fig. A.1).
 
@@ -226,20 +280,7 @@ def scan(campaign_seed: int, identity: int) -> list[Atoms]:
     along the line from the cluster's centre. The cluster is none that frames to train on come from.
     """
     generator = rng(campaign_seed, "scan", identity)
-    atoms = cluster(10, campaign_seed, FIRST_SCAN + identity)
-    direction = generator.normal(size=3)
-    direction /= np.linalg.norm(direction)
-    axis = random_rotation(generator)[2]
-    h2 = Atoms("H2", 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
-    atoms.calc = None
-    both = atoms + h2
-    # Down along the line until the nearest atom is 3 Å away.
-    heights = np.arange(20.0, 0.0, -0.1)
-    apart = [
-        np.linalg.norm(atoms.positions[:, None] - (h2.positions + z * direction)[None], axis=2).min()
-        for z in heights
-    ]
-    both.positions[-2:] += heights[np.flatnonzero(np.array(apart) > 3.0)[-1]] * direction
+    both = approached(cluster(10, campaign_seed, FIRST_SCAN + identity), 3.0, generator)
     both.calc = calculator(10, True)
     with LBFGS(both, logfile=None) as optimizer:
         optimizer.run(fmax=0.02, steps=500)
@@ -256,18 +297,23 @@ def scan(campaign_seed: int, identity: int) -> list[Atoms]:
 
 def write_clusters(
     scale: float,
+    n_placed: int,
     campaign_seed: int,
     n_scans: int,
     out: Path | str,
     out_molecules: Path | str,
     out_scans: Path | str,
 ) -> None:
-    """Write the frames of Table 1, scaled; molecules alone; and rigid scans to test with; all without
-    labels.
+    """Write the frames of Table 1, scaled, and of ``n_placed`` clusters with H2 placed around; molecules
+    alone; and rigid scans to test with; all without labels.
     """
+    if n_placed < 0:
+        raise UserError(f"{n_placed} clusters to place H2 around; give 0 or more")
     if n_scans < 1:
         raise UserError(f"{n_scans} scans; give at least one to test with")
     total = sum(max(round(scale * row.n_frames), 1) for row in TABLE_1) if scale > 0 else 0
-    write_frames(out, list(progress(sampled(scale, campaign_seed), total, "frames")))
+    explored = list(progress(sampled(scale, campaign_seed), total, "frames"))
+    around = progress(range(n_placed), n_placed, "clusters with H2 placed around")
+    write_frames(out, explored + [frame for k in around for frame in placed(campaign_seed, k)])
     write_frames(out_molecules, molecules())
     write_frames(out_scans, [frame for k in range(n_scans) for frame in scan(campaign_seed, k)])

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from ase import Atoms
 
 from frazil.analysis.statistics import jeffreys
 from frazil.errors import UserError
 from frazil.experiments.sticking.binding import Grid, summary
-from frazil.experiments.sticking.clusters import TABLE_1, sampled
+from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
 from frazil.experiments.sticking.results import (
     analyse,
@@ -150,6 +151,25 @@ def test_table_1_has_the_paper_s_counts() -> None:
     assert sum(row.n_frames for row in TABLE_1) == 20344
     with pytest.raises(UserError, match="a scale of 0 of Table 1"):
         next(sampled(0.0, 1))
+
+
+def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
+    """The cluster is the same in all frames, the last is without H2; the nearest atom is as far as drawn."""
+    crowd = Atoms("CO" * 2, [[0, 0, 0], [0, 0, 1.13], [4, 0, 0], [4, 1.13, 0]])
+    generator = np.random.default_rng(3)
+    for nearest_A in (2.4, 4.0, 6.4):
+        both = approached(crowd, nearest_A, generator)
+        np.testing.assert_array_equal(both.positions[:4], crowd.positions)
+        apart = np.linalg.norm(both.positions[:4, None] - both.positions[None, 4:], axis=2).min()
+        assert nearest_A <= apart < nearest_A + 0.11
+        assert both.get_distance(4, 5) == pytest.approx(0.7414)
+    pytest.importorskip("gfnff")
+    found = placed(1, 0)
+    assert [len(frame) for frame in found] == [22, 22, 22, 20] * 2
+    assert {frame.info["trajectory_id"] for frame in found} == {"placed/0"}
+    for first in (0, 4):
+        alone = found[first + 3].positions
+        assert all(np.array_equal(frame.positions[:20], alone) for frame in found[first : first + 4])
 
 
 def finished(folder: Path) -> None:
