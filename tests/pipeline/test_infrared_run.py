@@ -8,10 +8,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import ase.io
 import pandas as pd
 import pytest
+from ase.build import molecule
 
 SMALL = {
+    "structures": "two.extxyz",
     "level": "gfn2-xtb", "on_no_minimum": "relax", "n_initial": 12, "initial_temperatures_K": "50,300",
     "max_rounds": 1, "patience": 1, "learning_temperatures_K": "100,200", "n_learning_replicas": 2,
     "learning_duration_fs": 20, "max_frames": 2, "n_members": 2, "n_epochs": 30, "retraining_epochs": 10,
@@ -32,6 +35,10 @@ def kill_all_below(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Path, tmp_path: Path) -> None:
+    structures = [molecule("H2O"), molecule("NH3")]
+    for atoms, name in zip(structures, ("water", "ammonia"), strict=True):
+        atoms.info = {"name": name}
+    ase.io.write(tmp_path / "two.extxyz", structures)
     (tmp_path / "small.json").write_text(json.dumps({"experiments": "infrared", "infrared": SMALL}))
     command = [
         nextflow,
@@ -70,7 +77,7 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
     assert rounds["round"].tolist() == [0, 1]
     assert rounds["n_train"].is_monotonic_increasing
     runs = pd.read_csv(results / "runs.csv")
-    assert len(runs) == 2 * 2 * 2 + 2 * 2
+    assert len(runs) == 2 * (2 * 2 * 2 + 2 * 2), "two clusters, which share batches under the model"
     assert (runs.loc[runs["engine"] == "label", "outcome"] == "finished").all()
     assert "Infrared spectra" in (tmp_path / "results/report.html").read_text()
 
