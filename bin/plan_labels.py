@@ -12,6 +12,8 @@ def main() -> None:
     add("--frames", type=Path, required=True, help="frames to label, extxyz")
     add("--level", default="van-hemert", help="label level")
     add("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
+    add("--hessian", action="store_true", help="second derivatives too (PySCF's functionals)")
+    add("--polarizability", action="store_true", help="static polarizability too (PySCF's functionals)")
     add("--shard-hours", type=float, default=1.0, help="work in one file, hours on one core")
     add("--out", type=Path, required=True, help="folder for 0000.extxyz, 0001.extxyz, …")
     flags = vars(p.parse_args())

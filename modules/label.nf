@@ -65,6 +65,9 @@ process IMPORT_FRAMES {
     "mkdir ${folder} && touch ${folder}/section.json imported.extxyz"
 }
 
+// What a level is asked for besides energy, forces and dipole.
+def extras(Map meta) { ['hessian', 'polarizability'].findAll { meta[it] }.collect { "--${it}" }.join(' ') }
+
 process PLAN_LABELS {
     tag "${meta.id}"
     label 'cpu'
@@ -82,7 +85,7 @@ process PLAN_LABELS {
     script:
     """
     plan_labels.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} \
-        --shard-hours ${shard_hours} --out shards
+        ${extras(meta)} --shard-hours ${shard_hours} --out shards
     """
 
     stub:
@@ -103,7 +106,7 @@ process LABEL_FRAMES {
 
     script:
     """
-    label_frames.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} \
+    label_frames.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} ${extras(meta)} \
         --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
     mv failed.csv failed-${frames.baseName}.csv
     """

@@ -59,7 +59,7 @@ workflow ROUND {
         def found = new groovy.json.JsonSlurperClassic().parse(summary.toFile())
         [name, candidates, [n_candidates: found.n_candidates as int, clean: found.clean as boolean].asImmutable()]
     }
-    def level = settings.labels.subMap('level', 'coupling_eV')
+    def level = settings.labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability')
     LABEL(
         explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [level + [id: name], candidates] },
         settings.labels.shard_hours, checkpoints,

@@ -35,6 +35,9 @@ SECONDS_PER_ATOM = 6.5e-4
 COST_EXPONENT = 1.65
 """Cost of a label, measured on one core of 2026 (see ``seconds``)."""
 
+TIMES_AS_DEAR = MappingProxyType({"hessian": 10, "polarizability": 7})
+"""What may be asked for besides energy, forces and dipole, and how many times as much it costs."""
+
 FIELD_au = 2e-3
 """Electric field of the finite differences for the polarizability, e/(4πε0·Bohr²)."""
 

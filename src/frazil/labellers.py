@@ -128,7 +128,7 @@ class PySCFLabeller(Labeller):
     def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
         self.level = level
         self.version = electronic_structure.code_version()
-        self.extras = {name: True for name in ("hessian", "polarizability") if settings.get(name, False)}
+        self.extras = {name: True for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)}
         units = {"hessian": "eV_per_A2", "polarizability": "A3"}
         self.details = tuple(f"label_{name}_{units[name]}" for name in self.extras)
         self._known_seconds: dict[str, float] = {}
@@ -137,7 +137,8 @@ class PySCFLabeller(Labeller):
         """Return the cost by the number of basis functions, counted once for each formula."""
         formula = atoms.get_chemical_formula()
         if formula not in self._known_seconds:
-            self._known_seconds[formula] = electronic_structure.seconds(atoms, self.level)
+            times = 1 + sum(electronic_structure.TIMES_AS_DEAR[name] for name in self.extras)
+            self._known_seconds[formula] = times * electronic_structure.seconds(atoms, self.level)
         return self._known_seconds[formula]
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
@@ -279,4 +280,10 @@ def labeller(level: str, **settings: Any) -> Labeller:
     """Return the labeller of a level. Raises UserError for an unknown one."""
     if level not in LEVELS:
         raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
+    asked = [name for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)]
+    theory = electronic_structure.LEVELS.get(level)
+    if asked and (theory is None or not theory.has_forces):
+        raise UserError(
+            f"level {level!r} gives no {' and no '.join(asked)}; a functional of PySCF does (pbe0/def2-svp)"
+        )
     return LEVELS[level](settings)

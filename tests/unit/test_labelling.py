@@ -230,6 +230,22 @@ def test_the_force_field_refuses_a_stretched_bond() -> None:
     assert failures[0].reason == "a bond is stretched; GFN-FF would take it for broken"
 
 
+@pytest.mark.parametrize("level", ["van-hemert", "gfn2-xtb", "ccsd(t)/cc-pvtz"])
+def test_what_a_level_does_not_give_is_refused_at_once(level: str) -> None:
+    with pytest.raises(UserError, match=r"gives no hessian and no polarizability; a functional of PySCF"):
+        labelling.label([], level, hessian=True, polarizability=True)
+
+
+def test_more_than_forces_costs_more() -> None:
+    pytest.importorskip("pyscf")
+    hydrogen = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
+    costs = [
+        labellers.labeller("pbe/def2-svp", **asked).seconds(hydrogen)
+        for asked in ({}, {"hessian": True}, {"hessian": True, "polarizability": True})
+    ]
+    np.testing.assert_allclose(costs, costs[0] * np.array([1, 11, 18]))
+
+
 def test_the_levels_offered_exist(root: Path) -> None:
     schema = json.loads((root / "nextflow_schema.json").read_text())["properties"]
     offered = schema["labels"]["properties"]["level"]["enum"]
