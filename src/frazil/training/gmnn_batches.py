@@ -117,32 +117,33 @@ def assemble(
 
 
 def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int) -> list[Batch]:
-    """Return all frames in ``order`` as batches, those that need alike numbers of slots together.
+    """Return all frames in ``order`` as batches, those of like size (within a factor of two) together.
 
     Small clusters are not padded to the slots of large ones that way. What is left over of a class goes with
-    the next larger one, so that only the last batch is short; it is padded to the lanes of a full one of its
-    smallest frames: a shape of its own would be compiled for it. Batches come in the order of their first
-    frames.
+    the next larger one, so that only the last batch is short. All batches of a class have the lanes of its
+    largest frames, since each shape is compiled. Batches come in the order of their first frames.
     """
     needed = [index.shape[1] for index, _, _ in frames.lists]
-    kinds = [max(slots - 1, 16).bit_length() for slots in needed]  # Classes are few: each is compiled
+    sizes = [len(atoms) for atoms in frames.atoms]
+    kinds = [(max(*pair, 17) - 1).bit_length() for pair in zip(needed, sizes, strict=True)]
     widths: dict[int, int] = {}
-    for kind, slots in zip(kinds, needed, strict=True):
+    largest: dict[int, int] = {}
+    for kind, slots, size in zip(kinds, needed, sizes, strict=True):
         widths[kind] = max(widths.get(kind, 0), slots)
+        largest[kind] = max(largest.get(kind, 0), size)
     parts: list[tuple[list[int], int]] = []
     rest: list[int] = []
-    for number, (kind, slots) in enumerate(sorted(widths.items())):
+    for number, kind in enumerate(sorted(widths)):
         own = {i for i in order if kinds[i] == kind} | set(rest)
         members = [int(i) for i in order if i in own]
         full = len(members) - len(members) % batch_size if number + 1 < len(widths) else len(members)
         rest = members[full:]
-        parts += [(members[k : k + batch_size], slots) for k in range(0, full, batch_size)]
+        parts += [(members[k : k + batch_size], kind) for k in range(0, full, batch_size)]
     place = {int(i): k for k, i in enumerate(order)}
-    found = []
-    for members, slots in sorted(parts, key=lambda part: place[part[0][0]]):
-        least_lanes = bucket(batch_size * min(len(frames.atoms[i]) for i in members))
-        found.append(assemble(frames, members, batch_size, slots, least_lanes))
-    return found
+    return [
+        assemble(frames, members, batch_size, widths[kind], bucket(batch_size * largest[kind]))
+        for members, kind in sorted(parts, key=lambda part: place[part[0][0]])
+    ]
 
 
 def groups(batches: Sequence[Batch], room: int) -> Iterator[tuple[Batch, int]]:

@@ -44,7 +44,7 @@ FIRST_SCAN, FIRST_PLACED = 1_000_000, 2_000_000
 """Clusters from these numbers on are for scans, and to place H2 around."""
 PLACED_A = (2.3, 6.5)
 """Distances from the nearest atom at which H2 is placed, the lower ones more often."""
-PLACED_CO = (10, 10, 10, 10, 10, 10, 10, 10, 10, 30)
+PLACED_CO = (*(10,) * 19, 30)
 """Molecules of the clusters that H2 is placed around, in turn."""
 PLACED_EACH, JOSTLED_EACH = 3, 2
 """Frames with H2 around a cluster (one more is without), and how often a cluster is jostled."""
