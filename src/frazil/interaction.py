@@ -21,13 +21,16 @@ LABEL = " interaction"
 """Added to ``label_level``, so that these labels never mix with whole ones."""
 NEAR_MINIMUM_eV = 0.03
 """Molecules alone are trained on within this of their minimum: CO ± 0.02 Å, H2 ± 0.04 Å."""
+SAME_LENGTH_A = 1e-3
+"""Isolated frames whose bonds differ by less than this are one point of a curve."""
 Curves = Mapping[str, CubicHermiteSpline]
 
 
 def curves(frames: Sequence[Atoms]) -> dict[str, CubicHermiteSpline]:
     """Return the energy (eV) over the bond length (Å) of every diatomic of which isolated frames are given.
 
-    Names are Hill formulas. Raises UserError for a molecule of fewer than five lengths.
+    Names are Hill formulas; of frames with one length the first counts. Raises UserError for a molecule of
+    fewer than five lengths.
     """
     rows: dict[str, list[tuple[float, float, float]]] = {}
     for atoms in frames:
@@ -35,9 +38,9 @@ def curves(frames: Sequence[Atoms]) -> dict[str, CubicHermiteSpline]:
             vector = atoms.positions[1] - atoms.positions[0]
             length = float(np.linalg.norm(vector))
             slope = -float(atoms.get_forces()[1] @ vector) / length
-            rows.setdefault(atoms.get_chemical_formula(), []).append(
-                (length, atoms.get_potential_energy(), slope)
-            )
+            points = rows.setdefault(atoms.get_chemical_formula(), [])
+            if all(abs(length - known) > SAME_LENGTH_A for known, *_ in points):
+                points.append((length, atoms.get_potential_energy(), slope))
     for name, points in rows.items():
         if len(points) < 5:
             raise UserError(f"{len(points)} frames of isolated {name}; give at least five bond lengths")
@@ -95,16 +98,17 @@ def take_molecules_out(
 
     A frame's ``weight`` in training is (f/(f + F))², F its largest interaction force on an atom and f the
     force scale (0: all count alike): explored walls of eV/Å else outweigh wells of meV/Å. Molecules alone are
-    there so that the model knows them. Raises UserError as ``curves`` and ``interaction`` do, for labels of
-    two levels and for a negative scale.
+    there so that the model knows them; those among the frames count with those of ``molecules``. Raises
+    UserError as ``curves`` and ``interaction`` do, for labels of two levels and for a negative scale.
     """
     if force_scale_eV_per_A < 0:
         raise UserError(f"a force scale of {force_scale_eV_per_A:g} eV/Å; give a positive one, or 0 for none")
-    alone = read_frames([molecules])
+    given = read_frames([molecules, frames])
+    alone = [atoms for atoms in given if len(atoms) == 2]
     found = curves(alone)
     lowest = {name: min(float(e) for e in curve(curve.x)) for name, curve in found.items()}
     near = [a for a in alone if a.get_potential_energy() < lowest[a.get_chemical_formula()] + NEAR_MINIMUM_eV]
-    rest = interaction([*read_frames([frames]), *near], found)
+    rest = interaction([atoms for atoms in given if len(atoms) != 2] + near, found)
     if force_scale_eV_per_A:
         for atoms in rest:
             force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())

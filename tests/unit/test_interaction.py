@@ -1,10 +1,12 @@
 import numpy as np
+import pandas
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from frazil.datasets import load_frames, write_frames
 from frazil.errors import UserError
-from frazil.interaction import curves, interaction
+from frazil.interaction import curves, interaction, take_molecules_out
 
 SITE_eV, RANGE_A = 0.05, 1.5
 
@@ -56,6 +58,23 @@ def test_only_what_is_between_the_molecules_is_left():
     assert left.get_forces() == pytest.approx(wanted, abs=1e-9)
     assert left.info["label_level"] == "springs interaction"
     assert pair.info["label_level"] == "springs"
+
+
+def test_molecules_alone_among_the_frames_are_points_of_the_curves(tmp_path):
+    alone = isolated()
+    frames = [labelled("COH2", [[0, 0, 0], [0, 0, 1.1], [0, 0, 4], [0, 0, 5.05]])]
+    stretched = [labelled("H2", [[0, 0, 0], [0, 0, r]]) for r in (0.6, 1.05, 1.1)]
+    write_frames(tmp_path / "alone.extxyz", alone)
+    write_frames(tmp_path / "frames.extxyz", [*stretched, *frames])
+    take_molecules_out(
+        tmp_path / "frames.extxyz", tmp_path / "alone.extxyz", 0, tmp_path / "out.extxyz", tmp_path / "c.csv"
+    )
+    out = load_frames(tmp_path / "out.extxyz")
+    pair, *near = out
+    assert pair.get_potential_energy() == pytest.approx(SITE_eV * np.exp(-4 / RANGE_A), abs=1e-9)
+    assert near
+    assert all(len(atoms) == 2 and abs(atoms.get_potential_energy()) < 1e-9 for atoms in near)
+    assert pandas.read_csv(tmp_path / "c.csv").query("molecule == 'H2'")["bond_length_A"].max() == 1.1
 
 
 def test_what_no_curve_describes_is_refused():
