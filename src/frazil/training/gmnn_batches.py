@@ -133,7 +133,10 @@ def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int) 
         largest[kind] = max(largest.get(kind, 0), size)
     parts: list[tuple[list[int], int]] = []
     rest: list[int] = []
+    widest = most = 0
     for number, kind in enumerate(sorted(widths)):
+        widest, most = max(widest, widths[kind]), max(most, largest[kind])
+        widths[kind], largest[kind] = widest, most  # What is left over must fit into the next class
         own = {i for i in order if kinds[i] == kind} | set(rest)
         members = [int(i) for i in order if i in own]
         full = len(members) - len(members) % batch_size if number + 1 < len(widths) else len(members)

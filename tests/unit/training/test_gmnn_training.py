@@ -76,6 +76,12 @@ def test_small_frames_are_not_padded_to_the_slots_of_large_ones() -> None:
     assert made[0].index.shape[1] == made[2].index.shape[1] < made[1].index.shape[1]
     np.testing.assert_array_equal(made[0].n_atoms, [len(held[k]) for k in (6, 5, 4)])
     np.testing.assert_array_equal(made[1].n_atoms[:2], [len(crowd), len(held[0])])
+    # The largest may be the sparsest: what is left over of the others still fits.
+    far = Atoms("CO" * 40, np.repeat(9.0 * np.indices((5, 8, 1)).reshape(3, -1).T, 2, axis=0))
+    far.positions[1::2, 2] += 1.1
+    far.calc = SinglePointCalculator(far, energy=0.0, forces=np.zeros((len(far), 3)))
+    made = batches(prepare(ARCHITECTURE, [crowd, far]), np.array([0, 1]), 2)
+    assert [batch.n_atoms.tolist() for batch in made] == [[54, 80]]
 
 
 def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
