@@ -38,6 +38,11 @@ class Batch:
         self.structures = structures
         self.n_atoms = max(map(len, structures))
 
+    @property
+    def removed(self) -> str:
+        """What is taken out of the velocities: two atoms rotate about two axes only (``LIKE``)."""
+        return "drift and rotation" if self.n_atoms > 2 else "drift"
+
     def each(self, values: Any) -> Any:
         """Return values, one for each structure, as the potential wants them."""
         return np.asarray(values) if len(self.structures) > 1 else values[0]

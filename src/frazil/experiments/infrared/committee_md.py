@@ -118,7 +118,6 @@ class Watched:
         return replace(self, **limits)._watched(self.committee.mixed(kinds))
 
     def _watched(self, ready: Batched) -> Batched:
-
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
             found = ready.evaluate(lists, positions)
             uncertainty = jnp.maximum(
@@ -225,6 +224,7 @@ def run_replicas(
     for together in alike([reference.minimum.atoms for reference in references]):
         structures = [references[s].minimum.atoms for s in together]
         sizes = np.array([len(atoms) for atoms in structures])
+        batch = Batch(structures)
         for driver in dict.fromkeys(drivers):
             own = [
                 i
@@ -234,7 +234,6 @@ def run_replicas(
             if not own:
                 continue
             share = np.full(n_members, 1 / n_members) if driver is None else np.eye(n_members)[driver]
-            batch = Batch(structures)
             watched = Watched(
                 replace(batch.committee(model), drive=batch.each([share] * len(sizes))),
                 limits.force_eV_per_A,
@@ -252,7 +251,7 @@ def run_replicas(
                 campaign_seed=schedule.campaign_seed,
                 observers=(said, frames),
                 stop=Pause(Whole.of(*structures)),
-                removed="drift and rotation" if sizes.min() > 2 else "drift",
+                removed=batch.removed,
                 width=schedule.width,
                 chunk=100,
             )

@@ -193,7 +193,7 @@ def _runs(
         campaign_seed=settings.campaign_seed,
         observers=(said, temperature, places) if keep_positions else (said, temperature),
         stop=Whole.of(*clusters),
-        removed="drift and rotation" if batch.n_atoms > 2 else "drift",
+        removed=batch.removed,
         width=len(slots),
         chunk=250,
     )

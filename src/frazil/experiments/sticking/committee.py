@@ -212,6 +212,13 @@ def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) ->
         raise UserError(
             "a committee of one; its error is not known: train two members or more (--n-members 3)"
         )
+    tested_on = read_frames([scans])
+    learnt = str(source.model.metadata["label_level"]).removesuffix(LABEL)
+    tested = tested_on[0].info.get("label_level", "no stated level")
+    if tested != learnt:
+        raise UserError(
+            f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
+        )
     committee = Committee(source.model)
     files = {subset: dataset / f"{subset}.extxyz" for subset in SUBSETS}
     subsets = {
@@ -221,13 +228,6 @@ def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) ->
     }
     if "validation" not in subsets:
         raise UserError(f"{dataset} has no frames to validate on; give a folder of prepare_dataset.py")
-    tested_on = read_frames([scans])
-    learnt = str(source.model.metadata["label_level"]).removesuffix(LABEL)
-    tested = tested_on[0].info.get("label_level", "no stated level")
-    if tested != learnt:
-        raise UserError(
-            f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
-        )
     errors = errors_table(subsets)
     one = member_of(source.model.parameters, 0)
     n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
