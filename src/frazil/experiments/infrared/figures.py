@@ -97,6 +97,7 @@ def spectrum(
             )  # fmt: skip
     label(axis, "wavenumber (cm⁻¹)", "km/mol", f"{name}, harmonic")
     axis.set_xlim(0, end)
+    axis.set_ylim(0, 1.4 * max(float(sticks["intensity_km_per_mol"].max()), 1.0))  # room for the legend
     axis.legend()
     return save(
         canvas, pandas.concat(parts), out, f"spectrum_{name}",
