@@ -1,6 +1,8 @@
 """The sticking experiment through real Nextflow, on the smallest hemispheres that hold together."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,7 @@ SMALL = {
 
 
 @pytest.mark.slow
-def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path) -> None:
+def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path, root: Path) -> None:
     (tmp_path / "small.json").write_text(json.dumps({"experiments": "sticking", "sticking": SMALL}))
     run_pipeline(tmp_path, "-params-file", "small.json")
     results = tmp_path / "results/sticking"
@@ -35,3 +37,7 @@ def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path) -> Non
     assert (sites.loc[sites["converged"] == 1, "binding_energy_K"] < 0).all()
     assert "H2 sticking on CO ice" in (tmp_path / "results/report.html").read_text()
     assert json.loads((tmp_path / "results/run.json").read_text())["trajectories"]["sticking"]
+    again = ["--results", "results", "--trajectory-id", "5", "--out", "one"]
+    subprocess.run([sys.executable, root / "bin/repeat_collision.py", *again], cwd=tmp_path, check=True)
+    row = (results / "trajectories.csv").read_text().splitlines()[6]
+    assert (tmp_path / "one/trajectories.csv").read_text().splitlines()[1] == row

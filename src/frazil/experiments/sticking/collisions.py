@@ -22,7 +22,7 @@ from ase.data import atomic_masses
 from frazil.checkpoints import Ledger, TimeLimit, key_of
 from frazil.cli import progress
 from frazil.errors import UserError
-from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, PHASES, height_A, masses_of
 from frazil.files import sha256_of, write_atomic
@@ -323,3 +323,40 @@ def run_shard(
     with write_atomic(folder / "campaign.json") as partial:
         partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
     ledger.close(ids)
+
+
+def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
+    """Run one collision of a finished run again, alone; write ``trajectories.csv`` and ``paths.csv``.
+
+    ``results``: the run's folder, which holds the campaign, the surfaces and the committee. Raises UserError
+    where one of them or the trajectory is missing, and where it does not come out as its row says.
+    """
+    sticking, folder = Path(results) / "sticking", Path(out)
+    try:
+        rows = (sticking / "trajectories.csv").read_text().splitlines()
+        campaign = Campaign(**json.loads((sticking / "campaign.json").read_text()))
+    except OSError as error:
+        raise UserError(f"{results} has no {error.filename}; give the results of a sticking run") from error
+    known = {line.split(",")[0]: line for line in rows[1:]}
+    if str(trajectory_id) not in known:
+        raise UserError(f"trajectory {trajectory_id}; {sticking} has {len(known)}, from 0 on")
+    source = driver(ANALYTIC)
+    if ANALYTIC not in known[str(trajectory_id)].split(","):
+        ready = [path for path in Path(results).glob("*/committee") if (path / "model.h5").is_file()]
+        if not ready:
+            raise UserError(f"{results} has no potential/committee/model.h5; give the results of a whole run")
+        curves = ready[0] / "molecular_curves.csv"
+        source = driver(ready[0] / "model.h5", curves if curves.is_file() else "")
+    phase = campaign.condition(trajectory_id)["phase"]
+    surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
+    (row,) = run(campaign, source, [s for s in surfaces if s.info["phase"] == phase], [trajectory_id])
+    path = pandas.DataFrame(row["path"]).assign(trajectory_id=trajectory_id, phase=phase)
+    for name, table in (("paths", path), ("trajectories", pandas.DataFrame([row])[COLUMNS])):
+        with write_atomic(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.8g")
+    again = (folder / "trajectories.csv").read_text().splitlines()[1]
+    if again != known[str(trajectory_id)]:
+        raise UserError(
+            f"trajectory {trajectory_id} came out as {again}, not as {known[str(trajectory_id)]}; repeat it "
+            "with the versions of run.json, on the same kind of processor"
+        )

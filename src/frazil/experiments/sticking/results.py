@@ -1,6 +1,7 @@
 """From shards, binding sites and surfaces to the tables of the sticking experiment."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,6 +209,21 @@ def half_lives(
     return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=columns)
 
 
+def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
+    """Copy into ``out`` what ``collisions.repeat`` needs: all surfaces and the one campaign of all shards.
+
+    Raises UserError for shards of several campaigns.
+    """
+    campaigns = {file.read_text() for file in Path(shards).glob("*/campaign.json")}
+    if len(campaigns) != 1:
+        raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
+    with write_atomic(out / "campaign.json") as partial:
+        partial.write_text(campaigns.pop())
+    for file in sorted(Path(surfaces).glob("*/snapshots.extxyz")):
+        with write_atomic(out / "surfaces" / file.parent.name / file.name) as partial:
+            shutil.copyfile(file, partial)
+
+
 def analyse(
     surfaces: Path | str,
     sites: Path | str,
@@ -282,6 +298,7 @@ def analyse(
     for name, content in tables.items():
         with write_atomic(folder / f"{name}.csv") as partial:
             content.to_csv(partial, index=False, float_format="%.8g")
+    keep_starts(surfaces, shards, folder)
     counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
     with write_atomic(folder / "counts.json") as partial:
         partial.write_text(json.dumps({"model": {**counts, "total": len(trajectories)}}, indent=1) + "\n")

@@ -1,14 +1,17 @@
 """The campaign's grid, its bad input, and rows that a trajectory gives alone and in company."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.sticking.collisions import Campaign, run, start
+from frazil.experiments.sticking.collisions import Campaign, repeat, run, run_shard, start
 from frazil.experiments.sticking.driver import Driver, driver
 
 CAMPAIGN = Campaign(
@@ -91,3 +94,32 @@ def test_a_trajectory_alone_is_the_one_in_company() -> None:
     assert alone == together[29]
     assert alone["outcome"] in ("stuck", "bounced")
     assert len(together) == 7
+
+
+def test_a_finished_trajectory_is_repeated_from_its_id(tmp_path: Path) -> None:
+    """Alone, from a run's results; a row that another computation wrote is refused."""
+    sticking = tmp_path / "run/sticking"
+    surfaces = sticking / "surfaces/crystalline"
+    surfaces.mkdir(parents=True)
+    ase.io.write(surfaces / "snapshots.extxyz", [surface(5.0), surface(10.0)])
+    shard = tmp_path / "shard"
+    run_shard(CAMPAIGN, surfaces, "analytic", "crystalline", 22, 5, 24, tmp_path / "checkpoints", shard)
+    for name in ("trajectories.csv", "campaign.json"):
+        shutil.copy(shard / name, sticking)
+    rows = (sticking / "trajectories.csv").read_text().splitlines()
+    repeat(tmp_path / "run", 23, tmp_path / "again")
+    assert (tmp_path / "again/trajectories.csv").read_text().splitlines() == [rows[0], rows[2]]
+    path = (tmp_path / "again/paths.csv").read_text().splitlines()
+    assert path[1:] == [line for line in (shard / "paths.csv").read_text().splitlines() if ",23," in line]
+    with pytest.raises(UserError, match=r"trajectory 3; .* has 5"):
+        repeat(tmp_path / "run", 3, tmp_path / "again")
+    with pytest.raises(UserError, match=r"has no .*trajectories\.csv; give the results of a sticking run"):
+        repeat(tmp_path, 23, tmp_path / "again")
+    edited = (sticking / "trajectories.csv").read_text().replace(",200,", ",180,")
+    (sticking / "trajectories.csv").write_text(edited)
+    with pytest.raises(UserError, match=r"trajectory 23 came out as 23,.*on the same kind of processor"):
+        repeat(tmp_path / "run", 23, tmp_path / "again")
+    by_model = edited.replace("analytic", "gmnn-0")
+    (sticking / "trajectories.csv").write_text(by_model)
+    with pytest.raises(UserError, match=r"has no potential/committee/model\.h5"):
+        repeat(tmp_path / "run", 23, tmp_path / "again")

@@ -18,6 +18,7 @@ from frazil.experiments.sticking.results import (
     analyse,
     attempts_of,
     half_lives,
+    keep_starts,
     pairs,
     probabilities,
     read_all,
@@ -134,6 +135,10 @@ def test_broken_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a/trajectories.csv").unlink()
     with pytest.raises(UserError, match="outcome 'lost'"):
         read_trajectories(tmp_path)
+    for shard in ("a", "b"):
+        (tmp_path / shard / "campaign.json").write_text(shard)
+    with pytest.raises(UserError, match="holds shards of 2 campaigns"):
+        keep_starts(tmp_path, tmp_path, tmp_path / "out")
     with pytest.raises(UserError, match="no column x_A"):
         read_all(tmp_path, "trajectories.csv", ["x_A"])
 
@@ -222,6 +227,8 @@ def finished(folder: Path) -> None:
         ):  # fmt: skip
             (folder / kind / phase).mkdir(parents=True, exist_ok=True)
             content.to_csv(folder / kind / phase / f"{name}.csv", index=False)
+        (folder / "shards" / phase / "campaign.json").write_text("{}")
+        (folder / "surfaces" / phase / "snapshots.extxyz").write_text(phase)
 
 
 def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
@@ -234,6 +241,8 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     assert all(gate.passed for gate in section.gates), section.gates
     for item in (*section.figures, *section.tables):
         assert (tmp_path / "out" / item.file).stat().st_size > 0
+    assert (tmp_path / "out/surfaces/amorphous/snapshots.extxyz").read_text() == "amorphous"
+    assert (tmp_path / "out/campaign.json").read_text() == "{}"
     for name, columns in CONTRACT.items():
         found = list(pandas.read_csv(tmp_path / "out" / f"{name}.csv"))
         assert found[: len(columns.split(", "))] == columns.split(", "), name
