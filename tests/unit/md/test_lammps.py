@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,3 +167,13 @@ def test_bad_models(tmp_path: Path) -> None:
     (tmp_path / "model.pb").write_text("not a graph")
     with pytest.raises(UserError, match="is not a model of DeePMD-kit"):
         LammpsSession(tmp_path, 4)
+
+
+def test_mpi_that_cannot_start_says_why(tiny_model: Path) -> None:
+    code = f"from frazil.md.lammps import LammpsSession; LammpsSession({str(tiny_model)!r}, {N_MOLECULES})"
+    torn = {"PMI_FD": "77", "PMI_RANK": "0", "PMI_SIZE": "2"}  # a launcher that is gone
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | torn, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "MPI_Init" in done.stderr
