@@ -14,6 +14,7 @@ def main() -> None:
     add("--coupling-eV", type=float, default=2.0, help="van-hemert: epsilon of its attraction, eV")
     add("--hessian", action="store_true", help="second derivatives too (PySCF levels)")
     add("--polarizability", action="store_true", help="static polarizability too (PySCF levels)")
+    add("--frame-limit-s", type=float, default=0, help="PySCF: wall time of a frame, s; then failed; 0: any")
     add("--checkpoints", type=Path, help="folder of finished labels, so that a killed run goes on")
     add("--known", type=Path, help="labels of an earlier run at this level, extxyz; not done again")
     add("--allow-none", action="store_true", help="write an empty file where no frame could be labelled")

@@ -98,6 +98,7 @@ process LABEL_FRAMES {
 
     input:
     tuple val(meta), path(frames)
+    val frame_limit_s // of PySCF, wall time; 0: any
     val checkpoints
     val code
 
@@ -107,7 +108,7 @@ process LABEL_FRAMES {
     script:
     """
     label_frames.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} ${extras(meta)} \
-        --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
+        --frame-limit-s ${frame_limit_s} --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
     mv failed.csv failed-${frames.baseName}.csv
     """
 

@@ -5,12 +5,12 @@ include { PLAN_LABELS; LABEL_FRAMES; GATHER_LABELS } from '../modules/label'
 workflow LABEL {
     take:
     frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0], frames.extxyz]
-    shard_hours
+    labels      // e.g. [shard_hours: 1, frame_limit_s: 0, …]
     checkpoints
 
     main:
-    PLAN_LABELS(frames, shard_hours, Code.of(projectDir, 'plan_labels.py'))
-    LABEL_FRAMES(PLAN_LABELS.out.transpose(), checkpoints, Code.of(projectDir, 'label_frames.py'))
+    PLAN_LABELS(frames, labels.shard_hours, Code.of(projectDir, 'plan_labels.py'))
+    LABEL_FRAMES(PLAN_LABELS.out.transpose(), labels.frame_limit_s, checkpoints, Code.of(projectDir, 'label_frames.py'))
     GATHER_LABELS(
         LABEL_FRAMES.out.groupTuple().map { meta, labelled, failed ->
             [meta, labelled.sort { it.name }, failed.sort { it.name }]

@@ -23,7 +23,7 @@ workflow LEVEL_OF_THEORY {
     LABEL(
         wanted.combine(MAKE_DIMERS.out).filter { meta, reference, frames -> meta.reference == reference }
             .map { meta, reference, frames -> [meta, frames] },
-        settings.labels.shard_hours, checkpoints,
+        settings.labels, checkpoints,
     )
     ANALYSE_LEVELS(
         LABEL.out.labelled.filter { meta, frames -> !meta.reference }.toSortedList { a, b -> a[0].id <=> b[0].id }

@@ -45,7 +45,7 @@ workflow POTENTIAL {
         imported = IMPORT_FRAMES.out.section
     }
     else {
-        LABEL(SAMPLE_FRAMES.out.frames.map { [level + settings.labels.subMap('hessian', 'polarizability') + [id: 'sampled'], it] }, settings.labels.shard_hours, checkpoints)
+        LABEL(SAMPLE_FRAMES.out.frames.map { [level + settings.labels.subMap('hessian', 'polarizability') + [id: 'sampled'], it] }, settings.labels, checkpoints)
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }

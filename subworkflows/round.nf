@@ -62,7 +62,7 @@ workflow ROUND {
     def level = settings.labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability')
     LABEL(
         explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [level + [id: name], candidates] },
-        settings.labels.shard_hours, checkpoints,
+        settings.labels, checkpoints,
     )
     labelled = LABEL.out.labelled.map { meta, frames -> [meta.id, frames] }
         .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })

@@ -37,14 +37,17 @@ workflow STICKING {
         validated = VALIDATE_COMMITTEE.out
     }
     else if (s.potential == 'gmnn') {
-        SAMPLE_CLUSTERS(s.training_scale, s.n_placed, s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'))
+        // With frames or scans of your own none are made here; what is left is molecules alone.
+        SAMPLE_CLUSTERS(
+            s.dataset ? 0 : s.training_scale, s.dataset ? 0 : s.n_placed, s.scans ? 0 : s.n_scans, seed, Code.of(projectDir, 'sample_clusters.py'),
+        )
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }
                 .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] })
                 .mix(SAMPLE_CLUSTERS.out.scans.filter { !s.scans }.map { ['scans', it] })
                 .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0], frames] },
-            settings.labels.shard_hours, checkpoints,
+            settings.labels, checkpoints,
         )
         labelled = LABEL.out.labelled.branch { meta, frames ->
             clusters:  meta.id == 'clusters'

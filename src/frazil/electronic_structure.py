@@ -11,6 +11,7 @@ Where gpu4pyscf is installed and a GPU is there, density functionals run on it; 
 PySCF is imported only when a level is computed, so that the names and the cost table cost nothing.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -147,7 +148,7 @@ class SinglePoint:
 
 
 class NotConverged(Exception):
-    """No attempt converged: the frame has no label, its neighbours are not concerned."""
+    """No attempt converged in the time allowed: the frame has no label, its neighbours are not concerned."""
 
 
 def level(name: str) -> Level:
@@ -235,7 +236,9 @@ def check(atoms: Atoms) -> None:
             )
 
 
-def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability: bool = False) -> SinglePoint:
+def single_point(
+    atoms: Atoms, name: str, hessian: bool = False, polarizability: bool = False, limit_s: float = 0.0
+) -> SinglePoint:
     """Compute one frame at the level ``name``.
 
     Args:
@@ -244,27 +247,36 @@ def single_point(atoms: Atoms, name: str, hessian: bool = False, polarizability:
         name: a key of ``LEVELS``.
         hessian: also the second derivatives of the energy, analytic (about ten times the cost).
         polarizability: also the static polarizability, by central differences of the dipole (seven times).
+        limit_s: wall time allowed, seconds; 0: any. Looked at after each cycle of a self-consistent field (or
+            of coupled cluster) and before each further step, so that one cycle or gradient may run over.
 
     Raises:
         UserError: unknown level, a frame it cannot describe, or PySCF is missing.
-        NotConverged: no attempt of ``ATTEMPTS`` converged.
+        NotConverged: no attempt of ``ATTEMPTS`` converged, or not within ``limit_s``.
     """
     wanted = level(name)
     check(atoms)
     code_version()
     start = perf_counter()
     molecule = _molecule(atoms, wanted)
+
+    def check_time(_: object = None) -> None:
+        if 0 < limit_s < (taken_s := perf_counter() - start):
+            raise NotConverged(f"stopped after {taken_s:.3g} s; one frame is allowed {limit_s:g} s")
+
     if wanted.method.functional is None:
         if hessian or polarizability:
             raise UserError(f"level {name!r} gives an energy only; no Hessian and no polarizability")
-        energy, attempt = _coupled_cluster(atoms, wanted)
+        energy, attempt = _coupled_cluster(atoms, wanted, check_time)
         return SinglePoint(energy, None, None, attempt, 0.0, 0.0, perf_counter() - start)
     if _ghosts(atoms).any():
         raise UserError(f"level {name!r} takes no ghost atoms; coupled cluster does")
-    field, attempt = _self_consistent_field(molecule, wanted)
+    field, attempt = _self_consistent_field(molecule, wanted, check_time)
+    check_time()
     raw_forces = -np.asarray(field.nuc_grad_method().kernel()) * ase.units.Hartree / ase.units.Bohr
     forces, net_force, net_torque = without_net_force_and_torque(atoms.positions, raw_forces)
     dipole = np.asarray(field.dip_moment(unit="AU", verbose=0)) * ase.units.Bohr
+    check_time()
     on_cpu = field.to_cpu() if (hessian or polarizability) and gpu_version() is not None else field
     return SinglePoint(
         energy_eV=float(field.e_tot) * ase.units.Hartree,
@@ -345,8 +357,12 @@ def _polarizability(field: Any) -> NDArray[np.float64]:
     return np.asarray(tensor + tensor.T) / 2
 
 
-def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
+def _self_consistent_field(
+    molecule: Any, wanted: Level, check_time: Callable[[object], None]
+) -> tuple[Any, str]:
     """Converge the density by the first of ``ATTEMPTS`` that does; Hartree–Fock for coupled cluster.
+
+    ``check_time`` is called after each cycle, and may raise.
 
     On a GPU the first attempt runs there, and so does the end of every other, from the density that the CPU
     has converged: all labels are then gpu4pyscf's.
@@ -363,15 +379,18 @@ def _self_consistent_field(molecule: Any, wanted: Level) -> tuple[Any, str]:
         if attempt.smearing_hartree:
             smeared = scf.addons.smearing_(field.copy(), sigma=attempt.smearing_hartree, method="fermi")
             smeared.conv_tol = 1e-5
+            smeared.callback = check_time
             smeared.kernel()
             density = smeared.make_rdm1()
         if attempt.second_order:
             field = field.newton()
         if accelerated and attempt is ATTEMPTS[0]:
             field = field.to_gpu()
+        field.callback = check_time
         field.kernel(dm0=density)
         if field.converged and accelerated and attempt is not ATTEMPTS[0]:
             density, field = field.make_rdm1(), _field(molecule, wanted).to_gpu()
+            field.callback = check_time
             field.kernel(dm0=density)
         if field.converged:
             return field, attempt.name
@@ -394,31 +413,34 @@ def _field(molecule: Any, wanted: Level) -> Any:
     return field
 
 
-def _coupled_cluster(atoms: Atoms, wanted: Level) -> tuple[float, str]:
+def _coupled_cluster(atoms: Atoms, wanted: Level, check_time: Callable[[object], None]) -> tuple[float, str]:
     """Return the frozen-core CCSD(T) energy (eV), without density fitting; a composite's with it in MP2."""
     from pyscf import cc
     from pyscf.data.elements import chemcore  # type: ignore[import-not-found,unused-ignore]
 
     small = replace(wanted, basis=BASIS_BEFORE[wanted.basis]) if wanted.method.composite else wanted
     molecule = _molecule(atoms, small)
-    field, attempt = _self_consistent_field(molecule, small)
+    field, attempt = _self_consistent_field(molecule, small, check_time)
     solver = cc.CCSD(field, frozen=chemcore(molecule) or None)
     solver.max_cycle = 100
+    solver.callback = check_time
     solver.kernel()
     if not solver.converged:
         raise NotConverged("the coupled-cluster amplitudes did not converge in 100 cycles")
     energy = float(solver.e_tot + solver.ccsd_t())
     if wanted.method.composite:
-        energy += _perturbation(_molecule(atoms, wanted), wanted) - _perturbation(molecule, small)
+        large = _perturbation(_molecule(atoms, wanted), wanted, check_time)
+        energy += large - _perturbation(molecule, small, check_time)
     return energy * ase.units.Hartree, attempt
 
 
-def _perturbation(molecule: Any, wanted: Level) -> float:
+def _perturbation(molecule: Any, wanted: Level, check_time: Callable[[object], None]) -> float:
     """Return the frozen-core MP2 energy (Hartree), density-fitted throughout."""
     from pyscf import mp, scf
     from pyscf.data.elements import chemcore
 
     field = scf.RHF(molecule).density_fit()
+    field.callback = check_time
     field.conv_tol = wanted.energy_tolerance_hartree
     field.kernel()
     if not field.converged:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +30,15 @@ class LabelStore:
     """Finished labels of one level, code and version, in ``directory``/``level-…``/one JSON file per frame.
 
     A frame is found again by its atoms and positions (to 1e-8 Å, as extxyz keeps them), whatever the file,
-    the order or the shard that it comes in. A frame without a label keeps its reason, and is not tried again.
+    the order or the shard that it comes in. A frame without a label keeps its reason, and is tried again only
+    where it is allowed more wall time (``limit_s``, seconds; 0: any) than it was when it failed.
     """
 
-    def __init__(self, directory: Path | str, level: str, code: str, version: str) -> None:
+    def __init__(
+        self, directory: Path | str, level: str, code: str, version: str, limit_s: float = 0.0
+    ) -> None:
         self._origin = {"label_level": level, "label_code": code, "label_version": version}
+        self._limit_s = limit_s or math.inf
         identity = json.dumps([level, code, version])
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         readable = "".join(letter if letter.isalnum() else "-" for letter in level)
@@ -49,7 +54,8 @@ class LabelStore:
             return None
         kept = json.loads(file.read_text())
         if "reason" in kept:
-            return str(kept["reason"])
+            enough = self._limit_s <= (kept.get("limit_s") or math.inf)
+            return str(kept["reason"]) if enough else None
         if not set(wanted) <= set(kept["details"]):
             return None
         forces, dipole = kept["forces_eV_per_A"], kept["dipole_eA"]
@@ -67,6 +73,8 @@ class LabelStore:
         """Write one frame's label or the reason of its absence, whole or not at all."""
         if isinstance(answer, str):
             kept: dict[str, object] = {"reason": answer}
+            if math.isfinite(self._limit_s):
+                kept["limit_s"] = self._limit_s
         else:
             forces, dipole = answer.forces_eV_per_A, answer.dipole_eA
             kept = {

@@ -38,6 +38,8 @@ class Labeller(Protocol):
     """Names of what a label has to hold besides energy, forces and dipole."""
     bond_scan_A: np.ndarray = COARSE_CO_SCAN_A
     """Lengths for the curve of one CO."""
+    limit_s: float = 0.0
+    """Wall time that one frame is allowed, seconds; 0: any."""
 
     def seconds(self, atoms: Atoms) -> float:
         """Return what one frame is expected to cost on one core; not a number where that is not known."""
@@ -120,7 +122,8 @@ class H2OnCOLabeller(Labeller):
 class PySCFLabeller(Labeller):
     """A level of ``electronic_structure``, frame by frame, for any neutral closed-shell frame.
 
-    Settings ``hessian`` and ``polarizability`` (true or false) ask for more than energy, forces and dipole.
+    Settings ``hessian`` and ``polarizability`` (true or false) ask for more than energy, forces and dipole;
+    ``frame_limit_s`` is ``limit_s``.
     """
 
     code = electronic_structure.CODE
@@ -129,6 +132,7 @@ class PySCFLabeller(Labeller):
         self.level = level
         self.version = electronic_structure.code_version()
         self.extras = {name: True for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)}
+        self.limit_s = float(settings.get("frame_limit_s", 0))
         units = {"hessian": "eV_per_A2", "polarizability": "A3"}
         self.details = tuple(f"label_{name}_{units[name]}" for name in self.extras)
         self._known_seconds: dict[str, float] = {}
@@ -148,7 +152,7 @@ class PySCFLabeller(Labeller):
 
     def _label(self, atoms: Atoms) -> Label | str:
         try:
-            point = electronic_structure.single_point(atoms, self.level, **self.extras)
+            point = electronic_structure.single_point(atoms, self.level, **self.extras, limit_s=self.limit_s)
         except (UserError, electronic_structure.NotConverged) as error:
             return str(error)
         details: dict[str, Any] = {
@@ -280,6 +284,8 @@ def labeller(level: str, **settings: Any) -> Labeller:
     """Return the labeller of a level. Raises UserError for an unknown one."""
     if level not in LEVELS:
         raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
+    if not 0 <= (limit_s := settings.get("frame_limit_s", 0)) < math.inf:
+        raise UserError(f"a frame is allowed {limit_s:g} s; give a time of 0 s (any) or more")
     asked = [name for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)]
     theory = electronic_structure.LEVELS.get(level)
     if asked and (theory is None or not theory.has_forces):

@@ -70,7 +70,7 @@ def label(
     if checkpoints is None or (cheap and not len(known)):
         answers = source.labels(frames)
     else:
-        store = LabelStore(checkpoints, level, source.code, source.version)
+        store = LabelStore(checkpoints, level, source.code, source.version, source.limit_s)
         store.take(known)
         answers = _kept(source, frames, store)
     if show_progress:

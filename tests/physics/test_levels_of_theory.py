@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import count
 from types import ModuleType, SimpleNamespace
 
 import ase.units
@@ -12,6 +13,7 @@ from ase.build import molecule
 
 pytest.importorskip("pyscf", reason="needs the extra 'labels'")
 
+from frazil import electronic_structure
 from frazil.electronic_structure import ATTEMPTS, NotConverged, code_version, single_point
 from frazil.errors import UserError
 
@@ -115,6 +117,59 @@ def test_no_convergence_is_reported(monkeypatch):
     monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (replace(ATTEMPTS[0], max_cycles=1),))
     with pytest.raises(NotConverged, match="did not converge \\(tried default\\)"):
         single_point(carbon_monoxide(1.13), "pbe/def2-svp")
+
+
+HYDROGEN = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """A clock on which a second passes between any two looks."""
+    seconds = count()
+    monkeypatch.setattr("frazil.electronic_structure.perf_counter", lambda: float(next(seconds)))
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
+def test_every_way_to_converge_stops_when_the_time_is_over(attempt, ticking, monkeypatch):
+    monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (attempt,))
+    assert single_point(HYDROGEN, "pbe/def2-svp", limit_s=1000).attempt == attempt.name
+    with pytest.raises(NotConverged, match="stopped after 3 s; one frame is allowed 2 s"):
+        single_point(HYDROGEN, "pbe/def2-svp", limit_s=2)
+
+
+def test_the_time_of_one_attempt_counts_for_the_next(ticking, monkeypatch):
+    hopeless = replace(ATTEMPTS[0], max_cycles=2)
+    monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (hopeless, hopeless))
+    with pytest.raises(NotConverged, match="stopped after 4 s; one frame is allowed 3 s"):
+        single_point(carbon_monoxide(1.13), "pbe/def2-svp", limit_s=3)
+
+
+def test_coupled_cluster_stops_when_the_time_is_over(ticking):
+    """The clock is looked at in the field, the amplitudes and the fields of MP2."""
+    looks = single_point(HYDROGEN, "ccsd(t)-dmp2/aug-cc-pvtz", limit_s=1000).wall_s
+    assert looks > 15
+    for limit_s in (2, looks // 2, looks - 2):
+        start = electronic_structure.perf_counter()
+        with pytest.raises(NotConverged, match=f"one frame is allowed {limit_s:g} s"):
+            single_point(HYDROGEN, "ccsd(t)-dmp2/aug-cc-pvtz", limit_s=limit_s)
+        assert electronic_structure.perf_counter() - start == limit_s + 3
+
+
+def test_a_frame_out_of_time_is_tried_again_with_more(tmp_path):
+    from frazil.labelling import label
+
+    def labelled(limit_s):
+        return label([HYDROGEN], "pbe/def2-svp", checkpoints=tmp_path, frame_limit_s=limit_s)
+
+    (_, (failure,)) = labelled(1e-6)
+    assert "one frame is allowed 1e-06 s" in failure.reason
+    assert labelled(1e-7) == ([], [failure])
+    ((atoms,), none) = labelled(0)
+    assert not none
+    assert atoms.info["label_attempt"] == "default"
+    assert not labelled(1e-6)[1]
+    with pytest.raises(UserError, match="a frame is allowed -1 s; give a time of 0 s"):
+        labelled(-1)
 
 
 def test_version_names_the_dispersion_package():
@@ -222,8 +277,6 @@ def pretended_gpu(monkeypatch):
     """Modules that stand for cupy and gpu4pyscf; fields stay PySCF's: the way is tested, not a GPU."""
     from pyscf.df import df_jk
 
-    from frazil import electronic_structure
-
     moved = []
 
     def to(where):
@@ -246,8 +299,6 @@ def pretended_gpu(monkeypatch):
 
 
 def test_functionals_move_to_a_gpu_and_their_labels_say_so(pretended_gpu, monkeypatch):
-    from frazil import electronic_structure
-
     hydrogen = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
     assert electronic_structure.code_version().endswith("gpu4pyscf 9.9)")
     there = single_point(hydrogen, "pbe-d3bj/def2-svp", polarizability=True)
@@ -262,8 +313,6 @@ def test_functionals_move_to_a_gpu_and_their_labels_say_so(pretended_gpu, monkey
 
 
 def test_a_fallback_converges_here_and_ends_on_the_gpu(pretended_gpu, monkeypatch):
-    from frazil import electronic_structure
-
     hopeless = replace(electronic_structure.ATTEMPTS[0], max_cycles=1)
     shifted = electronic_structure.ATTEMPTS[1]
     monkeypatch.setattr(electronic_structure, "ATTEMPTS", (hopeless, shifted))

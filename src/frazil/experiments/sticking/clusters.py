@@ -190,11 +190,11 @@ def with_bonds(atoms: Atoms, generator: np.random.Generator | None) -> Atoms:
 
 
 def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
-    """Yield the frames of Table 1, all counts times ``scale`` (at least one)."""
-    if not 0 < scale <= 10:
-        raise UserError(
-            f"a scale of {scale:g} of Table 1; give a number above 0, up to 10 (1 is the paper's)"
-        )
+    """Yield the frames of Table 1, all counts times ``scale`` (at least one, but none for a scale of 0)."""
+    if not 0 <= scale <= 10:
+        raise UserError(f"a scale of {scale:g} of Table 1; give 0 (none) to 10 (1 is the paper's)")
+    if not scale:
+        return
     for number, row in enumerate(TABLE_1):
         wanted = max(round(scale * row.n_frames), 1)
         identity = 0
@@ -309,8 +309,8 @@ def write_clusters(
     """
     if n_placed < 0:
         raise UserError(f"{n_placed} clusters to place H2 around; give 0 or more")
-    if n_scans < 1:
-        raise UserError(f"{n_scans} scans; give at least one to test with")
+    if n_scans < 0:
+        raise UserError(f"{n_scans} scans; give 0 or more")
     total = sum(max(round(scale * row.n_frames), 1) for row in TABLE_1) if scale > 0 else 0
     explored = list(progress(sampled(scale, campaign_seed), total, "frames"))
     around = progress(range(n_placed), n_placed, "clusters with H2 placed around")

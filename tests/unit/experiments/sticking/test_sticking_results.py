@@ -10,7 +10,9 @@ import pytest
 from ase import Atoms
 
 from frazil.analysis.statistics import jeffreys
+from frazil.datasets import load_frames
 from frazil.errors import UserError
+from frazil.experiments.sticking import clusters
 from frazil.experiments.sticking.binding import Grid, summary
 from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
@@ -154,8 +156,16 @@ def test_the_grid_of_sites_is_the_paper_s() -> None:
 
 def test_table_1_has_the_paper_s_counts() -> None:
     assert sum(row.n_frames for row in TABLE_1) == 20344
-    with pytest.raises(UserError, match="a scale of 0 of Table 1"):
-        next(sampled(0.0, 1))
+    with pytest.raises(UserError, match="a scale of 11 of Table 1"):
+        next(sampled(11.0, 1))
+
+
+def test_nothing_is_explored_that_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with ``sticking.dataset`` and ``sticking.scans``: molecules alone are written, nothing else."""
+    monkeypatch.setattr(clusters, "calculator", None)
+    clusters.write_clusters(0.0, 0, 1, 0, *(tmp_path / name for name in ("clusters", "molecules", "scans")))
+    assert (tmp_path / "clusters").read_text() == (tmp_path / "scans").read_text() == ""
+    assert len(load_frames(tmp_path / "molecules")) == 59
 
 
 def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
