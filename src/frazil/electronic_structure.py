@@ -318,13 +318,19 @@ def without_net_force_and_torque(
 
 def _molecule(atoms: Atoms, wanted: Level, spin: int | None = 0) -> Any:
     from pyscf import gto  # type: ignore[import-not-found,unused-ignore]
+    from pyscf.lib.exceptions import BasisNotFoundError  # type: ignore[import-not-found,unused-ignore]
 
     names = [
         f"ghost-{symbol}" if ghost else symbol
         for symbol, ghost in zip(atoms.get_chemical_symbols(), _ghosts(atoms), strict=True)
     ]
     geometry = list(zip(names, atoms.positions.tolist(), strict=True))
-    return gto.M(atom=geometry, unit="Angstrom", basis=wanted.basis, charge=0, spin=spin, verbose=0)
+    try:
+        return gto.M(atom=geometry, unit="Angstrom", basis=wanted.basis, charge=0, spin=spin, verbose=0)
+    except BasisNotFoundError as error:
+        raise UserError(
+            f"level {wanted.name!r}: {error}; use another basis or leave such frames out"
+        ) from None
 
 
 def _ghosts(atoms: Atoms) -> NDArray[np.bool_]:
@@ -367,35 +373,48 @@ def _self_consistent_field(
     On a GPU the first attempt runs there, and so does the end of every other, from the density that the CPU
     has converged: all labels are then gpu4pyscf's.
     """
-    from pyscf import scf
-
     accelerated = wanted.method.functional is not None and gpu_version() is not None
+    tried = []
     for attempt in ATTEMPTS:
-        field = _field(molecule, wanted)
-        field.max_cycle = attempt.max_cycles
-        field.level_shift = attempt.level_shift_hartree
-        field.damp = attempt.damping
-        density = None
-        if attempt.smearing_hartree:
-            smeared = scf.addons.smearing_(field.copy(), sigma=attempt.smearing_hartree, method="fermi")
-            smeared.conv_tol = 1e-5
-            smeared.callback = check_time
-            smeared.kernel()
-            density = smeared.make_rdm1()
-        if attempt.second_order:
-            field = field.newton()
-        if accelerated and attempt is ATTEMPTS[0]:
-            field = field.to_gpu()
-        field.callback = check_time
-        field.kernel(dm0=density)
-        if field.converged and accelerated and attempt is not ATTEMPTS[0]:
-            density, field = field.make_rdm1(), _field(molecule, wanted).to_gpu()
-            field.callback = check_time
-            field.kernel(dm0=density)
+        try:
+            field = _attempted(molecule, wanted, attempt, accelerated, check_time)
+        except (np.linalg.LinAlgError, ValueError) as error:  # a field of numbers that are not finite
+            tried.append(f"{attempt.name}: {error}")
+            continue
         if field.converged:
             return field, attempt.name
-    tried = ", ".join(attempt.name for attempt in ATTEMPTS)
-    raise NotConverged(f"the self-consistent field did not converge (tried {tried})")
+        tried.append(attempt.name)
+    raise NotConverged(f"the self-consistent field did not converge (tried {', '.join(tried)})")
+
+
+def _attempted(
+    molecule: Any, wanted: Level, attempt: Attempt, accelerated: bool, check_time: Callable[[object], None]
+) -> Any:
+    """Return the field after one attempt, converged or not."""
+    from pyscf import scf
+
+    field = _field(molecule, wanted)
+    field.max_cycle = attempt.max_cycles
+    field.level_shift = attempt.level_shift_hartree
+    field.damp = attempt.damping
+    density = None
+    if attempt.smearing_hartree:
+        smeared = scf.addons.smearing_(field.copy(), sigma=attempt.smearing_hartree, method="fermi")
+        smeared.conv_tol = 1e-5
+        smeared.callback = check_time
+        smeared.kernel()
+        density = smeared.make_rdm1()
+    if attempt.second_order:
+        field = field.newton()
+    if accelerated and attempt is ATTEMPTS[0]:
+        field = field.to_gpu()
+    field.callback = check_time
+    field.kernel(dm0=density)
+    if field.converged and accelerated and attempt is not ATTEMPTS[0]:
+        density, field = field.make_rdm1(), _field(molecule, wanted).to_gpu()
+        field.callback = check_time
+        field.kernel(dm0=density)
+    return field
 
 
 def _field(molecule: Any, wanted: Level) -> Any:

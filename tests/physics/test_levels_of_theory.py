@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count, repeat
 from types import ModuleType, SimpleNamespace
 
 import ase.units
@@ -117,6 +117,29 @@ def test_no_convergence_is_reported(monkeypatch):
     monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (replace(ATTEMPTS[0], max_cycles=1),))
     with pytest.raises(NotConverged, match="did not converge \\(tried default\\)"):
         single_point(carbon_monoxide(1.13), "pbe/def2-svp")
+
+
+def test_a_field_that_is_no_number_is_tried_again_and_never_fatal(monkeypatch):
+    """As where a first step goes astray: PySCF's eigenvalue problem then refuses the numbers."""
+    whole = electronic_structure._field
+
+    def astray(molecule, wanted):
+        field = whole(molecule, wanted)
+        if next(broken):
+            field.get_hcore = lambda *_: np.full((molecule.nao, molecule.nao), np.nan)
+        return field
+
+    monkeypatch.setattr(electronic_structure, "_field", astray)
+    broken = chain([True], repeat(False))
+    assert single_point(HYDROGEN, "pbe/def2-svp").attempt == "level-shift"
+    broken = repeat(True)
+    with pytest.raises(NotConverged, match="tried default: .*NaN.*, level-shift: "):
+        single_point(HYDROGEN, "pbe/def2-svp")
+
+
+def test_an_element_without_basis_is_refused():
+    with pytest.raises(UserError, match="level 'pbe/cc-pvtz': Basis set not found for U in cc-pvtz; use"):
+        electronic_structure.seconds(Atoms("UF6"), "pbe/cc-pvtz")
 
 
 HYDROGEN = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
