@@ -133,7 +133,7 @@ def test_a_field_that_is_no_number_is_tried_again_and_never_fatal(monkeypatch):
     broken = chain([True], repeat(False))
     assert single_point(HYDROGEN, "pbe/def2-svp").attempt == "level-shift"
     broken = repeat(True)
-    with pytest.raises(NotConverged, match="tried default: .*NaN.*, level-shift: "):
+    with pytest.raises(NotConverged, match=r"tried default: .*NaN.*, level-shift: "):
         single_point(HYDROGEN, "pbe/def2-svp")
 
 
