@@ -86,8 +86,8 @@ def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
     (found,) = origins
     if wanted and found != wanted:
         raise UserError(
-            f"the dataset's labels are {found}, those to be added in exploration would be {wanted}; "
-            "set --exploration.rounds 0, or label the dataset's frames anew"
+            f"the dataset's labels are {found}, those that the run adds would be {wanted}; give the run the "
+            "dataset's level, or label its frames anew (photodesorption: or set --exploration.rounds 0)"
         )
 
 
