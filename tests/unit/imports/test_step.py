@@ -81,7 +81,9 @@ def test_levels_are_not_mixed(trajectory: Trajectory, sheet: Path, tmp_path: Pat
     with pytest.raises(UserError, match=r"pbe0/def2-tzvp by turbomole \(46 frames\); pbe/def2-svp by"):
         import_dataset(sheet, tmp_path / "b.extxyz", tmp_path / "imports")
     write_frames(tmp_path / "c.extxyz", trajectory(4))
-    with pytest.raises(UserError, match=r"labels are not stated by not stated, those that the run adds would"):
+    with pytest.raises(
+        UserError, match=r"labels are not stated by not stated, those that the run adds would"
+    ):
         import_dataset(
             tmp_path / "c.extxyz",
             tmp_path / "b.extxyz",

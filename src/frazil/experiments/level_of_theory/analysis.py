@@ -1,6 +1,7 @@
 """From labelled dimers to interaction energies, mean absolute errors and the section of the report."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import ase.units
@@ -132,7 +133,7 @@ def _figure(folder: Path, table: pandas.DataFrame) -> Figure:
     canvas, axes = new(columns=len(systems), width_in=3.6 * len(systems), height_in=3.4)
     for axis, system in zip(axes[0], systems, strict=True):
         part = table[table["system"] == system]
-        for colour, (level, own) in zip(CYCLE, part.groupby("level"), strict=False):
+        for colour, (level, own) in zip(cycle(CYCLE), part.groupby("level"), strict=False):
             axis.plot(
                 own["reference_kJ_per_mol"], own["interaction_kJ_per_mol"], ".", color=colour, label=level
             )
