@@ -4,6 +4,7 @@ all.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import jax
 import numpy as np
@@ -43,13 +44,19 @@ class Batch:
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames ready to be batched: neighbour lists and positions from the centre of mass are made once."""
+    """Frames ready to be batched: neighbour lists and positions from the centre of mass are made once.
+
+    kinds: of each frame, its atoms or neighbours as a power of two. rooms: of each kind, from the smallest,
+    slots and atoms that hold any frame up to it.
+    """
 
     atoms: Sequence[Atoms]
     species: list[np.ndarray]
     centred: list[np.ndarray]
     lists: list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]
     periodic: bool
+    kinds: list[int]
+    rooms: dict[int, tuple[int, int]]
 
 
 def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
@@ -65,7 +72,13 @@ def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
         lists.append((np.asarray(built.index), np.asarray(built.reverse), shift))
     centred = [frame.positions - frame.get_center_of_mass() for frame in atoms]
     periodic = any(shift is not None for _, _, shift in lists)
-    return Frames(atoms, species, centred, lists, periodic)
+    sizes = [(index.shape[1], len(frame)) for (index, _, _), frame in zip(lists, atoms, strict=True)]
+    kinds = [(max(*size, 17) - 1).bit_length() for size in sizes]
+    rooms = {}
+    for kind in sorted(set(kinds)):
+        slots, most = zip(*(size for own, size in zip(kinds, sizes, strict=True) if own <= kind), strict=True)
+        rooms[kind] = max(slots), max(most)
+    return Frames(atoms, species, centred, lists, periodic, kinds, rooms)
 
 
 def assemble(
@@ -123,30 +136,18 @@ def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int) 
     the next larger one, so that only the last batch is short. All batches of a class have the lanes of its
     largest frames, since each shape is compiled. Batches come in the order of their first frames.
     """
-    needed = [index.shape[1] for index, _, _ in frames.lists]
-    sizes = [len(atoms) for atoms in frames.atoms]
-    kinds = [(max(*pair, 17) - 1).bit_length() for pair in zip(needed, sizes, strict=True)]
-    widths: dict[int, int] = {}
-    largest: dict[int, int] = {}
-    for kind, slots, size in zip(kinds, needed, sizes, strict=True):
-        widths[kind] = max(widths.get(kind, 0), slots)
-        largest[kind] = max(largest.get(kind, 0), size)
-    parts: list[tuple[list[int], int]] = []
-    rest: list[int] = []
-    widest = most = 0
-    for number, kind in enumerate(sorted(widths)):
-        widest, most = max(widest, widths[kind]), max(most, largest[kind])
-        widths[kind], largest[kind] = widest, most  # What is left over must fit into the next class
-        own = {i for i in order if kinds[i] == kind} | set(rest)
-        members = [int(i) for i in order if i in own]
-        full = len(members) - len(members) % batch_size if number + 1 < len(widths) else len(members)
-        rest = members[full:]
-        parts += [(members[k : k + batch_size], kind) for k in range(0, full, batch_size)]
     place = {int(i): k for k, i in enumerate(order)}
-    return [
-        assemble(frames, members, batch_size, widths[kind], bucket(batch_size * largest[kind]))
-        for members, kind in sorted(parts, key=lambda part: place[part[0][0]])
-    ]
+    made: list[tuple[int, Batch]] = []
+    rest: list[int] = []
+    for kind, (slots, n_atoms) in frames.rooms.items():
+        members = sorted(rest + [i for i in place if frames.kinds[i] == kind], key=place.__getitem__)
+        full = len(members) if kind == max(frames.rooms) else len(members) - len(members) % batch_size
+        rest = members[full:]
+        for k in range(0, full, batch_size):
+            chosen = members[k : k + batch_size]
+            batch = assemble(frames, chosen, batch_size, slots, bucket(batch_size * n_atoms))
+            made.append((place[chosen[0]], batch))
+    return [batch for _, batch in sorted(made, key=itemgetter(0))]
 
 
 def groups(batches: Sequence[Batch], room: int) -> Iterator[tuple[Batch, int]]:
