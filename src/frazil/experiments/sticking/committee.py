@@ -185,8 +185,16 @@ def training_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
         }
         for key, name, row in names
     ]  # fmt: skip
-    alone = {f"n_{subset}": int(own.get("alone", 0)) for subset, own in counts.items()}
-    return pandas.concat([pandas.DataFrame(rows), pandas.DataFrame([{"system": "one molecule", **alone}])])
+    others = {"placed": "H2 placed around clusters", "alone": "one molecule"}
+    rows += [
+        {"system": name, **{f"n_{subset}": int(own.get(key, 0)) for subset, own in counts.items()}}
+        for key, name in others.items()
+    ]
+    known = [*(key for key, _, _ in names), *others]
+    of_your_own = {
+        f"n_{subset}": int(own.drop(known, errors="ignore").sum()) for subset, own in counts.items()
+    }
+    return pandas.DataFrame([*rows, {"system": "frames of your own", **of_your_own}])
 
 
 def relevant_spread(made: Predicted) -> float:
@@ -269,10 +277,11 @@ def section(
     forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in "HCO" if ("force", s) in rmse)
     text = [
         f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
-        "them is called gmnn-mean. Frames are explored with GFN-FF as in the paper's Table 1, counts scaled, "
-        "bond lengths drawn anew; test frames choose the epoch, validation frames are for this only.",
-        "Scans: H2 is pulled off a cluster of 10 CO, nothing else moving; the cluster is none of those "
-        "trained on. Energies are counted from the farthest point.",
+        "them is called gmnn-mean. Frames made here are explored with GFN-FF as in the paper's Table 1, "
+        "counts scaled, bond lengths drawn anew; test frames choose the epoch, validation frames are for "
+        "this only.",
+        "Scans: where they are made here, H2 is pulled off a cluster of 10 CO, nothing else moving; the "
+        "cluster is none of those trained on. Energies are counted from the farthest point.",
     ]
     if apart:
         text.append(

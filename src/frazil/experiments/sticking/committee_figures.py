@@ -44,7 +44,7 @@ def scan(scans: pandas.DataFrame, out: Path) -> Figure:
         axis.set_ylim(1.4 * low, -1.2 * low)
         label(axis, "distance from the bound place / Å", "energy / K", name)
         axis.legend()
-    caption = "H2 pulled off 10 CO without anything else moving; band: the paper's difference of the minima."
+    caption = "Rigid scans (H2 off 10 CO if made here); band: the paper's difference of the minima."
     return save(canvas, scans, out, "scan_curves", caption)
 
 

@@ -84,6 +84,8 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
     assert -300 < pandas.read_csv(tmp_path / "scan_minima.csv")["label_minimum_K"].iloc[0] < -30
     table = pandas.read_csv(tmp_path / "training_set.csv")
     assert table["n_paper"].sum() == 20344
+    for subset in ("train", "validation"):
+        assert table[f"n_{subset}"].sum() == len(read_frames([folder / "dataset" / f"{subset}.extxyz"]))
 
 
 def test_a_committee_of_one_has_no_error(folder: Path, tmp_path: Path) -> None:
