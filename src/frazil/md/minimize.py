@@ -68,6 +68,7 @@ def minimize(
             f"a limit of {max_force_eV_per_A:g} eV/Å in {max_steps} steps, {width} at a time; "
             "all must be positive"
         )
+    width = min(width, len(positions))
     mobile = np.ones(positions.shape[1]) if frozen is None else 1.0 - np.asarray(frozen, float)
     parts = []
     for start in range(0, len(positions), width):

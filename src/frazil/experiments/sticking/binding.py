@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -84,14 +85,18 @@ def starts(surface: Atoms, grid: Grid) -> np.ndarray:
 
 def energies_of(potential: Potential, positions: np.ndarray) -> np.ndarray:
     """Return energies (n,), eV, of structures (n, natoms, 3), one at a time: exact whatever the batch."""
-    ready = potential.batched(1)
-    evaluate = jit(lambda lists, x: ready.evaluate(ready.arrange(lists), x).energies[0])
     if potential.cutoff_A is None:
-        return np.array([float(evaluate(None, x[None])) for x in positions])
+        return np.array([float(_energy(potential, None, x[None])) for x in positions])
     own = [allocate(x, potential.cutoff_A) for x in positions]
     slots = max(lists.index.shape[1] for lists in own)
     stacked = [jax.tree.map(lambda leaf: leaf[None], widened(lists, slots)) for lists in own]
-    return np.array([float(evaluate(n, x[None])) for n, x in zip(stacked, positions, strict=True)])
+    return np.array([float(_energy(potential, n, x[None])) for n, x in zip(stacked, positions, strict=True)])
+
+
+@jit
+def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
+    ready = potential.batched(1)
+    return ready.evaluate(ready.arrange(lists), positions).energies[0]
 
 
 def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pandas.DataFrame:
