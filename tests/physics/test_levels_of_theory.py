@@ -137,6 +137,23 @@ def test_a_field_that_is_no_number_is_tried_again_and_never_fatal(monkeypatch):
         single_point(HYDROGEN, "pbe/def2-svp")
 
 
+@pytest.mark.parametrize(
+    ("formula", "level", "measured_s"),
+    [
+        ("CO", "pbe-d3bj/def2-svp", 0.49),
+        ("(CO)4", "pbe-d3bj/def2-svp", 9.3),
+        ("(CO)6", "pbe-d3bj/def2-svp", 38),
+        ("MgSiO3", "pbe0/def2-svp", 4.9),
+        ("(CO)2", "bhlyp-d4/def2-tzvp", 4.2),
+        ("H2(CO)3", "bhlyp-d4/def2-tzvp", 13.7),
+        ("H2(CO)5", "bhlyp-d4/def2-tzvp", 58),
+    ],
+)
+def test_the_estimate_is_near_what_frames_took(formula, level, measured_s):
+    """CPU seconds of one core in November 2026."""
+    assert 1 / 1.6 < electronic_structure.seconds(Atoms(formula), level) / measured_s < 1.6
+
+
 def test_an_element_without_basis_is_refused():
     with pytest.raises(UserError, match="level 'pbe/cc-pvtz': Basis set not found for U in cc-pvtz; use"):
         electronic_structure.seconds(Atoms("UF6"), "pbe/cc-pvtz")
@@ -213,7 +230,7 @@ def test_frames_are_labelled_with_their_provenance(tmp_path, capsys):
             tmp_path / "frames.extxyz", tmp_path / "out.extxyz", "pbe-d3bj/def2-svp", tmp_path / "kept"
         )
     told = capsys.readouterr().err
-    assert "1 H2 of 0.058 s" in told
+    assert "1 H2 of 0.13 s" in told
     assert "pbe-d3bj/def2-svp: nothing left to label" in told
     first, second = read(tmp_path / "out.extxyz", ":")
     assert first.info["label_level"] == "pbe-d3bj/def2-svp"
