@@ -59,6 +59,11 @@ def probability(results: Results, out: Path | str) -> Figure:
             axis.errorbar(
                 part["collision_energy_K"], p, bars, fmt="o-", color=colour, label=f"T_S = {surface_K:g} K"
             )
+            if part["model_std"].notna().any():
+                axis.vlines(
+                    part["collision_energy_K"], part["total_low_95"], part["total_high_95"], color=colour,
+                    linewidth=0.9, linestyles=":", label="with the model's part",
+                )  # fmt: skip
             paper = _of(results.paper_probabilities, phase, surface_K)
             axis.plot(
                 paper["collision_energy_K"], paper["probability"], "--", color=colour, alpha=0.5,
@@ -75,7 +80,8 @@ def probability(results: Results, out: Path | str) -> Figure:
         label(axis, "collision energy / K", "sticking probability", phase)
         axis.legend()
     caption = (
-        "Sticking probability against collision energy, 95 % Jeffreys intervals; dashed: the paper's Table 2."
+        "Sticking probability against collision energy, 95 % Jeffreys intervals (dotted: with the spread of "
+        "the committee's members, where they ran); dashed: the paper's Table 2."
     )
     return save(canvas, results.probabilities, out, "probabilities", caption)
 
@@ -117,12 +123,16 @@ def binding(results: Results, out: Path | str) -> Figure:
     phases = _phases(results.sites)
     canvas, axes = new(rows=len(phases), height_in=2.2 * len(phases), share_x=True)
     good = results.sites[results.sites["converged"] == 1]
-    ends = np.arange(25.0 * np.floor(min([*good["binding_energy_K"] / 25.0, -16.0])), 25.1, 25.0)
+    lowest = np.nanmin([*good["binding_energy_K"], *good["truth_energy_K"], -400.0])
+    ends = np.arange(25.0 * np.floor(lowest / 25.0), 25.1, 25.0)
     rows = []
     for axis, phase in zip(axes[:, 0], phases, strict=True):
         values = good.loc[good["phase"] == phase, "binding_energy_K"].to_numpy(float)
         counts, _ = np.histogram(values, ends)
         axis.stairs(counts, ends, fill=True, color=COLOURS[phase], alpha=0.4, label=f"n = {len(values)}")
+        known = good.loc[good["phase"] == phase, "truth_energy_K"].dropna().to_numpy(float)
+        if len(known):
+            axis.stairs(np.histogram(known, ends)[0], ends, color=GREEN, label="known truth, same places")
         value, kind, spread = PAPER_BINDING_K[phase]
         axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}, {value:g} K")
         if spread:
