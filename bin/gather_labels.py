@@ -17,7 +17,8 @@ def main() -> None:
 
     from frazil.labelling import gather
 
-    gather(**flags)
+    if failures := gather(**flags):
+        print(failures)
 
 
 if __name__ == "__main__":

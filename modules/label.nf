@@ -119,6 +119,7 @@ process LABEL_FRAMES {
 process GATHER_LABELS {
     tag "${meta.id}"
     label 'cpu'
+    debug true
 
     input:
     tuple val(meta), path(labelled), path(failed)

@@ -45,6 +45,10 @@ class Labeller(Protocol):
         """Return what one frame is expected to cost on one core; not a number where that is not known."""
         return math.nan
 
+    def warning(self, frames: Sequence[Atoms]) -> str:
+        """Return, for people, what is wrong with labelling these frames at this level; mostly nothing."""
+        return ""
+
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Yield a label, or the reason of its absence, for each frame in turn."""
         ...
@@ -182,11 +186,15 @@ class SemiempiricalLabeller(Labeller):
         """Return the cost of one frame, measured for 5 and 10 atoms."""
         return 9e-5 * len(atoms) ** 2
 
+    def warning(self, frames: Sequence[Atoms]) -> str:
+        """Return how many frames this method gets wrong."""
+        wrong = sum(with_carbon_monoxide(atoms) for atoms in frames)
+        return self.WARNING.format(n=wrong, total=len(frames)) if wrong else ""
+
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Warn of frames that this method gets wrong; then yield labels."""
-        wrong = sum(with_carbon_monoxide(atoms) for atoms in frames)
-        if wrong:
-            print(self.WARNING.format(n=wrong, total=len(frames)), file=sys.stderr)
+        if warning := self.warning(frames):
+            print(warning, file=sys.stderr)
         return map(self._label, frames)
 
     def _label(self, atoms: Atoms) -> Label | str:

@@ -176,7 +176,8 @@ def _write_curve(out: Path | str, lengths_A: np.ndarray, energies_eV: np.ndarray
 def plan_shards(frames: Path | str, out: Path | str, level: str, shard_hours: float, **settings: Any) -> str:
     """Write the frames as files ``0000.extxyz``, … of about ``shard_hours`` of labelling each, in order.
 
-    Returns the estimate of what all of them cost. Raises UserError for frames that cannot be read.
+    Returns the estimate of what all of them cost, and the level's warning. Raises UserError for frames that
+    cannot be read.
     """
     if not shard_hours > 0:
         raise UserError(f"shards of {shard_hours:g} h; the time must be positive")
@@ -186,7 +187,7 @@ def plan_shards(frames: Path | str, out: Path | str, level: str, shard_hours: fl
     place = np.floor((np.cumsum(costs) - costs / 2) / (3600 * shard_hours)).astype(int)
     for number, (_, members) in enumerate(itertools.groupby(range(len(given)), key=lambda i: place[i])):
         write_frames(Path(out) / f"{number:04d}.extxyz", [given[i] for i in members])
-    return f"{level}: {estimate(given, source)}"
+    return "\n".join(filter(None, [f"{level}: {estimate(given, source)}", source.warning(given)]))
 
 
 def label_file(
@@ -227,10 +228,11 @@ def label_file(
     write_frames(out, labelled)
 
 
-def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Path | str, name: str) -> None:
+def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Path | str, name: str) -> str:
     """Put shards together: ``labelled-NAME.extxyz``, ``failed.csv`` and ``labels.csv`` (counts) in ``out``.
 
-    Shards come in the order of their frames. Raises UserError if no shard holds a label.
+    Shards come in the order of their frames. Returns, for people, how many frames have no label and the
+    commonest reason; nothing where all have one. Raises UserError if no shard holds a label.
     """
     frames = [atoms for path in labelled if Path(path).stat().st_size for atoms in load_frames(path)]
     rows: list[list[str]] = []
@@ -253,6 +255,13 @@ def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Pa
                 [*origin, len(frames), len(rows), " ".join(f"{k}:{n}" for k, n in attempts.items() if k)],
             ]
         )
+    if not rows:
+        return ""
+    (reason, times), *_ = Counter(row[-1] for row in rows).most_common(1)
+    return (
+        f"labels of {name}: {len(rows)} of {len(frames) + len(rows)} frames have none and are left out "
+        f"(labels/{name}/failed.csv); {times} because: {reason}"
+    )
 
 
 def _unlabelled(frames: Path | str, level: str) -> list[Atoms]:

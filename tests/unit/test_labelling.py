@@ -152,7 +152,11 @@ def test_shards_are_gathered_in_order(tmp_path: Path, monkeypatch: pytest.Monkey
         labelled.append(folder / "labelled.extxyz")
         failed.append(folder / "failed.csv")
     (tmp_path / "empty.extxyz").touch()
-    labelling.gather([*labelled, tmp_path / "empty.extxyz"], failed, tmp_path / "all", "sampled")
+    told = labelling.gather([*labelled, tmp_path / "empty.extxyz"], failed, tmp_path / "all", "sampled")
+    assert told == (
+        "labels of sampled: 4 of 8 frames have none and are left out (labels/sampled/failed.csv); "
+        "2 because: the SCF did not converge"
+    )
     whole = read_frames([tmp_path / "all/labelled-sampled.extxyz"])
     assert [len(atoms) for atoms in whole] == [2, 4, 2, 4]
     assert (tmp_path / "all/failed.csv").read_text().splitlines()[1:] == [
@@ -216,11 +220,15 @@ def test_forces_of_cheap_levels_are_gradients(level: str, capfd: pytest.CaptureF
     assert "warning" not in capfd.readouterr().err
 
 
-def test_tight_binding_warns_of_carbon_monoxide(capfd: pytest.CaptureFixture[str]) -> None:
+def test_tight_binding_warns_of_carbon_monoxide(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tblite")
     labelled, _ = labelling.label(aggregates([1, 2]), "gfn2-xtb")
     assert len(labelled) == 2
-    assert "warning: 1 of 2 frames hold CO beside another molecule" in capfd.readouterr().err
+    warned = "warning: 1 of 2 frames hold CO beside another molecule"
+    assert warned in capfd.readouterr().err
+    write_frames(tmp_path / "frames.extxyz", aggregates([1, 2]))
+    planned = labelling.plan_shards(tmp_path / "frames.extxyz", tmp_path / "shards", "gfn2-xtb", 1.0)
+    assert planned.splitlines()[1].startswith(warned)
 
 
 def test_the_force_field_refuses_a_stretched_bond() -> None:
