@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from frazil.experiments.sticking.binding import REARRANGED_A
 from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
 from frazil.experiments.sticking.results import Results
 from frazil.report import Figure, Gate, Section, Table
@@ -120,6 +121,8 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         "gives the paper's Table 3 from its Table 2.",
         "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
         "paper does, and the mean attempt frequency of the long trajectories that stayed.",
+        f"Where H2 made the surface fall into another minimum (an atom moved {REARRANGED_A:g} Å or more), "
+        "the binding energy holds that difference; such sites are counted (n_rearranged), none is left out.",
     ]
     if results.trajectories["model_id"].nunique() > 1:
         text.append(

@@ -113,7 +113,7 @@ def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
             "phase": ["crystalline"] * 3 + ["amorphous"] * 3,
             "binding_energy_K": [-300.0, -250.0, -100.0, -200.0, -150.0, -40.0],
             "converged": [1, 1, 1, 1, 1, 0], "model_std_K": np.nan,
-            "truth_energy_K": np.nan,
+            "truth_energy_K": np.nan, "largest_shift_A": [0.1, 0.6, 0.1, 0.1, 0.1, 0.9],
         }
     )  # fmt: skip
     typical = half_lives(sites, attempts, [10.0], True).set_index("phase")["binding_energy_K"]
@@ -122,6 +122,7 @@ def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
     assert len(half_lives(sites, attempts, [5.0, 10.0], False)) == 10
     counted = summary(sites).set_index("phase")
     assert counted.loc["amorphous", "n_unconverged"] == 1
+    assert counted["n_rearranged"].to_dict() == {"crystalline": 1, "amorphous": 0}
     assert counted.loc["crystalline", "median_K"] == -250.0
 
 
@@ -211,6 +212,7 @@ def finished(folder: Path) -> None:
             {
                 "phase": phase, "surface_id": 0, "site_id": np.arange(30), "x_A": generator.normal(size=30),
                 "y_A": generator.normal(size=30), "z_A": 2.5, "converged": 1, "model_std_K": 8.0,
+                "largest_shift_A": 0.1,
                 "binding_energy_K": generator.normal(-200.0, 40.0, size=30),
             }
         ).assign(truth_energy_K=lambda own: own["binding_energy_K"] + 6.0)  # fmt: skip
