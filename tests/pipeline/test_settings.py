@@ -219,7 +219,7 @@ def test_the_projects_schema_is_written_in_the_dialect(root: Path) -> None:
         assert ("items" in spec) == (spec["type"] == "array"), name
         assert spec.get("format") in (None, "path", "file-path", "directory-path"), name
         suffixes = ("_fs", "_ps", "_eV", "_eV_per_A", "_meV", "_K", "_A", "_hours")
-        suffixes += ("_A2", "_deg", "_g_per_cm3")
+        suffixes += ("_A2", "_deg", "_g_per_cm3", "_s")
         assert ("unit" in spec) == name.endswith(suffixes), f"{name}: its unit is in its name and beside it"
 
     for name, spec in json.loads((root / "nextflow_schema.json").read_text())["properties"].items():
