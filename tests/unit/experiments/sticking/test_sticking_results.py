@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas
@@ -16,7 +18,10 @@ from frazil.experiments.sticking import clusters
 from frazil.experiments.sticking.binding import Grid, summary
 from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
+from frazil.experiments.sticking.figures import residence
+from frazil.experiments.sticking.residence import residence_times
 from frazil.experiments.sticking.results import (
+    Results,
     analyse,
     attempts_of,
     half_lives,
@@ -241,6 +246,15 @@ def finished(folder: Path) -> None:
             content.to_csv(folder / kind / phase / f"{name}.csv", index=False)
         (folder / "shards" / phase / "campaign.json").write_text("{}")
         (folder / "surfaces" / phase / "snapshots.extxyz").write_text(phase)
+
+
+def test_a_half_life_beyond_all_numbers_is_drawn(tmp_path: Path) -> None:
+    """Thousands of K in the cold, as where a committee has a hole."""
+    energies = [-9000.0, -200.0]
+    sites = residence_times("amorphous", energies, 4.0, [5.0])
+    assert np.isinf(sites["half_life_s"].max())
+    figure = residence(cast("Results", SimpleNamespace(residence_sites=sites)), tmp_path)
+    assert len(pandas.read_csv(tmp_path / figure.data)) == len(energies)
 
 
 def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
