@@ -79,7 +79,7 @@ def probability(results: Results, out: Path | str) -> Figure:
                 )
         axis.set(ylim=(-0.03, 1.03))
         label(axis, "collision energy / K", "sticking probability", phase)
-        axis.legend()
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Sticking probability against collision energy, 95 % Jeffreys intervals (dotted: with the spread of "
         "the committee's members, where they ran); dashed: the paper's Table 2."
@@ -114,7 +114,7 @@ def coefficient(results: Results, out: Path | str) -> Figure:
             )  # fmt: skip
         axis.set(ylim=(-0.03, 1.03))
         label(axis, "gas temperature / K", "sticking coefficient", phase)
-        axis.legend()
+    axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = "Thermal sticking coefficients with propagated 95 % intervals; dashed: the paper's Table 3."
     return save(canvas, results.coefficients, out, "coefficients", caption)
 
