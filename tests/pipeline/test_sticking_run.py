@@ -41,3 +41,10 @@ def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path, root: 
     subprocess.run([sys.executable, root / "bin/repeat_collision.py", *again], cwd=tmp_path, check=True)
     row = (results / "trajectories.csv").read_text().splitlines()[6]
     assert (tmp_path / "one/trajectories.csv").read_text().splitlines()[1] == row
+
+
+def test_shipped_parameters_pass_the_check(run_pipeline: Run, tmp_path: Path, root: Path) -> None:
+    files = list((root / "assets/parameters").glob("*.json"))
+    assert files
+    for file in files:
+        run_pipeline(tmp_path, "-preview", "-params-file", file)

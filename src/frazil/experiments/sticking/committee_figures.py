@@ -31,9 +31,13 @@ def draw(
 def scan(scans: pandas.DataFrame, out: Path) -> Figure:
     """Labels, members and their mean along rigid scans."""
     names = list(dict.fromkeys(scans["scan"]))
-    canvas, axes = new(columns=len(names), width_in=3.6 * len(names), share_y=True)
+    columns, rows = min(len(names), 3), -(-len(names) // 3)
+    canvas, axes = new(rows, columns, 3.6 * columns, 3.1 * rows, share_x=True, share_y=True)
+    lowest = scans["label_K"].min()
     members = [name for name in scans if str(name).startswith("gmnn-") and name != "gmnn-mean_K"]
-    for axis, name in zip(axes[0], names, strict=True):
+    for free in axes.flat[len(names) :]:
+        free.set_axis_off()
+    for axis, name in zip(axes.flat, names, strict=False):
         own = scans[scans["scan"] == name]
         for member in members:
             axis.plot(own["distance_A"], own[member], color=GREY, linewidth=0.8, alpha=0.8)
@@ -41,7 +45,7 @@ def scan(scans: pandas.DataFrame, out: Path) -> Figure:
         axis.plot(own["distance_A"], own["label_K"], "o", color=VERMILLION, label="labels")
         low = own["label_K"].min()
         axis.axhspan(low - PAPER_SCAN_K, low + PAPER_SCAN_K, color=PAPER, alpha=0.15, label="± 14 K (paper)")
-        axis.set_ylim(1.4 * low, -1.2 * low)
+        axis.set_ylim(1.2 * lowest, -0.8 * lowest)
         label(axis, "distance from the bound place / Å", "energy / K", name)
         axis.legend()
     caption = "Rigid scans (H2 off 10 CO if made here); band: the paper's difference of the minima."
