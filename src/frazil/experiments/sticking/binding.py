@@ -31,7 +31,7 @@ FAR_A = 20.0
 LONGEST_H2_A = 1.2
 REARRANGED_A = 0.5
 """Where an atom of the surface moved farther than this, the surface fell into another minimum, and the
-difference is part of the binding energy. Under the known truth none moves 0.2 Å.
+difference is part of the binding energy. On a crystal under the known truth none moves 0.25 Å.
 """
 
 
