@@ -290,6 +290,15 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     off = results.sites_summary.assign(truth_mean_error_K=-25.0)
     gates = section_of(replace(results, sites_summary=off), []).gates
     assert [gate.passed for gate in gates if "mean error of binding" in gate.name] == [False, False]
+    truth = results.truth_coefficients
+    own = results.coefficients
+    apart = truth.assign(coefficient=own["coefficient"] + 0.3, low_95=0.2, high_95=0.6)
+    gates = section_of(replace(results, truth_coefficients=apart), []).gates
+    half = np.hypot(0.5 * (own["total_high_95"] - own["total_low_95"]), 0.2)
+    for phase, part in (0.3 / half).groupby(own["phase"]):
+        (gate,) = [g for g in gates if "S(T_g)" in g.name and str(phase) in g.name]
+        assert gate.value == pytest.approx(part.max())
+        assert gate.passed == (part.max() <= 1)
 
 
 CONTRACT = {
