@@ -23,6 +23,10 @@ none.
 """
 BINDING_LIMIT_K = 20.0
 """The paper: its model's wells are off by 10 to 20 K, to either side."""
+SPREAD_LIMIT = 0.2
+"""Of the members' binding energies, as a part of their mean: a committee that was never taught what is on a
+surface passes every error on frames held out, and shows here.
+"""
 SMALLEST_P = 0.01
 """Of the test that model and truth make as many collisions stick: a right model fails it once in a
 hundred.
@@ -55,6 +59,11 @@ def _gates(results: Results) -> list[Gate]:
             TABLE_3_LIMIT, table_3_deviation(results) <= TABLE_3_LIMIT,
         ),
     ]  # fmt: skip
+    for row in results.sites_summary.to_dict("records"):
+        part = float(row["model_std_K"]) / abs(float(row["mean_K"]))
+        if np.isfinite(part):
+            what = f"members' spread of binding energies, part of their mean ({row['phase']})"
+            gates.append(Gate(what, part, SPREAD_LIMIT, part <= SPREAD_LIMIT))
     for row in results.checks.to_dict("records"):
         what = f"{row['phase']}, {row['surface_temperature_K']:g} K"
         error_K = max(float(row["temperature_error_K"]), 1e-9)

@@ -290,6 +290,10 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     off = results.sites_summary.assign(truth_mean_error_K=-25.0)
     gates = section_of(replace(results, sites_summary=off), []).gates
     assert [gate.passed for gate in gates if "mean error of binding" in gate.name] == [False, False]
+    for spread_K, passed in ((8.0, [True, True]), (80.0, [False, False]), (np.nan, [])):
+        spread = results.sites_summary.assign(model_std_K=spread_K)
+        gates = section_of(replace(results, sites_summary=spread), []).gates
+        assert [gate.passed for gate in gates if "members' spread" in gate.name] == passed
     truth = results.truth_coefficients
     own = results.coefficients
     apart = truth.assign(coefficient=own["coefficient"] + 0.3, low_95=0.2, high_95=0.6)
