@@ -63,11 +63,14 @@ def wells(model: str, labelled: str, scans: str, out: Path) -> None:
         found, guess = minimum(own["distance_A"].to_numpy(), own["committee_eV"].to_numpy())
         rows.append((name, where, -depth / invcm, found, -guess / invcm, guess / depth - 1))
         energies, spread = own["committee_eV"] * 1e3, own["spread_eV"] * 1e3
-        axis.errorbar(own["distance_A"], energies, spread, color=CYCLE[0], fmt="o-", ms=3)
-        axis.plot(own["distance_A"], own["reference_eV"] * 1e3, "x", color=BLACK)
+        axis.errorbar(
+            own["distance_A"], energies, spread, color=CYCLE[0], fmt="o-", ms=3, label="committee ± spread"
+        )
+        axis.plot(own["distance_A"], own["reference_eV"] * 1e3, "x", color=BLACK, zorder=3, label="labels")
         low = own[["reference_eV", "committee_eV"]].to_numpy().min() * 1e3
         axis.set(title=name, xlabel="distance of centres (Å)", ylim=(1.3 * low, -1.3 * low))
     axes[0][0].set_ylabel("interaction energy (meV)")
+    axes[0][-1].legend()
     columns = ["scan", "reference_A", "reference_cm1", "committee_A", "committee_cm1", "relative_error"]
     summary = pandas.DataFrame(rows, columns=columns)
     print(summary.to_string(index=False))

@@ -7,7 +7,7 @@ belongs to the campaign: another one may change the last bits.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -313,16 +313,28 @@ def run_shard(
                 rows[row["trajectory_id"]] = row
                 limit.check(f"{len(rows)} of {len(ids)} collisions are saved")
     folder = Path(out)
-    table = pandas.DataFrame([rows[i] for i in ids])[COLUMNS]
-    kept = [i for i in ids if i - campaign.ids_of(phase)[0] < keep_paths]
-    paths = [pandas.DataFrame(rows[i]["path"]).assign(trajectory_id=i, phase=phase) for i in kept]
-    empty = pandas.DataFrame(columns=["time_fs", "z_A", "apart_A", "trajectory_id", "phase"])
-    for name, content in (("trajectories", table), ("paths", pandas.concat(paths) if paths else empty)):
-        with write_atomic(folder / f"{name}.csv") as partial:
-            content.to_csv(partial, index=False, float_format="%.8g")
+    kept = {i for i in ids if i - campaign.ids_of(phase)[0] < keep_paths}
+    _write_tables([rows[i] for i in ids], kept, phase, folder)
     with write_atomic(folder / "campaign.json") as partial:
         partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
     ledger.close(ids)
+
+
+def _write_tables(rows: Sequence[dict[str, Any]], kept: Collection[int], phase: str, folder: Path) -> None:
+    """Write ``trajectories.csv`` of all rows, and ``paths.csv`` of the trajectories ``kept``."""
+    paths = [
+        pandas.DataFrame(row["path"]).assign(trajectory_id=row["trajectory_id"], phase=phase)
+        for row in rows
+        if row["trajectory_id"] in kept
+    ]
+    empty = pandas.DataFrame(columns=["time_fs", "z_A", "apart_A", "trajectory_id", "phase"])
+    tables = {
+        "trajectories": pandas.DataFrame(rows)[COLUMNS],
+        "paths": pandas.concat(paths) if paths else empty,
+    }
+    for name, table in tables.items():
+        with write_atomic(folder / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.8g")
 
 
 def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
@@ -340,8 +352,9 @@ def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
     known = {line.split(",")[0]: line for line in rows[1:]}
     if str(trajectory_id) not in known:
         raise UserError(f"trajectory {trajectory_id}; {sticking} has {len(known)}, from 0 on")
-    source = driver(ANALYTIC)
-    if ANALYTIC not in known[str(trajectory_id)].split(","):
+    if ANALYTIC in known[str(trajectory_id)].split(","):
+        source = driver(ANALYTIC)
+    else:
         ready = [path for path in Path(results).glob("*/committee") if (path / "model.h5").is_file()]
         if not ready:
             raise UserError(f"{results} has no potential/committee/model.h5; give the results of a whole run")
@@ -350,10 +363,7 @@ def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
     phase = campaign.condition(trajectory_id)["phase"]
     surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
     (row,) = run(campaign, source, [s for s in surfaces if s.info["phase"] == phase], [trajectory_id])
-    path = pandas.DataFrame(row["path"]).assign(trajectory_id=trajectory_id, phase=phase)
-    for name, table in (("paths", path), ("trajectories", pandas.DataFrame([row])[COLUMNS])):
-        with write_atomic(folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.8g")
+    _write_tables([row], {trajectory_id}, phase, folder)
     again = (folder / "trajectories.csv").read_text().splitlines()[1]
     if again != known[str(trajectory_id)]:
         raise UserError(

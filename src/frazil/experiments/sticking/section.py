@@ -130,7 +130,7 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         "gives the paper's Table 3 from its Table 2.",
         "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
         "paper does, and the mean attempt frequency of the long trajectories that stayed.",
-        f"Where H2 made the surface fall into another minimum (an atom moved {REARRANGED_A:g} Å or more), "
+        f"Where H2 made the surface fall into another minimum (an atom moved more than {REARRANGED_A:g} Å), "
         "the binding energy holds that difference; such sites are counted (n_rearranged), none is left out.",
     ]
     if ANALYTIC in models or results.truth is not None:
