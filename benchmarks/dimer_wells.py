@@ -17,10 +17,10 @@ import pandas
 from ase.units import invcm
 from scipy.interpolate import CubicSpline
 
-from frazil.analysis.plotting import BLACK, CYCLE, new
-from frazil.datasets import fingerprint, load_frames, write_frames
+from frazil.data.frames import fingerprint, load_frames, write_frames
 from frazil.files import write_atomic
-from frazil.interaction import curves, interaction
+from frazil.labels.interaction import curves, interaction
+from frazil.report.plot import BLACK, CYCLE, new
 
 
 def minimum(distance_A: np.ndarray, energy_eV: np.ndarray) -> tuple[float, float]:

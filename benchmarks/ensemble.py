@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from ase.units import fs
 
-from frazil.initial_states import read_initial_states
-from frazil.structures import from_deepmd_types, write_lammps_data
+from frazil.experiments.photodesorption.initial_states import read_initial_states
+from frazil.systems.co import from_deepmd_types, write_lammps_data
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS_OF_A_TRAJECTORY = 50_000

@@ -13,7 +13,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from frazil.potentials.deepmd import evaluate, model_file_of
+from frazil.potentials.deepmd.model import evaluate, model_file_of
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import read_model
 

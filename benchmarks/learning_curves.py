@@ -18,16 +18,16 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.analysis.plotting import CYCLE, new
 from frazil.checkpoints import TimeLimit
-from frazil.datasets import load_frames, write_frames
+from frazil.data.frames import load_frames, write_frames
 from frazil.files import sha256_of, write_atomic
-from frazil.interaction import curves, interaction
+from frazil.labels.interaction import curves, interaction
+from frazil.learning.gmnn import Settings, fit, weigh
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import Model, write_model
+from frazil.report.plot import CYCLE, new
 from frazil.seeds import rng
-from frazil.training.gmnn import Settings, fit, weigh
 
 NEAR_MINIMUM_eV = 0.25
 """Isolated molecules above this are left out of interactions."""

@@ -27,7 +27,7 @@ def main() -> None:
     add("--out", required=True, help="directory of results")
     given = command.parse_args()
 
-    from frazil.experiments.photodesorption.results import analyse
+    from frazil.experiments.photodesorption.analysis import analyse
 
     kinds = ("model", "teacher", "teacher_control", "model_control")
     options = vars(given)

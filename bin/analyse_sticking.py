@@ -23,7 +23,7 @@ def main() -> None:
     flags = vars(p.parse_args())
     flags["gas_temperatures_K"] = flags["gas_temperatures_K"].split(",")
 
-    from frazil.experiments.sticking.results import analyse
+    from frazil.experiments.sticking.analysis import analyse
 
     analyse(**flags)
 

@@ -15,7 +15,7 @@ def main() -> None:
     p.add_argument("--out-fine", type=Path, help="CSV to write for evaluate_model.py: more lengths")
     given = p.parse_args()
 
-    from frazil.labelling import write_bond_curve
+    from frazil.labels.bond_curve import write_bond_curve
 
     write_bond_curve(given.out, given.level, given.out_fine, coupling_eV=given.coupling_eV)
 

@@ -16,7 +16,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="directory to write")
     flags = cli.parse_args()
 
-    from frazil.training.evaluation import evaluate_model
+    from frazil.experiments.photodesorption.evaluation import evaluate_model
 
     evaluate_model(flags.model, flags.dataset, flags.bond_curve, flags.out)
 

@@ -27,7 +27,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="directory to write")
     flags = cli.parse_args()
 
-    from frazil.training.exploration import Limits, explore
+    from frazil.experiments.photodesorption.exploration import Limits, explore
 
     limits = Limits(**{name: getattr(flags, name) for name in Limits.__dataclass_fields__})
     times = (flags.duration_fs, flags.timestep_fs, flags.observe_fs)

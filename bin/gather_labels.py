@@ -15,7 +15,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="folder for labelled-NAME.extxyz, failed.csv, labels.csv")
     flags = vars(p.parse_args())
 
-    from frazil.labelling import gather
+    from frazil.labels.shards import gather
 
     if failures := gather(**flags):
         print(failures)

@@ -19,7 +19,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="usable frames, extxyz (eV, eV/Å, e Å)")
     flags = vars(p.parse_args())
 
-    from frazil.imports.step import import_dataset
+    from frazil.labels.imports.step import import_dataset
 
     import_dataset(**flags)
 

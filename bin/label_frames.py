@@ -21,7 +21,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="labelled frames, extxyz (eV, eV/Å, e Å)")
     flags = vars(p.parse_args())
 
-    from frazil.labelling import label_file
+    from frazil.labels.shards import label_file
 
     label_file(**flags)
 

@@ -18,7 +18,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="folder for 0000.extxyz, 0001.extxyz, …")
     flags = vars(p.parse_args())
 
-    from frazil.labelling import plan_shards
+    from frazil.labels.shards import plan_shards
 
     print(plan_shards(**flags))
 

@@ -24,7 +24,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="dataset directory")
     given = p.parse_args()
 
-    from frazil.datasets import prepare
+    from frazil.data.split import prepare
 
     prepare(**vars(given))
 

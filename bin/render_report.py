@@ -14,7 +14,7 @@ def main() -> None:
     add("--out", default="report.html", help="HTML file to write")
     given = command.parse_args()
 
-    from frazil.report import render
+    from frazil.report.page import render
 
     render(given.sections, given.settings, given.versions, given.out)
 

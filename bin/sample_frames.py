@@ -31,7 +31,7 @@ def main() -> None:
         add(f"--out{name}", required=not name, help=f"{text}, extxyz (None: beside the frames)")
     given = vars(p.parse_args())
 
-    from frazil.sampling import sample_files
+    from frazil.experiments.photodesorption.sampling import sample_files
 
     sample_files(**given)
 

@@ -17,7 +17,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="directory to write")
     flags = cli.parse_args()
 
-    from frazil.training.validation import select_model
+    from frazil.experiments.photodesorption.validation import select_model
 
     select_model(flags.models, flags.evaluations, flags.explorations, flags.reference, flags.out)
 

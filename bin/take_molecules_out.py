@@ -25,7 +25,7 @@ def main() -> None:
     )
     add("--out-curves", type=Path, required=True, help="molecular_curves.csv: what was taken out")
     flags = vars(p.parse_args())
-    from frazil.interaction import take_molecules_out
+    from frazil.labels.interaction import take_molecules_out
 
     take_molecules_out(**flags)
 

@@ -31,7 +31,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="model directory to write")
     flags = vars(cli.parse_args())
 
-    from frazil.training.deepmd import Settings, train
+    from frazil.learning.deepmd import Settings, train
 
     train(settings=Settings(**{name: flags.pop(name) for name in Settings.__dataclass_fields__}), **flags)
 

@@ -31,7 +31,7 @@ def main() -> None:
     add("--out", type=Path, required=True, help="folder for model.h5 and learning_curve.csv")
     flags = vars(cli.parse_args())
     flags["hidden"] = tuple(flags["hidden"])
-    from frazil.training.gmnn import Settings, train
+    from frazil.learning.gmnn import Settings, train
 
     train(settings=Settings(**{name: flags.pop(name) for name in Settings.__dataclass_fields__}), **flags)
 

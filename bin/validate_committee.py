@@ -15,7 +15,7 @@ def main() -> None:
     add("--scans", type=Path, required=True, help="labelled rigid scans of sample_clusters.py")
     add("--out", type=Path, required=True, help="folder of tables, figures and section")
     flags = vars(p.parse_args())
-    from frazil.experiments.sticking.committee import validate
+    from frazil.experiments.sticking.validation import validate
 
     validate(**flags)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from frazil.datasets import write_frames
-from frazil.structures import random_rotation, set_excited
-from frazil.training.deepmd import Settings, train
+from frazil.data.frames import write_frames
+from frazil.learning.deepmd import Settings, train
+from frazil.systems.co import set_excited
+from frazil.systems.molecules import random_rotation
 
 TINY = Settings(
     n_steps=40, batch_size=2, learning_rate_start=3e-3, learning_rate_stop=1e-4,

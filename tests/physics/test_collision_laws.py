@@ -15,7 +15,7 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System
-from frazil.potentials.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.units import fs, kB
 

@@ -22,7 +22,7 @@ from frazil.experiments.infrared.harmonic import (
     model_modes,
 )
 from frazil.experiments.infrared.labels import Labels
-from frazil.potentials import van_hemert
+from frazil.potentials.analytic import van_hemert
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import Model
 

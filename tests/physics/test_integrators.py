@@ -12,7 +12,7 @@ from frazil.md.ensemble import Ensemble, Trajectory
 from frazil.md.integrators import Berendsen, Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import Distances, energies, frames, temperature
 from frazil.md.state import State, System
-from frazil.potentials.analytic import (
+from frazil.potentials.analytic.simple import (
     HarmonicBonds,
     LennardJones,
     MorseBonds,
@@ -20,9 +20,10 @@ from frazil.potentials.analytic import (
     Springs,
     Sum,
 )
+from frazil.potentials.analytic.van_hemert import VanHemert, VanHemertCalculator
 from frazil.potentials.interface import Potential
-from frazil.potentials.van_hemert import VanHemert, VanHemertCalculator
-from frazil.structures import MOLECULE_MASSES_amu, relax
+from frazil.systems.co import MOLECULE_MASSES_amu
+from frazil.systems.packing import relax
 from frazil.units import fs, hbar, inverse_cm, kB
 
 FIELD = VanHemert(2.0)

@@ -13,9 +13,9 @@ from ase.build import molecule
 
 pytest.importorskip("pyscf", reason="needs the extra 'labels'")
 
-from frazil import electronic_structure
-from frazil.electronic_structure import ATTEMPTS, NotConverged, code_version, single_point
 from frazil.errors import UserError
+from frazil.labels import electronic_structure
+from frazil.labels.electronic_structure import ATTEMPTS, NotConverged, code_version, single_point
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # PySCF's own deprecations
 
@@ -103,7 +103,7 @@ def test_all_ways_to_converge_agree(monkeypatch):
     atoms = carbon_monoxide(1.6)
     points = []
     for attempt in ATTEMPTS:
-        monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (attempt,))
+        monkeypatch.setattr("frazil.labels.electronic_structure.ATTEMPTS", (attempt,))
         points.append(single_point(atoms, "pbe-d3bj/def2-svp"))
     assert [point.attempt for point in points] == ["default", "level-shift", "smeared-start", "second-order"]
     for point in points[1:]:
@@ -114,7 +114,7 @@ def test_all_ways_to_converge_agree(monkeypatch):
 def test_no_convergence_is_reported(monkeypatch):
     from dataclasses import replace
 
-    monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (replace(ATTEMPTS[0], max_cycles=1),))
+    monkeypatch.setattr("frazil.labels.electronic_structure.ATTEMPTS", (replace(ATTEMPTS[0], max_cycles=1),))
     with pytest.raises(NotConverged, match="did not converge \\(tried default\\)"):
         single_point(carbon_monoxide(1.13), "pbe/def2-svp")
 
@@ -166,12 +166,12 @@ HYDROGEN = Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])
 def ticking(monkeypatch):
     """A clock on which a second passes between any two looks."""
     seconds = count()
-    monkeypatch.setattr("frazil.electronic_structure.perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr("frazil.labels.electronic_structure.perf_counter", lambda: float(next(seconds)))
 
 
 @pytest.mark.parametrize("attempt", ATTEMPTS, ids=lambda attempt: attempt.name)
 def test_every_way_to_converge_stops_when_the_time_is_over(attempt, ticking, monkeypatch):
-    monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (attempt,))
+    monkeypatch.setattr("frazil.labels.electronic_structure.ATTEMPTS", (attempt,))
     assert single_point(HYDROGEN, "pbe/def2-svp", limit_s=1000).attempt == attempt.name
     with pytest.raises(NotConverged, match="not done in the 2 s that one frame is allowed"):
         single_point(HYDROGEN, "pbe/def2-svp", limit_s=2)
@@ -179,7 +179,7 @@ def test_every_way_to_converge_stops_when_the_time_is_over(attempt, ticking, mon
 
 def test_the_time_of_one_attempt_counts_for_the_next(ticking, monkeypatch):
     hopeless = replace(ATTEMPTS[0], max_cycles=2)
-    monkeypatch.setattr("frazil.electronic_structure.ATTEMPTS", (hopeless, hopeless))
+    monkeypatch.setattr("frazil.labels.electronic_structure.ATTEMPTS", (hopeless, hopeless))
     with pytest.raises(NotConverged, match="not done in the 3 s that one frame is allowed"):
         single_point(carbon_monoxide(1.13), "pbe/def2-svp", limit_s=3)
 
@@ -196,7 +196,7 @@ def test_coupled_cluster_stops_when_the_time_is_over(ticking):
 
 
 def test_a_frame_out_of_time_is_tried_again_with_more(tmp_path):
-    from frazil.labelling import label
+    from frazil.labels.label import label
 
     def labelled(limit_s):
         return label([HYDROGEN], "pbe/def2-svp", checkpoints=tmp_path, frame_limit_s=limit_s)
@@ -219,7 +219,7 @@ def test_version_names_the_dispersion_package():
 def test_frames_are_labelled_with_their_provenance(tmp_path, capsys):
     from ase.io import read, write
 
-    from frazil.labelling import label_file
+    from frazil.labels.shards import label_file
 
     hydroxyl = Atoms("OH", [[0, 0, 0], [0, 0, 1.0]])
     write(
@@ -302,7 +302,7 @@ def test_ghost_atoms_lend_functions_only():
 
 
 def test_what_was_asked_for_is_kept(tmp_path):
-    from frazil.labelling import label
+    from frazil.labels.label import label
 
     hydrogen = [Atoms("H2", [[0, 0, 0], [0, 0, 0.75]])]
     plain, _ = label(hydrogen, "pbe/def2-svp", checkpoints=tmp_path)

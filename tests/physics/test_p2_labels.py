@@ -15,7 +15,7 @@ import pytest
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
-from frazil.labelling import label
+from frazil.labels.label import label
 
 HERE = Path(__file__).parent / "data"
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/data/nanosilicates"

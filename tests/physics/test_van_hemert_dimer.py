@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from frazil.labelling import bond_curve
-from frazil.potentials import van_hemert as field
-from frazil.structures import molecular_centres
+from frazil.labels.bond_curve import bond_curve
+from frazil.potentials.analytic import van_hemert as field
+from frazil.systems.co import molecular_centres
 from frazil.units import inverse_cm
 
 

@@ -17,12 +17,12 @@ from ase.io import write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.md.verlet import VelocityVerlet
+from frazil.structures import closest_contact
 from gfnff.ase_calculator import GFNFF
 from numpy.random import Generator
 
 from frazil.files import write_atomic
 from frazil.seeds import derived_seed, rng
-from frazil.structures import closest_contact
 
 CAMPAIGN_SEED = 5
 CO_BOND_A, CO_WIDTH_A = 1.115, 0.035

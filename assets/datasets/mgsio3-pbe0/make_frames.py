@@ -20,9 +20,9 @@ from ase.io import read, write
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import thermalize_momenta
 from ase.optimize import BFGS
+from frazil.electronic_structure import CODE, code_version, single_point
 from tblite.ase import TBLite
 
-from frazil.electronic_structure import CODE, code_version, single_point
 from frazil.files import write_atomic
 from frazil.seeds import derived_seed, rng
 

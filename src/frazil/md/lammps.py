@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frazil.errors import UserError
-from frazil.potentials.bond_baseline import LAMMPS_POINTS
-from frazil.potentials.deepmd import DeepPotential, held_back, model_file_of, quiet, set_environment
-from frazil.potentials.frozen_graph import without_virial
-from frazil.structures import TYPE_MAP, TYPE_MASSES_amu
+from frazil.potentials.deepmd.bond_baseline import LAMMPS_POINTS
+from frazil.potentials.deepmd.frozen_graph import without_virial
+from frazil.potentials.deepmd.model import DeepPotential, held_back, model_file_of, quiet, set_environment
+from frazil.systems.co import TYPE_MAP, TYPE_MASSES_amu
 
 _SPACE_A = 10.0
 _MINIMIZER_STEPS = 5000

@@ -1,7 +1,7 @@
 """Interactions plus what every diatomic molecule does alone: a GM-NN of interactions runs by this.
 
-Bonds hold eV where neighbours hold meV. ``frazil.interaction`` takes each molecule's own curve out of the
-labels; here it comes back, as the same cubic Hermite spline. Beyond a curve's ends the energy goes on
+Bonds hold eV where neighbours hold meV. ``frazil.labels.interaction`` takes each molecule's own curve out
+of the labels; here it comes back, as the same cubic Hermite spline. Beyond a curve's ends the energy goes on
 linearly. Importing this module switches JAX to float64.
 """
 

@@ -17,7 +17,7 @@ from frazil.md.ensemble import Ensemble, Trajectory
 from frazil.md.integrators import Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import Distances, energies, frames, said
 from frazil.md.state import Outcome, State, System, padded_positions
-from frazil.potentials.analytic import LennardJones, Springs
+from frazil.potentials.analytic.simple import LennardJones, Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.files import Model

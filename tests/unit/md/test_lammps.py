@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from frazil.analysis.molecules import temperature_K
 from frazil.errors import UserError
 from frazil.md.lammps import EngineError, LammpsSession, NoseHoover, Observation
-from frazil.potentials.deepmd import DeepPotential
-from frazil.structures import TYPE_MASSES_amu, co_types
+from frazil.potentials.deepmd.model import DeepPotential
+from frazil.systems.co import TYPE_MASSES_amu, co_types
+from frazil.systems.co_energies import temperature_K
 
 N_MOLECULES = 3
 

@@ -8,7 +8,7 @@ from ase.optimize import LBFGS
 
 from frazil.errors import UserError
 from frazil.md.minimize import minimize
-from frazil.potentials.analytic import LennardJones, Springs
+from frazil.potentials.analytic.simple import LennardJones, Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN

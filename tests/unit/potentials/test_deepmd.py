@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from frazil.errors import UserError
-from frazil.potentials.deepmd import DeepPotential, evaluate, model_file_of
-from frazil.structures import TYPE_MAP, deepmd_types
+from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
+from frazil.systems.co import TYPE_MAP, deepmd_types
 from models import random_frames
 
 
@@ -56,7 +56,7 @@ def test_the_tag_changes_the_forces(tiny_model: Path) -> None:
 
 def test_loading_a_model_prints_nothing_and_does_not_import_tensorflow(tiny_model: Path) -> None:
     code = (
-        "import sys\nfrom frazil.potentials.deepmd import DeepPotential\n"
+        "import sys\nfrom frazil.potentials.deepmd.model import DeepPotential\n"
         f"print(DeepPotential({str(tiny_model / 'model.pb')!r}).cutoff_A, 'tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,10 +7,10 @@ from ase import Atoms
 from ase.units import Bohr, invcm
 from scipy.optimize import minimize_scalar
 
-from frazil.label_store import Label
-from frazil.labellers import labeller
-from frazil.potentials import van_hemert
-from frazil.potentials.h2_co import H2_LENGTH_A, H2OnCO, bond_energy, evaluate, interaction
+from frazil.labels.levels import labeller
+from frazil.labels.store import Label
+from frazil.potentials.analytic import van_hemert
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy, evaluate, interaction
 
 WEIGHTS = van_hemert.CENTRE_WEIGHTS
 CO = van_hemert.BOND_LENGTH_A * np.array([[0.0, 0.0, -WEIGHTS[1]], [0.0, 0.0, WEIGHTS[0]]])

@@ -11,9 +11,9 @@ from scipy.interpolate import CubicHermiteSpline
 
 from frazil.errors import UserError
 from frazil.experiments.sticking.clusters import molecules
-from frazil.interaction import curves, interaction
-from frazil.labelling import label
-from frazil.potentials.h2_co import H2OnCO
+from frazil.labels.interaction import curves, interaction
+from frazil.labels.label import label
+from frazil.potentials.analytic.h2_co import H2OnCO
 from frazil.potentials.interface import Analytic
 from frazil.potentials.molecular import WithMolecules, read_curves, write_curves
 

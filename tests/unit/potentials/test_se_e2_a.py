@@ -11,11 +11,11 @@ from frazil.errors import UserError
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
-from frazil.potentials.deepmd import DeepPotential
+from frazil.potentials.deepmd.model import DeepPotential
+from frazil.potentials.deepmd.se_e2_a import DeepPotSE, constants
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import allocate
-from frazil.potentials.se_e2_a import DeepPotSE, constants
-from frazil.structures import MOLECULE_MASSES_amu, deepmd_types
+from frazil.systems.co import MOLECULE_MASSES_amu, deepmd_types
 from models import random_frames
 
 

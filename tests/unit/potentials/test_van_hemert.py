@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil.potentials import van_hemert as field
-from frazil.structures import random_rotation
+from frazil.potentials.analytic import van_hemert as field
+from frazil.systems.molecules import random_rotation
 
 CLUSTER = np.array(
     [

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from frazil.analysis.plotting import BLACK, BLUE, GREEN, GREY, MODEL, TEACHER, label, marker, new, note, save
 from frazil.experiments.infrared.spectra_tables import Mean
-from frazil.report import Figure
+from frazil.report.plot import BLACK, BLUE, GREEN, GREY, MODEL, TEACHER, label, marker, new, note, save
+from frazil.report.section import Figure
 
 SHOWN_cm1 = (0.0, 1500.0)
 """Of silicates; wider where modes lie beyond."""

@@ -10,8 +10,8 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.labellers import labeller
-from frazil.labelling import Failure, label
+from frazil.labels.label import Failure, label
+from frazil.labels.levels import labeller
 
 WORTH_A_PROCESS_s = 20.0
 """Labelling that is expected to take less is done here: a process takes seconds to start."""

@@ -25,7 +25,7 @@ import pandas
 from ase import Atoms
 
 from frazil.checkpoints import TimeLimit, key_of
-from frazil.datasets import load_frames, max_force, read_frames, write_frames
+from frazil.data.frames import load_frames, max_force, read_frames, write_frames
 from frazil.errors import UserError, check_counts, check_positive, check_temperatures
 from frazil.experiments.infrared.committee_md import (
     Limits,
@@ -40,10 +40,10 @@ from frazil.experiments.infrared.initial import initial_frames
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.files import sha256_of, write_atomic
+from frazil.learning import gmnn
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import Model, read_model, write_model
-from frazil.training import gmnn
 
 TOGETHER = 16
 """Frames that are predicted at once."""

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
-from frazil.datasets import load_frames
+from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
 from frazil.experiments.infrared.labels import Labels

@@ -9,7 +9,7 @@ import pandas
 from ase import Atoms
 
 from frazil.analysis.spectra import Settings
-from frazil.datasets import load_frames
+from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import figures, spectra_tables
 from frazil.experiments.infrared.descriptors import Plane, soap_vectors
@@ -18,7 +18,7 @@ from frazil.experiments.infrared.harmonic import ModelModes, matched, model_mode
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.files import write_atomic
 from frazil.potentials.gmnn.files import Model, read_model
-from frazil.report import Gate, Section, Table
+from frazil.report.section import Gate, Section, Table
 
 LARGEST_BAND_ERROR_cm1 = 15.0
 LEAST_COSINE = 0.93

@@ -9,12 +9,12 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.analysis.plotting import BLACK, CYCLE, new, save
-from frazil.datasets import load_frames
+from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.level_of_theory.dimers import ALONE
 from frazil.files import write_atomic
-from frazil.report import Figure, Section, Table
+from frazil.report.plot import BLACK, CYCLE, new, save
+from frazil.report.section import Figure, Section, Table
 
 KJ_PER_MOL = ase.units.kJ / ase.units.mol
 KEYS = ["system", "radius_A", "point"]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from frazil.datasets import write_frames
+from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.seeds import rng
-from frazil.structures import random_rotation
+from frazil.systems.molecules import random_rotation
 
 BOND_LENGTHS_A = {"CO": 1.1283, "H2": 0.7414}
 """Measured equilibrium bonds, rigid in every dimer."""

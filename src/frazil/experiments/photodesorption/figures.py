@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from frazil.analysis.plotting import CONTROL, MODEL, PAPER, PURPLE, TEACHER, Histogram, label, new, save
 from frazil.analysis.statistics import fraction_by
 from frazil.experiments.photodesorption.molecule_figures import (
     Drawn,
@@ -22,7 +21,8 @@ from frazil.experiments.photodesorption.molecule_figures import (
 )
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.statistics import FEWEST, probabilities
-from frazil.report import Figure
+from frazil.report.plot import CONTROL, MODEL, PAPER, PURPLE, TEACHER, Histogram, label, new, save
+from frazil.report.section import Figure
 
 MOST_PATHS = 16
 """Trajectories drawn in the figure of the teacher's energy along the model's paths."""

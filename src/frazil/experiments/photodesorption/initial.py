@@ -13,12 +13,13 @@ import ase
 import ase.io
 import numpy as np
 
-from frazil.analysis.molecules import temperature_K
 from frazil.errors import UserError
-from frazil.initial_states import InitialStates
-from frazil.potentials.bond import BondCurve
+from frazil.experiments.photodesorption.initial_states import InitialStates
 from frazil.seeds import rng
-from frazil.structures import molecular_centres, set_internal_energy
+from frazil.systems.co import molecular_centres
+from frazil.systems.co_energies import temperature_K
+from frazil.systems.diatomic import BondCurve
+from frazil.systems.excite import set_internal_energy
 from frazil.units import fs
 
 EXCITATIONS = ("energy", "model_curve", "label_curve", "none")

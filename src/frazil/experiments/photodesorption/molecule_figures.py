@@ -6,18 +6,6 @@ import numpy as np
 import pandas
 from matplotlib.axes import Axes
 
-from frazil.analysis.plotting import (
-    MODEL,
-    PAPER,
-    TEACHER,
-    Histogram,
-    bin_edges,
-    label,
-    marker,
-    new,
-    note,
-    save,
-)
 from frazil.analysis.statistics import Clustered, density, jeffreys
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.shards import Ensemble
@@ -29,7 +17,8 @@ from frazil.experiments.photodesorption.statistics import (
     LOW_TRANSLATION_meV,
     WINDOWS_UP_TO_meV,
 )
-from frazil.report import Figure
+from frazil.report.plot import MODEL, PAPER, TEACHER, Histogram, bin_edges, label, marker, new, note, save
+from frazil.report.section import Figure
 
 Drawn = Figure | str
 """A figure, or the sentence that says why there is none."""

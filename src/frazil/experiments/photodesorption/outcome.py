@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frazil.analysis.molecules import kinetic_energy_eV, molecular_energies
 from frazil.md.lammps import Observation
-from frazil.potentials.bond import BondCurve
-from frazil.structures import bond_lengths, closest_contact, molecular_centres
+from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
+from frazil.systems.co_energies import kinetic_energy_eV, molecular_energies
+from frazil.systems.diatomic import BondCurve
 
 TRAJECTORIES = (
     "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",

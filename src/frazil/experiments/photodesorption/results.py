@@ -1,34 +1,10 @@
 """Step 10: from shards of trajectories to tables, figures, gates and the section of the report."""
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import pandas
 
-from frazil.errors import UserError
-from frazil.experiments.photodesorption.shards import Ensemble, read_ensemble
-from frazil.experiments.photodesorption.statistics import (
-    beside_paper,
-    probabilities,
-    rotational_fits,
-    rotational_windows,
-    summarise,
-)
-from frazil.experiments.photodesorption.truth import (
-    agreement,
-    distributions,
-    energy_along_paths,
-    model_forces,
-    net_forces,
-    teacher_labels,
-)
-from frazil.files import write_atomic
-
-LONG_TABLE = 10_000
-"""A table with more rows is also written as Parquet."""
+from frazil.experiments.photodesorption.shards import Ensemble
 
 
 @dataclass(frozen=True)
@@ -61,113 +37,3 @@ class Results:
     def model(self) -> Ensemble:
         """The ensemble under the model."""
         return self.ensembles["model"]
-
-
-def _truth(
-    ensembles: dict[str, Ensemble],
-    duration_fs: float,
-    level: str,
-    coupling_eV: float,
-    model: Path | str | None,
-    campaign_seed: int,
-) -> Truth:
-    tables: dict[str, pandas.DataFrame] = {}
-    if "teacher" in ensembles:
-        times = sorted({time for time in (2000.0, 3000.0, duration_fs) if time <= duration_fs})
-        pair = ensembles["model"], ensembles["teacher"]
-        tables["agreement"] = agreement(*pair, times, campaign_seed)
-        tables["distributions"] = distributions(*pair, campaign_seed)
-    frames = ensembles["model"].frames()
-    labels = teacher_labels(frames, level, coupling_eV) if frames else None
-    if labels is not None:
-        tables["path"], tables["drift"] = energy_along_paths(frames, labels[0])
-        if model is not None:
-            tables["net_force"] = net_forces(frames, model_forces(model, frames), labels[1])
-    return Truth(**tables)
-
-
-def _write_table(table: pandas.DataFrame, path: Path) -> None:
-    with write_atomic(path) as partial:
-        table.to_csv(partial, index=False)
-    if len(table) > LONG_TABLE:
-        with write_atomic(path.with_suffix(".parquet")) as partial:
-            table.to_parquet(partial, index=False)
-
-
-def analyse(
-    shards: dict[str, Path | str | None],
-    criteria_A: Sequence[float],
-    criterion_A: float,
-    duration_fs: float,
-    level: str,
-    coupling_eV: float,
-    reference: Path | str,
-    out: Path | str,
-    model: Path | str | None = None,
-    campaign_seed: int = 1,
-) -> Results:
-    """Write every table, figure and the report's section of the photodesorption experiment.
-
-    Args:
-        shards: directories of shards: ``model``, and optionally ``teacher``, ``teacher_control`` (no
-            coupling) and ``model_control`` (no excitation); None or a directory without shards where not run.
-        criteria_A: desorption criteria, Å.
-        criterion_A: the one that outcomes were decided by, Å.
-        duration_fs: length of a trajectory, fs.
-        level: label level, for the teacher along the model's paths.
-        coupling_eV: strength of the teacher's excited-bond attraction, eV.
-        reference: table of the paper's values.
-        out: directory of results.
-        model: DeePMD model (directory or file) for net forces; None leaves them out.
-        campaign_seed: seed of the bootstraps.
-
-    Raises:
-        UserError: no model shard, broken tables, or a criterion that is not among the criteria.
-    """
-    from frazil.experiments.photodesorption.figures import draw
-    from frazil.experiments.photodesorption.section import section_of
-
-    if not any(np.isclose(criterion_A, item) for item in criteria_A):
-        given = ", ".join(f"{item:g}" for item in criteria_A)
-        raise UserError(f"criterion {criterion_A:g} Å is not among the criteria {given} Å; add it to them")
-    read = {name: read_ensemble(path) for name, path in shards.items() if path is not None}
-    ensembles = {name: ensemble for name, ensemble in read.items() if ensemble is not None}
-    if "model" not in ensembles or not len(ensembles["model"].trajectories):
-        raise UserError(f"no trajectory under {shards.get('model')}; run run_trajectories.py first")
-    run = ensembles["model"]
-    windows = rotational_windows(run, campaign_seed)
-    summary = summarise(run, campaign_seed)
-    results = Results(
-        ensembles=ensembles,
-        probability=probabilities(run, criteria_A),
-        windows=windows,
-        fits=rotational_fits(windows),
-        summary=summary,
-        comparison=beside_paper(summary, reference),
-        truth=_truth(ensembles, duration_fs, level, coupling_eV, model, campaign_seed),
-        criterion_A=criterion_A,
-        duration_fs=duration_fs,
-        level=level,
-    )
-    out = Path(out)
-    tables = {
-        "outcomes": pandas.DataFrame([{"ensemble": name, **item.counts} for name, item in ensembles.items()]),
-        "trajectories": run.trajectories, "desorbed": run.desorbed, "crossings": run.crossings,
-        "probability": results.probability, "rotational_windows": windows, "rotational_fits": results.fits,
-        "summary": summary, "comparison": results.comparison, "truth": results.truth.agreement,
-        "truth_distributions": results.truth.distributions, "teacher_energy_drift": results.truth.drift,
-        "net_force": results.truth.net_force,
-    }  # fmt: skip
-    for name in ("teacher", "teacher_control", "model_control"):
-        if name in ensembles:
-            tables[f"{name}_trajectories"] = ensembles[name].trajectories
-            tables[f"{name}_desorbed"] = ensembles[name].desorbed
-    for name, table in tables.items():
-        if table is not None:
-            _write_table(table, out / f"{name}.csv")
-    with write_atomic(out / "counts.json") as partial:
-        counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
-        partial.write_text(json.dumps(counts, indent=1) + "\n")
-    figures, omitted = draw(results, out)
-    section_of(results, figures, omitted).write(out)
-    return results

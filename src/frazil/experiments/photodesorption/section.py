@@ -6,7 +6,7 @@ import pandas
 
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.statistics import FEWEST
-from frazil.report import Figure, Gate, Section, Table
+from frazil.report.section import Figure, Gate, Section, Table
 
 GATED_TIMES_fs = (2000.0, 3000.0)
 """Times at which model and teacher must agree on the desorption probability."""

@@ -13,13 +13,13 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from frazil.analysis.molecules import temperature_K
 from frazil.cli import progress
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.md.lammps import LammpsSession, NoseHoover, Observation
 from frazil.seeds import rng
-from frazil.structures import MOLECULE_MASSES_amu, co_types, from_deepmd_types
+from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
+from frazil.systems.co_energies import temperature_K
 from frazil.units import fs
 
 SNAPSHOTS_PER_REPLICA = 1_000_000

@@ -17,6 +17,7 @@ import pandas
 from frazil.checkpoints import Ledger, TimeLimit, key_of
 from frazil.cli import progress
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.outcome import (
     CROSSINGS,
     DESORBED,
@@ -26,11 +27,10 @@ from frazil.experiments.photodesorption.outcome import (
     Tracker,
 )
 from frazil.files import sha256_of, write_atomic
-from frazil.initial_states import InitialStates, read_initial_states
 from frazil.md.lammps import EngineError, LammpsSession, Observation
-from frazil.potentials.bond import BondCurve
-from frazil.potentials.deepmd import files_of
-from frazil.structures import MOLECULE_MASSES_amu, from_deepmd_types
+from frazil.potentials.deepmd.model import files_of
+from frazil.systems.co import MOLECULE_MASSES_amu, from_deepmd_types
+from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
 
 ENGINES = ("deepmd", "van-hemert")
@@ -220,7 +220,7 @@ def _van_hemert(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
     from frazil.md.ensemble import Ensemble
     from frazil.md.integrators import VelocityVerlet
     from frazil.md.observers import energies, frames
-    from frazil.potentials.van_hemert import VanHemert
+    from frazil.potentials.analytic.van_hemert import VanHemert
 
     if not work.todo:
         return

@@ -227,7 +227,7 @@ def teacher_labels(
     """Return the teacher's energies (eV) and forces (eV/Å); None for a level that is no force field."""
     if level != "van-hemert":
         return None
-    from frazil.potentials.van_hemert import evaluate
+    from frazil.potentials.analytic.van_hemert import evaluate
 
     energies, forces = np.empty(len(frames)), [np.empty((0, 3))] * len(frames)
     sizes = np.array([len(atoms) for atoms in frames])
@@ -245,6 +245,6 @@ def teacher_labels(
 
 def model_forces(model: Path | str, frames: list[ase.Atoms]) -> list[np.ndarray]:
     """Return the forces (eV/Å) of a DeePMD model (directory or file) on frames."""
-    from frazil.potentials.deepmd import evaluate, model_file_of
+    from frazil.potentials.deepmd.model import evaluate, model_file_of
 
     return list(evaluate(model_file_of(model), frames)[1])

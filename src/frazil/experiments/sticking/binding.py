@@ -15,11 +15,12 @@ from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.files import write_atomic
 from frazil.md.minimize import minimize
-from frazil.potentials.h2_co import H2_LENGTH_A, H2OnCO
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO
 from frazil.potentials.interface import Potential, jit
 from frazil.potentials.neighbours import allocate, widened
 from frazil.seeds import rng
-from frazil.structures import molecular_centres, random_rotation
+from frazil.systems.co import molecular_centres
+from frazil.systems.molecules import random_rotation
 from frazil.units import kB
 
 COLUMNS = [

@@ -21,11 +21,13 @@ from ase.optimize import LBFGS
 from ase.units import Bohr, fs
 
 from frazil.cli import progress
-from frazil.datasets import write_frames
+from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A
 from frazil.seeds import rng
-from frazil.structures import molecular_centres, pack, random_rotation
+from frazil.systems.co import molecular_centres
+from frazil.systems.molecules import random_rotation
+from frazil.systems.packing import pack
 from frazil.units import kB
 
 WALL_RADIUS_A = 20 * Bohr

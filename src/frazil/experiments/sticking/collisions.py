@@ -30,9 +30,9 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies
 from frazil.md.state import Outcome, State, System
-from frazil.potentials.h2_co import H2_LENGTH_A
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A
 from frazil.seeds import rng
-from frazil.structures import random_rotation
+from frazil.systems.molecules import random_rotation
 from frazil.units import kB
 
 COLUMNS = [

@@ -1,34 +1,22 @@
 """How good the GM-NN committee is before anything runs with it: errors, rigid scans, spread against error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import jax
 import numpy as np
 import pandas
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
-from frazil.datasets import SUBSETS, read_frames
-from frazil.errors import UserError
+from frazil.data.split import SUBSETS
 from frazil.experiments.sticking.clusters import TABLE_1
-from frazil.experiments.sticking.driver import driver
-from frazil.files import write_atomic
-from frazil.interaction import LABEL, interaction
-from frazil.potentials.gmnn.architecture import member as member_of
+from frazil.labels.interaction import interaction
+from frazil.learning.errors import CALIBRATION, calibration_bins, committee_errors, error_row
 from frazil.potentials.gmnn.committee import Committee
-from frazil.report import Figure, Gate, Section, Table
-from frazil.training.evaluation import error_row
-from frazil.training.validation import CALIBRATION, calibration_bins, committee_errors
 from frazil.units import kB
 
 Array = NDArray[np.float64]
-SCAN_LIMIT_K = 20.0
-"""The paper: 14 K between the minima of its scan, 10–20 K in others."""
-SPREAD_LIMIT_eV_per_A = 0.0434
-"""1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
 TOGETHER = 32
 """Frames predicted together."""
 MEAN = "gmnn-mean"
@@ -204,103 +192,3 @@ def relevant_spread(made: Predicted) -> float:
         return float("nan")
     spread, _, _ = committee_errors(made.errors()["force", "all", "eV/Å"][:, near], 0)
     return float(np.sqrt((spread**2).mean()))
-
-
-def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) -> None:
-    """Write tables, figures and the report's section of a committee into ``out``.
-
-    ``model``: folder of ``train_gmnn.py``; ``curves``: of molecules, where interactions were trained, else
-    empty. Raises UserError for a committee of one, whose error is not known, and for missing or foreign
-    files.
-    """
-    from frazil.experiments.sticking.committee_figures import draw
-
-    source = driver(model / "model.h5", curves)
-    if source.model is None or source.n_members < 2:
-        raise UserError(
-            "a committee of one; its error is not known: train two members or more (--n-members 3)"
-        )
-    tested_on = read_frames([scans])
-    learnt = str(source.model.metadata["label_level"]).removesuffix(LABEL)
-    tested = tested_on[0].info.get("label_level", "no stated level")
-    if tested != learnt:
-        raise UserError(
-            f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
-        )
-    committee = Committee(source.model)
-    files = {subset: dataset / f"{subset}.extxyz" for subset in SUBSETS}
-    subsets = {
-        subset: predicted(committee, read_frames([file]))
-        for subset, file in files.items()
-        if file.is_file() and file.stat().st_size
-    }
-    if "validation" not in subsets:
-        raise UserError(f"{dataset} has no frames to validate on; give a folder of prepare_dataset.py")
-    errors = errors_table(subsets)
-    one = member_of(source.model.parameters, 0)
-    n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
-    n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
-    found = scans_table(committee, tested_on, source.curves)
-    tables = {
-        "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,
-        n_parameters),
-        "errors": errors, "committee": calibration(subsets), "scans": found,
-        "scan_minima": scan_minima(found),
-        "training_set": training_table(subsets),
-    }  # fmt: skip
-    for name, table in tables.items():
-        with write_atomic(out / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.6g")
-    learning = pandas.read_csv(model / "learning_curve.csv")
-    figures = draw(subsets["validation"], tables["committee"], found, learning, out)
-    section(tables, relevant_spread(subsets["validation"]), bool(source.curves), figures).write(out)
-
-
-def section(
-    tables: Mapping[str, pandas.DataFrame], spread: float, apart: bool, figures: Sequence[Figure]
-) -> Section:
-    """Return the report's section on the committee."""
-    errors, minima = tables["errors"], tables["scan_minima"]
-    own = errors[(errors["model_id"] == MEAN) & (errors["subset"] == "validation")]
-    rmse = {(row["quantity"], row["species"]): row["rmse"] for row in own.to_dict("records")}
-    worst = float(minima["difference_K"].abs().max())
-    gates = [
-        Gate(
-            "rigid scans, largest difference of the minima, K", worst, SCAN_LIMIT_K, worst <= SCAN_LIMIT_K,
-            "the paper: 14 K, others 10 to 20 K",
-        ),
-        Gate(
-            "members' spread of forces in frames with H2 (rms), eV/Å", spread, SPREAD_LIMIT_eV_per_A,
-            spread <= SPREAD_LIMIT_eV_per_A if np.isfinite(spread) else None, "the paper: about 1 kcal/mol/Å",
-        ),
-    ]  # fmt: skip
-    forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in "HCO" if ("force", s) in rmse)
-    text = [
-        f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
-        "them is called gmnn-mean. Frames made here are explored with GFN-FF as in the paper's Table 1, "
-        "counts scaled, bond lengths drawn anew; test frames choose the epoch, validation frames are for "
-        "this only.",
-        "Scans: where they are made here, H2 is pulled off a cluster of 10 CO, nothing else moving; the "
-        "cluster is none of those trained on. Energies are counted from the farthest point.",
-    ]
-    if apart:
-        text.append(
-            "The models hold interactions only: what each molecule does alone was taken out of the labels "
-            "and is added back exactly (molecular_curves.csv). Errors of the interaction are those of the "
-            "whole."
-        )
-    captions = {
-        "training_set": "The paper's Table 1, and the frames of this data set.",
-        "models": "The members: errors (RMSE) on each subset.", "scan_minima": "Rigid scans.",
-        "errors": "All errors.", "committee": "The members' spread against the true error.",
-    }  # fmt: skip
-    return Section(
-        title="Potential for H2 on CO",
-        headline=f"Validation force RMSE of the committee's mean {forces} eV/Å; minima of rigid scans within "
-        f"{worst:.0f} K of the labels.",
-        text=text,
-        gates=gates,
-        figures=list(figures),
-        tables=[Table(f"{name}.csv", caption) for name, caption in captions.items()],
-        references=["V. Zaverkin, J. Kästner, J. Chem. Theory Comput. 16, 5410 (2020) (Gaussian moments)."],
-    )

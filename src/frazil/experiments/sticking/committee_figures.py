@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas
 
-from frazil.analysis.plotting import BLACK, BLUE, CYCLE, GREY, PAPER, VERMILLION, label, new, note, save
-from frazil.report import Figure
+from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, PAPER, VERMILLION, label, new, note, save
+from frazil.report.section import Figure
 
 if TYPE_CHECKING:
     from frazil.experiments.sticking.committee import Predicted

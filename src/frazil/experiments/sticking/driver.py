@@ -9,11 +9,11 @@ from scipy.interpolate import CubicHermiteSpline
 
 from frazil.errors import UserError
 from frazil.files import sha256_of
-from frazil.interaction import LABEL
+from frazil.labels.interaction import LABEL
+from frazil.potentials.analytic.h2_co import H2OnCO
 from frazil.potentials.gmnn.committee import select_members
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.potential import GMNN
-from frazil.potentials.h2_co import H2OnCO
 from frazil.potentials.interface import Potential
 from frazil.potentials.molecular import WithMolecules, read_curves
 

@@ -8,21 +8,9 @@ import numpy as np
 import pandas
 from scipy.signal import find_peaks
 
-from frazil.analysis.plotting import (
-    BLACK,
-    BLUE,
-    CYCLE,
-    GREEN,
-    GREY,
-    PAPER,
-    VERMILLION,
-    label,
-    new,
-    note,
-    save,
-)
 from frazil.experiments.sticking.results import Results
-from frazil.report import Figure
+from frazil.report.plot import BLACK, BLUE, CYCLE, GREEN, GREY, PAPER, VERMILLION, label, new, note, save
+from frazil.report.section import Figure
 
 COLOURS = {"crystalline": BLUE, "amorphous": VERMILLION}
 PAPER_BINDING_K = {"crystalline": (-266.0, "median", 0.0), "amorphous": (-157.0, "mean", 75.0)}

@@ -6,7 +6,7 @@ from frazil.experiments.sticking.binding import REARRANGED_A
 from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
 from frazil.experiments.sticking.driver import ANALYTIC
 from frazil.experiments.sticking.results import Results
-from frazil.report import Figure, Gate, Section, Table
+from frazil.report.section import Figure, Gate, Section, Table
 
 REFERENCES = [
     "G. Molpeceres, V. Zaverkin, N. Watanabe, J. Kästner, Astron. Astrophys. 648, A84 (2021).",

@@ -13,13 +13,8 @@ from ase.data import atomic_masses
 from scipy.spatial import ConvexHull, Voronoi
 
 from frazil.errors import UserError
-from frazil.structures import (
-    BOND_LENGTH_A,
-    MOLECULE_MASSES_amu,
-    bond_lengths,
-    molecular_centres,
-    pack,
-)
+from frazil.systems.co import BOND_LENGTH_A, MOLECULE_MASSES_amu, bond_lengths, molecular_centres
+from frazil.systems.packing import pack
 
 PHASES = ("crystalline", "amorphous")
 G_PER_CM3 = 1.66053907

@@ -21,7 +21,7 @@ pytest.importorskip("tblite")
 from frazil.analysis.normal_modes import Modes
 from frazil.analysis.spectra import LIGHT_cm_per_fs, Settings
 from frazil.checkpoints import TimeLimit
-from frazil.datasets import write_frames
+from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import results
 from frazil.experiments.infrared.batches import alike

@@ -24,9 +24,9 @@ from frazil.experiments.infrared.committee_md import Visit, _read, _write
 from frazil.experiments.infrared.integrity import Whole
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
-from frazil.labelling import Failure
+from frazil.labels.label import Failure
+from frazil.learning import gmnn
 from frazil.potentials.gmnn.architecture import initialize_committee
-from frazil.training import gmnn
 
 SETTINGS = learning.Settings(
     level="gfn2-xtb", campaign_seed=3, n_initial=12, max_rounds=2, patience=2, temperatures_K=(300.0, 600.0),

@@ -8,11 +8,11 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from frazil.datasets import load_frames, write_frames
+from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.level_of_theory.analysis import KJ_PER_MOL, analyse, interactions
 from frazil.experiments.level_of_theory.dimers import dimers, fibonacci_sphere, write_dimers
-from frazil.report import Section
+from frazil.report.section import Section
 
 PUBLISHED = Path(__file__).parents[4] / "assets/reference/level_of_theory.csv"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
-from frazil.structures import MOLECULE_MASSES_amu, co_types, from_deepmd_types
+from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
 from frazil.units import fs
 
 CORNERS = 3.7 * np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)])

@@ -10,9 +10,9 @@ from starts import write_curves, write_snapshots
 
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial import make_initial_states
-from frazil.initial_states import InitialStates, read_initial_states
-from frazil.potentials.bond import BondCurve
-from frazil.structures import MOLECULE_MASSES_amu, bond_lengths, co_types, molecular_centres
+from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
+from frazil.systems.co import MOLECULE_MASSES_amu, bond_lengths, co_types, molecular_centres
+from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from frazil.experiments.photodesorption.outcome import Curves, Limits, Tracker
 from frazil.md.lammps import Observation
-from frazil.potentials.bond import BondCurve
+from frazil.systems.diatomic import BondCurve
 
 LIMITS = Limits(criteria_A=(2.0, 3.0, 4.0), criterion_A=3.0, dissociation_A=3.0, unphysical_contact_A=1.5)
 LENGTHS = np.linspace(0.7, 4.0, 400)

@@ -11,11 +11,13 @@ import pytest
 
 from frazil.analysis.statistics import jeffreys
 from frazil.errors import UserError
-from frazil.experiments.photodesorption import results as results_module
-from frazil.experiments.photodesorption.results import Results, analyse
+from frazil.experiments.photodesorption import analysis as results_module
+from frazil.experiments.photodesorption.analysis import analyse
+from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.shards import read_ensemble
 from frazil.experiments.photodesorption.truth import teacher_labels
-from frazil.report import Section, render
+from frazil.report.page import render
+from frazil.report.section import Section
 
 REFERENCE = Path(__file__).parents[4] / "assets" / "reference" / "photodesorption.csv"
 COLUMNS = {

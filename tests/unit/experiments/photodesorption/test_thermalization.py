@@ -8,10 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from starts import write_snapshots
 
-from frazil.analysis.molecules import temperature_K
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial import read_snapshots
 from frazil.experiments.photodesorption.thermalization import Thermalization, thermalize
+from frazil.systems.co_energies import temperature_K
 from frazil.units import fs
 
 SETTINGS: dict[str, Any] = {

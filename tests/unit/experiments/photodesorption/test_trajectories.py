@@ -16,8 +16,8 @@ from frazil.experiments.photodesorption import shards
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.outcome import Limits
 from frazil.experiments.photodesorption.trajectories import Settings, run_shard
-from frazil.potentials.deepmd import DeepPotential
-from frazil.structures import deepmd_types
+from frazil.potentials.deepmd.model import DeepPotential
+from frazil.systems.co import deepmd_types
 
 TABLES = ("trajectories.csv", "desorbed.csv", "crossings.csv", "frames.extxyz")
 LIMITS = Limits(criteria_A=(2.0, 3.0), criterion_A=3.0, dissociation_A=3.3, unphysical_contact_A=0.3)

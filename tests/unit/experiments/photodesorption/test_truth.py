@@ -89,7 +89,7 @@ def test_net_forces_ignore_the_bond() -> None:
 
 
 def test_teacher_labels_of_mixed_sizes_are_the_single_ones() -> None:
-    from frazil.potentials.van_hemert import VanHemertCalculator
+    from frazil.potentials.analytic.van_hemert import VanHemertCalculator
 
     generator = np.random.default_rng(1)
     frames = []

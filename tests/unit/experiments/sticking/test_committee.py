@@ -8,18 +8,18 @@ import pandas
 import pytest
 from ase import Atoms
 
-from frazil.datasets import read_frames, write_frames
+from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking.clusters import molecules, with_bonds
-from frazil.experiments.sticking.committee import validate
 from frazil.experiments.sticking.driver import driver
+from frazil.experiments.sticking.validation import validate
 from frazil.files import write_atomic
-from frazil.interaction import curves, interaction, take_molecules_out
-from frazil.labelling import label
+from frazil.labels.interaction import curves, interaction, take_molecules_out
+from frazil.labels.label import label
+from frazil.learning.gmnn import Settings
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import write_model
-from frazil.report import Section
-from frazil.training.gmnn import Settings
+from frazil.report.section import Section
 
 
 def near(number: int, distance_A: float) -> Atoms:

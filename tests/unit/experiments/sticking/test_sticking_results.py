@@ -12,9 +12,10 @@ import pytest
 from ase import Atoms
 
 from frazil.analysis.statistics import jeffreys
-from frazil.datasets import load_frames
+from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters
+from frazil.experiments.sticking.analysis import analyse, keep_starts
 from frazil.experiments.sticking.binding import Grid, summary
 from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
@@ -22,10 +23,8 @@ from frazil.experiments.sticking.figures import residence
 from frazil.experiments.sticking.residence import residence_times
 from frazil.experiments.sticking.results import (
     Results,
-    analyse,
     attempts_of,
     half_lives,
-    keep_starts,
     pairs,
     probabilities,
     read_all,
@@ -33,7 +32,7 @@ from frazil.experiments.sticking.results import (
     with_model_error,
 )
 from frazil.experiments.sticking.section import section_of
-from frazil.report import Section
+from frazil.report.section import Section
 
 
 def table(stuck: dict[str, int], n: int = 64, failed: int = 0) -> pandas.DataFrame:

@@ -16,7 +16,7 @@ from frazil.experiments.sticking.surfaces import (
     rotation_to,
     structure,
 )
-from frazil.structures import bond_lengths, closest_contact, molecular_centres
+from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
 
 LATTICE_A = 5.64
 

@@ -1,0 +1,311 @@
+"""Exploration: short runs of a committee that find the frames it does not know yet.
+
+A potential that was never shown a close contact has holes there, which excited molecules find; between the
+aggregates that it was shown it invents deeper minima, which ground-state runs find. Members of the committee
+run in turn; where they disagree, and just before a hole, frames are taken to be labelled and
+learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput. Phys. Commun. 253, 107206).
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import ase
+import numpy as np
+import numpy.typing as npt
+import pandas
+
+from frazil.cli import progress
+from frazil.data.frames import write_frames
+from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
+from frazil.files import write_atomic
+from frazil.md.lammps import EngineError, LammpsSession, Observation
+from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
+from frazil.systems.co import bond_lengths, closest_contact, co_types, from_deepmd_types
+from frazil.units import fs
+
+FINISHED, UNPHYSICAL, DISSOCIATED, FAILED = "finished", "unphysical", "dissociated", "failed"
+REASONS = (FINISHED, UNPHYSICAL, DISSOCIATED, FAILED)
+"""Why an exploring trajectory ended."""
+
+LONGEST_BOND_A = 3.0
+FRAMES_BEFORE_HOLE = 3
+APART_FS = 30.0
+"""Frames of one trajectory that are closer in time count as near duplicates."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What makes a frame worth a label, and what ends a trajectory."""
+
+    deviation_low_eV_per_A: float
+    ground_deviation_low_eV_per_A: float
+    deviation_high_eV_per_A: float
+    shortest_contact_A: float
+    unphysical_contact_A: float
+    clean_fraction: float
+
+    def __post_init__(self) -> None:
+        """Refuse limits in the wrong order (UserError)."""
+        for low in (self.deviation_low_eV_per_A, self.ground_deviation_low_eV_per_A):
+            if not 0 < low < self.deviation_high_eV_per_A:
+                raise UserError(
+                    f"force deviations {low:g} to {self.deviation_high_eV_per_A:g} eV/Å; "
+                    "allowed is 0 < low < high"
+                )
+        if not 0 < self.unphysical_contact_A <= self.shortest_contact_A:
+            raise UserError(
+                f"unphysical contact {self.unphysical_contact_A:g} Å, shortest contact to label "
+                f"{self.shortest_contact_A:g} Å; allowed is 0 < unphysical <= shortest"
+            )
+        if not 0 <= self.clean_fraction <= 1:
+            raise UserError(f"clean fraction {self.clean_fraction:g}; allowed are 0 to 1")
+
+
+@dataclass
+class Visit:
+    """One exploring trajectory: where it went, and why it ended."""
+
+    trajectory_id: int
+    member: int
+    excited_molecule: int
+    reason: str
+    observations: list[Observation]
+    contacts_A: npt.NDArray[np.float64]
+    deviations_eV_per_A: npt.NDArray[np.float64]
+
+    @property
+    def name(self) -> str:
+        """What identifies the trajectory within its round."""
+        return f"{'ground' if self.excited_molecule < 0 else 'excited'}-{self.trajectory_id:06d}"
+
+    def above_low(self, limits: Limits) -> npt.NDArray[np.bool_]:
+        """Return which frames the committee is unsure of: excited molecules have larger forces to err in."""
+        ground = self.excited_molecule < 0
+        low = limits.ground_deviation_low_eV_per_A if ground else limits.deviation_low_eV_per_A
+        return self.deviations_eV_per_A >= low
+
+
+def explore(
+    models: Sequence[Path],
+    states: Sequence[Path],
+    duration_fs: float,
+    timestep_fs: float,
+    observe_fs: float,
+    limits: Limits,
+    max_frames: int,
+    round_number: int,
+    out: Path,
+    n_processes: int = 1,
+) -> dict[str, object]:
+    """Run the committee from excited and ground states, write the frames to label, and return the summary.
+
+    Trajectory i runs under member i mod n. A round is clean when no trajectory visits an unphysical contact,
+    breaks a bond or fails, and the part of frames with a deviation above the lower limit is below
+    ``limits.clean_fraction``.
+
+    Args:
+        models: model directories of the committee, at least two.
+        states: files ``initial_states.h5``, excited or not.
+        duration_fs: length of a trajectory, fs.
+        timestep_fs: time step, fs.
+        observe_fs: time between two frames, fs.
+        limits: what is labelled and what ends a trajectory.
+        max_frames: most frames to label.
+        round_number: of the exploration, part of the frames' trajectory ids.
+        out: directory for ``candidates.extxyz``, ``exploration.csv`` and ``summary.json``.
+        n_processes: trajectories that run at a time; no number depends on it.
+
+    Raises:
+        UserError: fewer than two models, unlike models, times that are not positive, broken states.
+    """
+    if len(models) < 2:
+        raise UserError(f"a committee of {len(models)} cannot disagree; give at least two models")
+    if max_frames < 1 or n_processes < 1:
+        raise UserError(
+            f"max_frames is {max_frames}, n_processes {n_processes}; allowed are whole numbers from 1"
+        )
+    steps_between = _steps(observe_fs, timestep_fs, "observe_fs")
+    n_steps = _steps(duration_fs, timestep_fs, "duration_fs")
+    files = [model_file_of(model) for model in models]
+    if len({tuple(DeepPotential(file).type_map) for file in files}) > 1:
+        raise UserError("the models of a committee have different type maps; train them with equal settings")
+    starts = [
+        (some, index) for some in map(read_initial_states, states) for index in range(len(some.trajectory_id))
+    ]
+    if not starts:
+        raise UserError("the files of initial states hold none; make some with excite.py")
+    n_molecules = starts[0][0].n_molecules
+
+    task = partial(_explore_one, files, n_molecules, timestep_fs, n_steps, steps_between, limits)
+    # Trajectories of one member follow each other, so that a process seldom has to load another.
+    starts.sort(key=lambda start: start[0].trajectory_id[start[1]] % len(files))
+    with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
+        paths = list(progress(pool.map(task, *zip(*starts, strict=True)), len(starts), "exploring"))
+    paths.sort(key=lambda path: path.name)
+    chosen_frames = choose(paths, limits, max_frames)
+    return _write(out, paths, chosen_frames, limits, round_number)
+
+
+def force_deviation(forces: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return max_i √⟨|f_i − ⟨f_i⟩|²⟩ (frames,), eV/Å, of forces (members, frames, atoms, 3)."""
+    spread = forces - forces.mean(axis=0)
+    largest: npt.NDArray[np.float64] = np.sqrt((spread**2).sum(axis=-1).mean(axis=0)).max(axis=-1)
+    return largest
+
+
+def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[str, list[int]]:
+    """Return, for each trajectory's name, the frames to label, spread over trajectories and time.
+
+    Candidates come before the first frame whose deviation exceeds the higher limit (what follows is broken)
+    and have no contact below the shortest one; they exceed the lower limit, or are the last such frames
+    before the trajectory broke. Frames nearer in time than ``APART_FS`` are thinned, the last ones are not.
+    """
+    candidates: dict[str, list[int]] = {}
+    for path in paths:
+        times = np.array([o.time_fs for o in path.observations])
+        usable = path.contacts_A >= limits.shortest_contact_A
+        broken = path.deviations_eV_per_A > limits.deviation_high_eV_per_A
+        end = int(broken.argmax()) if broken.any() else len(times)
+        before_end = np.flatnonzero(usable[:end])
+        last = before_end[-FRAMES_BEFORE_HOLE:] if path.reason != FINISHED or broken.any() else before_end[:0]
+        unsure = before_end[path.above_low(limits)[before_end]]
+        kept = [int(index) for index in last]
+        for index in unsure:
+            if all(abs(times[index] - times[other]) >= APART_FS for other in kept):
+                kept.append(int(index))
+        candidates[path.name] = sorted(kept)
+    return _share(candidates, max_frames)
+
+
+def _share(candidates: dict[str, list[int]], max_frames: int) -> dict[str, list[int]]:
+    """Give every trajectory an equal part of ``max_frames`` (unused parts go to others), spread in time."""
+    quota = dict.fromkeys(candidates, 0)
+    left = max_frames
+    while left > 0 and (open_ := [i for i in candidates if quota[i] < len(candidates[i])]):
+        for name in open_[:left]:
+            quota[name] += 1
+        left -= min(left, len(open_))
+    spread = {}
+    for name, frames in candidates.items():
+        places = np.linspace(len(frames) - 1, 0, quota[name]).round().astype(int)  # the last comes first
+        spread[name] = sorted(frames[place] for place in places)
+    return spread
+
+
+def _verdict(observation: Observation, limits: Limits) -> str:
+    if not np.isfinite(observation.positions_A).all():
+        return FAILED
+    if closest_contact(observation.positions_A) < limits.unphysical_contact_A:
+        return UNPHYSICAL
+    if bond_lengths(observation.positions_A).max() > LONGEST_BOND_A:
+        return DISSOCIATED
+    return FINISHED
+
+
+# A process keeps what it loaded until it ends.
+_session = cache(LammpsSession)
+_potential = cache(DeepPotential)
+
+
+def _explore_one(
+    files: Sequence[Path],
+    n_molecules: int,
+    timestep_fs: float,
+    n_steps: int,
+    steps_between: int,
+    limits: Limits,
+    states: InitialStates,
+    index: int,
+) -> Visit:
+    """Run one trajectory under its member and measure how far the committee disagrees along it."""
+    trajectory_id, excited = int(states.trajectory_id[index]), int(states.excited_molecule[index])
+    member = trajectory_id % len(files)
+    observations: list[Observation] = []
+    reason = FINISHED
+    run = _session(files[member], n_molecules).run(
+        states.positions_A[index], states.velocities_A_per_fs[index], states.types(index),
+        timestep_fs, n_steps, steps_between,
+    )  # fmt: skip
+    try:
+        for observation in run:
+            observations.append(observation)
+            reason = _verdict(observation, limits)
+            if reason != FINISHED:
+                break
+    except EngineError:
+        reason = FAILED
+    finally:
+        run.close()  # type: ignore[attr-defined]
+    visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * n_molecules, 3)
+    contacts = np.atleast_1d(closest_contact(visited))
+    frames = [_atoms(excited, observation) for observation in observations]
+    forces = [evaluate(_potential(file), frames)[1] for file in files]
+    deviations = np.array([force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)])
+    return Visit(trajectory_id, member, excited, reason, observations, contacts, deviations)
+
+
+def _atoms(excited: int, observation: Observation) -> ase.Atoms:
+    types = co_types(len(observation.positions_A) // 2, excited)
+    return from_deepmd_types(types, observation.positions_A)
+
+
+def _write(
+    out: Path, paths: Sequence[Visit], chosen: dict[str, list[int]], limits: Limits, round_number: int
+) -> dict[str, object]:
+    source = f"explore-{round_number}"
+    frames, rows = [], []
+    for path in paths:
+        for index in chosen[path.name]:
+            observation = path.observations[index]
+            atoms = _atoms(path.excited_molecule, observation)
+            atoms.set_velocities(observation.velocities_A_per_fs / fs)
+            atoms.info = {
+                "trajectory_id": f"{source}-{path.name}", "time_fs": observation.time_fs,
+                "source": source,
+                "force_deviation_eV_per_A": float(path.deviations_eV_per_A[index]),
+            }  # fmt: skip
+            frames.append(atoms)
+        deviations = path.deviations_eV_per_A
+        rows.append({
+            "round": round_number, "trajectory_id": path.trajectory_id,
+            "excited": int(path.excited_molecule >= 0), "model_id": path.member,
+            "end_fs": path.observations[-1].time_fs if path.observations else 0.0, "reason": path.reason,
+            "closest_contact_A": path.contacts_A.min(initial=np.inf),
+            "max_deviation_eV_per_A": deviations.max(initial=0.0),
+            "median_deviation_eV_per_A": float(np.median(deviations)) if len(deviations) else np.nan,
+            "n_frames": len(deviations),
+            "n_above_low": int(path.above_low(limits).sum()),
+            "n_chosen": len(chosen[path.name]),
+        })  # fmt: skip
+    table = pandas.DataFrame(rows)
+    n_frames = int(table["n_frames"].sum())
+    reasons = table["reason"].value_counts()
+    fraction = float(table["n_above_low"].sum()) / max(1, n_frames)
+    summary: dict[str, object] = {
+        "round": round_number, "n_trajectories": len(table),
+        **{f"n_{name}": int(reasons.get(name, 0)) for name in REASONS},
+        "n_frames": n_frames, "fraction_above_low": fraction, "clean_fraction": limits.clean_fraction,
+        "n_candidates": len(frames),
+        "clean": bool((table["reason"] == FINISHED).all() and fraction < limits.clean_fraction),
+    }  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    write_frames(out / "candidates.extxyz", frames)
+    with write_atomic(out / "exploration.csv") as partial:
+        table.to_csv(partial, index=False, float_format="%.6g")
+    with write_atomic(out / "summary.json") as partial:
+        partial.write_text(json.dumps(summary, indent=1) + "\n")
+    return summary
+
+
+def _steps(time_fs: float, timestep_fs: float, name: str) -> int:
+    if not (timestep_fs > 0 and time_fs >= timestep_fs):
+        raise UserError(
+            f"{name} is {time_fs:g}, timestep_fs {timestep_fs:g}; allowed is 0 < timestep <= {name}"
+        )
+    return round(time_fs / timestep_fs)

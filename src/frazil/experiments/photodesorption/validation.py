@@ -1,0 +1,116 @@
+"""Choice of the best model of a committee, and its section of the report."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from frazil.experiments.photodesorption.committee import (
+    RULE,
+    Committee,
+    beside_paper,
+    calibration,
+    exploration_rounds,
+    models_table,
+    read_committee,
+)
+from frazil.files import write_atomic
+from frazil.learning.deepmd import COMPRESSION_TOLERANCE_EV_PER_A
+from frazil.report.section import Figure, Gate, Section, Table
+
+LARGEST_FORCE_RMSE_EV_PER_A = 0.05
+
+
+def select_model(
+    models: Sequence[Path],
+    evaluations: Sequence[Path],
+    explorations: Sequence[Path],
+    reference: Path | None,
+    out: Path,
+) -> None:
+    """Write ``potential/``: tables of models and errors, figures, section, and a copy of the selected model.
+
+    Args:
+        models: model directories.
+        evaluations: directories of ``evaluate_model``, in any order; they are matched by the model's number.
+        explorations: ``exploration.csv`` of each round, perhaps none.
+        reference: table of the paper's values, to print beside.
+        out: directory to write.
+
+    Raises:
+        UserError: a model without evaluation or the reverse, two models of one number, missing files.
+    """
+    from frazil.experiments.photodesorption.committee_figures import draw
+
+    committee = read_committee(models, evaluations)
+    out.mkdir(parents=True, exist_ok=True)
+    spread = calibration(committee)
+    rounds = exploration_rounds(explorations)
+    tables = {"models": models_table(committee), "errors": committee.errors, "committee": spread}
+    if len(rounds):
+        tables["explorations"] = rounds
+    beside = beside_paper(committee, reference)
+    if len(beside):
+        tables["errors_beside_paper"] = beside
+    for name, table in tables.items():
+        with write_atomic(out / f"{name}.csv") as partial:
+            table.to_csv(partial, index=False, float_format="%.6g")
+    selected = out / "selected"
+    shutil.rmtree(selected, ignore_errors=True)
+    shutil.copytree(committee.directories[committee.best], selected)
+    shutil.copyfile(committee.evaluations[committee.best] / "bond_curves.csv", out / "bond_curves.csv")
+    section(committee, tables, draw(committee, spread, rounds, out)).write(out)
+
+
+def section(committee: Committee, tables: dict[str, pandas.DataFrame], figures: list[Figure]) -> Section:
+    """Return the report's section on the potential."""
+    best, shown = committee.best, committee.shown
+    description = committee.descriptions[best]
+    by_type = {name: committee.error(best, shown, "force", name) for name in description["type_map"]}
+    net = committee.error(best, shown, "force_net_molecule")
+    difference = json.loads((committee.evaluations[best] / "evaluation.json").read_text())[
+        "compression_difference_eV_per_A"
+    ]
+    gates = [
+        Gate(
+            f"{shown} force RMSE of {name}, eV/Å", by_type[name], LARGEST_FORCE_RMSE_EV_PER_A,
+            None if np.isnan(by_type[name]) else bool(by_type[name] <= LARGEST_FORCE_RMSE_EV_PER_A),
+        )
+        for name in ("C", "O")
+    ]  # fmt: skip
+    gates.append(
+        Gate(
+            "largest force difference of compressed and frozen model, eV/Å", difference,
+            COMPRESSION_TOLERANCE_EV_PER_A, bool(difference <= COMPRESSION_TOLERANCE_EV_PER_A),
+            "" if description["compressed"] else "not compressed: the frozen model itself runs",
+        )
+    )  # fmt: skip
+    forces = ", ".join(f"{value:.3f} ({name})" for name, value in by_type.items())
+    captions = {
+        "models": "The committee: errors (RMSE) on each subset.", "errors": "All errors.",
+        "committee": "The committee's spread against the true error.",
+        "explorations": "Rounds of exploration: excited runs of the committee before its last training.",
+        "errors_beside_paper": f"Errors on the {shown} subset beside the paper's (50 CO, PBE-D3(BJ) labels).",
+    }  # fmt: skip
+    return Section(
+        title="Potential",
+        headline=f"DeePMD model {description['model_id']}: {shown} force RMSE {forces} eV/Å.",
+        text=[
+            f"{len(committee.directories)} DeePMD-kit models (se_e2_a, cutoff "
+            f"{description['cutoff_A']:g} Å) that differ by seed only, "
+            f"{description['n_train_frames']} training frames, {description['n_steps']} "
+            f"steps in the last training. {RULE}",
+            f"Errors of the net force on whole molecules (RMSE {net:.3f} eV/Å per component) are shown "
+            "because atomic errors are dominated by the stiff bond and hide what moves a molecule.",
+        ],
+        gates=gates,
+        figures=figures,
+        tables=[Table(f"{name}.csv", captions[name]) for name in captions if name in tables],
+        references=[
+            "L. Zhang, J. Han, H. Wang, W. Saidi, R. Car, W. E, NeurIPS 31 (2018) (DeepPot-SE).",
+            "J. Zeng et al., J. Chem. Theory Comput. 21, 4375 (2025) (DeePMD-kit v3).",
+        ],
+    )

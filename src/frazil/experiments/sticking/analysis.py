@@ -1,0 +1,120 @@
+"""The step that writes every table, figure and the section of the sticking experiment."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+
+from frazil.errors import UserError
+from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
+from frazil.experiments.sticking.results import (
+    OUTCOMES,
+    Results,
+    attempts_of,
+    half_lives,
+    pairs,
+    probabilities,
+    read_all,
+    read_trajectories,
+    with_model_error,
+)
+from frazil.files import write_atomic
+
+
+def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
+    """Copy into ``out`` what ``collisions.repeat`` needs: all surfaces and the one campaign of all shards.
+
+    Raises UserError for shards of several campaigns.
+    """
+    campaigns = {file.read_text() for file in Path(shards).glob("*/campaign.json")}
+    if len(campaigns) != 1:
+        raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
+    with write_atomic(out / "campaign.json") as partial:
+        partial.write_text(campaigns.pop())
+    for file in sorted(Path(surfaces).glob("*/snapshots.extxyz")):
+        with write_atomic(out / "surfaces" / file.parent.name / file.name) as partial:
+            shutil.copyfile(file, partial)
+
+
+def analyse(
+    surfaces: Path | str,
+    sites: Path | str,
+    shards: Path | str,
+    attempts: Path | str,
+    truth: Path | str | None,
+    gas_temperatures_K: Sequence[str],
+    residence_temperatures_K: Sequence[float],
+    attempts_after_fs: float,
+    reference: Path | str,
+    campaign_seed: int,
+    out: Path | str,
+) -> Results:
+    """Write every table, figure and the report's section of the sticking experiment into ``out``.
+
+    ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
+    ``reference`` is the folder of the paper's tables. Raises UserError for missing or broken tables.
+    """
+    from frazil.experiments.sticking.binding import COLUMNS, summary
+    from frazil.experiments.sticking.figures import draw
+    from frazil.experiments.sticking.section import section_of
+
+    trajectories = read_trajectories(shards)
+    found = probabilities(trajectories)
+    gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
+    table = read_all(sites, "binding_energies.csv", COLUMNS)[COLUMNS]
+    long_paths = read_all(attempts, "paths.csv")
+    frequencies = attempts_of(long_paths, attempts_after_fs)
+    with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
+    known = read_trajectories(truth) if with_truth and truth is not None else None
+    known_probabilities = None if known is None else probabilities(known)
+    results = Results(
+        trajectories=trajectories,
+        probabilities=found,
+        coefficients=with_model_error(coefficients(found, gas, campaign_seed), trajectories),
+        truth=known_probabilities,
+        truth_pairs=None if known is None else pairs(trajectories, known),
+        truth_coefficients=(
+            None if known_probabilities is None else coefficients(known_probabilities, gas, campaign_seed)
+        ),
+        sites=table,
+        sites_summary=summary(table),
+        atoms=read_all(sites, "surface_atoms.csv"),
+        paths=long_paths,
+        attempts=frequencies,
+        residence=half_lives(table, frequencies, residence_temperatures_K, True),
+        residence_sites=half_lives(table, frequencies, residence_temperatures_K, False),
+        checks=read_all(surfaces, "checks.csv"),
+        temperatures=read_all(surfaces, "temperature.csv"),
+        radial=read_all(surfaces, "radial.csv"),
+        paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
+        paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
+        paper_residence=pandas.read_csv(Path(reference) / "residence_times.csv"),
+    )
+    folder = Path(out)
+    comparison = results.probabilities.merge(
+        results.paper_probabilities, on=[*CONDITION, "collision_energy_K"], suffixes=("", "_paper")
+    )
+    beside = results.residence.merge(
+        results.paper_residence, on=CONDITION, how="left", suffixes=("", "_paper")
+    ).drop(columns="note")
+    tables = {
+        "trajectories": trajectories, "sticking_probabilities": found,
+        "sticking_coefficients": results.coefficients, "binding_energies": table,
+        "binding_summary": results.sites_summary, "attempt_frequencies": frequencies,
+        "residence_times": results.residence, "residence_distribution": results.residence_sites,
+        "surfaces": results.checks, "comparison": comparison, "residence_beside_paper": beside,
+    }  # fmt: skip
+    for name in ("truth", "truth_pairs", "truth_coefficients"):
+        if (content := getattr(results, name)) is not None:
+            tables["truth_probabilities" if name == "truth" else name] = content
+    for name, content in tables.items():
+        with write_atomic(folder / f"{name}.csv") as partial:
+            content.to_csv(partial, index=False, float_format="%.8g")
+    keep_starts(surfaces, shards, folder)
+    counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
+    with write_atomic(folder / "counts.json") as partial:
+        partial.write_text(json.dumps({"model": {**counts, "total": len(trajectories)}}, indent=1) + "\n")
+    section_of(results, draw(results, folder)).write(folder)
+    return results

@@ -1,0 +1,230 @@
+"""What is suspect about labelled frames, found before a model learns it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from ase import Atoms
+
+from frazil.data.frames import fingerprint, label_problem, max_force
+
+SHORTEST_DISTANCE_A = 0.4
+"""Nuclei nearer than this are a broken frame."""
+FEWEST_FRAMES = 30
+"""Outliers are looked for among at least so many frames of one composition."""
+TAIL_FRACTION = 0.02
+"""An outlier has at most this part of the frames on its side of the gap."""
+LONGEST_STEP_A = 0.15
+"""Forces are compared with energy differences where no atom moves farther between two frames."""
+STEP_TOLERANCE_eV = 0.003
+STEP_TOLERANCE = 0.5
+"""Part of the difference between left and right sums of force times step that the trapezoid may be off by."""
+SHORTEST_WORK_eV = 0.01
+"""Steps of less work and less energy difference say nothing about units."""
+THOMAS_FERMI_eV = -20.92
+"""Energy of a neutral Thomas–Fermi atom divided by Z^(7/3)."""
+ALL_ELECTRONS = (0.5, 1.05)
+"""An all-electron energy is this part of the Thomas–Fermi one (H 0.65, C 0.75, O 0.76, Si 0.80)."""
+UNIT_HINTS = {
+    -1.0: "the forces have the sign of gradients",
+    51.4221: "the forces are in Hartree/Bohr",
+    27.2114: "the forces are in Hartree/Å",
+    1.88973: "energies and forces are in atomic units",
+    0.529177: "the positions are in Bohr",
+    1 / 27.2114: "the energies are in Hartree",
+    23.0605: "the energies are in kcal/mol",
+    1 / 23.0605: "the forces are in kcal/mol/Å",
+}
+"""Ratio of energy difference to work of the forces, and what it looks like."""
+
+FATAL = ("labels", "contact")
+"""Kinds that no choice can keep."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A frame (its number among those given) and what is suspect about it."""
+
+    frame: int
+    kind: str
+    detail: str
+
+
+def energy_zero(atoms: Atoms) -> str:
+    """Return what a labelled frame's energy is counted from: all electrons, or something else."""
+    scale = THOMAS_FERMI_eV * (atoms.numbers.astype(float) ** (7 / 3)).sum()
+    low, high = ALL_ELECTRONS
+    return "all electrons" if low < atoms.get_potential_energy() / scale < high else "other"
+
+
+def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
+    """Return what is suspect, by frame.
+
+    Kinds: labels (missing, unknown names, not finite), contact (nuclei on top of each other), duplicate,
+    energy zero (unlike most frames'), energy outlier and force outlier (alone beyond a gap as wide as all the
+    rest, among frames of one composition), mismatch (forces against energy differences along a trajectory).
+    """
+    found = [
+        Suspect(i, "labels", problem) for i, atoms in enumerate(frames) if (problem := label_problem(atoms))
+    ]
+    good = sorted(set(range(len(frames))) - {suspect.frame for suspect in found})
+    found += _contacts(frames, good)
+    good = sorted(set(good) - {suspect.frame for suspect in found})
+    found += _duplicates(frames, good) + _zeros(frames, good)
+    found += _outliers(frames, good) + _mismatches(frames, good)
+    return sorted(found, key=lambda suspect: (suspect.frame, suspect.kind))
+
+
+def _contacts(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    found = []
+    for i in good:
+        if len(frames[i]) > 1:
+            shortest = frames[i].get_all_distances()[np.triu_indices(len(frames[i]), 1)].min()
+            if shortest < SHORTEST_DISTANCE_A:
+                found.append(Suspect(i, "contact", f"two nuclei {shortest:.2f} Å apart"))
+    return found
+
+
+def _duplicates(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    first: dict[bytes, int] = {}
+    found = []
+    for i in good:
+        earlier = first.setdefault(fingerprint(frames[i]), i)
+        if earlier != i:
+            apart = frames[i].get_potential_energy() - frames[earlier].get_potential_energy()
+            found.append(Suspect(i, "duplicate", f"of frame {earlier}, energies {apart:.2g} eV apart"))
+    return found
+
+
+def _zeros(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    zeros = {i: energy_zero(frames[i]) for i in good}
+    n_all = sum(zero == "all electrons" for zero in zeros.values())
+    usual = "all electrons" if 2 * n_all >= len(good) else "other"
+    return [
+        Suspect(i, "energy zero", f"energy counted from: {zero}; most frames: {usual}")
+        for i, zero in zeros.items()
+        if zero != usual
+    ]
+
+
+def _outliers(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    groups: dict[str, list[int]] = {}
+    for i in good:
+        groups.setdefault(frames[i].get_chemical_formula(), []).append(i)
+    found = []
+    for members in groups.values():
+        for kind, unit, values in (
+            ("energy outlier", "eV", [frames[i].get_potential_energy() for i in members]),
+            ("force outlier", "eV/Å", [max_force(frames[i]) for i in members]),
+        ):
+            alone = isolated(np.array(values))
+            if alone.any():
+                low, high = np.array(values)[~alone].min(), np.array(values)[~alone].max()
+                found += [
+                    Suspect(i, kind, f"{value:.6g} {unit}; the others lie from {low:.6g} to {high:.6g}")
+                    for i, value, is_alone in zip(members, values, alone, strict=True)
+                    if is_alone
+                ]
+    return found
+
+
+def isolated(values: np.ndarray) -> np.ndarray:
+    """Return which values (n,) lie beyond a gap at least as wide as the range of all the rest."""
+    alone = np.zeros(len(values), bool)
+    if len(values) < FEWEST_FRAMES:
+        return alone
+    most = max(1, int(TAIL_FRACTION * len(values)))
+    order = np.argsort(values)
+    ordered = values[order]
+    for n in range(1, most + 1):
+        if ordered[-n] - ordered[-n - 1] > ordered[-n - 1] - ordered[most] > 0:
+            alone[order[-n:]] = True
+        if ordered[n] - ordered[n - 1] > ordered[-most - 1] - ordered[n] > 0:
+            alone[order[:n]] = True
+    return alone
+
+
+@dataclass(frozen=True)
+class Step:
+    """Two neighbouring frames of a trajectory: energy difference and work of the forces (trapezoid), eV."""
+
+    first: int
+    second: int
+    difference_eV: float
+    work_eV: float
+    tolerance_eV: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the forces explain the energy difference."""
+        return abs(self.difference_eV - self.work_eV) <= self.tolerance_eV
+
+
+def steps(frames: Sequence[Atoms], good: Sequence[int]) -> list[Step]:
+    """Return the steps between frames near enough to compare, in the order of each trajectory."""
+    trajectories: dict[str, list[int]] = {}
+    for i in good:
+        trajectories.setdefault(str(frames[i].info.get("trajectory_id", "")), []).append(i)
+    found = []
+    for members in trajectories.values():
+        if all("time_fs" in frames[i].info for i in members):
+            members = sorted(members, key=lambda i: float(frames[i].info["time_fs"]))
+        for first, second in pairwise(members):
+            a, b = frames[first], frames[second]
+            if len(a) != len(b) or (a.numbers != b.numbers).any():
+                continue
+            moved = (b.positions - b.positions.mean(axis=0)) - (a.positions - a.positions.mean(axis=0))
+            if not 0 < np.linalg.norm(moved, axis=1).max() < LONGEST_STEP_A:
+                continue
+            left, right = (-float((atoms.get_forces() * moved).sum()) for atoms in (a, b))
+            difference = b.get_potential_energy() - a.get_potential_energy()
+            tolerance = STEP_TOLERANCE_eV + STEP_TOLERANCE * abs(left - right)
+            found.append(Step(first, second, difference, (left + right) / 2, tolerance))
+    return found
+
+
+def unit_ratio(steps_: Sequence[Step]) -> float:
+    """Return the median of energy difference over work, 1 where units fit; not a number without work."""
+    ratios = [
+        step.difference_eV / step.work_eV
+        for step in steps_
+        if max(abs(step.work_eV), abs(step.difference_eV)) > SHORTEST_WORK_eV and step.work_eV
+    ]
+    return float(np.median(ratios)) if ratios else float("nan")
+
+
+def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    """Return frames all of whose steps disagree, with a guess at the unit where most of a trajectory's do."""
+    of_trajectory: dict[str, list[Step]] = {}
+    for step in steps(frames, good):
+        name = str(frames[step.first].info.get("trajectory_id", ""))
+        of_trajectory.setdefault(name, []).append(step)
+    found = []
+    for members in of_trajectory.values():
+        wrong = [step for step in members if not step.agrees]
+        if not wrong:
+            continue
+        ratio, hint = unit_ratio(members), ""
+        if 2 * len(wrong) > len(members) and np.isfinite(ratio):
+            hints = [text for value, text in UNIT_HINTS.items() if abs(ratio / value - 1) < 0.1]
+            hint = f"; over the trajectory {ratio:.3g} times the work" + (f": {hints[0]}" if hints else "")
+        touching: dict[int, list[Step]] = {}
+        for step in members:
+            touching.setdefault(step.first, []).append(step)
+            touching.setdefault(step.second, []).append(step)
+        blamed = {i for i, own in touching.items() if len(own) > 1 and not any(s.agrees for s in own)}
+        for step in wrong:
+            if step.first not in blamed and step.second not in blamed:
+                blamed |= {step.first, step.second}
+        for i in sorted(blamed):
+            worst = max(touching[i], key=lambda s: abs(s.difference_eV - s.work_eV))
+            found.append(
+                Suspect(
+                    i,
+                    "mismatch",
+                    f"energy changes by {worst.difference_eV:.4f} eV, the forces' work is "
+                    f"{worst.work_eV:.4f} eV{hint}",
+                )
+            )
+    return found

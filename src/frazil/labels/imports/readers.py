@@ -1,0 +1,411 @@
+"""Labelled frames that other codes wrote, in our units and conventions: Å, eV, eV/Å, e Å, free molecules.
+
+Readers are ASE's, dpdata's and cclib's. What is settled here: energies that belong to the forces (VASP's free
+energy), one value of the Hartree, aggregates taken out of their box, tags of the excited molecule, and the
+level, which must be stated, of every frame.
+"""
+
+import csv
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import Bohr, Debye, Hartree
+
+from frazil.data.deepmd_npy import from_deepmd
+from frazil.data.frames import load_frames
+from frazil.errors import UserError
+
+VACUUM_A = 6.0
+"""A periodic frame is taken for a free aggregate if every direction holds at least this much vacuum."""
+SHEET_COLUMNS = ("file", "level", "format", "code", "trajectory_id", "interval_fs", "excited_atoms")
+REQUIRED_COLUMNS = ("file", "level")
+HEAD_BYTES = 20_000
+OUTCAR_VERSION = r"vasp\.(\S+)"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a samplesheet: a file, and what it does not say itself."""
+
+    file: Path
+    name: str = ""
+    """What tables call it; the file's path if empty."""
+    level: str = ""
+    format: str = ""
+    code: str = ""
+    trajectory_id: str = ""
+    interval_fs: float | None = None
+    """Time between frames."""
+    excited_atoms: tuple[int, ...] = ()
+    """Atoms of the excited molecule, counted from 0 in the file's order."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", str(self.file))
+
+
+@dataclass
+class Imported:
+    """The frames of one file, in its order."""
+
+    entry: Entry
+    format: str
+    frames: list[Atoms] = field(default_factory=list)
+
+
+def read_dataset(path: Path | str, staged: Sequence[Path] = ()) -> list[Imported]:
+    """Return the frames of a samplesheet's files (CSV), or of one file or folder.
+
+    ``staged`` says where the sheet's files lie now, in its order, if not where it says.
+
+    Frames carry energy, forces and perhaps dipole in a SinglePointCalculator, and the info trajectory_id,
+    source, label_level, label_code, label_version, perhaps time_fs. Labels are not checked here.
+    Raises UserError for a sheet or a file that cannot be read, and for a level that contradicts the file's.
+    """
+    path = Path(path)
+    entries = read_sheet(path) if path.suffix == ".csv" else [Entry(path)]
+    if staged:
+        if len(staged) != len(entries):
+            raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
+        entries = [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
+    return [read_entry(entry) for entry in entries]
+
+
+def read_sheet(path: Path) -> list[Entry]:
+    """Return the rows of a samplesheet; files are relative to its folder."""
+    if not path.is_file():
+        raise UserError(f"no samplesheet {path}; give a CSV file with columns {', '.join(SHEET_COLUMNS)}")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        names = [name.strip() for name in table.fieldnames or []]
+        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in table]
+    wrong = [name for name in names if name not in SHEET_COLUMNS]
+    missing = [name for name in REQUIRED_COLUMNS if name not in names]
+    if wrong or missing or not rows:
+        problem = (
+            f"unknown column {', '.join(wrong)}"
+            if wrong
+            else f"no column {', '.join(missing)}"
+            if missing
+            else "no rows"
+        )
+        raise UserError(
+            f"samplesheet {path}: {problem}; its columns are {', '.join(SHEET_COLUMNS)}, of which "
+            f"{' and '.join(REQUIRED_COLUMNS)} are needed"
+        )
+    return [_entry(path, number, row) for number, row in enumerate(rows, 2)]
+
+
+def _entry(path: Path, line: int, row: dict[str, str]) -> Entry:
+    where = f"samplesheet {path}, line {line}"
+    if not row["file"] or not row["level"]:
+        raise UserError(f"{where}: no file or no level; both are needed in every row")
+    if row.get("format", "") not in ("", *FORMATS):
+        raise UserError(f"{where}: format {row['format']!r}; allowed are {', '.join(FORMATS)}, or nothing")
+    try:
+        interval = float(row["interval_fs"]) if row.get("interval_fs") else None
+        excited = tuple(int(word) for word in row.get("excited_atoms", "").split())
+    except ValueError as error:
+        raise UserError(
+            f"{where}: {error}; interval_fs is a number, excited_atoms are whole numbers with spaces between"
+        ) from error
+    texts = {name: row.get(name, "") for name in ("level", "format", "code", "trajectory_id")}
+    return Entry(path.parent / row["file"], row["file"], interval_fs=interval, excited_atoms=excited, **texts)
+
+
+def read_entry(entry: Entry) -> Imported:
+    """Return the frames of one file, in our conventions."""
+    if not entry.file.exists():
+        raise UserError(f"no file {entry.file}; files of a samplesheet are relative to its folder")
+    name = entry.format or recognise(entry.file)
+    try:
+        raw, origin = FORMATS[name](entry.file)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{entry.file} cannot be read as {name} "
+            f"({type(error).__name__}: {' '.join(str(error).split())}); "
+            f"give the right format, one of {', '.join(FORMATS)}"
+        ) from error
+    if not raw:
+        raise UserError(f"{entry.file}, read as {name}, holds no frame; give the output of a finished run")
+    frames = [_ours(atoms, entry, number, origin) for number, atoms in enumerate(raw)]
+    return Imported(entry, name, frames)
+
+
+def recognise(path: Path) -> str:
+    """Return the format of a file or folder, by its name and its first lines."""
+    if path.is_dir():
+        return "cp2k" if list(path.glob("*pos*.xyz")) else "deepmd"
+    head = path.read_bytes()[:HEAD_BYTES].decode("utf-8", errors="replace")
+    signs = {
+        "traj": head.startswith("- of Ulm"),
+        "vasp-xml": "<modeling>" in head,
+        "vasp-outcar": bool(re.match(r"\s*vasp\.\d", head)),
+        "orca": "* O   R   C   A *" in head,
+        "gaussian": "Entering Gaussian System" in head,
+        "cp2k": "CP2K|" in head or "DBCSR|" in head,
+        "turbomole": head.lstrip().startswith("$grad"),
+        "extxyz": path.suffix in (".xyz", ".extxyz") or "Properties=" in head,
+    }
+    found = [name for name, there in signs.items() if there]
+    if not found:
+        raise UserError(
+            f"{path}: the format is not recognised; write one of {', '.join(FORMATS)} into the column format"
+        )
+    return found[0]
+
+
+def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> Atoms:
+    """Return a frame with our info, free of its box, its labels under ASE's names."""
+    where = f"{entry.name}, frame {number}"
+    ours = free_aggregate(atoms, where)
+    results = dict(atoms.calc.results) if atoms.calc is not None else {}
+    if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
+        results["energy"] = results["free_energy"]
+    kept = {name: results[name] for name in ("energy", "forces", "dipole") if results.get(name) is not None}
+    if origin["code"] == "vasp":
+        kept.pop("dipole", None)  # about a point of the box that the file does not settle
+    if kept:
+        ours.calc = SinglePointCalculator(ours, **kept)
+    stated = str(atoms.info.get("label_level", ""))
+    if stated and entry.level and stated != entry.level:
+        raise UserError(
+            f"{where}: level {stated} in the file, {entry.level} in the samplesheet; say the same"
+        )
+    ours.info = {
+        **{name: value for name, value in atoms.info.items() if not isinstance(value, dict)},
+        "label_level": stated or entry.level or "not stated",
+        "label_code": str(atoms.info.get("label_code", entry.code or origin["code"])),
+        "label_version": str(atoms.info.get("label_version", origin["version"])),
+    }
+    ours.info.setdefault("source", "import")
+    if entry.trajectory_id or "trajectory_id" not in ours.info:
+        ours.info["trajectory_id"] = entry.trajectory_id or entry.name
+    if entry.interval_fs is not None:
+        ours.info["time_fs"] = number * entry.interval_fs
+    if entry.excited_atoms:
+        if max(entry.excited_atoms) >= len(ours) or min(entry.excited_atoms) < 0:
+            raise UserError(
+                f"{where}: excited_atoms {' '.join(map(str, entry.excited_atoms))} of {len(ours)} atoms; "
+                "they count from 0"
+            )
+        tags = np.zeros(len(ours), int)
+        tags[list(entry.excited_atoms)] = 1
+        ours.set_array("excited", tags, int)
+    return ours
+
+
+def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
+    """Return the atoms without their cell: a molecule or aggregate is put together across the box's faces.
+
+    Along each periodic direction the widest gap between atoms is found and everything is cut there. Raises
+    UserError where that gap is below VACUUM_A: then the frame is a solid or a liquid.
+    """
+    free = Atoms(atoms.numbers, atoms.positions)
+    if "excited" in atoms.arrays:
+        free.set_array("excited", np.asarray(atoms.arrays["excited"], int), int)
+    if not atoms.pbc.any():
+        return free
+    scaled = atoms.get_scaled_positions(wrap=True)
+    heights = 1 / np.linalg.norm(np.linalg.inv(np.asarray(atoms.cell)), axis=0)
+    for axis in np.flatnonzero(atoms.pbc):
+        order = np.sort(scaled[:, axis])
+        gaps = np.diff(order, append=order[0] + 1)
+        widest = int(gaps.argmax())
+        if gaps[widest] * heights[axis] < VACUUM_A:
+            raise UserError(
+                f"{where}: periodic, with {gaps[widest] * heights[axis]:.1f} Å of vacuum along axis {axis}; "
+                f"free aggregates with at least {VACUUM_A:g} Å around them are allowed"
+            )
+        scaled[:, axis] = (scaled[:, axis] - order[(widest + 1) % len(order)] + 1e-9) % 1.0
+    positions = scaled @ np.asarray(atoms.cell)
+    free.positions = positions - positions.mean(axis=0)
+    return free
+
+
+Frames = tuple[list[Atoms], dict[str, str]]
+
+
+def _extxyz(path: Path) -> Frames:
+    return load_frames(path), _origin("not stated")
+
+
+def _deepmd(path: Path) -> Frames:
+    return from_deepmd(path), _origin("not stated")
+
+
+def _by_ase(kind: str, code: str, version: str = "") -> Callable[[Path], Frames]:
+    """Return a reader by ASE; ``version`` is a pattern whose first group is the code's version."""
+
+    def read(path: Path) -> Frames:
+        frames = ase.io.read(path, index=":", format=kind)
+        found = None
+        if version:
+            found = re.search(version, path.read_bytes()[:HEAD_BYTES].decode("utf-8", errors="replace"))
+        return list(frames), _origin(code, found[1] if found else "not stated")
+
+    return read
+
+
+def _orca(path: Path) -> Frames:
+    """Read geometries and gradients by cclib; energies are ORCA's own last word in each step, in Hartree."""
+    import cclib
+
+    found = cclib.io.ccread(str(path))
+    gradients = getattr(found, "grads", None)
+    energies = [
+        float(value) for value in re.findall(r"FINAL SINGLE POINT ENERGY\s+(-?\d+\.\d+)", path.read_text())
+    ]
+    n = min(len(energies), len(found.atomcoords))
+    frames = []
+    for step in range(n):
+        atoms = Atoms(found.atomnos, found.atomcoords[step])
+        results: dict[str, Any] = {"energy": energies[step] * Hartree}
+        if gradients is not None and step < len(gradients):
+            results["forces"] = -np.asarray(gradients[step]) * Hartree / Bohr
+        if n == 1 and len(getattr(found, "moments", [])) > 1:
+            results["dipole"] = np.asarray(found.moments[1]) * Debye
+        atoms.calc = SinglePointCalculator(atoms, **results)
+        frames.append(atoms)
+    if len(frames) > 1 and "forces" not in frames[-1].calc.results:
+        frames.pop()  # an optimization ends with an energy at its last geometry, without a gradient
+    return frames, _origin("orca", str(found.metadata.get("package_version", "not stated")))
+
+
+def _outcar(path: Path) -> Frames:
+    """Read an OUTCAR by ASE; by dpdata where steps of VASP's learned field are in it, which it leaves out."""
+    text = path.read_text(errors="replace")
+    if "ML FREE ENERGIE" not in text:
+        return _by_ase("vasp-out", "vasp", OUTCAR_VERSION)(path)
+    version = re.search(OUTCAR_VERSION, text)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no energy found")  # of the learned steps after the last label
+        frames = _by_dpdata(path, "vasp/outcar")
+    return frames, _origin("vasp", version[1] if version else "not stated")
+
+
+def _vasprun(path: Path) -> Frames:
+    """Read a vasprun.xml by ASE. Raises UserError where VASP's learned field gave some of the steps."""
+    if re.search(r'name="ML_LMLFF">\s*T', path.read_text(errors="replace")):
+        raise UserError(
+            f"{path}: steps of VASP's learned field are in it, which are no labels and cannot be told from "
+            "the others; give the OUTCAR of the same run"
+        )
+    return _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)')(path)
+
+
+def _cp2k(path: Path) -> Frames:
+    """Read an output file, or a folder of a dynamics run.
+
+    A folder holds ``*pos*.xyz``, ``*.log`` and ``*frc*.xyz``; logs of CP2K up to 7 have the forces.
+    """
+    if path.is_dir() and list(path.glob("*frc*.xyz")):
+        return _cp2k_trajectory(path)
+    from dpdata.unit import EnergyConversion
+
+    theirs = EnergyConversion("hartree", "eV").value()
+    kind = "cp2k/aimd_output" if path.is_dir() else "cp2k/output"
+    return _by_dpdata(path, kind, Hartree / theirs), _origin("cp2k")
+
+
+def _by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
+    """Return the frames that dpdata finds, energies times ``energy_unit``."""
+    import dpdata
+
+    system = dpdata.LabeledSystem(str(path), fmt=kind)
+    frames = []
+    for number in range(len(system)):
+        atoms = Atoms(
+            [re.sub(r"\d.*", "", system["atom_names"][kind]) for kind in system["atom_types"]],
+            system["coords"][number],
+            cell=system["cells"][number],
+            pbc=not system.nopbc,
+        )
+        energy = float(system["energies"][number]) * energy_unit
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=system["forces"][number])
+        frames.append(atoms)
+    return frames
+
+
+def _cp2k_trajectory(folder: Path) -> Frames:
+    """Read positions and forces (Hartree/Bohr) from CP2K's xyz files, box and version from its log."""
+    files = [sorted(folder.glob(pattern)) for pattern in ("*pos*.xyz", "*frc*.xyz", "*.log")]
+    if [len(found) for found in files] != [1, 1, 1]:
+        raise UserError(
+            f"{folder} holds {', '.join(str(len(found)) for found in files)} files *pos*.xyz, *frc*.xyz, "
+            "*.log; give a folder with one of each, of one run"
+        )
+    positions, forces, log = (found[0].read_text() for found in files)
+    lengths = re.search(r"Cell lengths \[ang\]" + 3 * r"\s+(\S+)", log)
+    angles = re.search(r"Cell angles \[deg\]" + 3 * r"\s+(\S+)", log)
+    version = re.search(r"CP2K version (\S+)", log)
+    if lengths is None or angles is None:
+        raise UserError(
+            f"{files[2][0]} does not say the box ('MD_INI| Cell lengths [ang]'); give the run's log"
+        )
+    cell = [float(value) for value in (*lengths.groups(), *angles.groups())]
+    steps, gradients = _xyz_blocks(positions), _xyz_blocks(forces)
+    if len(steps) != len(gradients):
+        raise UserError(
+            f"{folder}: {len(steps)} steps of positions, {len(gradients)} of forces; "
+            "print both (MOTION/PRINT) equally often"
+        )
+    frames = []
+    for (title, symbols, coordinates), (other, _, gradient) in zip(steps, gradients, strict=True):
+        energy = re.search(r"E\s*=\s*(\S+)", title)
+        if title != other or energy is None:
+            raise UserError(
+                f"{folder}: positions of '{title}' beside forces of '{other}'; give one run's files"
+            )
+        atoms = Atoms(symbols, coordinates, cell=cell, pbc=True)
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(energy[1]) * Hartree, forces=gradient * Hartree / Bohr
+        )
+        if time := re.search(r"time\s*=\s*([\d.]+)", title):
+            atoms.info["time_fs"] = float(time[1])
+        frames.append(atoms)
+    return frames, _origin("cp2k", version[1] if version else "not stated")
+
+
+def _xyz_blocks(text: str) -> list[tuple[str, list[str], np.ndarray]]:
+    """Return the comment, symbols and three columns (n_atoms, 3) of every whole block of an xyz file."""
+    lines, blocks, start = text.splitlines(), [], 0
+    while start < len(lines) and start + 2 + int(lines[start]) <= len(lines):
+        rows = [line.split() for line in lines[start + 2 : start + 2 + int(lines[start])]]
+        values = np.array([row[1:4] for row in rows], float)
+        blocks.append((lines[start + 1].strip(), [row[0] for row in rows], values))
+        start += 2 + len(rows)
+    return blocks
+
+
+def _origin(code: str, version: str = "not stated") -> dict[str, str]:
+    return {"code": code, "version": version}
+
+
+FORMATS: dict[str, Callable[[Path], Frames]] = {
+    "extxyz": _extxyz,
+    "deepmd": _deepmd,
+    "traj": _by_ase("traj", "not stated"),
+    "vasp-outcar": _outcar,
+    "vasp-xml": _vasprun,
+    "orca": _orca,
+    "turbomole": _by_ase("turbomole-gradient", "turbomole"),
+    "gaussian": _by_ase("gaussian-out", "gaussian", r"Gaussian (\d\d):"),
+    "cp2k": _cp2k,
+}
+"""Formats by name: each reads a file or folder into frames and says which code and version wrote it."""
+
+
+def all_frames(files: Sequence[Imported]) -> list[Atoms]:
+    """Return the frames of all files, in order."""
+    return [atoms for imported in files for atoms in imported.frames]

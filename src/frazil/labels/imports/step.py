@@ -1,0 +1,256 @@
+"""The import step: read a data set of the user's, list what is suspect, stop, drop or keep, and tabulate."""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from frazil.data.frames import label_origin, label_problem, max_force, molecular_formulas, write_frames
+from frazil.errors import UserError
+from frazil.files import write_atomic
+from frazil.labels.imports.quality import FATAL, Suspect, energy_zero, find_suspects, steps, unit_ratio
+from frazil.labels.imports.readers import Imported, all_frames, read_dataset
+from frazil.labels.levels import labeller
+from frazil.report.section import Figure, Gate, Section, Table
+
+ON_SUSPECT = ("stop", "drop", "keep")
+SHOWN = 5
+"""Suspects that an error message names."""
+
+FILE_COLUMNS = (
+    "file", "format", "label_level", "label_code", "label_version", "n_frames", "n_suspect", "n_used",
+    "trajectories", "molecules", "atoms_low", "atoms_high", "energy_zero", "energy_low_eV_per_atom",
+    "energy_high_eV_per_atom", "max_force_low_eV_per_A", "max_force_high_eV_per_A", "n_dipoles",
+    "n_excited", "n_steps_compared", "energy_over_work",
+)  # fmt: skip
+
+
+def import_dataset(
+    dataset: Path | str,
+    out: Path | str,
+    out_folder: Path | str,
+    on_suspect: str = "stop",
+    level: str | None = None,
+    same_level: bool = False,
+    staged: Sequence[Path] = (),
+    **settings: Any,
+) -> None:
+    """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
+
+    Tables in ``out_folder``: files.csv, elements.csv, suspects.csv. ``on_suspect``: "stop" before anything is
+    trained, "drop" suspect frames, or "keep" all that can be trained on. ``level`` (with its settings) is
+    what the run labels at; with ``same_level`` frames of another origin are refused, else the report tells.
+    ``staged`` as in ``read_dataset``.
+
+    Raises UserError for what ``imports.read_dataset`` refuses, mixed or other levels, no usable frame, and
+    suspects under "stop" (the tables are written before).
+    """
+    if on_suspect not in ON_SUSPECT:
+        raise UserError(f"on suspect frames {on_suspect!r}; allowed are {', '.join(ON_SUSPECT)}")
+    files = read_dataset(dataset, staged)
+    frames = all_frames(files)
+    wanted = f"{level} by {labeller(level, **settings).code}" if level is not None else ""
+    _check_origins(frames, wanted if same_level else "")
+    suspects = find_suspects(frames)
+    dropped = {suspect.frame for suspect in suspects if on_suspect != "keep" or suspect.kind in FATAL}
+    folder = Path(out_folder)
+    _write_tables(folder, files, frames, suspects, dropped, on_suspect)
+    if suspects and on_suspect == "stop":
+        raise UserError(_told(suspects, _places(files), folder))
+    used = [atoms for number, atoms in enumerate(frames) if number not in dropped]
+    if not used:
+        raise UserError(
+            f"none of the {len(frames)} frames of {dataset} can be used; see {folder}/suspects.csv"
+        )
+    figures = [_figure(folder, files, dropped)]
+    section = _section(files, frames, suspects, dropped, on_suspect, figures)
+    if wanted:
+        found = label_origin(frames[0])
+        section.gates.append(
+            Gate("level of the imported labels", found, wanted, found == wanted, "the run's own labels")
+        )
+    section.write(folder)
+    write_frames(out, used)
+
+
+def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
+    """Raise UserError for labels of more than one level or code, or of another than ``wanted`` (if any)."""
+    origins = Counter(label_origin(atoms) for atoms in frames)
+    if len(origins) > 1:
+        listed = "; ".join(f"{origin} ({n} frames)" for origin, n in origins.items())
+        raise UserError(f"labels of different levels in one dataset: {listed}; one level only is allowed")
+    (found,) = origins
+    if wanted and found != wanted:
+        raise UserError(
+            f"the dataset's labels are {found}, those that the run adds would be {wanted}; give the run the "
+            "dataset's level, or label its frames anew (photodesorption: or set --exploration.rounds 0)"
+        )
+
+
+def _places(files: Sequence[Imported]) -> list[tuple[str, int]]:
+    """Return file and number in it of every frame."""
+    return [(imported.entry.name, number) for imported in files for number in range(len(imported.frames))]
+
+
+def _told(suspects: Sequence[Suspect], places: Sequence[tuple[str, int]], folder: Path) -> str:
+    counts = Counter(suspect.kind for suspect in suspects)
+    first = "; ".join(
+        f"{places[s.frame][0]}, frame {places[s.frame][1]}: {s.kind}, {s.detail}" for s in suspects[:SHOWN]
+    )
+    more = f"; and {len(suspects) - SHOWN} more in {folder}/suspects.csv" if len(suspects) > SHOWN else ""
+    kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    return f"suspect frames ({kinds}): {first}{more}; repair them, or set --labels.on_suspect drop or keep"
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with write_atomic(path) as partial, partial.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(rows)
+
+
+def _write_tables(
+    folder: Path,
+    files: Sequence[Imported],
+    frames: Sequence[Atoms],
+    suspects: Sequence[Suspect],
+    dropped: set[int],
+    on_suspect: str,
+) -> None:
+    places = _places(files)
+    _write(
+        folder / "suspects.csv",
+        ("file", "frame", "trajectory_id", "kind", "detail", "action"),
+        [
+            (*places[s.frame], frames[s.frame].info.get("trajectory_id", ""), s.kind, s.detail,
+             {"stop": "stopped"}.get(on_suspect, "dropped" if s.frame in dropped else "kept"))
+            for s in suspects
+        ],
+    )  # fmt: skip
+    elements: Counter[str] = Counter()
+    with_element: Counter[str] = Counter()
+    for atoms in frames:
+        elements.update(atoms.get_chemical_symbols())
+        with_element.update(set(atoms.get_chemical_symbols()))
+    _write(
+        folder / "elements.csv",
+        ("element", "n_atoms", "n_frames"),
+        [(element, elements[element], with_element[element]) for element in sorted(elements)],
+    )
+    rows, start = [], 0
+    for imported in files:
+        numbers = range(start, start + len(imported.frames))
+        start += len(imported.frames)
+        rows.append(_row(imported, numbers, frames, suspects, dropped))
+    _write(folder / "files.csv", FILE_COLUMNS, rows)
+
+
+def _row(
+    imported: Imported,
+    numbers: range,
+    frames: Sequence[Atoms],
+    suspects: Sequence[Suspect],
+    dropped: set[int],
+) -> list[Any]:
+    """Return one file's row of files.csv."""
+    good = [i for i in numbers if not label_problem(frames[i])]
+    own = [frames[i] for i in numbers]
+    energies = [frames[i].get_potential_energy() / len(frames[i]) for i in good]
+    forces = [max_force(frames[i]) for i in good]
+    compared = steps(frames, good)
+    ratio = unit_ratio(compared)
+    molecules: Counter[str] = Counter()
+    for atoms in own:
+        found = molecular_formulas(atoms)
+        molecules[" + ".join(f"{n} {name}" for name, n in sorted(found.items()))] += 1
+    sizes = [len(atoms) for atoms in own]
+    return [
+        imported.entry.name, imported.format, own[0].info["label_level"], own[0].info["label_code"],
+        own[0].info["label_version"], len(own), len({s.frame for s in suspects if s.frame in numbers}),
+        len(set(numbers) - dropped), len({str(a.info.get("trajectory_id")) for a in own}),
+        "; ".join(f"{text} ({n})" for text, n in molecules.most_common(SHOWN)), min(sizes), max(sizes),
+        ", ".join(sorted({energy_zero(frames[i]) for i in good})),
+        *([f"{min(energies):.6f}", f"{max(energies):.6f}", f"{min(forces):.6f}", f"{max(forces):.6f}"]
+          if good else [""] * 4),
+        sum("dipole" in frames[i].calc.results for i in good),
+        sum(bool(np.any(a.arrays.get("excited", 0))) for a in own),
+        len(compared), f"{ratio:.4f}" if np.isfinite(ratio) else "",
+    ]  # fmt: skip
+
+
+def _figure(folder: Path, files: Sequence[Imported], dropped: set[int]) -> Figure:
+    """Draw energy per atom against largest force, file by file; dropped frames as crosses."""
+    import pandas
+
+    from frazil.report.plot import new, save
+
+    rows, number = [], 0
+    for imported in files:
+        for atoms in imported.frames:
+            if not label_problem(atoms):
+                rows.append(
+                    {
+                        "file": Path(imported.entry.name).name,
+                        "energy_eV_per_atom": atoms.get_potential_energy() / len(atoms),
+                        "max_force_eV_per_A": max_force(atoms),
+                        "dropped": int(number in dropped),
+                    }
+                )
+            number += 1
+    data = pandas.DataFrame(rows)
+    canvas, axes = new(width_in=5.5)
+    for name, part in data.groupby("file"):
+        kept = part[part["dropped"] == 0]
+        axes[0, 0].plot(kept["max_force_eV_per_A"], kept["energy_eV_per_atom"], ".", label=name)
+    left = data[data["dropped"] == 1]
+    if len(left):
+        axes[0, 0].plot(left["max_force_eV_per_A"], left["energy_eV_per_atom"], "kx", label="dropped")
+    axes[0, 0].set(xlabel="largest force on an atom (eV/Å)", ylabel="energy per atom (eV)", xscale="symlog")
+    axes[0, 0].legend()
+    return save(canvas, data, folder, "frames", "Labels as read: energy per atom against largest force.")
+
+
+def _section(
+    files: Sequence[Imported],
+    frames: Sequence[Atoms],
+    suspects: Sequence[Suspect],
+    dropped: set[int],
+    on_suspect: str,
+    figures: list[Figure],
+) -> Section:
+    compared = steps(frames, [i for i, atoms in enumerate(frames) if not label_problem(atoms)])
+    ratio = unit_ratio(compared)
+    n_suspect = len({suspect.frame for suspect in suspects})
+    return Section(
+        title="Imported labels",
+        headline=(
+            f"{len(frames) - len(dropped)} of {len(frames)} frames from {len(files)} file(s) are used "
+            f"({label_origin(frames[0])}); {n_suspect} were suspect (choice: {on_suspect})."
+        ),
+        text=[
+            "A frame is suspect for missing or unknown labels, nuclei on top of each other, a double, an "
+            "energy counted from another zero than most, an energy or force alone beyond a gap as wide as "
+            "all the rest, or forces that do not explain the energy differences along its trajectory "
+            f"({len(compared)} steps were short enough to compare).",
+        ],
+        gates=[
+            Gate("suspect frames", n_suspect, 0, n_suspect == 0, "listed in suspects.csv"),
+            Gate(
+                "energy difference over work of the forces",
+                ratio if np.isfinite(ratio) else None,
+                "0.9 to 1.1",
+                bool(0.9 < ratio < 1.1) if np.isfinite(ratio) else None,
+                "median over steps; one unit system gives 1",
+            ),
+        ],
+        figures=figures,
+        tables=[
+            Table("files.csv", "What was read."),
+            Table("elements.csv", "Elements."),
+            Table("suspects.csv", "Suspect frames and what was done with them."),
+        ],
+    )

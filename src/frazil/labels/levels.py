@@ -1,0 +1,303 @@
+"""Levels of theory by name: what each gives to a frame, what it warns of, and what it will cost.
+
+A labeller is registered in ``LEVELS`` and answers, frame by frame, with a Label or with the reason why there
+is none.
+"""
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import numpy as np
+from ase import Atoms
+
+import frazil
+from frazil.errors import UserError
+from frazil.labels import electronic_structure
+from frazil.labels.store import Label
+from frazil.systems.molecules import BOND_SLACK_A, molecules_of
+
+CO_SCAN_A = np.linspace(0.75, 3.2, 246)
+"""Bond lengths of a curve of CO where a label costs nothing."""
+COARSE_CO_SCAN_A = np.linspace(0.85, 2.45, 65)
+"""The same for electronic structure; the classical motion at v = 40 ends at 1.97 Å."""
+UNSTRETCHED_SLACK_A = 0.2
+"""A bond longer than the covalent radii by more than this is stretched: GFN-FF would not see it as a bond."""
+
+
+class Labeller(Protocol):
+    """A level of theory. ``code`` names program and settings: labels of two codes never share a dataset."""
+
+    code: str
+    version: str
+    details: tuple[str, ...] = ()
+    """Names of what a label has to hold besides energy, forces and dipole."""
+    bond_scan_A: np.ndarray = COARSE_CO_SCAN_A
+    """Lengths for the curve of one CO."""
+    limit_s: float = 0.0
+    """Wall time that one frame is allowed, seconds; 0: any."""
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return what one frame is expected to cost on one core; not a number where that is not known."""
+        return math.nan
+
+    def warning(self, frames: Sequence[Atoms]) -> str:
+        """Return, for people, what is wrong with labelling these frames at this level; mostly nothing."""
+        return ""
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield a label, or the reason of its absence, for each frame in turn."""
+        ...
+
+
+class VanHemertLabeller(Labeller):
+    """The analytic CO–CO field with guard and excited-bond attraction (``potentials.van_hemert``)."""
+
+    version = frazil.__version__
+    bond_scan_A = CO_SCAN_A
+    batch = 64
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.coupling_eV = float(settings["coupling_eV"])
+        self.code = f"frazil-van-hemert(coupling_eV={self.coupling_eV:g})"
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame in a batch."""
+        return 2e-6 * len(atoms) ** 2
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels, evaluated in batches of constant width over frames of equal size."""
+        answers: list[Label | str] = ["not a list of CO molecules ordered C, O, C, O, …"] * len(frames)
+        sizes: dict[int, list[int]] = {}
+        for number, atoms in enumerate(frames):
+            if atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2) and len(atoms):
+                sizes.setdefault(len(atoms), []).append(number)
+        for members in sizes.values():
+            for start in range(0, len(members), self.batch):
+                chosen = members[start : start + self.batch]
+                for number, label in zip(chosen, self._evaluate([frames[i] for i in chosen]), strict=True):
+                    answers[number] = label
+        yield from answers
+
+    def _evaluate(self, frames: Sequence[Atoms]) -> list[Label]:
+        """Return the labels of at most ``batch`` frames of equal size."""
+        from frazil.potentials.analytic.van_hemert import evaluate
+
+        positions = np.array([atoms.positions for atoms in frames])
+        padded = positions[np.minimum(np.arange(self.batch), len(frames) - 1)]
+        energies, forces, dipoles = (np.asarray(value) for value in evaluate(padded, self.coupling_eV))
+        return [Label(float(energies[i]), forces[i], dipoles[i]) for i in range(len(frames))]
+
+
+class H2OnCOLabeller(Labeller):
+    """The analytic known truth of H2 on CO (``potentials.h2_co``), for frames C, O, C, O, … and at most one
+    H2.
+    """
+
+    code = "frazil-h2-co"
+    version = frazil.__version__
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        pass
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame."""
+        return 2e-6 * len(atoms) ** 2
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels."""
+        from frazil.potentials.analytic.h2_co import evaluate
+
+        for atoms in frames:
+            symbols = atoms.get_chemical_symbols()
+            hydrogen = symbols[-2:] == ["H", "H"]
+            n_co = len(symbols) // 2 - hydrogen
+            if not symbols or symbols != ["C", "O"] * n_co + ["H", "H"] * hydrogen:
+                yield "not CO molecules ordered C, O, C, O, … with or without one H2 after them"
+                continue
+            energies, forces = evaluate(atoms.positions[None], hydrogen)
+            yield Label(float(energies[0]), np.asarray(forces[0]), None)
+
+
+class PySCFLabeller(Labeller):
+    """A level of ``electronic_structure``, frame by frame, for any neutral closed-shell frame.
+
+    Settings ``hessian`` and ``polarizability`` (true or false) ask for more than energy, forces and dipole;
+    ``frame_limit_s`` is ``limit_s``.
+    """
+
+    code = electronic_structure.CODE
+
+    def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
+        self.level = level
+        self.version = electronic_structure.code_version()
+        self.extras = {name: True for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)}
+        self.limit_s = float(settings.get("frame_limit_s", 0))
+        units = {"hessian": "eV_per_A2", "polarizability": "A3"}
+        self.details = tuple(f"label_{name}_{units[name]}" for name in self.extras)
+        self._known_seconds: dict[str, float] = {}
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost by the number of basis functions, counted once for each formula."""
+        formula = atoms.get_chemical_formula()
+        if formula not in self._known_seconds:
+            times = 1 + sum(electronic_structure.TIMES_AS_DEAR[name] for name in self.extras)
+            self._known_seconds[formula] = times * electronic_structure.seconds(atoms, self.level)
+        return self._known_seconds[formula]
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Say on standard error what it will cost; then labels, or the reason where there is none."""
+        print(f"{self.level}: {estimate(frames, self)}", file=sys.stderr)
+        return map(self._label, frames)
+
+    def _label(self, atoms: Atoms) -> Label | str:
+        try:
+            point = electronic_structure.single_point(atoms, self.level, **self.extras, limit_s=self.limit_s)
+        except (UserError, electronic_structure.NotConverged) as error:
+            return str(error)
+        details: dict[str, Any] = {
+            "label_attempt": point.attempt,
+            "label_net_force_eV_per_A": point.net_force_eV_per_A,
+            "label_net_torque_eV": point.net_torque_eV,
+        }
+        for name in self.details:
+            details[name] = getattr(point, name.removeprefix("label_"))
+        return Label(point.energy_eV, point.forces_eV_per_A, point.dipole_eA, details)
+
+
+class SemiempiricalLabeller(Labeller):
+    """GFN1-xTB or GFN2-xTB by tblite: energy, forces, dipole. Not for CO with CO or H2: see ``WARNING``."""
+
+    code = "tblite"
+    WARNING = (
+        "warning: {n} of {total} frames hold CO beside another molecule. GFN-xTB has no repulsion between "
+        "carbons (CO dimers bind where BHLYP-D4 repels by 9 kJ/mol, and react): do not train on such labels"
+    )
+
+    def __init__(self, method: str, settings: Mapping[str, Any]) -> None:
+        self.method = method
+        self.version = installed("tblite")
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame, measured for 5 and 10 atoms."""
+        return 9e-5 * len(atoms) ** 2
+
+    def warning(self, frames: Sequence[Atoms]) -> str:
+        """Return how many frames this method gets wrong."""
+        wrong = sum(with_carbon_monoxide(atoms) for atoms in frames)
+        return self.WARNING.format(n=wrong, total=len(frames)) if wrong else ""
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Warn of frames that this method gets wrong; then yield labels."""
+        if warning := self.warning(frames):
+            print(warning, file=sys.stderr)
+        return map(self._label, frames)
+
+    def _label(self, atoms: Atoms) -> Label | str:
+        from ase.calculators.calculator import CalculatorError
+        from tblite.ase import TBLite
+
+        return by_calculator(atoms, lambda: TBLite(method=self.method, verbosity=0), CalculatorError)
+
+
+class ForceFieldLabeller(Labeller):
+    """GFN-FF: energy and forces, for exploring. Its topology is the frame's, so no bond may be stretched."""
+
+    code = "gfnff"
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.version = installed("gfnff")
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame with its topology."""
+        return 2e-4 * len(atoms)
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels, or the reason where a molecule is too far from its minimum."""
+        return map(self._label, frames)
+
+    def _label(self, atoms: Atoms) -> Label | str:
+        from gfnff.ase_calculator import GFNFF
+
+        molecules = molecules_of(atoms, BOND_SLACK_A)
+        if len(molecules_of(atoms, UNSTRETCHED_SLACK_A)) != len(molecules):
+            return "a bond is stretched; GFN-FF would take it for broken"
+        fragments = np.zeros(len(atoms), int)
+        for number, members in enumerate(molecules, 1):
+            fragments[members] = number
+        return by_calculator(atoms, lambda: GFNFF(fragments=fragments), RuntimeError)
+
+
+def by_calculator(atoms: Atoms, calculator: Callable[[], Any], failure: type[Exception]) -> Label | str:
+    """Return the label of an ASE calculator, or why the frame is refused or failed."""
+    copy = Atoms(atoms.numbers, atoms.positions)
+    try:
+        electronic_structure.check(atoms)
+        copy.calc = calculator()
+        energy, forces = float(copy.get_potential_energy()), np.array(copy.get_forces())
+    except (UserError, failure) as error:
+        return str(error)
+    dipole = copy.calc.results.get("dipole")
+    return Label(energy, forces, None if dipole is None else np.array(dipole))
+
+
+def installed(package: str) -> str:
+    """Return a package's version. Raises UserError where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise UserError(
+            f"this level needs {package}, which is not installed; install the extra 'labels' of frazil"
+        ) from None
+
+
+def with_carbon_monoxide(atoms: Atoms) -> bool:
+    """Return whether a frame holds a CO molecule beside another one."""
+    molecules = molecules_of(atoms)
+    return len(molecules) > 1 and any(sorted(atoms.numbers[members]) == [6, 8] for members in molecules)
+
+
+def estimate(frames: Sequence[Atoms], source: Labeller) -> str:
+    """Return, for people, what labelling these frames will cost on one core."""
+    counts = Counter(atoms.get_chemical_formula() for atoms in frames if len(atoms))
+    if not counts:
+        return "nothing left to label"
+    costs = {formula: source.seconds(Atoms(formula)) for formula in counts}
+    if any(math.isnan(cost) for cost in costs.values()):
+        return f"{len(frames)} frames; no cost is known for this level"
+    lines = [f"{counts[formula]} {formula} of {costs[formula]:.2g} s" for formula in sorted(counts, key=len)]
+    total_s = sum(counts[formula] * costs[formula] for formula in counts)
+    return f"{', '.join(lines)}; in all about {total_s / 3600:.2f} h on one core"
+
+
+LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
+    "van-hemert": VanHemertLabeller,
+    "h2-co-analytic": H2OnCOLabeller,
+    "gfn1-xtb": partial(SemiempiricalLabeller, "GFN1-xTB"),
+    "gfn2-xtb": partial(SemiempiricalLabeller, "GFN2-xTB"),
+    "gfn-ff": ForceFieldLabeller,
+    **{name: partial(PySCFLabeller, name) for name in electronic_structure.LEVELS},
+}
+"""Levels of theory by name; each makes its labeller from settings (``coupling_eV``, …)."""
+
+CO_ONLY = frozenset({"van-hemert"})
+"""Levels that label CO only; all others take any molecules."""
+
+
+def labeller(level: str, **settings: Any) -> Labeller:
+    """Return the labeller of a level. Raises UserError for an unknown one."""
+    if level not in LEVELS:
+        raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
+    if not 0 <= (limit_s := settings.get("frame_limit_s", 0)) < math.inf:
+        raise UserError(f"a frame is allowed {limit_s:g} s; give a time of 0 s (any) or more")
+    asked = [name for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)]
+    theory = electronic_structure.LEVELS.get(level)
+    if asked and (theory is None or not theory.has_forces):
+        raise UserError(
+            f"level {level!r} gives no {' and no '.join(asked)}; a functional of PySCF does (pbe0/def2-svp)"
+        )
+    return LEVELS[level](settings)

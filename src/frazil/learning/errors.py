@@ -1,0 +1,57 @@
+"""Errors of models on labelled frames, and the committee's spread against them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def error_row(
+    model_id: object,
+    subset: str,
+    quantity: str,
+    species: str,
+    unit: str,
+    errors: npt.NDArray[np.float64],
+) -> dict[str, object]:
+    """Return one row of ``errors.csv``; without errors its numbers are nan."""
+    size = np.abs(errors) if errors.size else np.array(np.nan)
+    return {
+        "model_id": model_id, "subset": subset, "quantity": quantity, "species": species, "unit": unit,
+        "n": errors.size, "mae": float(size.mean()), "rmse": float(np.sqrt((size**2).mean())),
+        "max": float(size.max()),
+    }  # fmt: skip
+
+
+N_BINS = 10
+
+
+CALIBRATION = [
+    "subset", "quantity", "unit", "spread_low", "spread_high", "n", "spread_rms", "error_of_mean_rms",
+    "error_of_selected_rms",
+]  # fmt: skip
+"""Columns of ``committee.csv``."""
+
+
+def calibration_bins(
+    subset: str, quantity: str, unit: str, errors: npt.NDArray[np.float64], best: int
+) -> list[tuple[Any, ...]]:
+    """Return rows of ``CALIBRATION``, in bins of equal counts, of errors (members, n, components)."""
+    sizes = committee_errors(errors, best)
+    edges = np.quantile(sizes[0], np.linspace(0, 1, min(N_BINS, errors.shape[1]) + 1))
+    places = np.clip(np.searchsorted(edges, sizes[0], side="right") - 1, 0, len(edges) - 2)
+    rows = []
+    for place in np.unique(places):
+        inside = places == place
+        rms = [float(np.sqrt((values[inside] ** 2).mean())) for values in sizes]
+        rows.append((subset, quantity, unit, edges[place], edges[place + 1], int(inside.sum()), *rms))
+    return rows
+
+
+def committee_errors(
+    errors: npt.NDArray[np.float64], best: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return spread, error of the mean and error of one member (n,), of errors (members, n, components)."""
+    mean = errors.mean(axis=0)
+    spread = np.sqrt(((errors - mean) ** 2).sum(axis=(0, 2)) / (len(errors) - 1))
+    return spread, np.linalg.norm(mean, axis=-1), np.linalg.norm(errors[best], axis=-1)

@@ -1,0 +1,462 @@
+"""Training of GM-NN committees on energies, forces and dipoles: Adam, best-on-test, exact resume."""
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import ase.data
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ase import Atoms
+
+from frazil.checkpoints import TimeLimit, key_of
+from frazil.cli import progress
+from frazil.data.frames import read_frames
+from frazil.errors import OutOfTime, UserError, check_counts, check_positive
+from frazil.files import sha256_of, write_atomic
+from frazil.learning.batches import Batch, Frames, batches, groups, prepare
+from frazil.potentials.gmnn import reference
+from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
+from frazil.potentials.gmnn.derivatives import loss_and_gradient
+from frazil.potentials.gmnn.files import write_model
+from frazil.potentials.neighbours import Neighbours
+from frazil.seeds import derived_seed, rng
+
+CURVE_COLUMNS = (
+    "epoch",
+    "member",
+    "train_loss",
+    "test_loss",
+    "test_energy_rmse_meV_per_atom",
+    "test_force_rmse_eV_per_A",
+    "test_dipole_rmse_e_A",
+    "learning_rate",
+    "wall_s",
+)
+RATES = {"layers": 1.0, "embedding": 2 / 3, "shift": 5 / 3, "scale": 1 / 30}
+"""Learning rates relative to the layers' (Zaverkin & Kästner 2021: 0.03, 0.02, 0.05, 0.001)."""
+OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
+BATCHES_PER_CALL = 32
+SMALLEST_SCALE = 1e-3
+"""Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What training takes; defaults are those of the sticking paper (weights 1 and 100 Å², 32 frames, 5000
+    epochs) but for the optimizer: the paper's AMSGrad at 0.03 keeps the large gradients of the first steps as
+    its scale for good, and ends at four times the force error (docs/benchmarks.md).
+
+    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3, times its
+    own weight (``info["weight"]``, else 1). weight_scale_eV s > 0 weighs frames by (s/(s + E))², E their
+    energy above the lowest frame of their composition: walls of eV no longer outweigh wells of meV.
+    patience: epochs without a better test loss of any member after which training ends.
+    """
+
+    n_members: int = 3
+    seed: int = 1
+    n_epochs: int = 5000
+    batch_size: int = 32
+    learning_rate: float = 0.02
+    optimizer: str = "adam"
+    energy_weight: float = 1.0
+    force_weight: float = 100.0
+    dipole_weight: float = 0.0
+    weight_scale_eV: float = 0.0
+    patience: int = 500
+    checkpoint_every: int = 50
+
+    def __post_init__(self) -> None:
+        check_counts(self, "n_members", "n_epochs", "batch_size", "patience", "checkpoint_every")
+        if self.optimizer not in OPTIMIZERS:
+            raise UserError(f"optimizer {self.optimizer!r}; allowed are {', '.join(OPTIMIZERS)}")
+        check_positive(self, "learning_rate")
+        weights = (self.energy_weight, self.force_weight, self.dipole_weight)
+        if self.weight_scale_eV < 0:
+            raise UserError(f"weight_scale_eV {self.weight_scale_eV:g}; it is positive, or 0 for none")
+        if min(weights) < 0 or max(weights) == 0:
+            raise UserError(f"loss weights {weights}; none may be negative, one must be positive")
+
+
+def _lists(architecture: Architecture, batch: Batch) -> Neighbours:
+    return Neighbours(
+        index=jnp.asarray(batch.index),
+        reverse=jnp.asarray(batch.reverse),
+        shift=batch.shift,
+        origin=batch.positions,
+        cell=None,
+        overflow=jnp.asarray(False),
+        cutoff_A=architecture.cutoff_A,
+        skin_A=0.0,
+        rebuildable=False,
+    )
+
+
+def predict(
+    architecture: Architecture, parameters: Parameters, batch: Batch
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return energies (B,), forces (N, 3) and dipoles (B, 3) that one member predicts for a batch.
+
+    By the reference, so that what is reported does not rest on the pass that training takes.
+    """
+    weights, lists = fold(architecture, parameters), _lists(architecture, batch)
+    species, positions = jnp.asarray(batch.species), jnp.asarray(batch.positions)
+    _, forces, per_atom = reference.energy_and_forces(architecture, weights, species, lists, positions)
+    energies, dipoles = _per_structure(architecture, batch, per_atom)
+    return energies, forces, dipoles
+
+
+def _per_structure(
+    architecture: Architecture, batch: Batch, outputs: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return energies (B,) and dipoles (B, 3) of the heads' outputs (N, heads)."""
+    sums = partial(jax.ops.segment_sum, segment_ids=batch.owner, num_segments=batch.n_structures + 1)
+    energies, dipoles = sums(outputs[:, 0])[:-1], jnp.zeros((batch.n_structures, 3))
+    if "charge" in architecture.heads:
+        charges = outputs[:, architecture.heads.index("charge")]
+        excess = (sums(charges)[:-1] - batch.charges) / jnp.maximum(batch.n_atoms, 1.0)
+        dipoles = sums((charges - jnp.append(excess, 0.0)[batch.owner])[:, None] * batch.centred)[:-1]
+    return energies, dipoles
+
+
+def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.Array) -> jax.Array:
+    """Return sums (6,) over a batch: ΔE²/N, Σ|ΔF|²/(3N), |Δμ|²/3, each times the frame's weight, then plain
+    (ΔE/N)², Σ|ΔF|², |Δμ|²/3 (free places count nothing).
+    """
+    atoms, real = jnp.maximum(batch.n_atoms, 1.0), batch.n_atoms > 0
+    energy = jnp.where(real, energies - batch.energies, 0.0)
+    inside = (batch.owner < batch.n_structures)[:, None]
+    force = jnp.where(inside, forces - batch.forces, 0.0)
+    per_lane = (force**2).sum(axis=1)
+    dipole = jnp.where(real[:, None], dipoles - batch.dipoles, 0.0)
+    weights = jnp.asarray(batch.weights)
+    per_frame = jnp.append(weights / (3.0 * atoms), 0.0)
+    return jnp.stack(
+        [
+            (weights * energy**2 / atoms).sum(),
+            (per_lane * per_frame[batch.owner]).sum(),
+            (weights[:, None] * dipole**2).sum() / 3.0,
+            ((energy / atoms) ** 2).sum(),
+            per_lane.sum(),
+            (dipole**2).sum() / 3.0,
+        ]
+    )
+
+
+def squared_errors(architecture: Architecture, parameters: Parameters, batch: Batch) -> jax.Array:
+    """Return sums (6,) of squared errors of one member over a batch, as ``_squared`` names them."""
+    return _squared(batch, *predict(architecture, parameters, batch))
+
+
+def loss_and_gradient_of(
+    architecture: Architecture, settings: Settings, parameters: Parameters, batch: Batch
+) -> tuple[jax.Array, Parameters]:
+    """Return one member's loss () on a batch, the mean over its structures, and the gradient."""
+    weights, count = _weights(settings), jnp.maximum((batch.n_atoms > 0).sum(), 1)
+
+    def loss(outputs: jax.Array, forces: jax.Array) -> tuple[jax.Array, None]:
+        energies, dipoles = _per_structure(architecture, batch, outputs)
+        return _squared(batch, energies, forces, dipoles) @ weights / count, None
+
+    value, _, gradient = loss_and_gradient(
+        architecture,
+        parameters,
+        jnp.asarray(batch.species),
+        _lists(architecture, batch),
+        jnp.asarray(batch.positions),
+        loss,
+    )
+    return value, gradient
+
+
+def _weights(settings: Settings) -> np.ndarray:
+    return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0, 0.0])
+
+
+def start_parameters(architecture: Architecture, settings: Settings, frames: Frames) -> Parameters:
+    """Return random members whose shifts, scales and feature normalisation come from the training frames.
+
+    Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
+    Features: mean and standard deviation per element and member, over up to 512 frames, fixed from here on.
+    """
+    parameters = initialize_committee(
+        architecture, derived_seed(settings.seed, "gmnn-start"), settings.n_members
+    )
+    n_species = len(architecture.elements)
+    counts = np.array([np.bincount(s, minlength=n_species) for s in frames.species])
+    energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
+    shift = np.linalg.lstsq(counts, energies, rcond=None)[0]
+    forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
+    parameters["shift"] = parameters["shift"].at[:, :, 0].set(jnp.asarray(shift))
+    parameters["scale"] = parameters["scale"].at[:, :, 0].set(max(float(np.sqrt((forces**2).mean())), 1e-3))
+
+    @jax.jit
+    def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def one(parameters: Parameters) -> jax.Array:
+            weights, lists = fold(architecture, parameters), _lists(architecture, batch)
+            values = reference.features(architecture, weights, batch.species, lists, batch.positions)
+            return values.astype(jnp.float64)
+
+        values = jax.vmap(one)(parameters)
+        here = (batch.owner < batch.n_structures)[:, None] & (batch.species[:, None] == jnp.arange(n_species))
+        one_hot = here.astype(jnp.float64)
+        sums = partial(jnp.einsum, "as,maf->msf", one_hot)
+        return one_hot.sum(axis=0), sums(values), sums(values**2)
+
+    some = np.unique(np.linspace(0, len(frames.atoms) - 1, 512).astype(int))
+    parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size)]
+    count, first, second = (sum(part[i] for part in parts) for i in range(3))
+    count = jnp.maximum(count, 1.0)[None, :, None]
+    mean = first / count
+    scale = jnp.sqrt(jnp.maximum(second / count - mean**2, 0.0))
+    least = SMALLEST_SCALE * jnp.maximum(scale.max(axis=-1, keepdims=True), 1e-6)
+    return {**parameters, "feature_mean": mean, "feature_scale": jnp.maximum(scale, least)}
+
+
+def optimizer(settings: Settings, n_steps: Any) -> optax.GradientTransformation:
+    """Return Adam, or AMSGrad (Reddi et al. 2018), with rates per group that fall linearly to 1 % in
+    ``n_steps``; the normalisation of features stays fixed.
+    """
+
+    def group(factor: float) -> optax.GradientTransformation:
+        rate = settings.learning_rate * factor
+        return OPTIMIZERS[settings.optimizer](lambda step: rate * (1 - 0.99 * jnp.minimum(step / n_steps, 1)))
+
+    transforms = {name: group(factor) for name, factor in RATES.items()}
+    fixed = {"feature_mean": "fixed", "feature_scale": "fixed"}
+
+    def labels(parameters: Parameters) -> dict[str, Any]:
+        return {k: jax.tree.map(lambda _, k=k: fixed.get(k, k), v) for k, v in parameters.items()}
+
+    return optax.multi_transform({**transforms, "fixed": optax.set_to_zero()}, labels)
+
+
+@dataclass
+class Progress:
+    """Everything that a checkpoint holds."""
+
+    parameters: Parameters
+    optimizer_state: Any
+    best: Parameters
+    best_loss: np.ndarray
+    best_epoch: np.ndarray
+    epoch: int
+    curve: list[dict[str, Any]]
+
+
+def save(state: Progress, fingerprint: str, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    arrays = jax.tree.leaves((state.parameters, state.optimizer_state, state.best))
+    header = {"fingerprint": fingerprint, "epoch": state.epoch, "curve": state.curve}
+    with write_atomic(path) as partial_path, partial_path.open("wb") as file:
+        np.savez(
+            file,
+            *map(np.asarray, arrays),
+            best_loss=state.best_loss,
+            best_epoch=state.best_epoch,
+            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
+        )
+
+
+def restore(template: Progress, fingerprint: str, path: Path) -> Progress:
+    """Read a checkpoint of the same training. Raises UserError for one of other settings or data."""
+    with np.load(path, allow_pickle=False) as file:
+        header = json.loads(file["header"].tobytes())
+        if header["fingerprint"] != fingerprint:
+            raise UserError(
+                f"{path} is of another training (settings, data or code differ); give another --checkpoints"
+            )
+        trees = (template.parameters, template.optimizer_state, template.best)
+        leaves, shape = jax.tree.flatten(trees)
+        read = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
+        parameters, optimizer_state, best = jax.tree.unflatten(shape, read)
+        return Progress(
+            *(parameters, optimizer_state, best, file["best_loss"], file["best_epoch"]),
+            header["epoch"],
+            header["curve"],
+        )
+
+
+@cache
+def _compiled(architecture: Architecture, settings: Settings) -> tuple[Any, Any]:
+    """Return the compiled steps over a group of batches, and the errors of all members on a batch."""
+    by_member = jax.vmap(partial(loss_and_gradient_of, architecture, settings), (0, None))
+
+    def steps(
+        parameters: Parameters, state: Any, group: Batch, count: Any, n_steps: Any
+    ) -> tuple[Parameters, Any, jax.Array]:
+        transform = optimizer(settings, n_steps)
+
+        def step(i: Any, carry: Any) -> Any:
+            parameters, state, sums = carry
+            losses, gradient = by_member(parameters, jax.tree.map(lambda parts: parts[i], group))
+            updates, state = transform.update(gradient, state, parameters)
+            return optax.apply_updates(parameters, updates), state, sums + losses
+
+        return jax.lax.fori_loop(0, count, step, (parameters, state, jnp.zeros(settings.n_members)))
+
+    measure = jax.vmap(partial(squared_errors, architecture), (0, None))
+    return jax.jit(steps), jax.jit(measure)
+
+
+def fit(
+    architecture: Architecture,
+    settings: Settings,
+    train: Sequence[Atoms],
+    test: Sequence[Atoms],
+    checkpoint: Path,
+    limit: TimeLimit,
+    warm: Parameters | None = None,
+) -> Progress:
+    """Train a committee, members side by side; goes on from ``checkpoint`` where there is one, to the same
+    numbers. ``warm`` are parameters to begin with, whose feature normalisation stays. Raises OutOfTime, the
+    checkpoint being saved, once the limit is reached.
+    """
+    frames, held_out = prepare(architecture, train), prepare(architecture, test)
+    start = warm or start_parameters(architecture, settings, frames)
+    steps_per_epoch = -(-len(train) // settings.batch_size)
+    members, loss_weights = settings.n_members, _weights(settings)
+    n_steps = settings.n_epochs * steps_per_epoch
+    # What compiles nothing anew: trainings of other lengths, data and seeds share their code.
+    advance, measure = _compiled(architecture, replace(settings, seed=1, n_epochs=1, patience=1))
+    checks = batches(held_out, np.arange(len(test)), settings.batch_size)
+    n_test_atoms = sum(len(atoms) for atoms in test)
+    state = Progress(
+        start,
+        optimizer(settings, n_steps).init(start),
+        start,
+        np.full(members, np.inf),
+        np.zeros(members, int),
+        0,
+        [],
+    )
+    fingerprint = fingerprint_of(architecture, settings, train, test, warm)
+    if checkpoint.exists():
+        state = restore(state, fingerprint, checkpoint)
+    begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
+    for epoch in progress(range(state.epoch, settings.n_epochs), settings.n_epochs - state.epoch, "epochs"):
+        if epoch - state.best_epoch.max() > settings.patience:
+            break
+        order = rng(settings.seed, "gmnn-batches", epoch).permutation(len(train))
+        sums = np.zeros(members)
+        for group, count in groups(batches(frames, order, settings.batch_size), BATCHES_PER_CALL):
+            state.parameters, state.optimizer_state, losses = advance(
+                state.parameters, state.optimizer_state, group, count, n_steps
+            )
+            sums += np.asarray(losses)
+        errors = np.sum([np.asarray(measure(state.parameters, batch)) for batch in checks], axis=0)
+        test_loss = errors @ loss_weights / len(test)
+        if not np.isfinite(sums).all():
+            raise UserError(
+                f"the loss is not finite in epoch {epoch}; lower --learning-rate ({settings.learning_rate:g})"
+            )
+        better = test_loss < state.best_loss
+        state.best = jax.tree.map(
+            lambda new, old, b=better: jnp.where(b.reshape(-1, *[1] * (new.ndim - 1)), new, old),
+            state.parameters,
+            state.best,
+        )
+        state.best_loss = np.where(better, test_loss, state.best_loss)
+        state.best_epoch = np.where(better, epoch, state.best_epoch)
+        state.epoch = epoch + 1
+        for m in range(members):
+            values = (
+                *(epoch, m, sums[m] / steps_per_epoch, test_loss[m]),
+                1000 * np.sqrt(errors[m, 3] / len(test)),
+                *(np.sqrt(errors[m, 4] / (3 * n_test_atoms)), np.sqrt(errors[m, 5] / len(test))),
+                *(settings.learning_rate * (1 - 0.99 * epoch / settings.n_epochs), time.monotonic() - begin),
+            )
+            state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
+        if state.epoch % settings.checkpoint_every == 0 or state.epoch == settings.n_epochs:
+            save(state, fingerprint, checkpoint)
+        try:
+            limit.check(f"{state.epoch} of {settings.n_epochs} epochs are saved")
+        except OutOfTime:
+            save(state, fingerprint, checkpoint)
+            raise
+    return state
+
+
+def fingerprint_of(
+    architecture: Architecture,
+    settings: Settings,
+    train: Sequence[Atoms],
+    test: Sequence[Atoms],
+    warm: Parameters | None = None,
+) -> str:
+    """Return what identifies a training: the code, the settings, the frames in their order, and the start."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(warm):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    for atoms in (*train, *test):
+        for values in (
+            atoms.numbers,
+            atoms.positions,
+            atoms.calc.results["forces"],
+            atoms.calc.results["energy"],
+            atoms.info.get("weight", 1.0),
+        ):
+            digest.update(np.ascontiguousarray(values, float).tobytes())
+    return key_of(architecture=architecture.to_json(), settings=asdict(settings), data=digest.hexdigest())
+
+
+def weigh(frames: Sequence[Atoms], scale_eV: float) -> None:
+    """Set ``info["weight"]`` of frames by their energies, as Settings says; what they had is multiplied."""
+    lowest: dict[str, float] = {}
+    for atoms in frames:
+        name, energy_eV = atoms.get_chemical_formula(), atoms.get_potential_energy()
+        lowest[name] = min(lowest.get(name, np.inf), energy_eV)
+    for atoms in frames:
+        above_eV = atoms.get_potential_energy() - lowest[atoms.get_chemical_formula()]
+        own = float(atoms.info.get("weight", 1.0))
+        atoms.info["weight"] = own * (scale_eV / (scale_eV + above_eV)) ** 2
+
+
+def train(
+    dataset: Path,
+    out: Path,
+    checkpoints: Path,
+    settings: Settings,
+    **fields: Any,
+) -> None:
+    """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
+    ``out``.
+
+    Elements are those of the training frames, ``fields`` others of Architecture. Raises UserError for data
+    without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
+    """
+    files = [dataset / "train.extxyz", dataset / "test.extxyz"]
+    frames, held_out = (read_frames([file]) for file in files)
+    numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
+    heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
+    elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
+    architecture = Architecture(elements=elements, heads=heads, **fields)
+    if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
+        raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
+    if settings.weight_scale_eV:
+        weigh([*frames, *held_out], settings.weight_scale_eV)
+    # Its own file for every training: a folder of checkpoints serves many.
+    digest = fingerprint_of(architecture, settings, frames, held_out)[:16]
+    checkpoint = checkpoints / f"gmnn-{digest}.npz"
+    with TimeLimit() as limit:
+        state = fit(architecture, settings, frames, held_out, checkpoint, limit)
+    metadata = {
+        "label_level": str(frames[0].info.get("label_level", "not stated")),
+        "training_data_sha256": sha256_of(*files),
+        "settings": asdict(settings),
+        "best_epoch": state.best_epoch.tolist(),
+    }
+    with write_atomic(out / "learning_curve.csv") as path, path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, CURVE_COLUMNS)
+        writer.writeheader()
+        writer.writerows(state.curve)
+    write_model(out / "model.h5", architecture, state.best, metadata)
+    checkpoint.unlink(missing_ok=True)

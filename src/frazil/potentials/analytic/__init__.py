@@ -1,0 +1,1 @@
+"""Potentials that are formulas: known truths and what tests need."""

@@ -1,0 +1,1 @@
+"""DeePMD-kit's models: by its library, by LAMMPS, and in the engine."""

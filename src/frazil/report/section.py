@@ -1,0 +1,125 @@
+"""The report: sections that the stages write as data, and the one HTML file made of them."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from frazil.errors import UserError
+from frazil.files import write_atomic
+
+SECTION_FILE = "section.json"
+
+Value = str | int | float | bool | None
+
+UNITS = {
+    "fs": "fs", "ps": "ps", "ns": "ns", "K": "K", "A": "Å", "eV": "eV", "meV": "meV", "cm1": "cm⁻¹",
+    "eV_per_A": "eV/Å", "meV_per_atom": "meV/atom", "per_ps": "ps⁻¹", "meV_per_ps": "meV/ps", "deg": "°",
+    "km_per_mol": "km/mol",
+}  # fmt: skip
+"""Unit at the end of a name -> how it is printed."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A number that a run is judged by. ``passed`` is None where it could not be measured."""
+
+    name: str
+    value: Value
+    limit: Value
+    passed: bool | None
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn figure (PNG or SVG) and the CSV file that holds its data, relative to the section."""
+
+    file: str
+    caption: str
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file, relative to the section."""
+
+    file: str
+    caption: str
+
+
+@dataclass
+class Section:
+    """What one stage adds to the report. Text is plain (no HTML), one string per paragraph."""
+
+    title: str
+    text: list[str] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    headline: str = ""
+    """The result in one sentence, for the summary at the top."""
+    references: list[str] = field(default_factory=list)
+
+    def write(self, directory: Path | str) -> Path:
+        """Write ``section.json`` into the directory that holds the section's files; return its path."""
+        target = Path(directory) / SECTION_FILE
+        with write_atomic(target) as partial:
+            text = json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)
+            partial.write_text(text + "\n", encoding="utf-8")
+        return target
+
+    @classmethod
+    def read(cls, directory: Path | str) -> "Section":
+        """Read the section of a results directory. Raises UserError where it is missing or not a section."""
+        source = Path(directory) / SECTION_FILE
+        if not source.is_file():
+            raise UserError(f"{directory} holds no {SECTION_FILE}; give the results of a finished stage")
+        try:
+            raw = json.loads(source.read_text(encoding="utf-8"))
+            return cls(
+                title=raw["title"],
+                text=list(raw.get("text", [])),
+                gates=[Gate(**item) for item in raw.get("gates", [])],
+                figures=[Figure(**item) for item in raw.get("figures", [])],
+                tables=[Table(**item) for item in raw.get("tables", [])],
+                headline=raw.get("headline", ""),
+                references=list(raw.get("references", [])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{source} is not a report section ({type(error).__name__}: {error}); "
+                "it is written by frazil.report.section.Section"
+            ) from error
+
+
+def _plain(item: Any) -> Any:
+    """Return the item as JSON can hold it: NumPy scalars as Python's, non-finite numbers as null."""
+    if isinstance(item, dict):
+        return {str(key): _plain(value) for key, value in item.items()}
+    if isinstance(item, list | tuple):
+        return [_plain(value) for value in item]
+    if hasattr(item, "item"):
+        item = item.item()
+    return None if isinstance(item, float) and not math.isfinite(item) else item
+
+
+def number(value: Any) -> str:
+    """Return a value as a reader wants it: four significant digits, a dash for what is missing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
+        return text.replace("-", "−") if "e" not in text else text
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a name ends with (``timestep_fs`` -> ``fs``), or an empty string."""
+    endings = (ending for ending in sorted(UNITS, key=len, reverse=True) if name.endswith("_" + ending))
+    return UNITS.get(next(endings, ""), "")

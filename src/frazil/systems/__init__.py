@@ -1,0 +1,1 @@
+"""What is known of particular systems: CO molecules, diatomics, packings."""

@@ -1,0 +1,89 @@
+"""Aggregates of CO: packed at random by Packmol, relaxed by an ASE calculator."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ase.io
+import ase.units
+import numpy as np
+from ase import Atoms
+from ase.optimize import LBFGS
+
+from frazil.errors import UserError
+from frazil.seeds import derived_seed
+
+if TYPE_CHECKING:
+    pass
+
+from frazil.systems.co import BOND_LENGTH_A, molecular_centres, set_excited
+
+PACKING_DISTANCE_A = 2.8
+
+
+def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggregate_id: int) -> Atoms:
+    """Return CO molecules packed at random (positions, orientations) in a sphere, by Packmol; not relaxed.
+
+    Raises UserError where they do not fit.
+    """
+    if n_molecules < 1 or radius_A <= 0:
+        raise UserError(f"{n_molecules} molecules in a sphere of {radius_A:g} Å; both must be positive")
+    region = f"inside sphere 0. 0. 0. {radius_A}"
+    atoms = pack(n_molecules, region, PACKING_DISTANCE_A, campaign_seed, "packmol", aggregate_id)
+    atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
+    set_excited(atoms, -1)
+    return atoms
+
+
+def pack(
+    n_molecules: int, region: str, distance_A: float, campaign_seed: int, stream: str, identity: int
+) -> Atoms:
+    """Return CO molecules at random in a region (Packmol's words), atoms at least ``distance_A`` apart.
+
+    Packmol: Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
+    """
+    program = shutil.which("packmol", path=str(Path(sys.executable).parent)) or shutil.which("packmol")
+    if program is None:
+        raise UserError("packmol is not installed; install it beside this Python (pip install packmol)")
+    seed = derived_seed(campaign_seed, stream, identity)
+    with tempfile.TemporaryDirectory(prefix="packmol-") as directory:
+        Path(directory, "co.xyz").write_text(f"2\n\nC 0 0 0\nO 0 0 {BOND_LENGTH_A}\n")
+        # Packmol rewinds its input: it must be a file, not a pipe.
+        Path(directory, "pack.inp").write_text(
+            f"tolerance {distance_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
+            f"structure co.xyz\n  number {n_molecules}\n  {region}\nend structure\n"
+        )
+        with Path(directory, "pack.inp").open() as text:
+            done = subprocess.run([program], stdin=text, cwd=directory, capture_output=True, text=True)
+        if "Success!" not in done.stdout:
+            if "Userguide" not in done.stdout or "runtime error" in done.stderr:
+                raise RuntimeError(f"packmol failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            where = " and ".join(line.strip() for line in region.splitlines())
+            raise UserError(
+                f"{n_molecules} CO do not fit {where} with {distance_A:g} Å between molecules; give a larger "
+                "aggregate radius, or a lower density"
+            )
+        packed = ase.io.read(Path(directory, "packed.xyz"))
+    return Atoms(packed.symbols, positions=packed.positions)
+
+
+def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.005, max_steps: int = 10000) -> Atoms:
+    """Return the atoms relaxed with an ASE calculator (L-BFGS), at rest, without the calculator.
+
+    Raises UserError if the forces do not fall below the limit in ``max_steps``.
+    """
+    relaxed = atoms.copy()
+    relaxed.set_momenta(np.zeros_like(relaxed.positions))
+    relaxed.calc = calculator
+    with LBFGS(relaxed, logfile=None) as optimizer:
+        converged = optimizer.run(fmax=max_force_eV_per_A, steps=max_steps)
+    if not converged:
+        raise UserError(
+            f"an aggregate of {len(atoms) // 2} molecules did not relax below {max_force_eV_per_A:g} eV/Å in "
+            f"{max_steps} steps; give a larger aggregate radius"
+        )
+    relaxed.calc = None
+    return relaxed

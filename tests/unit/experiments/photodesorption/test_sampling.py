@@ -1,0 +1,198 @@
+"""Frames made by the teacher's own dynamics."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frazil.data.frames import read_frames
+from frazil.errors import UserError
+from frazil.experiments.photodesorption import sampling
+from frazil.experiments.photodesorption.sampling import Plan
+from frazil.labels.bond_curve import bond_curve
+from frazil.labels.label import label
+from frazil.systems import co as structures
+from frazil.systems.co import bond_lengths, closest_contact, deepmd_types, excited_molecule, molecular_centres
+
+PLAN = Plan(
+    level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_packings=2,
+    n_thermal=3, thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
+    excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
+    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, n_compressed=6, bond_spread_A=0.0, campaign_seed=1,
+    window_starts_fs=(0.0, 40.0), window_intervals_fs=(20.0, 4.0),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def sample() -> sampling.Sample:
+    return sampling.sample(PLAN)
+
+
+def chosen(sample: sampling.Sample, source: str) -> list[sampling.Atoms]:
+    return [atoms for atoms in sample.frames if atoms.info["source"] == source]
+
+
+def test_aggregates_are_at_rest_in_a_minimum(sample: sampling.Sample) -> None:
+    assert len(sample.aggregates) == 2
+    labelled, _ = label(sample.aggregates, "van-hemert", coupling_eV=2.0)
+    for atoms in labelled:
+        assert np.linalg.norm(atoms.get_forces(), axis=1).max() < 0.005
+        assert atoms.get_potential_energy() < 0
+        assert excited_molecule(atoms) == -1
+
+
+def test_thermal_frames(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "thermal")
+    assert len(frames) == 3 * (2 + 91)
+    assert {atoms.info["trajectory_id"] for atoms in frames} == {f"thermal-{i:06d}" for i in range(3)}
+    assert all(excited_molecule(atoms) == -1 for atoms in frames)
+    kinetic = np.mean([atoms.get_temperature() for atoms in frames])
+    assert 7 < kinetic < 30
+
+
+def test_snapshots_are_late_and_do_not_drift(sample: sampling.Sample) -> None:
+    assert [atoms.info["snapshot_id"] for atoms in sample.snapshots] == list(range(len(sample.snapshots)))
+    for atoms in sample.snapshots:
+        assert atoms.info["time_fs"] >= 200
+        assert atoms.get_momenta().sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-12)
+
+
+def test_excited_frames(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "excited")
+    times = [atoms.info["time_fs"] for atoms in frames if atoms.info["trajectory_id"] == "excited-000001"]
+    assert times == pytest.approx([0, 20, 40, 44, 48, 52, 56, 60])
+    curve = bond_curve("van-hemert", coupling_eV=2.0)
+    for atoms in (atoms for atoms in frames if atoms.info["time_fs"] == 0):
+        molecule = excited_molecule(atoms)
+        centres = molecular_centres(atoms.positions)
+        assert np.linalg.norm(centres[molecule] - centres.mean(axis=0)) <= PLAN.core_radius_A
+        bond = atoms.positions[2 * molecule + 1] - atoms.positions[2 * molecule]
+        velocities = atoms.get_velocities()
+        along = bond / np.linalg.norm(bond)
+        speed = (velocities[2 * molecule + 1] - velocities[2 * molecule]) @ along
+        energy = 0.5 * curve.reduced_mass_amu * speed**2 + curve.energy(np.linalg.norm(bond))
+        assert energy == pytest.approx(8.26, abs=1e-6)
+    labelled, _ = label(frames, "van-hemert", coupling_eV=2.0)
+    totals = {
+        name: [a.get_total_energy() for a in labelled if a.info["trajectory_id"] == name]
+        for name in {atoms.info["trajectory_id"] for atoms in labelled}
+    }
+    assert all(np.ptp(energies) < 0.03 for energies in totals.values())
+    longest = max(bond_lengths(atoms.positions).max() for atoms in frames)
+    assert 1.85 < longest < 2.2
+
+
+def test_contacts(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "contact")
+    assert len(frames) == 24
+    assert {len(atoms) for atoms in frames} == {8}
+    contacts = [float(closest_contact(atoms.positions)) for atoms in frames]
+    assert min(contacts) >= 2.0
+    assert max(contacts) <= 2.8
+    assert sum(excited_molecule(atoms) >= 0 for atoms in frames) == 12
+    tagged = [bond_lengths(a.positions)[excited_molecule(a)] for a in frames if excited_molecule(a) >= 0]
+    assert max(tagged) - min(tagged) > 0.4
+    assert len({atoms.info["trajectory_id"] for atoms in frames}) == 24
+
+
+def test_compressed_aggregates(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "compressed")
+    assert len(frames) == 6
+    assert all(excited_molecule(atoms) == -1 for atoms in frames)
+    assert min(float(closest_contact(atoms.positions)) for atoms in frames) > sampling.COMPRESSED_CONTACT_A
+    bonds = np.array([bond_lengths(atoms.positions) for atoms in frames])
+    np.testing.assert_allclose(bonds, 1.128, atol=0.02)
+
+
+def test_bonds_cover_the_excitation(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "bond")
+    inner, outer = bond_curve("van-hemert", coupling_eV=2.0).turning_points(8.26)
+    tagged = [bond_lengths(a.positions)[0] for a in frames if excited_molecule(a) == 0]
+    assert len(tagged) == 4
+    assert min(tagged) < inner
+    assert max(tagged) > outer
+    others = np.array([bond_lengths(a.positions)[1:] for a in frames])
+    assert 0.9 < others.min() < 1.05 < 1.25 < others.max() < 1.45
+    assert min(float(closest_contact(a.positions)) for a in frames) > 25
+
+
+def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> None:
+    fewer = sampling.sample(replace(PLAN, n_excited=1, n_contacts=5, n_bonds=0))
+    for source, n in (("thermal", None), ("excited", 8), ("contact", 5)):
+        for one, other in zip(chosen(fewer, source), chosen(sample, source)[:n], strict=True):
+            assert np.array_equal(one.positions, other.positions)
+            assert np.array_equal(deepmd_types(one), deepmd_types(other))
+    moved = sampling.sample(replace(PLAN, n_excited=0, n_contacts=1, campaign_seed=2))
+    assert not np.allclose(chosen(moved, "contact")[0].positions, chosen(sample, "contact")[0].positions)
+
+
+def test_files(tmp_path: Path) -> None:
+    small = {name: getattr(PLAN, name) for name in Plan.__dataclass_fields__}
+    del small["contact_low_A"], small["contact_high_A"]
+    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
+    small["n_compressed"] = 0
+    sampling.sample_files(tmp_path / "frames.extxyz", None, tmp_path / "starts.extxyz", **small)
+    assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 94
+    assert len(read_frames([tmp_path / "aggregate.extxyz"], labelled=False)) == 2
+    assert read_frames([tmp_path / "starts.extxyz"], labelled=False)[0].has("momenta")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"timestep_fs": 0.0}, "a time step of 0 fs; it must be positive"),
+        ({"n_molecules": 1}, "at least one of at least two"),
+        ({"n_thermal": 0}, "at least one thermal trajectory is needed"),
+        ({"n_contacts": -1}, "the others may be 0"),
+        ({"thermal_temperature_K": 0.0}, "both must be positive"),
+        ({"contact_low_A": 1.5}, r"they must rise from at least 1\.85 Å"),
+        ({"contact_low_A": 2.9}, "they must rise from at least"),
+    ],
+)
+def test_plans_that_make_no_sense(change: dict[str, float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(PLAN, **change)  # type: ignore[arg-type]
+
+
+def test_windows_off_the_time_step() -> None:
+    with pytest.raises(UserError, match=r"are no multiples of the time step of 0\.3 fs"):
+        sampling.sample(replace(PLAN, timestep_fs=0.3))
+
+
+def test_a_core_without_molecules() -> None:
+    with pytest.raises(UserError, match=r"no molecule within 0\.01 Å of the aggregate's centre"):
+        sampling.sample(replace(PLAN, core_radius_A=0.01))
+
+
+def test_a_level_without_dynamics() -> None:
+    with pytest.raises(UserError, match="has no dynamics of its own; allowed is van-hemert"):
+        sampling.potential_of("pbe-d3")
+
+
+def test_bonds_of_every_second_frame_are_spread_about_their_centres_of_mass() -> None:
+    plain = sampling.sample(PLAN).frames
+    spread = sampling.sample(replace(PLAN, bond_spread_A=0.03)).frames
+    assert len(spread) == len(plain)
+    changes = []
+    for before, after in zip(plain, spread, strict=True):
+        np.testing.assert_allclose(
+            structures.molecular_centres(after.positions),
+            structures.molecular_centres(before.positions),
+            atol=1e-9,
+        )
+        change = structures.bond_lengths(after.positions) - structures.bond_lengths(before.positions)
+        tagged = structures.excited_molecule(before)
+        assert tagged < 0 or change[tagged] == 0
+        changes += [c for m, c in enumerate(change) if m != tagged]
+    changed = np.array(changes) != 0
+    assert 0.3 < changed.mean() < 0.7
+    assert 0.02 < np.std(np.array(changes)[changed]) < 0.04
+
+
+def test_packings_come_down_to_aggregates(sample: sampling.Sample) -> None:
+    frames = chosen(sample, "packing")
+    assert len(frames) == 2 * 41
+    energies = [a.get_potential_energy() for a in label(frames, "van-hemert", coupling_eV=2.0)[0]]
+    for first in (0, 41):
+        assert energies[first + 40] < energies[first] - 0.02

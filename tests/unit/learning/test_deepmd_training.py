@@ -1,0 +1,232 @@
+"""Training with the real DeePMD-kit, a few steps at a time."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+import frazil.learning.deepmd as training
+from frazil.data.frames import write_frames
+from frazil.errors import OutOfTime, UserError
+from frazil.learning.deepmd import read_learning_curve, train
+from frazil.learning.deepmd_settings import Settings, check_neighbours
+from frazil.md.lammps import LammpsSession
+from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
+from frazil.systems.co import deepmd_types
+from models import TINY, random_frames, write_dataset
+
+
+def settings(**changes: object) -> Settings:
+    return dataclasses.replace(TINY, **changes)  # type: ignore[arg-type]
+
+
+def test_the_model_directory_is_complete(tiny_model: Path) -> None:
+    description = json.loads((tiny_model / "model.json").read_text())
+    assert description["type_map"] == ["C", "O", "X1", "X2"]
+    assert description["kind"] == "deepmd"
+    assert description["compressed"]
+    assert description["n_train_frames"] == 12
+    embedding = 4 * (1 * 4 + 4 + 4 * 8 + 8)  # a net per neighbour type
+    fitting = 4 * (16 * 8 + 8 + 8 * 8 + 8 + 8 + 8 + 1)  # a net per centre, one with a time step
+    assert description["n_parameters"] == embedding + fitting
+    curve = pandas.read_csv(tiny_model / "learning_curve.csv")
+    assert curve["step"].tolist() == list(range(TINY.n_steps + 1))
+    assert curve["learning_rate"].iloc[-1] == pytest.approx(TINY.learning_rate_stop)
+    assert not list(tiny_model.parent.glob("checkpoints/*"))
+
+
+def test_compressed_equals_frozen(tiny_model: Path) -> None:
+    frames = random_frames(5, seed=9)
+    (_, frozen), (_, compressed) = (evaluate(tiny_model / name, frames) for name in ("frozen.pb", "model.pb"))
+    assert np.abs(np.array(frozen) - np.array(compressed)).max() < 1e-6
+
+
+def test_a_terminated_training_goes_on_and_ends_at_the_same_step(tiny_dataset: Path, tmp_path: Path) -> None:
+    wanted = settings(n_steps=3000)
+    checkpoints, out = tmp_path / "checkpoints", tmp_path / "model"
+
+    def terminate() -> None:
+        while not any(training._last_step(file) >= 60 for file in checkpoints.glob("*/learning_curve.out")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    killer = threading.Thread(target=terminate)
+    killer.start()
+    with pytest.raises(OutOfTime, match=r"stopped at step \d+ of 3000"):
+        train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
+    killer.join()
+    assert not out.exists()
+    (saved,) = checkpoints.glob("*/saved.json")
+    assert 60 <= json.loads(saved.read_text())["step"] < 3000
+    train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
+    steps = pandas.read_csv(out / "learning_curve.csv")["step"]
+    assert steps.iloc[-1] == 3000
+    assert steps.is_unique
+    assert not list(checkpoints.glob("*"))
+
+
+@pytest.mark.parametrize("excited_types", [True, False])
+def test_a_residual_model_has_its_bonds_wherever_it_runs(
+    excited_types: bool, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    lengths = np.linspace(0.7, 2.6, 400)
+    morse = 11.2 * (1 - np.exp(-2.3 * (lengths - 1.128))) ** 2
+    np.savetxt(
+        tmp_path / "curve.csv", np.c_[lengths, morse],
+        header="bond_length_A,label_eV", comments="", delimiter=",", fmt="%.12g",
+    )  # fmt: skip
+    train(
+        tiny_dataset, tmp_path / "model", tmp_path, 0, 8, settings(),
+        excited_types=excited_types, bond_curve=tmp_path / "curve.csv",
+    )  # fmt: skip
+    assert json.loads((tmp_path / "model/model.json").read_text())["bond_baseline"]
+    frames = random_frames(6, seed=3)
+    file = model_file_of(tmp_path / "model")
+    energies, forces = evaluate(file, frames)
+    frame, energy, force = frames[0], energies[0], forces[0]
+    if excited_types:
+        scan = np.linspace(0.95, 1.8, 18)
+        alone = np.array([[[0, 0, 0], [0, 0, length]] for length in scan])
+        curve = DeepPotential(file).evaluate(alone, np.array([2, 3]))[0]
+        expected = 11.2 * (1 - np.exp(-2.3 * (scan - 1.128))) ** 2
+        assert np.ptp(curve - expected) < 0.5 < np.ptp(expected)
+    potential = DeepPotential(file)
+    moves = 1e-4 * np.eye(frame.positions.size).reshape(-1, len(frame), 3)
+    plus, _ = potential.evaluate(frame.positions + moves, deepmd_types(frame))
+    minus, _ = potential.evaluate(frame.positions - moves, deepmd_types(frame))
+    np.testing.assert_allclose(force.ravel(), (minus - plus) / 2e-4, atol=2e-5)
+    with LammpsSession(tmp_path / "model", 3) as session:
+        start = next(session.run(frame.positions, 0 * frame.positions, deepmd_types(frame), 0.1, 0, 1))
+    assert start.potential_energy_eV == pytest.approx(energy, abs=1e-6)
+    (tmp_path / "model/bond.table").unlink()
+    with pytest.raises(UserError, match=r"is a residual model and its bond\.table is not beside it"):
+        evaluate(file, frames)
+
+
+def test_without_excited_types_the_tag_means_nothing(tiny_dataset: Path, tmp_path: Path) -> None:
+    train(
+        tiny_dataset,
+        tmp_path / "plain",
+        tmp_path,
+        0,
+        8,
+        settings(n_steps=2),
+        excited_types=False,
+        compress=False,
+    )
+    assert DeepPotential(tmp_path / "plain" / "model.pb").type_map == ["C", "O"]
+    tagged, plain = random_frames(1)[0], random_frames(1)[0]
+    plain.arrays["excited"][:] = 0
+    _, (with_tag, without) = evaluate(tmp_path / "plain" / "model.pb", [tagged, plain])
+    np.testing.assert_array_equal(with_tag, without)
+
+
+def test_a_failure_of_deepmd_shows_its_last_lines(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [sys.executable, "-c", "print('the reason'); raise SystemExit(3)"]
+    monkeypatch.setattr(training, "command", lambda *arguments: words)
+    with pytest.raises(RuntimeError, match=r"ended with 3; its last lines:\nthe reason"):
+        train(tiny_dataset, tmp_path / "model", tmp_path / "checkpoints", 0, 7, TINY)
+
+
+def test_a_learning_curve_after_a_restart_has_no_doubled_row(tmp_path: Path) -> None:
+    file = tmp_path / "curve.out"
+    file.write_text(
+        "# step\n 0 9 8 7 6 5 4 1e-3\n 10 8 8 7 6 5 4 1e-4\n 10 7 8 7 6 5 4 1e-4\n 20 7 8 7 6 5 4 1e-5\n"
+    )
+    curve = read_learning_curve(file)
+    assert curve["step"].tolist() == [0, 10, 20]
+    assert curve["test_loss"].tolist() == [9, 7, 7]
+    assert curve["train_energy_rmse_meV_per_atom"].tolist() == [6000, 6000, 6000]
+    assert curve["train_force_rmse_eV_per_A"].tolist() == [4, 4, 4]
+
+
+def test_one_training_at_a_time(tiny_dataset: Path, tmp_path: Path) -> None:
+    work = tmp_path / "digest"
+    work.mkdir()
+    with (
+        training._locked(work),
+        pytest.raises(UserError, match="another process trains"),
+        training._locked(work),
+    ):
+        pass
+
+
+def test_a_dataset_without_labels_is_refused(tmp_path: Path) -> None:
+    write_dataset(tmp_path)
+    frames = random_frames(2)
+    for frame in frames:
+        frame.calc = None
+    write_frames(tmp_path / "train.extxyz", frames)
+    with pytest.raises(UserError, match="no energy and no forces"):
+        train(tmp_path, tmp_path / "model", tmp_path, 0, 7, TINY)
+
+
+def test_a_sel_below_the_neighbours_is_refused() -> None:
+    frames = random_frames(4)
+    check_neighbours(frames, TINY)
+    with pytest.raises(UserError, match=r"sel 2,2,1,1 is too small: .*hold up to 3,3,1,1 .*at least 3,3,1,1"):
+        check_neighbours(frames, settings(sel=(2, 2, 1, 1)))
+    check_neighbours(frames, settings(sel=(1, 1, 1, 1), cutoff_A=1.8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_steps": 0}, r"n_steps is 0; allowed are whole numbers from 1"),
+        ({"batch_size": -1}, "batch_size is -1"),
+        ({"learning_rate_stop": 1e-2}, r"from 0\.003 to 0\.01; allowed is 0 < stop <= start"),
+        ({"smooth_A": 7.0}, "smooth_A 7, cutoff_A 6.5"),
+        ({"sel": (3, 3)}, r"sel is 3,3; give four numbers from 1, for C,O,X1,X2"),
+        ({"embedding": ()}, "embedding , fitting 8,8"),
+        ({"axis": 9}, "axis is 9; at most the last embedding width, 8"),
+        ({"force_prefactors": (1.0,)}, "force_prefactors is 1.0; give start,limit"),
+    ],
+)
+def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(**changes)
+
+
+def test_the_defaults_are_the_papers() -> None:
+    content = Settings().to_input(seed=1, excited_types=True)
+    descriptor, fitting, order = (
+        content["model"]["descriptor"],
+        content["model"]["fitting_net"],
+        content["training"],
+    )
+    assert (descriptor["rcut"], descriptor["rcut_smth"], descriptor["axis_neuron"]) == (6.5, 0.5, 8)
+    assert (descriptor["neuron"], content["model"]["fitting_net"]["neuron"]) == (
+        [50, 50, 50],
+        [250, 250, 250],
+    )
+    assert (order["numb_steps"], order["training_data"]["batch_size"]) == (
+        400_000,
+        1,
+    )
+    assert (content["learning_rate"]["start_lr"], content["learning_rate"]["stop_lr"]) == (1e-2, 1e-3)
+    assert len({descriptor["seed"], fitting["seed"], order["seed"]}) == 3
+
+
+def test_the_script_refuses_in_one_line(root: Path, tmp_path: Path) -> None:
+    words = ["--dataset", tmp_path, "--checkpoints", tmp_path, "--out", tmp_path / "m"]
+    for extra, message in ((["--n-steps", "0"], "n_steps is 0"), ([], "no dataset")):
+        done = subprocess.run(
+            [sys.executable, root / "bin/train_deepmd.py", *words, *extra],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,208 @@
+import csv
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from frazil.checkpoints import TimeLimit
+from frazil.errors import OutOfTime, UserError
+
+pytest.importorskip("optax")
+
+from frazil.data.frames import write_frames
+from frazil.learning import gmnn
+from frazil.learning.batches import batches, prepare
+from frazil.potentials.analytic.van_hemert import VanHemertCalculator
+from frazil.potentials.gmnn.architecture import Architecture, member
+from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.gmnn.files import Model, read_model
+
+ARCHITECTURE = Architecture(
+    ("C", "O"), n_basis=5, n_radial=2, hidden=(16, 8), heads=("energy", "charge"), precision="float64"
+)
+SETTINGS = gmnn.Settings(
+    n_members=2, n_epochs=100, batch_size=4, learning_rate=0.02, dipole_weight=1.0, checkpoint_every=2
+)
+
+
+def frames(n: int, seed: int) -> list[Atoms]:
+    """Frames of 2 and 3 CO, labelled by the van Hemert field."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for i in range(n):
+        n_molecules = 2 + i % 2
+        centres = np.array([[0, 0, 0], [3.6, 0, 0], [0, 3.7, 0]])[:n_molecules]
+        centres = centres + rng.normal(scale=0.2, size=centres.shape)
+        axis = rng.normal(size=(n_molecules, 3))
+        axis *= rng.uniform(1.05, 1.25, size=(n_molecules, 1)) / np.linalg.norm(axis, axis=1)[:, None] / 2
+        atoms = Atoms(["C", "O"] * n_molecules, np.stack([centres - axis, centres + axis], 1).reshape(-1, 3))
+        teacher = VanHemertCalculator(0.0)
+        teacher.calculate(atoms)
+        atoms.calc = SinglePointCalculator(atoms, **teacher.results)
+        atoms.info["label_level"] = "van-hemert"
+        out.append(atoms)
+    return out
+
+
+def test_batched_predictions_are_the_committees() -> None:
+    held = frames(5, 1)
+    ready = prepare(ARCHITECTURE, held)
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready)
+    expected = Committee(Model(ARCHITECTURE, parameters, {})).predict(held)
+    batch = batches(ready, np.arange(5), 8)[0]
+    for m in range(2):
+        energies, forces, dipoles = gmnn.predict(ARCHITECTURE, member(parameters, m), batch)
+        np.testing.assert_allclose(energies[:5], [p.energies_eV[m] for p in expected], rtol=1e-9)
+        together = np.concatenate([p.forces_eV_per_A[m] for p in expected])
+        np.testing.assert_allclose(forces[: len(together)], together, atol=1e-9)
+        np.testing.assert_allclose(dipoles[:5], [p.dipoles_e_A[m] for p in expected], atol=1e-9)
+
+
+def test_small_frames_are_not_padded_to_the_slots_of_large_ones() -> None:
+    """Every frame is in one batch; what is left over goes with the large ones; only the last is short."""
+    held = frames(7, 1)
+    places = 2.2 * np.indices((3, 3, 3)).reshape(3, -1).T
+    ends = np.array([[0, 0, 0], [0, 0, 1.1]])
+    crowd = Atoms("CO" * 27, (places[:, None] + ends).reshape(-1, 3))
+    crowd.calc = SinglePointCalculator(crowd, energy=0.0, forces=np.zeros((len(crowd), 3)))
+    ready = prepare(ARCHITECTURE, [*held, crowd])
+    made = batches(ready, np.array([6, 7, 5, 4, 3, 2, 1, 0]), 3)
+    assert [int((batch.n_atoms > 0).sum()) for batch in made] == [3, 2, 3]
+    assert made[0].index.shape[1] == made[2].index.shape[1] < made[1].index.shape[1]
+    np.testing.assert_array_equal(made[0].n_atoms, [len(held[k]) for k in (6, 5, 4)])
+    np.testing.assert_array_equal(made[1].n_atoms[:2], [len(crowd), len(held[0])])
+    # The largest may be the sparsest: what is left over of the others still fits.
+    far = Atoms("CO" * 40, np.repeat(9.0 * np.indices((5, 8, 1)).reshape(3, -1).T, 2, axis=0))
+    far.positions[1::2, 2] += 1.1
+    far.calc = SinglePointCalculator(far, energy=0.0, forces=np.zeros((len(far), 3)))
+    made = batches(prepare(ARCHITECTURE, [crowd, far]), np.array([0, 1]), 2)
+    assert [batch.n_atoms.tolist() for batch in made] == [[54, 80]]
+
+
+def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
+    """All members together against one at a time, by the derivative of a derivative of the reference."""
+    held = frames(3, 4)
+    held[1].info["weight"] = 0.2
+    ready = prepare(ARCHITECTURE, held)
+    parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready)
+    batch = batches(ready, np.arange(3), 4)[0]
+    together = jax.jit(jax.vmap(lambda p: gmnn.loss_and_gradient_of(ARCHITECTURE, SETTINGS, p, batch)))
+    losses, gradients = together(parameters)
+    weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0, 0]) / 3
+    plain = jax.jit(jax.value_and_grad(lambda p: gmnn.squared_errors(ARCHITECTURE, p, batch) @ weights))
+    for m in range(2):
+        loss, expected = plain(member(parameters, m))
+        np.testing.assert_allclose(losses[m], loss, rtol=1e-10)
+        for name in ("embedding", "layers", "scale", "shift"):
+            for own, one in zip(
+                jax.tree.leaves(member(gradients, m)[name]), jax.tree.leaves(expected[name]), strict=True
+            ):
+                np.testing.assert_allclose(own, one, atol=1e-9 * np.abs(one).max())
+
+
+def test_frames_count_by_their_weight() -> None:
+    """Two frames of a batch: its loss is the weighted sum of theirs; walls count less than wells."""
+    held = frames(2, 4)
+    ready = prepare(ARCHITECTURE, held)
+    parameters = member(gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready), 0)
+
+    def errors(chosen: list[int]) -> np.ndarray:
+        batch = batches(prepare(ARCHITECTURE, held), np.array(chosen), 2)[0]
+        return np.asarray(gmnn.squared_errors(ARCHITECTURE, parameters, batch))
+
+    first, second = errors([0]), errors([1])
+    held[0].info["weight"] = 0.3
+    np.testing.assert_allclose(errors([0, 1])[:3], 0.3 * first[:3] + second[:3], rtol=1e-12)
+    np.testing.assert_allclose(errors([0, 1])[3:], first[3:] + second[3:], rtol=1e-12)
+
+
+def test_walls_count_less_than_wells() -> None:
+    pair, other = frames(1, 4)[0], Atoms("H2", [[0, 0, 0], [0, 0, 0.8]])
+    held = [pair.copy(), pair.copy(), other]
+    for atoms, energy_eV in zip(held, (-3.0, -2.5, 7.0), strict=True):
+        atoms.calc = SinglePointCalculator(atoms, energy=energy_eV)
+    held[2].info["weight"] = 0.7
+    gmnn.weigh(held, 0.5)
+    assert [atoms.info["weight"] for atoms in held] == pytest.approx([1.0, 0.25, 0.7])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> gmnn.Progress:
+    checkpoint = tmp_path_factory.mktemp("gmnn") / "whole.npz"
+    return gmnn.fit(ARCHITECTURE, SETTINGS, frames(16, 2), frames(4, 3), checkpoint, TimeLimit())
+
+
+def test_the_spread_grows_off_the_training_data(whole: gmnn.Progress) -> None:
+    committee = Committee(Model(ARCHITECTURE, whole.best, {}))
+
+    def spread(seen: list[Atoms]) -> float:
+        """Median over frames of the largest spread of a force."""
+        return float(np.median([p.forces_spread_eV_per_A.max() for p in committee.predict(seen)]))
+
+    known, stretched, pressed = frames(8, 5), frames(8, 5), frames(8, 5)
+    for long, close in zip(stretched, pressed, strict=True):
+        for first in range(0, len(long), 2):
+            axis = long.positions[first + 1] - long.positions[first]
+            long.positions[first + 1] += 0.5 * axis
+            close.positions[first : first + 2] *= 0.6
+            close.positions[first + 1] = close.positions[first] + axis
+    assert spread(stretched) > 3 * spread(known)
+    assert spread(pressed) > 3 * spread(known)
+
+
+def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(
+    whole: gmnn.Progress, tmp_path: Path
+) -> None:
+    train, test = frames(16, 2), frames(4, 3)
+    losses = np.array([row["test_loss"] for row in whole.curve]).reshape(-1, 2)
+    assert (whole.best_loss < losses[0]).all()
+    np.testing.assert_allclose(whole.best_loss, losses.min(axis=0))
+
+    for epoch in (1, 2, 3):
+        with TimeLimit() as limit:
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(OutOfTime, match=f"{epoch} of 100 epochs are saved"):
+                gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", limit)
+    resumed = gmnn.fit(ARCHITECTURE, SETTINGS, train, test, tmp_path / "part.npz", TimeLimit())
+    np.testing.assert_array_equal(resumed.best["embedding"], whole.best["embedding"])
+    np.testing.assert_array_equal(resumed.parameters["layers"][0]["w"], whole.parameters["layers"][0]["w"])
+    assert [row["test_loss"] for row in resumed.curve] == [row["test_loss"] for row in whole.curve]
+    with pytest.raises(UserError, match="is of another training"):
+        gmnn.fit(ARCHITECTURE, SETTINGS, test, train, tmp_path / "part.npz", TimeLimit())
+
+
+def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_frames(tmp_path / "data/train.extxyz", frames(8, 2))
+    write_frames(tmp_path / "data/test.extxyz", frames(4, 3))
+    settings = gmnn.Settings(n_members=1, n_epochs=2, batch_size=4)
+    fields = {"n_radial": 2, "hidden": (8,)}
+    gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, **fields)
+    assert not list((tmp_path / "checkpoints").iterdir())
+    model = read_model(tmp_path / "out/model.h5")
+    assert model.architecture.elements == ("C", "O")
+    assert model.metadata["label_level"] == "van-hemert"
+    assert len(model.metadata["training_data_sha256"]) == 64
+    with (tmp_path / "out/learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == gmnn.CURVE_COLUMNS
+    assert len(rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"n_epochs": 0}, "n_epochs is 0"),
+        ({"learning_rate": 0.0}, "must be positive"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd'; allowed are amsgrad, adam"),
+        ({"energy_weight": 0.0, "force_weight": 0.0}, "one must be positive"),
+    ],
+)
+def test_settings_errors(fields: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        gmnn.Settings(**fields)

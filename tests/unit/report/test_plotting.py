@@ -1,0 +1,45 @@
+"""Figures are the same bytes each time, and their data lie beside them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from frazil.report.plot import MODEL, TEACHER, Histogram, bin_edges, label, marker, new, note, save
+
+
+def draw(directory: Path) -> bytes:
+    canvas, axes = new(1, 2)
+    histogram = Histogram("meV")
+    values = np.random.default_rng(1).gamma(2.0, 10.0, 50)
+    edges = bin_edges([values], (5, 10), 60.0, 500.0)
+    histogram.add(axes[0, 0], "model", MODEL, values, edges, 500.0)
+    histogram.add(axes[0, 0], "teacher", TEACHER, values[:3], edges, 500.0)
+    marker(axes[0, 0], 25.0, "paper")
+    label(axes[0, 0], "energy / meV", "density / meV⁻¹", "title")
+    note(axes[0, 1], "too few")
+    entry = save(canvas, histogram.table(), directory, "energies", "Energies.")
+    assert (entry.file, entry.data) == ("energies.png", "energies.csv")
+    return (directory / "energies.png").read_bytes()
+
+
+def test_figures_are_reproducible(tmp_path: Path) -> None:
+    assert draw(tmp_path / "a") == draw(tmp_path / "b")
+
+
+def test_histogram_data_hold_every_value(tmp_path: Path) -> None:
+    draw(tmp_path)
+    table = pandas.read_csv(tmp_path / "energies.csv")
+    bins = table[table["kind"] == "histogram"]
+    assert bins.groupby("series")["n"].sum().to_dict() == {"model": 50, "teacher": 3}
+    area = (bins["density"] * (bins["high_meV"] - bins["low_meV"])).groupby(bins["series"]).sum()
+    assert np.allclose(area, 1)
+    assert set(table.loc[table["kind"] == "density", "series"]) == {"model"}  # three values make no curve
+
+
+def test_bin_edges_cover_the_values() -> None:
+    edges = bin_edges([np.array([0.0, 7.0, 130.0])], (5.0, 50.0), 60.0, 1000.0)
+    assert edges[0] == 0
+    assert edges[-1] >= 130
+    assert bin_edges([np.array([0.0, 5000.0])], (50.0,), 60.0, 1000.0)[-1] <= 1050
+    assert bin_edges([np.zeros(3)], (1.0,), 20.0, 100.0)[-1] >= 20
