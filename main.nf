@@ -13,7 +13,8 @@ workflow {
         println(Settings.help(projectDir))
         exit(0)
     }
-    settings = Settings.resolve(params, projectDir, Contradictions.&of)
+    run = Settings.resolve(params, projectDir)
+    settings = run.parameters + [steps: run.steps]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
@@ -36,7 +37,7 @@ workflow {
         sections = sections.mix(INFRARED.out.sections)
     }
     VERSIONS(Code.of(projectDir, 'collect_versions.py'))
-    RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, settings, Code.of(projectDir, 'render_report.py'))
+    RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, Code.of(projectDir, 'render_report.py'))
 
-    workflow.onComplete = { Provenance.write(workflow, settings, images, projectDir) }
+    workflow.onComplete = { Provenance.write(workflow, run.parameters, images, projectDir) }
 }

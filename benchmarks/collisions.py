@@ -26,7 +26,8 @@ import ase.io
 import numpy as np
 from gmnn_speed import ELEMENTS, apax, finished
 
-from frazil.experiments.sticking.collisions import Campaign, Ends, flight, start
+from frazil.experiments.sticking.collisions import Ends, flight, start
+from frazil.experiments.sticking.settings import Campaign
 from frazil.experiments.sticking.surfaces import crystalline, masses_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet

@@ -22,7 +22,8 @@ from frazil.checkpoints import TimeLimit
 from frazil.data.frames import load_frames, write_frames
 from frazil.files import sha256_of, write_atomic
 from frazil.labels.interaction import curves, interaction
-from frazil.learning.gmnn import Settings, fit, weigh
+from frazil.learning.gmnn import fit, weigh
+from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import Model, write_model
@@ -133,7 +134,7 @@ def main() -> None:
     for size in sorted(int(n) or len(rest) for n in given.sizes.split(",")):
         train = rest[:size]
         n_epochs = max(1, given.steps * given.batch_size // len(train))
-        settings = Settings(
+        settings = GmnnTraining(
             n_members=given.n_members,
             seed=given.seed,
             n_epochs=n_epochs,

@@ -17,9 +17,9 @@ process FIND_MINIMA {
 
     script:
     """
-    find_minima.py --structures ${structures} --level '${settings.level}' --on-no-minimum ${settings.on_no_minimum} \\
-        --n-workers ${task.cpus} --checkpoints '${checkpoints}/labels' \\
-        --out minima-${id}.extxyz --out-names names-${id}.txt
+    ${Settings.file(settings)}
+    find_minima.py --settings settings.json --structures ${structures} --n-workers ${task.cpus} \\
+        --checkpoints '${checkpoints}/labels' --out minima-${id}.extxyz --out-names names-${id}.txt
     """
 
     stub:
@@ -33,7 +33,6 @@ process LEARN_ACTIVELY {
     path minima
     path labelled // frames to begin with, or []
     val settings
-    val campaign_seed
     val checkpoints
     val code
 
@@ -43,21 +42,8 @@ process LEARN_ACTIVELY {
     script:
     def known = labelled ? "--labelled ${labelled}" : ''
     """
-    learn_actively.py --minima ${minima} ${known} --level '${settings.level}' --campaign-seed ${campaign_seed} \\
-        --n-initial ${settings.n_initial} --initial-temperatures-K ${settings.initial_temperatures_K.join(',')} \\
-        --max-rounds ${settings.max_rounds} --patience ${settings.patience} \\
-        --temperatures-K ${settings.learning_temperatures_K.join(',')} --n-replicas ${settings.n_learning_replicas} \\
-        --duration-fs ${settings.learning_duration_fs} --timestep-fs ${settings.timestep_fs} \\
-        --damping-fs ${settings.damping_fs} --max-frames ${settings.max_frames} \\
-        --max-force-error-eV-per-A ${settings.max_force_error_eV_per_A} \\
-        --max-energy-error-meV-per-atom ${settings.max_energy_error_meV_per_atom} \\
-        --max-energy-eV ${settings.max_energy_eV} --max-force-eV-per-A ${settings.max_force_eV_per_A} \\
-        --n-test ${settings.n_test} --retraining-epochs ${settings.retraining_epochs} --n-workers ${task.cpus} \\
-        --n-members ${settings.n_members} --n-epochs ${settings.n_epochs} --batch-size ${settings.batch_size} \\
-        --learning-rate ${settings.learning_rate} --energy-weight ${settings.energy_weight} \\
-        --force-weight ${settings.force_weight} --dipole-weight ${settings.dipole_weight} \\
-        --cutoff-A ${settings.cutoff_A} --n-radial ${settings.n_radial} --n-basis ${settings.n_basis} \\
-        --hidden ${settings.hidden.join(',')} --precision ${settings.precision} \\
+    ${Settings.file(settings)}
+    learn_actively.py --settings settings.json --minima ${minima} ${known} --n-workers ${task.cpus} \\
         --checkpoints '${checkpoints}' --out learned
     """
 
@@ -72,8 +58,8 @@ process RUN_DIPOLES {
     input:
     // e.g. [[structures: ['P1', 'P2'], engine: 'model', n_replicas: 8, timestep_fs: 0.5], minima.extxyz, learned/] ([] for 'label')
     tuple val(meta), path(minima), path(learned)
-    val settings
-    val campaign_seed
+    val runs
+    val keep_positions
     val checkpoints
     val code
 
@@ -81,16 +67,13 @@ process RUN_DIPOLES {
     path "dipoles-*-${meta.engine}.h5"
 
     script:
+    def settings = runs + [n_replicas: meta.n_replicas, timestep_fs: meta.timestep_fs]
     def names = meta.structures.collect { "'${it}'" }
-    def model = learned ? "--model ${learned}/model.h5 --members ${settings.members}" : ''
-    def kept = learned && settings.dipole_model == 'schnet' ? '--keep-positions' : ''
+    def model = learned ? "--model ${learned}/model.h5" : ''
     """
-    run_dipoles.py --minima ${minima} --structures ${names.join(' ')} --engine ${meta.engine} ${model} ${kept} \\
-        --temperatures-K ${settings.temperatures_K.join(',')} --n-replicas ${meta.n_replicas} \\
-        --duration-fs ${settings.duration_fs} --equilibration-fs ${settings.equilibration_fs} \\
-        --timestep-fs ${meta.timestep_fs} --dipole-every-fs ${settings.dipole_every_fs} \\
-        --period-fs ${settings.period_fs} --chain ${settings.chain} --campaign-seed ${campaign_seed} \\
-        --checkpoints '${checkpoints}' --out .
+    ${Settings.file(settings)}
+    run_dipoles.py --settings settings.json --minima ${minima} --structures ${names.join(' ')} --engine ${meta.engine} ${model} \\
+        --keep-positions ${learned && keep_positions} --checkpoints '${checkpoints}' --out .
     """
 
     stub:
@@ -104,9 +87,7 @@ process TRAIN_SCHNET {
 
     input:
     path learned
-    val n_epochs
-    val cutoff_A
-    val campaign_seed
+    val settings
     val code
 
     output:
@@ -115,7 +96,8 @@ process TRAIN_SCHNET {
 
     script:
     """
-    train_schnet.py --learned ${learned} --n-epochs ${n_epochs} --cutoff-A ${cutoff_A} --seed ${campaign_seed} --out schnet.h5
+    ${Settings.file(settings)}
+    train_schnet.py --settings settings.json --learned ${learned} --out schnet.h5
     """
 
     stub:
@@ -161,9 +143,9 @@ process ANALYSE_INFRARED {
     script:
     def unseen = isomers ? "--isomers ${isomers}" : ''
     """
-    analyse_infrared.py --minima ${minima} --learned ${learned} --dipoles ${dipoles} ${unseen} \\
-        --depth-fs ${settings.depth_fs} --window ${settings.window} --padding ${settings.padding} \\
-        --correction ${settings.correction} --highest-cm1 ${settings.highest_cm1} --out infrared
+    ${Settings.file(settings)}
+    analyse_infrared.py --settings settings.json --minima ${minima} --learned ${learned} --dipoles ${dipoles} ${unseen} \\
+        --out infrared
     """
 
     stub:

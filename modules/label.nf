@@ -5,7 +5,6 @@ process SAMPLE_FRAMES {
 
     input:
     val settings
-    val campaign_seed
     val code
 
     output:
@@ -15,22 +14,9 @@ process SAMPLE_FRAMES {
 
     script:
     """
-    sample_frames.py --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
-        --n-molecules ${settings.n_molecules} --aggregate-radius-A ${settings.aggregate_radius_A} \\
-        --n-aggregates ${settings.n_aggregates} \\
-        --n-packings ${settings.n_packings} --n-thermal ${settings.n_thermal} --thermal-duration-fs ${settings.thermal_duration_fs} \\
-        --thermal-temperature-K ${settings.thermal_temperature_K} \\
-        --n-excited ${settings.n_excited} --excited-duration-fs ${settings.excited_duration_fs} \\
-        --excitation-energy-eV ${settings.excitation_energy_eV} \\
-        --core-radius-A ${settings.core_radius_A} \\
-        --timestep-fs ${settings.timestep_fs} \\
-        --window-starts-fs ${settings.window_starts_fs.join(',')} \\
-        --window-intervals-fs ${settings.window_intervals_fs.join(',')} \\
-        --n-contacts ${settings.n_contacts} --n-compressed ${settings.n_compressed} \\
-        --bond-spread-A ${settings.bond_spread_A} \\
-        --contact-range-A ${settings.contact_low_A},${settings.contact_high_A} \\
-        --campaign-seed ${campaign_seed} --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz \\
-        --out frames.extxyz
+    ${Settings.file(settings)}
+    sample_frames.py --settings settings.json --out frames.extxyz \\
+        --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz
     """
 
     stub:
@@ -44,7 +30,7 @@ process IMPORT_FRAMES {
     input:
     path dataset
     path files, stageAs: 'files*/*' // those that a samplesheet names, in its order
-    val labels // level, coupling_eV, on_suspect
+    val settings // level, coupling_eV, on_suspect
     val same_level
     val folder // of the tables: imports, or imports-EXPERIMENT
     val code
@@ -56,8 +42,8 @@ process IMPORT_FRAMES {
     script:
     def staged = files ? "--staged ${files}" : ''
     """
-    import_frames.py --dataset ${dataset} ${staged} --on-suspect ${labels.on_suspect} \
-        --level '${labels.level}' --coupling-eV ${labels.coupling_eV} --same-level ${same_level} \
+    ${Settings.file(settings)}
+    import_frames.py --settings settings.json --dataset ${dataset} ${staged} --same-level ${same_level} \\
         --out-folder ${folder} --out imported.extxyz
     """
 
@@ -65,16 +51,13 @@ process IMPORT_FRAMES {
     "mkdir ${folder} && touch ${folder}/section.json imported.extxyz"
 }
 
-// What a level is asked for besides energy, forces and dipole.
-def extras(Map meta) { ['hessian', 'polarizability'].findAll { meta[it] }.collect { "--${it}" }.join(' ') }
-
 process PLAN_LABELS {
     tag "${meta.id}"
     label 'cpu'
     debug true
 
     input:
-    // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0], frames.extxyz]
+    // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
     tuple val(meta), path(frames, stageAs: 'unlabelled/*')
     val shard_hours
     val code
@@ -83,9 +66,10 @@ process PLAN_LABELS {
     tuple val(meta), path('shards/*.extxyz')
 
     script:
+    def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + [shard_hours: shard_hours]
     """
-    plan_labels.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} \
-        ${extras(meta)} --shard-hours ${shard_hours} --out shards
+    ${Settings.file(settings)}
+    plan_labels.py --settings settings.json --frames ${frames} --out shards
     """
 
     stub:
@@ -106,9 +90,11 @@ process LABEL_FRAMES {
     tuple val(meta), path("labelled-${frames.baseName}.extxyz"), path("failed-${frames.baseName}.csv")
 
     script:
+    def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + [frame_limit_s: frame_limit_s]
     """
-    label_frames.py --frames ${frames} --level '${meta.level}' --coupling-eV ${meta.coupling_eV} ${extras(meta)} \
-        --frame-limit-s ${frame_limit_s} --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
+    ${Settings.file(settings)}
+    label_frames.py --settings settings.json --frames ${frames} --checkpoints '${checkpoints}/labels' --allow-none \\
+        --out labelled-${frames.baseName}.extxyz
     mv failed.csv failed-${frames.baseName}.csv
     """
 
@@ -144,8 +130,8 @@ process PREPARE_DATASET {
 
     input:
     tuple val(id), path(frames)
-    val labels
-    val campaign_seed
+    val settings
+    val molecules // CO, or any
     val code
 
     output:
@@ -153,9 +139,8 @@ process PREPARE_DATASET {
 
     script:
     """
-    prepare_dataset.py --frames ${frames} --molecules ${labels.molecules ?: 'CO'} --split-by ${labels.split_by} \\
-        --train-fraction ${labels.train_fraction} --validation-fraction ${labels.validation_fraction} \\
-        --max-force-eV-per-A ${labels.max_force_eV_per_A} --campaign-seed ${campaign_seed} --out dataset
+    ${Settings.file(settings)}
+    prepare_dataset.py --settings settings.json --frames ${frames} --molecules ${molecules} --out dataset
     """
 
     stub:
@@ -166,7 +151,7 @@ process BOND_CURVE {
     label 'cpu'
 
     input:
-    val labels
+    val settings
     val code
 
     output:
@@ -175,8 +160,8 @@ process BOND_CURVE {
 
     script:
     """
-    bond_curve.py --level '${labels.level}' --coupling-eV ${labels.coupling_eV} \\
-        --out bond_curves.csv --out-fine bond_curves-fine.csv
+    ${Settings.file(settings)}
+    bond_curve.py --settings settings.json --out bond_curves.csv --out-fine bond_curves-fine.csv
     """
 
     stub:

@@ -7,18 +7,17 @@ process MAKE_DIMERS {
     input:
     // e.g. [true, true]: for the reference, with counterpoise
     tuple val(reference), val(counterpoise)
-    val settings
-    val campaign_seed
+    val dimers
     val code
 
     output:
     tuple val(reference), path('dimers.extxyz')
 
     script:
+    def settings = dimers + [counterpoise: counterpoise]
     """
-    make_dimers.py --h2-radii-A ${settings.h2_radii_A.join(',')} --co-radii-A ${settings.co_radii_A.join(',')} \\
-        --n-points ${settings.n_points} --counterpoise ${counterpoise} --campaign-seed ${campaign_seed} \\
-        --out dimers.extxyz
+    ${Settings.file(settings)}
+    make_dimers.py --settings settings.json --out dimers.extxyz
     """
 
     stub:

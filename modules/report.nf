@@ -11,7 +11,6 @@ process ANALYSE_PHOTODESORPTION {
     path model,                  stageAs: 'potential/*'
     path reference
     val settings
-    val campaign_seed
     val code
 
     output:
@@ -19,14 +18,11 @@ process ANALYSE_PHOTODESORPTION {
 
     script:
     """
+    ${Settings.file(settings)}
     mkdir -p model teacher teacher_control model_control
-    analyse_photodesorption.py --model-shards model --teacher-shards teacher \\
+    analyse_photodesorption.py --settings settings.json --model-shards model --teacher-shards teacher \\
         --teacher-control-shards teacher_control --model-control-shards model_control \\
-        --criteria-A ${settings.criteria_A.join(',')} \\
-        --criterion-A ${settings.criterion_A} \\
-        --duration-fs ${settings.duration_fs} \\
-        --level ${settings.level} --coupling-eV ${settings.coupling_eV} \\
-        --model ${model} --reference ${reference} --campaign-seed ${campaign_seed} --out photodesorption
+        --model ${model} --reference ${reference} --out photodesorption
     """
 
     stub:
@@ -55,7 +51,7 @@ process RENDER_REPORT {
     input:
     path sections
     path versions
-    val settings
+    val parameters
     val code
 
     output:
@@ -63,12 +59,9 @@ process RENDER_REPORT {
     path 'versions.json', emit: versions
 
     script:
-    def json = groovy.json.JsonOutput.prettyPrint(groovy.json.JsonOutput.toJson(settings))
     """
-    cat > settings.json <<'END_OF_SETTINGS'
-    ${json.replace('\n', '\n    ')}
-    END_OF_SETTINGS
-    render_report.py --sections ${sections} --settings settings.json --versions ${versions} --out report.html
+    ${Settings.file(parameters)}
+    render_report.py --sections ${sections} --parameters settings.json --versions ${versions} --out report.html
     """
 
     stub:

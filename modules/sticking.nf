@@ -4,10 +4,7 @@ process SAMPLE_CLUSTERS {
     label 'cpu'
 
     input:
-    val scale
-    val n_placed
-    val n_scans
-    val campaign_seed
+    val settings
     val code
 
     output:
@@ -17,8 +14,8 @@ process SAMPLE_CLUSTERS {
 
     script:
     """
-    sample_clusters.py --scale ${scale} --n-placed ${n_placed} --n-scans ${n_scans} --campaign-seed ${campaign_seed} \\
-        --out clusters.extxyz --out-molecules molecules.extxyz --out-scans scans.extxyz
+    ${Settings.file(settings)}
+    sample_clusters.py --settings settings.json --out clusters.extxyz --out-molecules molecules.extxyz --out-scans scans.extxyz
     """
 
     stub:
@@ -31,7 +28,7 @@ process TAKE_MOLECULES_OUT {
     input:
     path frames
     path molecules
-    val force_scale_eV_per_A
+    val settings
     val code
 
     output:
@@ -40,9 +37,9 @@ process TAKE_MOLECULES_OUT {
 
     script:
     """
-    take_molecules_out.py --frames ${frames} --molecules ${molecules} \\
-        --force-scale-eV-per-A ${force_scale_eV_per_A} --out interaction.extxyz \\
-        --out-curves molecular_curves.csv
+    ${Settings.file(settings)}
+    take_molecules_out.py --settings settings.json --frames ${frames} --molecules ${molecules} \\
+        --out interaction.extxyz --out-curves molecular_curves.csv
     """
 
     stub:
@@ -65,7 +62,7 @@ process VALIDATE_COMMITTEE {
 
     script:
     """
-    validate_committee.py --model ${model} --curves '${curves}' --dataset ${dataset} --scans ${scans} --out ${name}
+    validate_committee.py --model ${model} ${curves ? "--curves ${curves}" : ''} --dataset ${dataset} --scans ${scans} --out ${name}
     # All that --sticking.model takes, and that a repeated collision needs.
     mkdir ${name}/committee
     cp ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
@@ -83,23 +80,17 @@ process PREPARE_SURFACE {
     input:
     // e.g. ['crystalline', gmnn/, molecular_curves.csv]; [] for the known truth, and where nothing was taken out
     tuple val(phase), path(model), path(curves)
-    val s
-    val campaign_seed
+    val settings
     val code
 
     output:
     tuple val(phase), path("surface_${phase}")
 
     script:
+    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
     """
-    prepare_surface.py --phase ${phase} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' \\
-        --n-molecules ${s["n_${phase}"]} --n-fixed ${s["n_${phase}_fixed"]} --lattice-A ${s.lattice_A} \\
-        --face ${s.face.join(',')} --radius-A ${s.radius_A} --shell-A ${s.shell_A} \\
-        --density-g-per-cm3 ${s.density_g_per_cm3} \\
-        --surface-temperatures-K ${s.surface_temperatures_K.join(',')} --n-snapshots ${s.n_snapshots} \\
-        --thermalization-fs ${s.thermalization_fs} --anneal-temperature-K ${s.anneal_temperature_K} \\
-        --anneal-fs ${s.anneal_fs} --timestep-fs ${s.surface_timestep_fs} --damping-fs ${s.damping_fs} \\
-        --campaign-seed ${campaign_seed} --out surface_${phase}
+    ${Settings.file(settings)}
+    prepare_surface.py --settings settings.json --phase ${phase} ${potential} --out surface_${phase}
     """
 
     stub:
@@ -112,19 +103,18 @@ process BIND_SITES {
 
     input:
     tuple val(phase), path(surface), path(model), path(curves)
-    val s
-    val campaign_seed
+    val settings
+    val truth // what the known truth says of each site, too
     val code
 
     output:
     tuple val(phase), path("sites_${phase}")
 
     script:
+    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
     """
-    bind_sites.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' --truth ${s.truth} \\
-        --n-surfaces ${s.binding_surfaces} --area-A2 ${s.binding_area_A2} --spacing-A ${s.binding_spacing_A} \\
-        --clearance-A ${s.binding_clearance_A} --max-force-eV-per-A ${s.binding_max_force_eV_per_A} \\
-        --max-steps ${s.binding_max_steps} --width ${s.width} --campaign-seed ${campaign_seed} --out sites_${phase}
+    ${Settings.file(settings)}
+    bind_sites.py --settings settings.json --surfaces ${surface} ${potential} --truth ${truth} --out sites_${phase}
     """
 
     stub:
@@ -138,7 +128,6 @@ process RUN_COLLISIONS {
     input:
     // e.g. [[id: 'model', phase: 'amorphous', first: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
     tuple val(meta), path(surface), path(model), path(curves)
-    val campaign_seed
     val checkpoints
     val code
 
@@ -146,16 +135,13 @@ process RUN_COLLISIONS {
     tuple val(meta), path("${meta.id}_${meta.phase}_${meta.first}")
 
     script:
-    def c = meta.campaign
+    def settings = meta.campaign
+    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
     """
-    run_collisions.py --surfaces ${surface} --model ${model ? "${model}/model.h5" : 'analytic'} --curves '${curves}' \\
-        --phase ${meta.phase} --first ${meta.first} --trajectories ${meta.n} \\
-        --surface-temperatures-K ${c.surface_temperatures_K.join(',')} --energies-K ${c.energies_K.join(',')} \\
-        --polar-max-deg ${c.polar_max_deg} --n-polar ${c.n_polar} --n-azimuth ${c.n_azimuth} \\
-        --azimuth ${c.azimuth} --aim-radius-A ${c.aim_radius_A} --start-height-A ${c.start_height_A} \\
-        --bounce-A ${c.bounce_A} --timestep-fs ${c.timestep_fs} --duration-fs ${c.duration_fs} \\
-        --width ${c.width} --model-error ${c.model_error} --keep-paths ${c.keep_paths} \\
-        --campaign-seed ${campaign_seed} --checkpoints '${checkpoints}' --out ${meta.id}_${meta.phase}_${meta.first}
+    ${Settings.file(settings)}
+    run_collisions.py --settings settings.json --surfaces ${surface} ${potential} --phase ${meta.phase} \\
+        --first ${meta.first} --n-trajectories ${meta.n} --keep-paths ${meta.keep_paths} \\
+        --checkpoints '${checkpoints}' --out ${meta.id}_${meta.phase}_${meta.first}
     """
 
     stub:
@@ -172,8 +158,7 @@ process ANALYSE_STICKING {
     path attempts,  stageAs: 'attempts/*'
     path truth,     stageAs: 'truth/*'
     path reference, stageAs: 'reference/*'
-    val s
-    val campaign_seed
+    val settings
     val code
 
     output:
@@ -181,11 +166,10 @@ process ANALYSE_STICKING {
 
     script:
     """
+    ${Settings.file(settings)}
     mkdir -p truth
-    analyse_sticking.py --surfaces surfaces --sites sites --shards shards --attempts attempts --truth truth \\
-        --gas-temperatures-K ${s.gas_temperatures_K.join(',')} \\
-        --residence-temperatures-K ${s.residence_temperatures_K.join(',')} \\
-        --attempts-after-fs ${s.attempts_after_fs} --reference reference --campaign-seed ${campaign_seed} --out sticking
+    analyse_sticking.py --settings settings.json --surfaces surfaces --sites sites --shards shards --attempts attempts \\
+        --truth truth --reference reference --out sticking
     """
 
     stub:

@@ -9,7 +9,6 @@ process TRAIN_DEEPMD {
     tuple val(id), val(model_id), val(n_steps), path(dataset)
     path bond_curve // [] without a bond baseline
     val deepmd
-    val campaign_seed
     val checkpoints
     val code
 
@@ -17,17 +16,12 @@ process TRAIN_DEEPMD {
     tuple val(id), val(model_id), path("model_${model_id}")
 
     script:
+    def settings = deepmd + [n_steps: n_steps]
     def bonds = bond_curve ? "--bond-curve ${bond_curve}" : ''
     """
-    train_deepmd.py --dataset ${dataset} --model-id ${model_id} --campaign-seed ${campaign_seed} \\
-        --n-steps ${n_steps} --batch-size ${deepmd.batch_size} \\
-        --learning-rate-start ${deepmd.learning_rate_start} --learning-rate-stop ${deepmd.learning_rate_stop} \\
-        --cutoff-A ${deepmd.cutoff_A} --smooth-A ${deepmd.smooth_A} \\
-        --embedding ${deepmd.embedding.join(',')} --axis ${deepmd.axis} --fitting ${deepmd.fitting.join(',')} \\
-        --sel ${deepmd.sel.join(',')} --excited-types ${deepmd.excited_types} --compress ${deepmd.compress} \\
-        --energy-prefactors ${deepmd.energy_prefactors.join(',')} \\
-        --force-prefactors ${deepmd.force_prefactors.join(',')} \\
-        --checkpoints '${checkpoints}' ${bonds} --out model_${model_id}
+    ${Settings.file(settings)}
+    train_deepmd.py --settings settings.json --dataset ${dataset} --model-id ${model_id} ${bonds} \\
+        --checkpoints '${checkpoints}' --out model_${model_id}
     """
 
     stub:
@@ -41,7 +35,7 @@ process EXPLORE_COMMITTEE {
     input:
     // e.g. ['round-1', 1, [model_0/, model_1/], [excited states, ground states]]
     tuple val(id), val(round), path(models), path(states, stageAs: 'states/states_*.h5')
-    val exploration
+    val settings
     val code
 
     output:
@@ -50,15 +44,9 @@ process EXPLORE_COMMITTEE {
 
     script:
     """
-    explore_committee.py --models ${models} --states ${states} --round ${round} \\
-        --duration-fs ${exploration.duration_fs} --timestep-fs ${exploration.timestep_fs} \\
-        --observe-fs ${exploration.observe_fs} \\
-        --deviation-low-eV-per-A ${exploration.deviation_low_eV_per_A} \\
-        --ground-deviation-low-eV-per-A ${exploration.ground_deviation_low_eV_per_A} \\
-        --deviation-high-eV-per-A ${exploration.deviation_high_eV_per_A} \\
-        --shortest-contact-A ${exploration.shortest_contact_A} \\
-        --unphysical-contact-A ${exploration.unphysical_contact_A} \\
-        --max-frames ${exploration.max_frames} --n-processes ${task.cpus} --out exploration
+    ${Settings.file(settings)}
+    explore_committee.py --settings settings.json --models ${models} --states ${states} --round-number ${round} \\
+        --n-processes ${task.cpus} --out exploration
     """
 
     stub:

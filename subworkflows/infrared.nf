@@ -15,7 +15,7 @@ workflow INFRARED {
     given = [['trained', file(i.structures ?: "${projectDir}/assets/structures/mgsio3.extxyz")]] +
         (i.isomers ? [['unseen', file(i.isomers)]] : [])
     FIND_MINIMA(
-        Channel.fromList(given), i.subMap('level', 'on_no_minimum'), checkpoints, Code.of(projectDir, 'find_minima.py'),
+        Channel.fromList(given), settings.steps['find-minima'], checkpoints, Code.of(projectDir, 'find_minima.py'),
     )
     minima = FIND_MINIMA.out.minima.filter { id, file -> id == 'trained' }.map { id, file -> file }.first()
     isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
@@ -26,13 +26,13 @@ workflow INFRARED {
     if (i.dataset) {
         (dataset, files) = with_files(i.dataset)
         IMPORT_FRAMES(
-            dataset, files, [level: i.level, coupling_eV: settings.labels.coupling_eV, on_suspect: settings.labels.on_suspect],
+            dataset, files, settings.steps['import-frames'] + [level: i.level],
             true, 'imports-infrared', Code.of(projectDir, 'import_frames.py'),
         )
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
-    LEARN_ACTIVELY(minima, labelled, i, settings.campaign_seed, checkpoints, Code.of(projectDir, 'learn_actively.py'))
+    LEARN_ACTIVELY(minima, labelled, settings.steps['learn-actively'], checkpoints, Code.of(projectDir, 'learn_actively.py'))
 
     // The same replicas from the same starts under the model and, for some of them, under the label itself.
     code = Code.of(projectDir, 'run_dipoles.py')
@@ -40,18 +40,18 @@ workflow INFRARED {
         // In batches on one device; one by one (1 per task) over the nodes of a cluster without GPUs.
         names.collate(i.structures_per_task).map { [structures: it, engine: 'model', n_replicas: i.n_replicas, timestep_fs: i.timestep_fs] }
             .combine(minima).combine(LEARN_ACTIVELY.out),
-        i, settings.campaign_seed, checkpoints, code,
+        settings.steps['run-dipoles'], i.dipole_model == 'schnet', checkpoints, code,
     )
     RUN_LABEL_DIPOLES(
         names.filter { i.n_label_replicas > 0 }
             .map { [[structures: [it], engine: 'label', n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs]] }
             .combine(minima).map { meta, file -> [meta, file, []] },
-        i, settings.campaign_seed, checkpoints, code,
+        settings.steps['run-dipoles'], i.dipole_model == 'schnet', checkpoints, code,
     )
     dipoles = RUN_DIPOLES.out.flatten()
     if (i.dipole_model == 'schnet') {
         TRAIN_SCHNET(
-            LEARN_ACTIVELY.out, i.schnet_epochs, i.cutoff_A, settings.campaign_seed, Code.of(projectDir, 'train_schnet.py'),
+            LEARN_ACTIVELY.out, settings.steps['train-schnet'], Code.of(projectDir, 'train_schnet.py'),
         )
         SCHNET_DIPOLES(dipoles.combine(TRAIN_SCHNET.out.model), Code.of(projectDir, 'schnet_dipoles.py'))
         dipoles = SCHNET_DIPOLES.out
@@ -59,7 +59,7 @@ workflow INFRARED {
     ANALYSE_INFRARED(
         minima, LEARN_ACTIVELY.out,
         dipoles.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
-        isomers, i.subMap('depth_fs', 'window', 'padding', 'correction', 'highest_cm1'),
+        isomers, settings.steps['analyse-infrared'],
         Code.of(projectDir, 'analyse_infrared.py'),
     )
 

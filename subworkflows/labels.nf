@@ -2,9 +2,12 @@
 
 include { PLAN_LABELS; LABEL_FRAMES; GATHER_LABELS } from '../modules/label'
 
+// What a frame is asked for.
+def asked(Map labels) { labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability') }
+
 workflow LABEL {
     take:
-    frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0], frames.extxyz]
+    frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
     labels      // e.g. [shard_hours: 1, frame_limit_s: 0, …]
     checkpoints
 

@@ -12,12 +12,11 @@ workflow LEVEL_OF_THEORY {
     def l = settings.level_of_theory
     def of_level = { String level, boolean reference ->
         [id: "dimers-${level.replaceAll(/[^A-Za-z0-9]+/, '-')}${reference ? '-reference' : ''}".toString(),
-         level: level, coupling_eV: settings.labels.coupling_eV, reference: reference]
+         level: level, reference: reference, coupling_eV: settings.labels.coupling_eV, hessian: false, polarizability: false]
     }
     MAKE_DIMERS(
         Channel.of(false, true).map { [it, it && l.counterpoise] },
-        l.subMap('h2_radii_A', 'co_radii_A', 'n_points'),
-        settings.campaign_seed, Code.of(projectDir, 'make_dimers.py'),
+        settings.steps['make-dimers'], Code.of(projectDir, 'make_dimers.py'),
     )
     wanted = Channel.fromList(l.levels.collect { of_level(it, false) } + [of_level(l.reference, true)])
     LABEL(

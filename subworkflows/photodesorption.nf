@@ -16,16 +16,14 @@ workflow PHOTODESORPTION {
 
     main:
     def p = settings.photodesorption
-    def t = settings.thermalization
     POTENTIAL(settings, checkpoints)
     model = POTENTIAL.out.model
     bond_curves = POTENTIAL.out.bond_curves
 
     THERMALIZE(
-        Channel.fromList((0..<t.n_replicas).collect { [it, Math.ceil(t.n_snapshots / t.n_replicas) as int] })
+        Channel.fromList((0..<settings.thermalization.n_replicas).toList())
             .combine(model).combine(POTENTIAL.out.aggregates),
-        t.subMap('temperature_K', 'damping_fs', 'timestep_fs', 'equilibration_fs', 'duration_fs', 'temperature_low_K', 'temperature_high_K'),
-        settings.campaign_seed, Code.of(projectDir, 'thermalize.py'),
+        settings.steps['thermalize'], Code.of(projectDir, 'thermalize.py'),
     )
     snapshots = in_order(THERMALIZE.out.snapshots).map { [it] }
 
@@ -41,14 +39,11 @@ workflow PHOTODESORPTION {
         shards([id: 'model', engine: 'deepmd', excitation: p.excitation], p.n_trajectories, size)
     EXCITE(
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
-        p.subMap('excitation_energy_eV', 'vibrational_quantum_number', 'core_radius_A'),
-        settings.campaign_seed, Code.of(projectDir, 'excite.py'),
+        settings.steps['excite'], Code.of(projectDir, 'excite.py'),
     )
     RUN_TRAJECTORIES(
         EXCITE.out.combine(bond_curves).combine(model),
-        p.subMap('duration_fs', 'timestep_fs', 'observe_fs', 'criteria_A', 'criterion_A', 'dissociation_A',
-            'unphysical_contact_A', 'keep_frames_trajectories', 'keep_frames_every_fs'),
-        checkpoints, Code.of(projectDir, 'run_trajectories.py'),
+        settings.steps['run-trajectories'], checkpoints, Code.of(projectDir, 'run_trajectories.py'),
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
@@ -56,8 +51,7 @@ workflow PHOTODESORPTION {
     ANALYSE_PHOTODESORPTION(
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control,
         model, file("${projectDir}/assets/reference/photodesorption.csv"),
-        settings.labels.subMap('level', 'coupling_eV') + p.subMap('criteria_A', 'criterion_A', 'duration_fs'),
-        settings.campaign_seed, Code.of(projectDir, 'analyse_photodesorption.py'),
+        settings.steps['analyse-photodesorption'], Code.of(projectDir, 'analyse_photodesorption.py'),
     )
 
     emit:

@@ -1,11 +1,9 @@
 // Data → gated committee: frames, labels, rounds of training and exploration, final models, validation, choice.
 
-include { LABEL } from './labels'
 include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
-include { TRAIN_GMNN } from '../modules/gmnn'
-include { division; hyperparameters } from './round'
+include { LABEL; asked } from './labels'
 include { ROUND as ROUND_1; ROUND as ROUND_2; ROUND as ROUND_3 } from './round'
 include { ROUND as ROUND_4; ROUND as ROUND_5; ROUND as ROUND_6 } from './round'
 
@@ -27,29 +25,22 @@ workflow POTENTIAL {
     checkpoints
 
     main:
-    level = settings.labels.subMap('level', 'coupling_eV')
-    SAMPLE_FRAMES(
-        // Whatever labels them, the analytic teacher explores: the one level with dynamics of its own.
-        settings.frames + level + [level: 'van-hemert'] + settings.labels.subMap('window_starts_fs', 'window_intervals_fs') +
-            settings.photodesorption.subMap('excitation_energy_eV', 'core_radius_A') +
-            [thermal_temperature_K: settings.thermalization.temperature_K],
-        settings.campaign_seed, Code.of(projectDir, 'sample_frames.py'),
-    )
+    SAMPLE_FRAMES(settings.steps['sample-frames'], Code.of(projectDir, 'sample_frames.py'))
     if (settings.labels.dataset) {
         (dataset, files) = with_files(settings.labels.dataset)
         IMPORT_FRAMES(
-            dataset, files, level + settings.labels.subMap('on_suspect'), settings.exploration.rounds > 0, 'imports',
+            dataset, files, settings.steps['import-frames'], settings.exploration.rounds > 0, 'imports',
             Code.of(projectDir, 'import_frames.py'),
         )
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
     else {
-        LABEL(SAMPLE_FRAMES.out.frames.map { [level + settings.labels.subMap('hessian', 'polarizability') + [id: 'sampled'], it] }, settings.labels, checkpoints)
+        LABEL(SAMPLE_FRAMES.out.frames.map { [asked(settings.labels) + [id: 'sampled'], it] }, settings.labels, checkpoints)
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
-    BOND_CURVE(level, Code.of(projectDir, 'bond_curve.py'))
+    BOND_CURVE(settings.steps['bond-curve'], Code.of(projectDir, 'bond_curve.py'))
 
     ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
     ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
@@ -65,17 +56,14 @@ workflow POTENTIAL {
 
     FINAL_DATASET(
         explored.map { ['final', it.frames] },
-        division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
+        settings.steps['prepare-dataset'], 'CO', Code.of(projectDir, 'prepare_dataset.py'),
     )
     TRAIN_DEEPMD(
         FINAL_DATASET.out.flatMap { id, dataset ->
             (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset] }
         },
-        settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : [], settings.steps['train-deepmd'], checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
-    if (settings.gmnn.n_members > 0) {
-        TRAIN_GMNN(FINAL_DATASET.out, settings.gmnn, settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_gmnn.py'))
-    }
     EVALUATE_MODEL(
         TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }
             .combine(FINAL_DATASET.out.map { id, dataset -> dataset }).combine(BOND_CURVE.out.fine),

@@ -1,15 +1,10 @@
 // One round of training and exploration: train the committee on all frames so far, let it run, label what it
 // did not know. What is clean already, or beyond the last round, passes through untouched.
 
-include { LABEL                           } from './labels'
+include { LABEL; asked                    } from './labels'
 include { PREPARE_DATASET                 } from '../modules/label'
 include { TRAIN_DEEPMD; EXPLORE_COMMITTEE } from '../modules/train'
 include { EXCITE                          } from '../modules/trajectories'
-
-// What the division of the data, and one training, depend on: no more, so that -resume keeps what is unaffected.
-def division(Map labels) { labels.subMap('split_by', 'train_fraction', 'validation_fraction', 'max_force_eV_per_A') }
-
-def hyperparameters(Map deepmd) { deepmd.findAll { !(it.key in ['n_models', 'n_steps', 'bond_baseline']) } }
 
 workflow ROUND {
     take:
@@ -27,13 +22,13 @@ workflow ROUND {
 
     PREPARE_DATASET(
         todo.map { [id, it.frames] },
-        division(settings.labels), settings.campaign_seed, Code.of(projectDir, 'prepare_dataset.py'),
+        settings.steps['prepare-dataset'], 'CO', Code.of(projectDir, 'prepare_dataset.py'),
     )
     TRAIN_DEEPMD(
         PREPARE_DATASET.out.flatMap { name, dataset ->
             (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset] }
         },
-        settings.deepmd.bond_baseline ? bond_curves : [], hyperparameters(settings.deepmd), settings.campaign_seed, checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? bond_curves : [], settings.steps['train-deepmd'], checkpoints, Code.of(projectDir, 'train_deepmd.py'),
     )
     models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
 
@@ -43,25 +38,20 @@ workflow ROUND {
                 [[id: id, first_id: (round - 1) * n, n: n, excitation: excitation], starts, curves]
             }
         },
-        settings.photodesorption.subMap('excitation_energy_eV', 'vibrational_quantum_number', 'core_radius_A'),
-        settings.campaign_seed, Code.of(projectDir, 'excite.py'),
+        settings.steps['excite'], Code.of(projectDir, 'excite.py'),
     )
     EXPLORE_COMMITTEE(
         models.combine(EXCITE.out.map { meta, states -> [meta.excitation, states] }.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it.collect { kind -> kind[1] }] })
             .map { members, states -> [id, round, members, states] },
-        e.subMap('duration_fs', 'timestep_fs', 'deviation_low_eV_per_A', 'ground_deviation_low_eV_per_A',
-            'deviation_high_eV_per_A', 'shortest_contact_A', 'max_frames') +
-            settings.photodesorption.subMap('observe_fs', 'unphysical_contact_A'),
-        Code.of(projectDir, 'explore_committee.py'),
+        settings.steps['explore-committee'], Code.of(projectDir, 'explore_committee.py'),
     )
     explored = EXPLORE_COMMITTEE.out.candidates.map { name, candidates, summary ->
         // Read at once: the lazy map of JsonSlurper is not safe where several operators share it.
         def found = new groovy.json.JsonSlurperClassic().parse(summary.toFile())
         [name, candidates, [n_candidates: found.n_candidates as int, clean: found.clean as boolean].asImmutable()]
     }
-    def level = settings.labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability')
     LABEL(
-        explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [level + [id: name], candidates] },
+        explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [asked(settings.labels) + [id: name], candidates] },
         settings.labels, checkpoints,
     )
     labelled = LABEL.out.labelled.map { meta, frames -> [meta.id, frames] }

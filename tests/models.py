@@ -8,11 +8,12 @@ import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.data.frames import write_frames
-from frazil.learning.deepmd import Settings, train
+from frazil.learning.deepmd import train
+from frazil.learning.settings import DeepmdTraining
 from frazil.systems.co import set_excited
 from frazil.systems.molecules import random_rotation
 
-TINY = Settings(
+TINY = DeepmdTraining(
     n_steps=40, batch_size=2, learning_rate_start=3e-3, learning_rate_stop=1e-4,
     embedding=(4, 8), axis=2, fitting=(8, 8), sel=(3, 3, 1, 1),
 )  # fmt: skip

@@ -1,40 +1,20 @@
-"""What every executable in bin/ shares: help with defaults, progress, and exit codes."""
+"""What every executable of bin/ does: flags from the step's settings, progress, and exit codes."""
 
 import argparse
+import importlib
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from frazil.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_TIME, OutOfTime, UserError
+from frazil.settings import default_text, fields_of, flag_of, load, step_name
 
 T = TypeVar("T")
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """Return an argument parser whose ``--help`` shows every default."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
-    )
-
-
-def numbers(text: str) -> list[float]:
-    """Parse a comma-separated list of numbers (for ``type=`` of an argument)."""
-    return [float(item) for item in text.split(",") if item.strip()]
-
-
-def integers(text: str) -> list[int]:
-    """Parse a comma-separated list of integers (for ``type=`` of an argument)."""
-    return [int(item) for item in text.split(",") if item.strip()]
-
-
-def boolean(text: str) -> bool:
-    """Parse ``true`` or ``false`` (for ``type=`` of an argument)."""
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return text == "true"
 
 
 def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
@@ -45,21 +25,79 @@ def progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
     yield from tqdm(items, total=total, desc=description, mininterval=interval, file=sys.stderr)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run an executable's ``main``: bad input is one line and exit 2, out of time 75, a bug a traceback.
+def run(step: type, arguments: Sequence[str] | None = None) -> None:
+    """Run a step with a command line: bad input is a line each and exit 2, out of time 75, a bug a traceback.
 
-    After ``FRAZIL_TIME_LIMIT_S`` seconds, if the environment sets them, it gets the SIGTERM that a scheduler
-    would send, early enough to save what is done.
+    Every setting of the step is a flag; ``--settings FILE`` gives several by name as JSON, over which flags
+    go. After ``FRAZIL_TIME_LIMIT_S`` seconds, if the environment sets them, the step gets the SIGTERM that a
+    scheduler would send, early enough to save what is done.
     """
+    words = _joined(sys.argv[1:] if arguments is None else arguments)
+    values = {
+        name: value for name, value in vars(_parser(step).parse_args(words)).items() if value is not None
+    }
     if limit_s := os.environ.get("FRAZIL_TIME_LIMIT_S"):
         alarm = threading.Timer(float(limit_s), os.kill, (os.getpid(), signal.SIGTERM))
         alarm.daemon = True
         alarm.start()
     try:
-        main()
+        file = values.pop("settings_file", None)
+        made: Any = load(step, {**(_read(Path(file)) if file else {}), **values}, flag_of)
+        module, _, function = step.calls.partition(":")  # type: ignore[attr-defined]
+        told = getattr(importlib.import_module(module), function)(
+            **{name: getattr(made, name) for name in made.__dataclass_fields__}
+        )
+        if isinstance(told, str) and told:
+            print(told)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
     except OutOfTime as error:
         print(f"out of time: {error}", file=sys.stderr)
         sys.exit(EXIT_OUT_OF_TIME)
+
+
+def _parser(step: type) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=step_name(step), description=step.__doc__, allow_abbrev=False)
+    parser.add_argument(
+        "--settings", dest="settings_file", metavar="FILE", help="settings by name, JSON; flags go over it"
+    )
+    for name, spec in fields_of(step).items():
+        many: dict[str, Any] = {"nargs": "+"} if spec.many and spec.kind in ("path", "string") else {}
+        if spec.kind == "boolean":
+            many = {"nargs": "?", "const": "true"}
+        allowed = f"{spec.meaning}; {spec.allowed}; default: {default_text(spec)}"
+        parser.add_argument(
+            flag_of(name), dest=name, metavar=spec.kind.upper(), help=allowed.replace("%", "%%"), **many
+        )
+    return parser
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Return a command line in which a negative number (-3e2, -inf) is no option: --flag=-3e2."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and _is_negative(word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _is_negative(word: str) -> bool:
+    try:
+        return word.startswith("-") and float(word.split(",")[0]) <= 0
+    except ValueError:
+        return word.lower() in ("-inf", "-nan")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"--settings: {file} cannot be read ({error}); needed: a JSON object, name -> value"
+        ) from error
+    if not isinstance(values, dict):
+        raise UserError(f"--settings: {file} holds no object; needed: a JSON object, name -> value")
+    return values

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil.experiments.sticking.collisions import Campaign, _row, run, start
+from frazil.experiments.sticking.collisions import _row, ids_of, run, start
 from frazil.experiments.sticking.driver import Driver
+from frazil.experiments.sticking.settings import Campaign
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
@@ -76,7 +77,7 @@ class Friction:
 
 
 def outcomes(campaign: Campaign, surface: Atoms, **options: Any) -> dict[int, str]:
-    ids = list(campaign.ids_of("crystalline"))
+    ids = list(ids_of(campaign, "crystalline"))
     return {row["trajectory_id"]: row["outcome"] for row in run(campaign, TRUTH, [surface], ids, **options)}
 
 
@@ -161,7 +162,7 @@ def test_books_of_a_collision_with_a_free_cluster() -> None:
 def test_initial_states_are_what_the_grid_says() -> None:
     surface = floor()
     campaign = replace(CAMPAIGN, n_polar=3, polar_max_deg=60.0)
-    for identity in campaign.ids_of("crystalline"):
+    for identity in ids_of(campaign, "crystalline"):
         begun = start(campaign, identity, [surface])
         velocity, centre = begun.velocities[-2:].mean(axis=0), begun.positions[-2:].mean(axis=0)
         energy = 0.5 * MASS_H2 * velocity @ velocity / kB

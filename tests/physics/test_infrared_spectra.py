@@ -13,9 +13,9 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from frazil.analysis.normal_modes import Modes, normal_modes
+from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import (
     LIGHT_cm_per_fs,
-    Settings,
     average,
     infrared_spectrum,
     vibrational_density,
@@ -92,7 +92,7 @@ def area(wavenumbers: np.ndarray, values: np.ndarray, centre: float, half_width:
 def test_harmonic_molecule_peaks_at_its_frequencies_with_their_intensities(
     water: tuple[Quadratic, Modes, np.ndarray], runs: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    modes, chosen = water[1], Settings(temperature_K=TEMPERATURE_K)
+    modes, chosen = water[1], Spectrum(temperature_K=TEMPERATURE_K)
     spectrum = average([infrared_spectrum(dipoles, 4 * TIMESTEP_fs, chosen) for dipoles in runs[0]])
     assert spectrum.n_runs == 4
     for wavenumber, intensity in zip(modes.wavenumbers_cm1, modes.intensities_km_per_mol, strict=True):
@@ -123,7 +123,7 @@ def test_rotating_dipole_is_one_line() -> None:
     time = 1.0 * np.arange(40000)
     phase = 2 * np.pi * LIGHT_cm_per_fs * wavenumber * time
     dipoles = size_e_A * np.stack([np.cos(phase), np.sin(phase), np.zeros_like(phase)], axis=1)
-    chosen = Settings(depth_fs=8000.0)
+    chosen = Spectrum(depth_fs=8000.0)
     wavenumbers, intensity = infrared_spectrum(dipoles, 1.0, chosen)
     assert wavenumbers[intensity.argmax()] == pytest.approx(wavenumber, abs=0.25 * chosen.resolution_cm1)
     speed = 2 * np.pi * LIGHT_cm_per_fs * wavenumber
@@ -138,7 +138,7 @@ def test_free_linear_rotors_give_the_classical_envelope() -> None:
     rng = np.random.default_rng(1)
     speeds = np.sqrt(2 * kB * temperature_K / inertia * rng.exponential(size=400)) * fs
     time = 4.0 * np.arange(4000)
-    chosen = Settings(depth_fs=8000.0, temperature_K=temperature_K, highest_cm1=300.0)
+    chosen = Spectrum(depth_fs=8000.0, temperature_K=temperature_K, highest_cm1=300.0)
     spectra = []
     for speed in speeds:
         phase = speed * time + rng.uniform(0, 2 * np.pi)
@@ -162,7 +162,7 @@ def test_lines_are_found_within_half_a_resolution(
     first: float, apart: float, timestep_fs: float, depth_fs: float
 ) -> None:
     time = np.arange(0, 20000.0, timestep_fs)
-    chosen = Settings(depth_fs=depth_fs)
+    chosen = Spectrum(depth_fs=depth_fs)
     lines = (first, first + apart)
     dipoles = np.stack(
         [np.cos(2 * np.pi * LIGHT_cm_per_fs * line * time + 0.3 * line) for line in lines] + [0 * time],
@@ -183,7 +183,7 @@ def test_quantum_corrections_at_known_ratios() -> None:
     time = 0.5 * np.arange(20000)
     dipoles = np.stack([np.cos(2 * np.pi * LIGHT_cm_per_fs * 1000.0 * time)] * 3, axis=1)
     of = {
-        name: infrared_spectrum(dipoles, 0.5, Settings(temperature_K=300.0, correction=name))
+        name: infrared_spectrum(dipoles, 0.5, Spectrum(temperature_K=300.0, correction=name))
         for name in ("none", "standard", "schofield")
     }
     at = of["none"][1].argmax()

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 TEST = re.compile(r'    test\("(?P<title>[^"]+)"\) \{(?P<body>.*?)\n    \}', re.S)
 INPUTS = re.compile(r'"""\n(.*?)\n *"""', re.S)
 Run = Callable[..., subprocess.CompletedProcess[str]]
-STAGED = ("assets", "bin", "src", "requirements.lock", "nextflow_schema.json")
+STAGED = ("assets", "bin", "src", "requirements.lock")
 
 
 class Case(NamedTuple):
@@ -27,7 +27,6 @@ class Case(NamedTuple):
     name: str
     script: str
     inputs: str
-    stub: bool
 
 
 def cases_of(file: Path) -> list[Case]:
@@ -37,7 +36,7 @@ def cases_of(file: Path) -> list[Case]:
     assert name, file
     assert script, file
     return [
-        Case(match["title"], name[1], script[1], INPUTS.findall(match["body"])[0], "-stub" in match["body"])
+        Case(match["title"], name[1], script[1], INPUTS.findall(match["body"])[0])
         for match in TEST.finditer(text)
     ]
 

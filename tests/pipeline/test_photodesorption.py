@@ -1,6 +1,7 @@
 """The photodesorption graph through real Nextflow: as stubs, then really, small: names, counts, bytes."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +20,29 @@ def tasks(folder: Path) -> pd.DataFrame:
 
 
 def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path, tmp_path: Path) -> None:
-    run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", "photodesorption,level_of_theory")
+    experiments = "photodesorption,level_of_theory,sticking,infrared"
+    run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments)
     counts = tasks(tmp_path)["process"].value_counts()
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
     assert counts["RENDER_REPORT"] == 1
     check(SNAPSHOT, "pipeline, stub", files_of(nextflow, root, tmp_path / "results", tmp_path / "files"))
+
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/frames.extxyz").touch()
+    own = ("--labels.dataset", "--sticking.dataset", "--infrared.dataset", "--infrared.isomers")
+    given = [word for option in own for word in (option, "own/frames.extxyz")]
+    others = ("--sticking.interaction_only", "true", "--infrared.dipole_model", "schnet")
+    others += ("--infrared.level", "gfn2-xtb", "--infrared.n_label_replicas", "2")
+    run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments, *given, *others)
+    defined = {
+        name
+        for file in root.glob("modules/*.nf")
+        for name in re.findall(r"^process (\w+)", file.read_text(), re.M)
+    }
+    ran = {*counts.index, *tasks(tmp_path)["process"]}
+    aliases = {"FINAL_DATASET": "PREPARE_DATASET", "RUN_LABEL_DIPOLES": "RUN_DIPOLES"}
+    assert {aliases.get(name, name) for name in ran} == defined
 
 
 @pytest.mark.parametrize(

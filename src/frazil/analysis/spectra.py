@@ -14,6 +14,7 @@ import numpy as np
 import scipy.fft
 import scipy.stats
 
+from frazil.analysis.settings import Spectrum
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.units import kB
@@ -44,45 +45,15 @@ spectrum of the dipole, which is the spectrum of its derivative; standard is 2/(
 """
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a series becomes a spectrum.
+def unit_of(spectrum: Spectrum) -> str:
+    """Return the unit of a spectrum's intensities."""
+    return RELATIVE if spectrum.temperature_K is None else ABSOLUTE
 
-    depth_fs: longest lag of the correlation. window: taper of the correlation ("hann" or "none"). padding:
-    the transform is at least so many times longer than the correlation. temperature_K: makes intensities
-    absolute. correction: of ``CORRECTIONS``; all but "none" need a temperature. highest_cm1: of the output.
-    """
 
-    depth_fs: float = 2048.0
-    window: str = "hann"
-    padding: int = 4
-    temperature_K: float | None = None
-    correction: str = "none"
-    highest_cm1: float = 5000.0
-
-    def __post_init__(self) -> None:
-        for name, known in (("window", WINDOWS), ("correction", CORRECTIONS)):
-            if getattr(self, name) not in known:
-                raise UserError(f"{name} {getattr(self, name)!r}; allowed are {', '.join(known)}")
-        if self.padding < 1:
-            raise UserError(f"padding {self.padding}; allowed are whole numbers from 1 (no padding)")
-        if self.temperature_K is not None and not self.temperature_K > 0:
-            raise UserError(f"a temperature of {self.temperature_K:g} K; it must be positive")
-        if self.correction != "none" and self.temperature_K is None:
-            raise UserError(f"the {self.correction} quantum correction needs a temperature; give one")
-        if not self.highest_cm1 > 0:
-            raise UserError(f"a highest wavenumber of {self.highest_cm1:g} cm⁻¹; it must be positive")
-
-    @property
-    def unit(self) -> str:
-        """Of the intensities."""
-        return RELATIVE if self.temperature_K is None else ABSOLUTE
-
-    @property
-    def resolution_cm1(self) -> float:
-        """Full width at half maximum of a sharp line."""
-        width = 1.0 if self.window == "hann" else 0.603
-        return width / (LIGHT_cm_per_fs * self.depth_fs)
+def resolution_cm1(spectrum: Spectrum) -> float:
+    """Return the full width at half maximum of a sharp line."""
+    width = 1.0 if spectrum.window == "hann" else 0.603
+    return width / (LIGHT_cm_per_fs * spectrum.depth_fs)
 
 
 @dataclass(frozen=True)
@@ -105,7 +76,7 @@ class Average:
 
 
 def infrared_spectrum(
-    dipoles_e_A: np.ndarray, timestep_fs: float, settings: Settings | None = None
+    dipoles_e_A: np.ndarray, timestep_fs: float, settings: Spectrum | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return wavenumbers (n,), cm⁻¹, and intensities (n,) of one run's dipoles (n_steps, 3), e Å.
 
@@ -114,7 +85,9 @@ def infrared_spectrum(
     cm⁻¹. The derivative is the difference of neighbours; what that takes from high frequencies is given back.
     Raises UserError for a series with a gap or too short for the depth.
     """
-    settings = settings or Settings()
+    settings = settings or Spectrum()
+    if settings.correction != "none" and settings.temperature_K is None:
+        raise UserError(f"the {settings.correction} quantum correction needs a temperature; give one")
     dipoles = _checked(dipoles_e_A, timestep_fs, settings.depth_fs)
     rates = np.diff(dipoles, axis=0) / timestep_fs
     wavenumbers, power = power_spectrum(rates, timestep_fs, settings)
@@ -132,14 +105,14 @@ def vibrational_density(
     masses_amu: np.ndarray,
     timestep_fs: float,
     temperature_K: float,
-    settings: Settings | None = None,
+    settings: Spectrum | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return wavenumbers (n,), cm⁻¹, and the vibrational density of states (n,), per cm⁻¹.
 
     ``velocities`` (n_steps, natoms, 3) in ASE units. The area is the number of degrees of freedom that hold
     kT/2 of kinetic energy each.
     """
-    settings = settings or Settings()
+    settings = settings or Spectrum()
     weighted = velocities * np.sqrt(np.asarray(masses_amu) / (kB * temperature_K))[:, None]
     series = _checked(weighted.reshape(len(weighted), -1), timestep_fs, settings.depth_fs, smooth=False)
     wavenumbers, power = power_spectrum(series, timestep_fs, settings)
@@ -147,7 +120,7 @@ def vibrational_density(
 
 
 def power_spectrum(
-    series: np.ndarray, timestep_fs: float, settings: Settings
+    series: np.ndarray, timestep_fs: float, settings: Spectrum
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return wavenumbers (n,), cm⁻¹, and ∫⟨x(0)·x(t)⟩ w(t) cos ωt dt over all times, of x (n_steps, d)."""
     depth = round(settings.depth_fs / timestep_fs)
@@ -190,18 +163,14 @@ def write_spectrum(
     timestep_fs: float,
     out: Path | str,
     skip_fs: float = 0.0,
-    **settings: object,
+    spectrum: Spectrum | None = None,
 ) -> str:
     """Write the averaged spectrum of dipole files to a CSV of ``COLUMNS``; return the unit of its intensity.
 
     Each file holds dipoles (n_steps, 3), e Å, of one run; of every run the first ``skip_fs`` are dropped.
     Raises UserError, naming the file, for bad ones.
     """
-    chosen = Settings(**settings)  # type: ignore[arg-type]
-    if not timestep_fs > 0:
-        raise UserError(f"a time step of {timestep_fs:g} fs; it must be positive")
-    if not skip_fs >= 0:
-        raise UserError(f"{skip_fs:g} fs to skip; it must not be negative")
+    chosen = spectrum or Spectrum()
     spectra = []
     for path in dipoles:
         try:
@@ -217,7 +186,7 @@ def write_spectrum(
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     write_table(out, average(spectra))
-    return chosen.unit
+    return unit_of(chosen)
 
 
 def write_table(out: Path | str, spectrum: Average) -> None:

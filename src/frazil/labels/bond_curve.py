@@ -35,18 +35,20 @@ def bond_curve(level: str, bond_lengths_A: np.ndarray | None = None, **settings:
     return BondCurve(lengths[good], [atoms.get_potential_energy() for atoms in labelled])
 
 
-def write_bond_curve(out: Path | str, level: str, fine: Path | str | None = None, **settings: Any) -> None:
+def write_bond_curve(
+    out: Path | str, level: str, out_fine: Path | str | None = None, **settings: Any
+) -> None:
     """Write the level's curve of one isolated CO: bond_length_A, label_eV above its minimum.
 
-    ``fine`` is another file to write, at ``BOND_LENGTHS_A``, with label_eV relative to anything: labels where
-    they cost nothing, otherwise the curve's spline; empty (not a number) where there is neither.
+    ``out_fine`` is another file to write, at ``BOND_LENGTHS_A``, with label_eV relative to anything: labels
+    where they cost nothing, otherwise the curve's spline; empty (not a number) where there is neither.
     """
     source = labeller(level, **settings)
     curve = bond_curve(level, **settings)
     scan = source.bond_scan_A
     scan = scan[(scan >= curve.shortest_A) & (scan <= curve.longest_A)]
     _write_curve(out, scan, curve.energy(scan), "%.10g")
-    if fine is None:
+    if out_fine is None:
         return
     energies = curve.energy(BOND_LENGTHS_A)
     if source.seconds(Atoms("CO")) < WORTH_KEEPING_s:
@@ -55,7 +57,7 @@ def write_bond_curve(out: Path | str, level: str, fine: Path | str | None = None
         failed = [failure.frame for failure in failures]
         energies[np.delete(np.arange(len(frames)), failed)] = [a.get_potential_energy() for a in labelled]
         energies[failed] = np.nan
-    _write_curve(fine, BOND_LENGTHS_A, energies, "%.17g")
+    _write_curve(out_fine, BOND_LENGTHS_A, energies, "%.17g")
 
 
 def _write_curve(out: Path | str, lengths_A: np.ndarray, energies_eV: np.ndarray, digits: str) -> None:

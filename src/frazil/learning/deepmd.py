@@ -25,8 +25,9 @@ from frazil.data.deepmd_npy import to_deepmd
 from frazil.data.frames import read_co_frames
 from frazil.errors import EXIT_OUT_OF_TIME, OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
+from frazil.learning.deepmd_input import check_neighbours, to_input, type_map
 from frazil.learning.deepmd_process import COMPRESSED, CURVE, FROZEN, INPUT, RESULT, SAVED, command
-from frazil.learning.deepmd_settings import Settings, check_neighbours
+from frazil.learning.settings import DeepmdTraining
 from frazil.potentials.deepmd.bond_baseline import BondBaseline
 from frazil.potentials.deepmd.model import (
     FROZEN_FILES,
@@ -51,7 +52,7 @@ def train(
     checkpoints: Path,
     model_id: int,
     campaign_seed: int,
-    settings: Settings,
+    settings: DeepmdTraining,
     excited_types: bool = True,
     compress: bool = True,
     bond_curve: Path | None = None,
@@ -87,7 +88,7 @@ def train(
     check_neighbours([*frames["train"], *frames["test"]], settings)
     data_sha256 = sha256_of(dataset / "train.extxyz", dataset / "test.extxyz")
     seed = derived_seed(campaign_seed, "deepmd", model_id)
-    content = settings.to_input(seed, excited_types)
+    content = to_input(settings, seed, excited_types)
     bonds = None if bond_curve is None else BondBaseline.of(BondCurve.read(bond_curve))
     inputs = [content, data_sha256, compress, versions(), bond_curve and sha256_of(bond_curve)]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
@@ -105,7 +106,7 @@ def train(
                 excited_types=excited_types,
             )
             for system in systems:
-                (system / "type_map.raw").write_text("\n".join(settings.type_map(excited_types)) + "\n")
+                (system / "type_map.raw").write_text("\n".join(type_map(excited_types)) + "\n")
         _run(work, settings.n_steps, compress)
         curve = read_learning_curve(work / CURVE)
         if not np.isfinite(curve.to_numpy()).all():
@@ -117,7 +118,7 @@ def train(
             _check_compression(work, frames["train"])
         description = {
             "model_id": model_id, "kind": "deepmd", "seed": seed,
-            "type_map": settings.type_map(excited_types),
+            "type_map": type_map(excited_types),
             **json.loads((work / RESULT).read_text()), **asdict(settings), "compressed": compress,
             "bond_baseline": bonds is not None, "n_train_frames": len(frames["train"]),
             "n_test_frames": len(frames["test"]), "data_sha256": data_sha256, "versions": versions(),

@@ -20,9 +20,10 @@ from ase import Atoms
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.cli import progress
 from frazil.data.frames import read_frames
-from frazil.errors import OutOfTime, UserError, check_counts, check_positive
+from frazil.errors import OutOfTime, UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning.batches import Batch, Frames, batches, groups, prepare
+from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
 from frazil.potentials.gmnn.derivatives import loss_and_gradient
@@ -47,43 +48,6 @@ OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 BATCHES_PER_CALL = 32
 SMALLEST_SCALE = 1e-3
 """Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What training takes; defaults are those of the sticking paper (weights 1 and 100 Å², 32 frames, 5000
-    epochs) but for the optimizer: the paper's AMSGrad at 0.03 keeps the large gradients of the first steps as
-    its scale for good, and ends at four times the force error (docs/benchmarks.md).
-
-    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3, times its
-    own weight (``info["weight"]``, else 1). weight_scale_eV s > 0 weighs frames by (s/(s + E))², E their
-    energy above the lowest frame of their composition: walls of eV no longer outweigh wells of meV.
-    patience: epochs without a better test loss of any member after which training ends.
-    """
-
-    n_members: int = 3
-    seed: int = 1
-    n_epochs: int = 5000
-    batch_size: int = 32
-    learning_rate: float = 0.02
-    optimizer: str = "adam"
-    energy_weight: float = 1.0
-    force_weight: float = 100.0
-    dipole_weight: float = 0.0
-    weight_scale_eV: float = 0.0
-    patience: int = 500
-    checkpoint_every: int = 50
-
-    def __post_init__(self) -> None:
-        check_counts(self, "n_members", "n_epochs", "batch_size", "patience", "checkpoint_every")
-        if self.optimizer not in OPTIMIZERS:
-            raise UserError(f"optimizer {self.optimizer!r}; allowed are {', '.join(OPTIMIZERS)}")
-        check_positive(self, "learning_rate")
-        weights = (self.energy_weight, self.force_weight, self.dipole_weight)
-        if self.weight_scale_eV < 0:
-            raise UserError(f"weight_scale_eV {self.weight_scale_eV:g}; it is positive, or 0 for none")
-        if min(weights) < 0 or max(weights) == 0:
-            raise UserError(f"loss weights {weights}; none may be negative, one must be positive")
 
 
 def _lists(architecture: Architecture, batch: Batch) -> Neighbours:
@@ -157,7 +121,7 @@ def squared_errors(architecture: Architecture, parameters: Parameters, batch: Ba
 
 
 def loss_and_gradient_of(
-    architecture: Architecture, settings: Settings, parameters: Parameters, batch: Batch
+    architecture: Architecture, settings: GmnnTraining, parameters: Parameters, batch: Batch
 ) -> tuple[jax.Array, Parameters]:
     """Return one member's loss () on a batch, the mean over its structures, and the gradient."""
     weights, count = _weights(settings), jnp.maximum((batch.n_atoms > 0).sum(), 1)
@@ -177,11 +141,11 @@ def loss_and_gradient_of(
     return value, gradient
 
 
-def _weights(settings: Settings) -> np.ndarray:
+def _weights(settings: GmnnTraining) -> np.ndarray:
     return np.array([settings.energy_weight, settings.force_weight, settings.dipole_weight, 0.0, 0.0, 0.0])
 
 
-def start_parameters(architecture: Architecture, settings: Settings, frames: Frames) -> Parameters:
+def start_parameters(architecture: Architecture, settings: GmnnTraining, frames: Frames) -> Parameters:
     """Return random members whose shifts, scales and feature normalisation come from the training frames.
 
     Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
@@ -221,7 +185,7 @@ def start_parameters(architecture: Architecture, settings: Settings, frames: Fra
     return {**parameters, "feature_mean": mean, "feature_scale": jnp.maximum(scale, least)}
 
 
-def optimizer(settings: Settings, n_steps: Any) -> optax.GradientTransformation:
+def optimizer(settings: GmnnTraining, n_steps: Any) -> optax.GradientTransformation:
     """Return Adam, or AMSGrad (Reddi et al. 2018), with rates per group that fall linearly to 1 % in
     ``n_steps``; the normalisation of features stays fixed.
     """
@@ -286,7 +250,7 @@ def restore(template: Progress, fingerprint: str, path: Path) -> Progress:
 
 
 @cache
-def _compiled(architecture: Architecture, settings: Settings) -> tuple[Any, Any]:
+def _compiled(architecture: Architecture, settings: GmnnTraining) -> tuple[Any, Any]:
     """Return the compiled steps over a group of batches, and the errors of all members on a batch."""
     by_member = jax.vmap(partial(loss_and_gradient_of, architecture, settings), (0, None))
 
@@ -309,7 +273,7 @@ def _compiled(architecture: Architecture, settings: Settings) -> tuple[Any, Any]
 
 def fit(
     architecture: Architecture,
-    settings: Settings,
+    settings: GmnnTraining,
     train: Sequence[Atoms],
     test: Sequence[Atoms],
     checkpoint: Path,
@@ -387,7 +351,7 @@ def fit(
 
 def fingerprint_of(
     architecture: Architecture,
-    settings: Settings,
+    settings: GmnnTraining,
     train: Sequence[Atoms],
     test: Sequence[Atoms],
     warm: Parameters | None = None,
@@ -424,13 +388,13 @@ def train(
     dataset: Path,
     out: Path,
     checkpoints: Path,
-    settings: Settings,
-    **fields: Any,
+    settings: GmnnTraining,
+    architecture: GmnnArchitecture,
 ) -> None:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
     ``out``.
 
-    Elements are those of the training frames, ``fields`` others of Architecture. Raises UserError for data
+    Elements are those of the training frames, ``architecture`` says the rest. Raises UserError for data
     without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
     """
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
@@ -438,16 +402,16 @@ def train(
     numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
     heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
     elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
-    architecture = Architecture(elements=elements, heads=heads, **fields)
+    network = Architecture(elements=elements, heads=heads, **asdict(architecture))
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
     # Its own file for every training: a folder of checkpoints serves many.
-    digest = fingerprint_of(architecture, settings, frames, held_out)[:16]
+    digest = fingerprint_of(network, settings, frames, held_out)[:16]
     checkpoint = checkpoints / f"gmnn-{digest}.npz"
     with TimeLimit() as limit:
-        state = fit(architecture, settings, frames, held_out, checkpoint, limit)
+        state = fit(network, settings, frames, held_out, checkpoint, limit)
     metadata = {
         "label_level": str(frames[0].info.get("label_level", "not stated")),
         "training_data_sha256": sha256_of(*files),
@@ -458,5 +422,5 @@ def train(
         writer = csv.DictWriter(file, CURVE_COLUMNS)
         writer.writeheader()
         writer.writerows(state.curve)
-    write_model(out / "model.h5", architecture, state.best, metadata)
+    write_model(out / "model.h5", network, state.best, metadata)
     checkpoint.unlink(missing_ok=True)

@@ -108,13 +108,13 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def render(
-    sections: Sequence[Path | str], settings: Path | str, versions: Path | str, out: Path | str
+    sections: Sequence[Path | str], parameters: Path | str, versions: Path | str, out: Path | str
 ) -> list[Gate]:
     """Write one self-contained HTML file (no network) from the sections' directories, in the order given.
 
     Args:
         sections: results directories, each with a ``section.json``.
-        settings: JSON file, parameter -> value or {"value", "unit", "description"}; groups may be nested.
+        parameters: JSON file, parameter -> value or {"value", "unit", "description"}; groups may be nested.
         versions: JSON file, software -> version.
         out: the HTML file.
 
@@ -155,7 +155,7 @@ def render(
         gates=gates,
         failed=[gate for _, gate in gates if gate.passed is False],
         unmeasured=[gate for _, gate in gates if gate.passed is None],
-        settings=_flat(_read_json(settings, "settings")),
+        settings=_flat(_read_json(parameters, "parameters")),
         versions=_flat(_read_json(versions, "versions")),
         references=list(references),
     )

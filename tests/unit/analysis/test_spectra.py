@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 import pytest
 
-from frazil.analysis.spectra import COLUMNS, Settings, average, infrared_spectrum, write_spectrum
+from frazil.analysis.settings import Spectrum
+from frazil.analysis.spectra import COLUMNS, average, infrared_spectrum, write_spectrum
 from frazil.errors import UserError
 
 
@@ -65,23 +66,12 @@ def test_runs_of_different_time_steps_do_not_mix() -> None:
         average([infrared_spectrum(series(), 0.5), infrared_spectrum(series(), 0.45)])
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"window": "boxcar"}, "window 'boxcar'; allowed are hann"),
-        ({"correction": "standard"}, "needs a temperature"),
-        ({"correction": "kubo"}, "correction 'kubo'; allowed are none"),
-        ({"temperature_K": 0.0}, "must be positive"),
-        ({"padding": 0}, "from 1"),
-        ({"highest_cm1": -1.0}, "must be positive"),
-    ],
-)
-def test_bad_settings_are_refused(given: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        Settings(**given)  # type: ignore[arg-type]
-
-
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "dipoles.npy").write_text("1 2 3")
     with pytest.raises(UserError, match="cannot be read as a NumPy array"):
         write_spectrum([tmp_path / "dipoles.npy"], 0.5, tmp_path / "out.csv")
+
+
+def test_a_quantum_correction_needs_a_temperature() -> None:
+    with pytest.raises(UserError, match="needs a temperature"):
+        infrared_spectrum(series(), 0.5, Spectrum(correction="standard"))

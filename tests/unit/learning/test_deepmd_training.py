@@ -18,14 +18,15 @@ import frazil.learning.deepmd as training
 from frazil.data.frames import write_frames
 from frazil.errors import OutOfTime, UserError
 from frazil.learning.deepmd import read_learning_curve, train
-from frazil.learning.deepmd_settings import Settings, check_neighbours
+from frazil.learning.deepmd_input import check_neighbours, to_input
+from frazil.learning.settings import DeepmdTraining
 from frazil.md.lammps import LammpsSession
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
 from frazil.systems.co import deepmd_types
 from models import TINY, random_frames, write_dataset
 
 
-def settings(**changes: object) -> Settings:
+def settings(**changes: object) -> DeepmdTraining:
     return dataclasses.replace(TINY, **changes)  # type: ignore[arg-type]
 
 
@@ -177,29 +178,11 @@ def test_a_sel_below_the_neighbours_is_refused() -> None:
     check_neighbours(frames, TINY)
     with pytest.raises(UserError, match=r"sel 2,2,1,1 is too small: .*hold up to 3,3,1,1 .*at least 3,3,1,1"):
         check_neighbours(frames, settings(sel=(2, 2, 1, 1)))
-    check_neighbours(frames, settings(sel=(1, 1, 1, 1), cutoff_A=1.8))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"n_steps": 0}, r"n_steps is 0; allowed are whole numbers from 1"),
-        ({"batch_size": -1}, "batch_size is -1"),
-        ({"learning_rate_stop": 1e-2}, r"from 0\.003 to 0\.01; allowed is 0 < stop <= start"),
-        ({"smooth_A": 7.0}, "smooth_A 7, cutoff_A 6.5"),
-        ({"sel": (3, 3)}, r"sel is 3,3; give four numbers from 1, for C,O,X1,X2"),
-        ({"embedding": ()}, "embedding , fitting 8,8"),
-        ({"axis": 9}, "axis is 9; at most the last embedding width, 8"),
-        ({"force_prefactors": (1.0,)}, "force_prefactors is 1.0; give start,limit"),
-    ],
-)
-def test_settings_that_cannot_be_trained_are_refused(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        settings(**changes)
+    check_neighbours(frames, settings(sel=(1, 1, 1, 1), cutoff_A=2.0))
 
 
 def test_the_defaults_are_the_papers() -> None:
-    content = Settings().to_input(seed=1, excited_types=True)
+    content = to_input(DeepmdTraining(), seed=1, excited_types=True)
     descriptor, fitting, order = (
         content["model"]["descriptor"],
         content["model"]["fitting_net"],
@@ -220,7 +203,7 @@ def test_the_defaults_are_the_papers() -> None:
 
 def test_the_script_refuses_in_one_line(root: Path, tmp_path: Path) -> None:
     words = ["--dataset", tmp_path, "--checkpoints", tmp_path, "--out", tmp_path / "m"]
-    for extra, message in ((["--n-steps", "0"], "n_steps is 0"), ([], "no dataset")):
+    for extra, message in ((["--n-steps", "0"], "--n-steps: given 0"), ([], "no dataset")):
         done = subprocess.run(
             [sys.executable, root / "bin/train_deepmd.py", *words, *extra],
             capture_output=True,

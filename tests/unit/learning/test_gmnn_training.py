@@ -17,6 +17,7 @@ pytest.importorskip("optax")
 from frazil.data.frames import write_frames
 from frazil.learning import gmnn
 from frazil.learning.batches import batches, prepare
+from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.analytic.van_hemert import VanHemertCalculator
 from frazil.potentials.gmnn.architecture import Architecture, member
 from frazil.potentials.gmnn.committee import Committee
@@ -25,7 +26,7 @@ from frazil.potentials.gmnn.files import Model, read_model
 ARCHITECTURE = Architecture(
     ("C", "O"), n_basis=5, n_radial=2, hidden=(16, 8), heads=("energy", "charge"), precision="float64"
 )
-SETTINGS = gmnn.Settings(
+SETTINGS = GmnnTraining(
     n_members=2, n_epochs=100, batch_size=4, learning_rate=0.02, dipole_weight=1.0, checkpoint_every=2
 )
 
@@ -180,9 +181,9 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     write_frames(tmp_path / "data/train.extxyz", frames(8, 2))
     write_frames(tmp_path / "data/test.extxyz", frames(4, 3))
-    settings = gmnn.Settings(n_members=1, n_epochs=2, batch_size=4)
-    fields = {"n_radial": 2, "hidden": (8,)}
-    gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, **fields)
+    settings = GmnnTraining(n_members=1, n_epochs=2, batch_size=4)
+    size = GmnnArchitecture(n_radial=2, hidden=(8,))
+    gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, size)
     assert not list((tmp_path / "checkpoints").iterdir())
     model = read_model(tmp_path / "out/model.h5")
     assert model.architecture.elements == ("C", "O")
@@ -192,17 +193,3 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == gmnn.CURVE_COLUMNS
     assert len(rows) == 2
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"n_epochs": 0}, "n_epochs is 0"),
-        ({"learning_rate": 0.0}, "must be positive"),
-        ({"optimizer": "sgd"}, "optimizer 'sgd'; allowed are amsgrad, adam"),
-        ({"energy_weight": 0.0, "force_weight": 0.0}, "one must be positive"),
-    ],
-)
-def test_settings_errors(fields: dict, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        gmnn.Settings(**fields)

@@ -4,10 +4,8 @@ Nosé–Hoover chains as in Tang, Bromley & Hammer (2023), sec. II C. All engine
 positions and velocities.
 """
 
-import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,13 @@ import jax
 import numpy as np
 
 from frazil.checkpoints import TimeLimit, key_of
-from frazil.errors import UserError, check_counts, check_positive, check_temperatures
+from frazil.errors import UserError
 from frazil.experiments.infrared.batches import Batch, alike
 from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
 from frazil.experiments.infrared.integrity import BROKEN, Whole
 from frazil.experiments.infrared.minima import Reference, read_minima
+from frazil.experiments.infrared.settings import ENGINES, MEMBERS, Runs
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
@@ -30,7 +29,6 @@ from frazil.md.state import Outcome, State, System
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.semiempirical import Semiempirical
 
-ENGINES = ("model", "label")
 OUTCOMES = {
     int(Outcome.FINISHED): FINISHED,
     int(Outcome.NON_FINITE): "non-finite",
@@ -38,45 +36,6 @@ OUTCOMES = {
     int(BROKEN): "broken",
 }
 """Broken: atoms collapsed, or the cluster came apart (``integrity.Whole``)."""
-MEMBERS = ("each", "mean")
-"""Every member of a committee by itself, or all together."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Temperatures, replicas of each, and how long: ``equilibration_fs`` come before ``duration_fs``.
-
-    ``dipole_every_fs`` is a whole number of time steps; ``period_fs`` and ``chain`` are the thermostat's.
-    """
-
-    temperatures_K: tuple[float, ...]
-    campaign_seed: int
-    n_replicas: int = 8
-    duration_fs: float = 35000.0
-    equilibration_fs: float = 5000.0
-    timestep_fs: float = 0.5
-    dipole_every_fs: float = 1.0
-    period_fs: float = 100.0
-    chain: int = 3
-
-    def __post_init__(self) -> None:
-        check_counts(self, "n_replicas")
-        check_temperatures(self.temperatures_K)
-        check_positive(self, "duration_fs", "timestep_fs", "dipole_every_fs")
-        for name, whole in (
-            ("duration_fs", self.duration_fs),
-            ("equilibration_fs", self.equilibration_fs),
-        ):
-            if whole < 0 or not _divides(self.dipole_every_fs, whole):
-                raise UserError(
-                    f"{name} is {whole:g}; it must be a whole number of dipole_every_fs, "
-                    f"{self.dipole_every_fs:g}"
-                )
-        if not _divides(self.timestep_fs, self.dipole_every_fs):
-            raise UserError(
-                f"dipoles every {self.dipole_every_fs:g} fs; a whole number of time steps of "
-                f"{self.timestep_fs:g} fs is needed"
-            )
 
 
 def run_dipoles(
@@ -85,7 +44,7 @@ def run_dipoles(
     engine: str,
     out: Path,
     checkpoints: Path,
-    settings: Settings,
+    settings: Runs,
     model: Path | None = None,
     members: str = "each",
     keep_positions: bool = False,
@@ -163,7 +122,7 @@ def one_by_one(model: Model) -> list[Model]:
 def _runs(
     potential: Any,
     references: Sequence[Reference],
-    settings: Settings,
+    settings: Runs,
     folder: Path,
     limit: TimeLimit,
     keep_positions: bool = False,
@@ -249,7 +208,3 @@ def _read(done: Path, n_structures: int) -> list[dict[str, np.ndarray]]:
 def places(state: State, system: System) -> dict[str, jax.Array]:
     """Observe ``positions`` (natoms, 3), Å."""
     return {"positions": state.positions}
-
-
-def _divides(part: float, whole: float) -> bool:
-    return math.isclose(whole / part, round(whole / part), abs_tol=1e-6)

@@ -26,7 +26,7 @@ from ase import Atoms
 
 from frazil.checkpoints import TimeLimit, key_of
 from frazil.data.frames import load_frames, max_force, read_frames, write_frames
-from frazil.errors import UserError, check_counts, check_positive, check_temperatures
+from frazil.errors import UserError
 from frazil.experiments.infrared.committee_md import (
     Limits,
     Replica,
@@ -39,8 +39,10 @@ from frazil.experiments.infrared.harmonic import error_cm1, model_modes
 from frazil.experiments.infrared.initial import initial_frames
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, read_minima
+from frazil.experiments.infrared.settings import Learning, Training
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import gmnn
+from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import Model, read_model, write_model
@@ -61,58 +63,17 @@ VISIT_COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the rounds go.
-
-    n_initial: displaced frames of each structure, at initial_temperatures_K. max_rounds: of exploration.
-    patience: rounds without a better harmonic error after which the rounds end. n_replicas: of each structure
-    and temperature. max_frames: labelled in a round. max_force_error_eV_per_A, max_energy_error_meV_per_atom:
-    a frame is uncertain where the calibrated spread exceeds one of them (0: not asked). max_energy_eV above
-    the minimum and max_force_eV_per_A: beyond, frames are not labelled or trained on. n_test: test frames of
-    each structure and temperature. retraining_epochs: of the rounds after the first, which begin warm.
-    """
-
-    level: str
-    campaign_seed: int
-    n_initial: int = 100
-    initial_temperatures_K: tuple[float, float] = (100.0, 1000.0)
-    max_rounds: int = 40
-    patience: int = 5
-    temperatures_K: tuple[float, ...] = (400.0, 800.0)
-    n_replicas: int = 1
-    duration_fs: float = 5000.0
-    timestep_fs: float = 0.5
-    damping_fs: float = 100.0
-    max_frames: int = 20
-    max_force_error_eV_per_A: float = 0.2
-    max_energy_error_meV_per_atom: float = 0.0
-    max_energy_eV: float = 4.0
-    max_force_eV_per_A: float = 15.0
-    n_test: int = 20
-    retraining_epochs: int = 1000
-    n_workers: int = 1
-
-    def __post_init__(self) -> None:
-        check_counts(self, "max_rounds", "patience", "n_replicas", "max_frames", "n_test", "n_workers")
-        check_positive(self, "duration_fs", "timestep_fs", "max_energy_eV", "max_force_eV_per_A")
-        check_temperatures(self.temperatures_K)
-        if max(self.max_force_error_eV_per_A, self.max_energy_error_meV_per_atom) <= 0:
-            raise UserError(
-                "no limit on the committee's error; give one of energy or forces (0 is none) that is positive"
-            )
-
-    def schedule(self, n_members: int) -> Schedule:
-        """Of the exploring replicas; all temperatures of those that one member drives fit into a batch."""
-        return Schedule(
-            self.temperatures_K,
-            self.n_replicas,
-            self.duration_fs,
-            self.timestep_fs,
-            self.damping_fs,
-            self.campaign_seed,
-            -(-self.n_replicas // n_members) * len(self.temperatures_K),
-        )
+def schedule_of(settings: Learning, n_members: int) -> Schedule:
+    """Return the exploring replicas' schedule; all temperatures that one member drives fit into a batch."""
+    return Schedule(
+        settings.learning_temperatures_K,
+        settings.n_learning_replicas,
+        settings.learning_duration_fs,
+        settings.timestep_fs,
+        settings.damping_fs,
+        settings.campaign_seed,
+        -(-settings.n_learning_replicas // n_members) * len(settings.learning_temperatures_K),
+    )
 
 
 @dataclass(frozen=True)
@@ -132,16 +93,16 @@ def learn(
     minima: Path,
     out: Path,
     checkpoints: Path,
-    settings: Settings,
-    training: gmnn.Settings,
+    settings: Learning,
+    training: Training,
+    architecture: GmnnArchitecture,
     labelled: Path | None = None,
-    **fields: Any,
 ) -> None:
     """Run the rounds and write model.h5, frames.extxyz and the tables of the experiment into ``out``.
 
     ``minima`` is a file of ``find_minima``; ``labelled`` holds frames to begin with in place of displaced
-    minima; ``fields`` are those of Architecture. Raises UserError for labels of another level than the
-    settings', and OutOfTime after SIGTERM, the ledger in ``checkpoints`` being safe.
+    minima; ``architecture`` says the size of the networks. Raises UserError for labels of
+    another level than the settings', and OutOfTime after SIGTERM, the ledger in ``checkpoints`` being safe.
     """
     references = read_minima(minima)
     wrong = sorted({r.label_level for r in references} - {settings.level})
@@ -152,12 +113,13 @@ def learn(
     identity = key_of(
         settings={k: v for k, v in asdict(settings).items() if k != "n_workers"},
         training=asdict(training),
-        fields={k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()},
+        architecture=asdict(architecture),
         files=[sha256_of(minima), sha256_of(labelled) if labelled else ""],
     )
     ledger = checkpoints / f"infrared-{identity[:16]}"
     with TimeLimit() as limit:
-        campaign = _Campaign(references, ledger, settings, training, fields, limit)
+        trained = GmnnTraining(**asdict(training), seed=settings.campaign_seed, checkpoint_every=100)
+        campaign = _Campaign(references, ledger, settings, trained, asdict(architecture), limit)
         campaign.run(labelled)
         campaign.write(out)
 
@@ -169,14 +131,14 @@ class _Campaign:
         self,
         references: list[Reference],
         ledger: Path,
-        settings: Settings,
-        training: gmnn.Settings,
+        settings: Learning,
+        training: GmnnTraining,
         fields: dict[str, Any],
         limit: TimeLimit,
     ) -> None:
         self.references, self.ledger, self.settings = references, ledger, settings
         self.training, self.limit = training, limit
-        self.schedule = settings.schedule(training.n_members)
+        self.schedule = schedule_of(settings, training.n_members)
         numbers = sorted({int(n) for r in references for n in r.minimum.atoms.numbers})
         elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
         self.architecture = Architecture(elements=elements, heads=("energy", "charge"), **fields)
@@ -238,7 +200,7 @@ class _Campaign:
                     [r.minimum for r in self.references],
                     [r.name for r in self.references],
                     self.settings.n_initial,
-                    self.settings.initial_temperatures_K,
+                    (min(self.settings.initial_temperatures_K), max(self.settings.initial_temperatures_K)),
                     self.settings.campaign_seed,
                 )
                 found, failed = self.labels.of(given)
@@ -283,7 +245,7 @@ class _Campaign:
             settings, warm = self.training, None
             if number:
                 values = {**asdict(self.training), "n_epochs": self.settings.retraining_epochs}
-                settings = gmnn.Settings(**values)
+                settings = GmnnTraining(**values)
                 warm = read_model(self._folder(number - 1) / "model.h5").parameters
             checkpoint = file.with_name("training.npz")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -396,7 +358,7 @@ class _Campaign:
                 (
                     number,
                     self.references[replica.structure].name,
-                    self.settings.temperatures_K[replica.temperature],
+                    self.settings.learning_temperatures_K[replica.temperature],
                     visit.time_fs,
                     1000 * visit.energy_spread_eV / len(atoms),
                     int(fate == "labelled"),
@@ -567,12 +529,3 @@ def _count(visited: pandas.DataFrame | None, *outcomes: str) -> int | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def start(flags: dict[str, Any]) -> None:
-    """Run ``learn`` with flags by name: fields of ``Settings``, of training, of Architecture, and paths."""
-    campaign = {name: flags.pop(name) for name in Settings.__dataclass_fields__}
-    known = [name for name in gmnn.Settings.__dataclass_fields__ if name in flags]
-    training = {"seed": campaign["campaign_seed"], **{name: flags.pop(name) for name in known}}
-    settings, trained = Settings(**campaign), gmnn.Settings(**training, checkpoint_every=100)
-    learn(settings=settings, training=trained, **flags)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.analysis.spectra import Settings
+from frazil.analysis.settings import Spectrum
+from frazil.analysis.spectra import resolution_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import figures, spectra_tables
@@ -37,15 +38,15 @@ def analyse(
     dipoles: Sequence[Path],
     out: Path,
     isomers: Path | None = None,
-    **settings: object,
+    spectrum: Spectrum | None = None,
 ) -> None:
     """Write every table of the experiment, the figures and the section into ``out``.
 
     ``learned`` is the folder of ``learn``, ``dipoles`` are files of models and of the label, ``isomers`` a
-    file of minima that were not trained on; ``settings`` are those of spectra. Raises UserError for files
-    that do not belong together.
+    file of minima that were not trained on; ``spectrum`` says how spectra are made. Raises UserError for
+    files that do not belong together.
     """
-    chosen = Settings(**settings)  # type: ignore[arg-type]
+    chosen = spectrum or Spectrum()
     references = read_minima(minima)
     model = read_model(learned / "model.h5")
     runs = [read_dipoles(path) for path in dipoles]
@@ -202,7 +203,7 @@ def _section(
     references: Sequence[Reference],
     spectra: dict[str, list[spectra_tables.Mean]],
     runs: Sequence[Dipoles],
-    settings: Settings,
+    settings: Spectrum,
 ) -> Section:
     rounds, gates = tables["rounds"], _gates(tables)
     last, level = rounds.iloc[-1], references[0].label_level
@@ -225,8 +226,9 @@ def _section(
         "replicas ran until the committee's calibrated spread passed its limit; those frames were labelled. "
         "The errors of every round are on one test set: frames at the end of runs of the last committee.",
         "Spectra are the transform of the autocorrelation of the dipole's time derivative (Wiener–Khinchin; "
-        f"{settings.window} window, depth {settings.depth_fs:g} fs, resolution {settings.resolution_cm1:.1f} "
-        f"cm⁻¹; quantum correction: {settings.correction}). Intensities are absolute, km/mol per cm⁻¹: the "
+        f"{settings.window} window, depth {settings.depth_fs:g} fs, "
+        f"resolution {resolution_cm1(settings):.1f} cm⁻¹; quantum correction: "
+        f"{settings.correction}). Intensities are absolute, km/mol per cm⁻¹: the "
         "area of a band compares with the harmonic intensity. The band around a line is the 95 % interval of "
         "the mean over runs; tables add the committee's part (total_low_95, total_high_95).",
     ]

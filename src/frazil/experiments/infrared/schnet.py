@@ -6,7 +6,7 @@ environment of its own (``make schnet``: Debian's torch for CPUs, 150 MB); nothi
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.errors import UserError, check_positive
+from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import read_dipoles
+from frazil.experiments.infrared.settings import SchnetTraining
 from frazil.files import write_atomic
 from frazil.seeds import derived_seed, rng
 
@@ -25,26 +26,7 @@ TOGETHER = 4096
 """Frames that are predicted at once."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Of the network and its training: mean squared error of dipoles, Adam, the rate falling to a hundredth,
-    best on every tenth frame.
-    """
-
-    seed: int = 1
-    n_features: int = 64
-    n_interactions: int = 3
-    n_gaussians: int = 25
-    cutoff_A: float = 6.0
-    n_epochs: int = 300
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-
-    def __post_init__(self) -> None:
-        check_positive(self, *asdict(self))
-
-
-def train_schnet(learned: Path, out: Path, settings: Settings) -> None:
+def train_schnet(learned: Path, out: Path, settings: SchnetTraining) -> None:
     """Train on ``learned``/frames.extxyz, write the network (HDF5) to ``out`` and beside it OUT.csv.
 
     The table holds the error on ``learned``/test.extxyz. Raises UserError for frames without dipoles.
@@ -56,9 +38,9 @@ def train_schnet(learned: Path, out: Path, settings: Settings) -> None:
     held_out = frames[9::10]
     train = [atoms for number, atoms in enumerate(frames) if number % 10 != 9]
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    falling = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / settings.n_epochs))
+    falling = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.01 ** (1 / settings.schnet_epochs))
     best, least = None, np.inf
-    for epoch in range(settings.n_epochs):
+    for epoch in range(settings.schnet_epochs):
         order = rng(settings.seed, "schnet-batches", epoch).permutation(len(train))
         for first in range(0, len(train), settings.batch_size):
             part = [train[i] for i in order[first : first + settings.batch_size]]
@@ -93,8 +75,8 @@ def schnet_dipoles(model: Path, dipoles: Path, out: Path) -> None:
     if given.positions_A is None or given.numbers is None:
         raise UserError(f"{dipoles} keeps no positions; run run_dipoles.py with --keep-positions")
     with h5py.File(model) as file:
-        names = Settings.__dataclass_fields__
-        network = _network(Settings(**{name: file.attrs[name].item() for name in names}))
+        names = SchnetTraining.__dataclass_fields__
+        network = _network(SchnetTraining(**{name: file.attrs[name].item() for name in names}))
         network.load_state_dict({name: torch.from_numpy(file[name][()]) for name in file})
     flat = given.positions_A.reshape(-1, len(given.numbers), 3)
     whole = np.isfinite(flat).all(axis=(1, 2))
@@ -122,7 +104,7 @@ def _torch() -> Any:
     return torch
 
 
-def _network(settings: Settings) -> Any:
+def _network(settings: SchnetTraining) -> Any:
     import schnetpack  # type: ignore[import-not-found,unused-ignore]
     import schnetpack.nn  # type: ignore[import-not-found,unused-ignore]
     import torch

@@ -11,7 +11,8 @@ import scipy.signal
 import scipy.stats
 from ase.formula import Formula
 
-from frazil.analysis.spectra import Average, Settings, average, infrared_spectrum
+from frazil.analysis.settings import Spectrum
+from frazil.analysis.spectra import Average, average, infrared_spectrum
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
 
@@ -69,7 +70,7 @@ class Mean:
         return pandas.DataFrame(dict(zip(SPECTRUM_COLUMNS, values, strict=True)))
 
 
-def mean_spectra(dipoles: Dipoles, settings: Settings) -> list[Mean]:
+def mean_spectra(dipoles: Dipoles, settings: Spectrum) -> list[Mean]:
     """Return the mean spectrum at every temperature. Raises UserError where no run is whole."""
     found = []
     for number, temperature_K in enumerate(dipoles.temperatures_K):

@@ -63,7 +63,7 @@ def _write_table(table: pandas.DataFrame, path: Path) -> None:
 
 
 def analyse(
-    shards: dict[str, Path | str | None],
+    model_shards: Path | str,
     criteria_A: Sequence[float],
     criterion_A: float,
     duration_fs: float,
@@ -71,14 +71,20 @@ def analyse(
     coupling_eV: float,
     reference: Path | str,
     out: Path | str,
+    teacher_shards: Path | str | None = None,
+    teacher_control_shards: Path | str | None = None,
+    model_control_shards: Path | str | None = None,
     model: Path | str | None = None,
     campaign_seed: int = 1,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
     Args:
-        shards: directories of shards: ``model``, and optionally ``teacher``, ``teacher_control`` (no
-            coupling) and ``model_control`` (no excitation); None or a directory without shards where not run.
+        model_shards: directory of shards under the model. The others are None, or a directory without
+            shards, where they were not run.
+        teacher_shards: under the teacher, from the same starts.
+        teacher_control_shards: under the teacher without coupling.
+        model_control_shards: under the model without excitation.
         criteria_A: desorption criteria, Å.
         criterion_A: the one that outcomes were decided by, Å.
         duration_fs: length of a trajectory, fs.
@@ -98,10 +104,14 @@ def analyse(
     if not any(np.isclose(criterion_A, item) for item in criteria_A):
         given = ", ".join(f"{item:g}" for item in criteria_A)
         raise UserError(f"criterion {criterion_A:g} Å is not among the criteria {given} Å; add it to them")
+    shards = {
+        "model": model_shards, "teacher": teacher_shards, "teacher_control": teacher_control_shards,
+        "model_control": model_control_shards,
+    }  # fmt: skip
     read = {name: read_ensemble(path) for name, path in shards.items() if path is not None}
     ensembles = {name: ensemble for name, ensemble in read.items() if ensemble is not None}
     if "model" not in ensembles or not len(ensembles["model"].trajectories):
-        raise UserError(f"no trajectory under {shards.get('model')}; run run_trajectories.py first")
+        raise UserError(f"no trajectory under {model_shards}; run run_trajectories.py first")
     run = ensembles["model"]
     windows = rotational_windows(run, campaign_seed)
     summary = summarise(run, campaign_seed)

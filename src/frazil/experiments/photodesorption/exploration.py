@@ -23,6 +23,7 @@ from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
+from frazil.experiments.photodesorption.settings import ExplorationLimits
 from frazil.files import write_atomic
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
@@ -37,34 +38,6 @@ LONGEST_BOND_A = 3.0
 FRAMES_BEFORE_HOLE = 3
 APART_FS = 30.0
 """Frames of one trajectory that are closer in time count as near duplicates."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What makes a frame worth a label, and what ends a trajectory."""
-
-    deviation_low_eV_per_A: float
-    ground_deviation_low_eV_per_A: float
-    deviation_high_eV_per_A: float
-    shortest_contact_A: float
-    unphysical_contact_A: float
-    clean_fraction: float
-
-    def __post_init__(self) -> None:
-        """Refuse limits in the wrong order (UserError)."""
-        for low in (self.deviation_low_eV_per_A, self.ground_deviation_low_eV_per_A):
-            if not 0 < low < self.deviation_high_eV_per_A:
-                raise UserError(
-                    f"force deviations {low:g} to {self.deviation_high_eV_per_A:g} eV/Å; "
-                    "allowed is 0 < low < high"
-                )
-        if not 0 < self.unphysical_contact_A <= self.shortest_contact_A:
-            raise UserError(
-                f"unphysical contact {self.unphysical_contact_A:g} Å, shortest contact to label "
-                f"{self.shortest_contact_A:g} Å; allowed is 0 < unphysical <= shortest"
-            )
-        if not 0 <= self.clean_fraction <= 1:
-            raise UserError(f"clean fraction {self.clean_fraction:g}; allowed are 0 to 1")
 
 
 @dataclass
@@ -84,7 +57,7 @@ class Visit:
         """What identifies the trajectory within its round."""
         return f"{'ground' if self.excited_molecule < 0 else 'excited'}-{self.trajectory_id:06d}"
 
-    def above_low(self, limits: Limits) -> npt.NDArray[np.bool_]:
+    def above_low(self, limits: ExplorationLimits) -> npt.NDArray[np.bool_]:
         """Return which frames the committee is unsure of: excited molecules have larger forces to err in."""
         ground = self.excited_molecule < 0
         low = limits.ground_deviation_low_eV_per_A if ground else limits.deviation_low_eV_per_A
@@ -97,7 +70,7 @@ def explore(
     duration_fs: float,
     timestep_fs: float,
     observe_fs: float,
-    limits: Limits,
+    limits: ExplorationLimits,
     max_frames: int,
     round_number: int,
     out: Path,
@@ -159,7 +132,7 @@ def force_deviation(forces: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return largest
 
 
-def choose(paths: Sequence[Visit], limits: Limits, max_frames: int) -> dict[str, list[int]]:
+def choose(paths: Sequence[Visit], limits: ExplorationLimits, max_frames: int) -> dict[str, list[int]]:
     """Return, for each trajectory's name, the frames to label, spread over trajectories and time.
 
     Candidates come before the first frame whose deviation exceeds the higher limit (what follows is broken)
@@ -198,7 +171,7 @@ def _share(candidates: dict[str, list[int]], max_frames: int) -> dict[str, list[
     return spread
 
 
-def _verdict(observation: Observation, limits: Limits) -> str:
+def _verdict(observation: Observation, limits: ExplorationLimits) -> str:
     if not np.isfinite(observation.positions_A).all():
         return FAILED
     if closest_contact(observation.positions_A) < limits.unphysical_contact_A:
@@ -219,7 +192,7 @@ def _explore_one(
     timestep_fs: float,
     n_steps: int,
     steps_between: int,
-    limits: Limits,
+    limits: ExplorationLimits,
     states: InitialStates,
     index: int,
 ) -> Visit:
@@ -256,7 +229,11 @@ def _atoms(excited: int, observation: Observation) -> ase.Atoms:
 
 
 def _write(
-    out: Path, paths: Sequence[Visit], chosen: dict[str, list[int]], limits: Limits, round_number: int
+    out: Path,
+    paths: Sequence[Visit],
+    chosen: dict[str, list[int]],
+    limits: ExplorationLimits,
+    round_number: int,
 ) -> dict[str, object]:
     source = f"explore-{round_number}"
     frames, rows = [], []

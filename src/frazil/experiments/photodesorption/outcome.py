@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frazil.experiments.photodesorption.settings import Limits
 from frazil.md.lammps import Observation
 from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
 from frazil.systems.co_energies import kinetic_energy_eV, molecular_energies
@@ -36,16 +37,6 @@ DESORBED = (
 )  # fmt: skip
 CROSSINGS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
 """Columns of the documented tables."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What counts as desorbed, dissociated and unphysical."""
-
-    criteria_A: tuple[float, ...]
-    criterion_A: float
-    dissociation_A: float
-    unphysical_contact_A: float
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from ase import Atoms
 
 from frazil.cli import progress
 from frazil.data.frames import write_frames
-from frazil.data.windows import WINDOW_INTERVALS_fs, WINDOW_STARTS_fs, window_times_fs
+from frazil.data.windows import window_times_fs
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.settings import Sampling
 from frazil.labels.bond_curve import bond_curve
 from frazil.seeds import derived_seed, rng
 from frazil.systems.co import (
@@ -32,8 +33,6 @@ from frazil.systems.molecules import random_rotation
 from frazil.systems.packing import random_aggregate, relax
 from frazil.units import kB
 
-UNLEARNABLE_CONTACT_A = 1.85
-"""Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
 EXCITATION_MARGIN = 1.1
 """Bonds are stretched up to the turning points of this many excitation energies: neighbours add some."""
 NEIGHBOUR_ENERGY_eV = 1.5
@@ -50,68 +49,19 @@ EQUILIBRATED_FRACTION = 0.5
 """Excited trajectories start from frames of the last part of thermal ones."""
 
 
-def default_radius_A(n_molecules: int) -> float:
-    """Return the packing radius at the paper's density (50 CO in 8.2 Å), Å."""
-    return float(8.2 * (n_molecules / 50) ** (1 / 3))
-
-
 @dataclass(frozen=True)
 class Plan:
-    """What to sample; the flags of ``sample_frames.py``."""
+    """What to sample: how many of each kind, where excitation and windows come from, and the seed."""
 
+    sampling: Sampling
     level: str
     coupling_eV: float
-    n_molecules: int
-    n_aggregates: int
-    aggregate_radius_A: float | None
-    n_packings: int
-    n_thermal: int
-    thermal_duration_fs: float
     thermal_temperature_K: float
-    n_excited: int
-    excited_duration_fs: float
     excitation_energy_eV: float
     core_radius_A: float
-    timestep_fs: float
-    n_contacts: int
-    contact_low_A: float
-    contact_high_A: float
-    n_compressed: int
-    bond_spread_A: float
+    window_starts_fs: Sequence[float]
+    window_intervals_fs: Sequence[float]
     campaign_seed: int
-    window_starts_fs: Sequence[float] = WINDOW_STARTS_fs
-    window_intervals_fs: Sequence[float] = WINDOW_INTERVALS_fs
-    damping_fs: float = 100.0
-    n_bonds: int = 80
-
-    def __post_init__(self) -> None:
-        if not self.timestep_fs > 0:
-            raise UserError(f"a time step of {self.timestep_fs:g} fs; it must be positive")
-        if self.n_molecules < 2 or self.n_aggregates < 1:
-            raise UserError(
-                f"{self.n_aggregates} aggregates of {self.n_molecules} CO; "
-                "at least one of at least two is needed"
-            )
-        others = (self.n_packings, self.n_excited, self.n_contacts, self.n_compressed, self.n_bonds)
-        if self.n_thermal < 1 or min(others) < 0:
-            raise UserError(
-                f"{self.n_thermal} thermal and {self.n_excited} excited trajectories, {self.n_contacts} "
-                f"contacts, {self.n_compressed} compressed aggregates, {self.n_bonds} bonds; at least one "
-                "thermal trajectory is needed (the rest starts "
-                "from it), the others may be 0"
-            )
-        if not self.thermal_temperature_K > 0 or not self.damping_fs > 0:
-            raise UserError(
-                f"a temperature of {self.thermal_temperature_K:g} K with a damping time of "
-                f"{self.damping_fs:g} fs; both must be positive"
-            )
-        if not 0 <= self.bond_spread_A <= 0.1:
-            raise UserError(f"a bond spread of {self.bond_spread_A:g} Å; allowed are 0 to 0.1 Å")
-        if not UNLEARNABLE_CONTACT_A <= self.contact_low_A < self.contact_high_A:
-            raise UserError(
-                f"contacts from {self.contact_low_A:g} to {self.contact_high_A:g} Å; they must rise from at "
-                f"least {UNLEARNABLE_CONTACT_A:g} Å (closer frames cannot be learnt)"
-            )
 
 
 def potential_of(level: str, **settings: Any) -> tuple[Any, Any]:
@@ -141,21 +91,21 @@ def sample(plan: Plan) -> Sample:
     potential, calculator = potential_of(plan.level, **settings)
     curve = bond_curve(plan.level, **settings)
     turning_points = curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
-    radius = plan.aggregate_radius_A or default_radius_A(plan.n_molecules)
+    radius = plan.sampling.aggregate_radius_A
     aggregates = []
-    for number in range(plan.n_aggregates):
-        packed = random_aggregate(plan.n_molecules, radius, plan.campaign_seed, number)
+    for number in range(plan.sampling.n_aggregates):
+        packed = random_aggregate(plan.sampling.n_molecules, radius, plan.campaign_seed, number)
         aggregate = relax(packed, calculator)
         aggregate.info["aggregate_id"] = number
         aggregates.append(aggregate)
-    templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.n_thermal)]
-    thermal = _thermal(plan, potential, "thermal", templates, plan.thermal_duration_fs)
-    starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.thermal_duration_fs)
+    templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.sampling.n_thermal)]
+    thermal = _thermal(plan, potential, "thermal", templates, plan.sampling.thermal_duration_fs)
+    starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.sampling.thermal_duration_fs)
     frames = thermal + _packings(plan, potential, radius) + _excited(plan, potential, curve, starts)
-    frames += [_contact(plan, number, starts, turning_points) for number in range(plan.n_contacts)]
-    frames += [_compressed(plan, number, starts) for number in range(plan.n_compressed)]
+    frames += [_contact(plan, number, starts, turning_points) for number in range(plan.sampling.n_contacts)]
+    frames += [_compressed(plan, number, starts) for number in range(plan.sampling.n_compressed)]
     frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
-    frames += [_bond(plan, number, curve, turning_points) for number in range(plan.n_bonds)]
+    frames += [_bond(plan, number, curve, turning_points) for number in range(plan.sampling.n_bonds)]
     return Sample(frames, aggregates, starts)
 
 
@@ -163,14 +113,10 @@ def sample_files(
     out: Path | str,
     out_aggregates: Path | str | None = None,
     out_snapshots: Path | str | None = None,
-    contact_range_A: Sequence[float] = (2.0, 2.8),
     **plan: Any,
 ) -> None:
     """Write the sample of a plan; aggregates and snapshots lie beside the frames if not said where."""
-    if len(contact_range_A) != 2:
-        raise UserError(f"a contact range of {len(contact_range_A)} numbers; give two, from and to, in Å")
-    low, high = contact_range_A
-    done = sample(Plan(**plan, contact_low_A=low, contact_high_A=high))
+    done = sample(Plan(**plan))
     write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), done.aggregates)
     write_frames(out_snapshots or Path(out).with_name("snapshots.extxyz"), done.snapshots)
     write_frames(out, done.frames)
@@ -211,7 +157,7 @@ def _thermal(
             spread * rng(plan.campaign_seed, f"sample-{source}", number).normal(size=(len(atoms), 3))
         )
     seed = derived_seed(plan.campaign_seed, "sample-langevin", len(source))
-    thermostat = Langevin(plan.timestep_fs, plan.thermal_temperature_K, plan.damping_fs)
+    thermostat = Langevin(plan.sampling.timestep_fs, plan.thermal_temperature_K, plan.sampling.damping_fs)
     return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat, seed)
 
 
@@ -221,8 +167,10 @@ def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
     A model that knows relaxed aggregates only invents deeper minima between them, into which its own thermal
     dynamics falls (measured: docs/methods.md).
     """
-    numbers = range(plan.n_aggregates, plan.n_aggregates + plan.n_packings)
-    templates = [random_aggregate(plan.n_molecules, radius_A, plan.campaign_seed, i) for i in numbers]
+    numbers = range(plan.sampling.n_aggregates, plan.sampling.n_aggregates + plan.sampling.n_packings)
+    templates = [
+        random_aggregate(plan.sampling.n_molecules, radius_A, plan.campaign_seed, i) for i in numbers
+    ]
     evenly = replace(plan, window_starts_fs=(0.0,), window_intervals_fs=(PACKING_INTERVAL_fs,))
     return _thermal(evenly, potential, "packing", templates, PACKING_DURATION_fs) if templates else []
 
@@ -232,7 +180,7 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
     from frazil.md.integrators import VelocityVerlet
 
     templates, velocities = [], []
-    for number in range(plan.n_excited):
+    for number in range(plan.sampling.n_excited):
         random = rng(plan.campaign_seed, "sample-excited", number)
         atoms = starts[int(random.integers(len(starts)))].copy()
         centres = molecular_centres(atoms.positions)
@@ -253,8 +201,10 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
         )
     if not templates:
         return []
-    verlet = VelocityVerlet(plan.timestep_fs)
-    return _trajectories(plan, potential, templates, velocities, "excited", plan.excited_duration_fs, verlet)
+    verlet = VelocityVerlet(plan.sampling.timestep_fs)
+    return _trajectories(
+        plan, potential, templates, velocities, "excited", plan.sampling.excited_duration_fs, verlet
+    )
 
 
 def _trajectories(
@@ -272,16 +222,16 @@ def _trajectories(
     from frazil.md.observers import energies, frames
 
     times = window_times_fs(duration_fs, plan.window_starts_fs, plan.window_intervals_fs)
-    steps = np.rint(times / plan.timestep_fs).astype(int)
-    if np.abs(steps * plan.timestep_fs - times).max() > 1e-6:
+    steps = np.rint(times / plan.sampling.timestep_fs).astype(int)
+    if np.abs(steps * plan.sampling.timestep_fs - times).max() > 1e-6:
         raise UserError(
             f"window starts {list(plan.window_starts_fs)} and intervals {list(plan.window_intervals_fs)} fs "
-            f"are no multiples of the time step of {plan.timestep_fs:g} fs"
+            f"are no multiples of the time step of {plan.sampling.timestep_fs:g} fs"
         )
     ensemble = Ensemble(
         potential,
         integrator,
-        np.tile(MOLECULE_MASSES_amu, plan.n_molecules),
+        np.tile(MOLECULE_MASSES_amu, plan.sampling.n_molecules),
         n_steps=int(steps[-1]),
         observe_every=reduce(gcd, map(int, steps), 0) or 1,
         campaign_seed=seed,
@@ -298,7 +248,7 @@ def _trajectories(
             atoms = templates[trajectory.trajectory_id].copy()
             atoms.positions = rows["positions"][row]
             atoms.set_velocities(rows["velocities"][row])
-            time_fs = int(rows["step"][row]) * plan.timestep_fs
+            time_fs = int(rows["step"][row]) * plan.sampling.timestep_fs
             kept[trajectory.trajectory_id].append(
                 _described(atoms, source, trajectory.trajectory_id, time_fs)
             )
@@ -323,7 +273,7 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
         base = starts[int(random.integers(len(starts)))]
         positions = base.positions.copy()
         centres = molecular_centres(positions)
-        moved = int(random.integers(plan.n_molecules))
+        moved = int(random.integers(plan.sampling.n_molecules))
         distances = np.linalg.norm(centres - centres[moved], axis=1)
         fixed = int(np.argsort(distances)[1])
         tagged = (moved if random.random() < 0.5 else fixed) if number % 2 else -1
@@ -332,7 +282,7 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
             bond = positions[2 * molecule + 1] - positions[2 * molecule]
             length = random.uniform(*turning_points) if molecule == tagged else np.linalg.norm(bond)
             pair.append(_stretched(float(length), random))
-        wanted = random.uniform(plan.contact_low_A, plan.contact_high_A)
+        wanted = random.uniform(plan.sampling.contact_low_A, plan.sampling.contact_high_A)
         away = (centres[moved] - centres[fixed]) / distances[fixed]
         separation = _separation(pair[0], pair[1], away, wanted)
         positions[2 * fixed : 2 * fixed + 2] = centres[fixed] + pair[1]
@@ -342,7 +292,8 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
             set_excited(atoms, tagged)
             return _described(atoms, "contact", number, 0.0)
     raise UserError(
-        f"no contact between {plan.contact_low_A:g} and {plan.contact_high_A:g} Å found in 1000 draws that "
+        f"no contact between {plan.sampling.contact_low_A:g} and {plan.sampling.contact_high_A:g} Å found in "
+        "1000 draws that "
         "leaves the other molecules farther apart; give a lower range or a larger aggregate radius"
     )
 
@@ -369,7 +320,7 @@ def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
             else:
                 break
         else:
-            atoms = Atoms("CO" * plan.n_molecules, positions=positions)
+            atoms = Atoms("CO" * plan.sampling.n_molecules, positions=positions)
             set_excited(atoms, -1)
             return _described(atoms, "compressed", number, 0.0)
 
@@ -390,12 +341,12 @@ def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
     than the forces between molecules (measured: docs/methods.md). Centres of mass stay.
     """
     random = rng(plan.campaign_seed, "sample-spread", number)
-    if plan.bond_spread_A == 0 or random.random() < 0.5:
+    if plan.sampling.bond_spread_A == 0 or random.random() < 0.5:
         return atoms
     spread = atoms.copy()
     ground = np.arange(len(atoms) // 2) != excited_molecule(atoms)
     bonds = atoms.positions[1::2] - atoms.positions[::2]
-    change = random.normal(0, plan.bond_spread_A, len(bonds)) * ground
+    change = random.normal(0, plan.sampling.bond_spread_A, len(bonds)) * ground
     along = bonds * (change / np.linalg.norm(bonds, axis=1))[:, None]
     of_carbon, of_oxygen = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
     spread.positions[::2] -= of_oxygen * along
@@ -413,14 +364,18 @@ def _bond(plan: Plan, number: int, curve: BondCurve, turning_points: np.ndarray)
     """
     random = rng(plan.campaign_seed, "sample-bond", number)
     tagged = 0 if number % 2 else -1
-    side = int(np.ceil(plan.n_molecules ** (1 / 3)))
+    side = int(np.ceil(plan.sampling.n_molecules ** (1 / 3)))
     positions = []
-    for molecule in range(plan.n_molecules):
+    for molecule in range(plan.sampling.n_molecules):
         inner, outer = turning_points if molecule == tagged else curve.turning_points(NEIGHBOUR_ENERGY_eV)
-        part = (number // 2) / max(1, (plan.n_bonds - 1) // 2) if molecule == tagged else random.random()
+        part = (
+            (number // 2) / max(1, (plan.sampling.n_bonds - 1) // 2)
+            if molecule == tagged
+            else random.random()
+        )
         length = inner + part * (outer - inner)
         place = np.array(np.unravel_index(molecule, (side, side, side))) * FAR_APART_A
         positions.append(place + _stretched(float(length), random))
-    atoms = Atoms("CO" * plan.n_molecules, positions=np.concatenate(positions))
+    atoms = Atoms("CO" * plan.sampling.n_molecules, positions=np.concatenate(positions))
     set_excited(atoms, tagged)
     return _described(atoms, "bond", number, 0.0)

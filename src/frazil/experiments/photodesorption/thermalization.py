@@ -4,7 +4,6 @@ Nosé–Hoover chains in LAMMPS with 3N − 6 degrees of freedom: velocities sta
 forces of an isolated aggregate keep it so, and the temperatures here count the same degrees.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import ase
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from frazil.cli import progress
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.settings import SNAPSHOT_EVERY_fs, Thermalization
 from frazil.files import write_atomic
 from frazil.md.lammps import LammpsSession, NoseHoover, Observation
 from frazil.seeds import rng
@@ -24,40 +24,6 @@ from frazil.units import fs
 
 SNAPSHOTS_PER_REPLICA = 1_000_000
 """A snapshot's id is replica × this + its number."""
-
-
-@dataclass(frozen=True)
-class Thermalization:
-    """Temperature control, times and the window of a run."""
-
-    temperature_K: float
-    damping_fs: float
-    timestep_fs: float
-    equilibration_fs: float
-    duration_fs: float
-    n_snapshots: int
-    temperature_low_K: float
-    temperature_high_K: float
-    observe_fs: float = 10.0
-
-    def check(self) -> None:
-        """Raise UserError for settings that no run can meet."""
-        if self.timestep_fs <= 0:
-            raise UserError(f"time step {self.timestep_fs} fs; it must be positive; give --timestep-fs 0.1")
-        if self.temperature_K <= 0 or self.damping_fs <= 0:
-            raise UserError(
-                f"temperature {self.temperature_K} K, damping {self.damping_fs} fs; both must be positive"
-            )
-        if self.temperature_low_K >= self.temperature_high_K:
-            raise UserError(
-                f"temperature window {self.temperature_low_K} to {self.temperature_high_K} K is empty; "
-                f"give a low end below the high one"
-            )
-        if self.n_snapshots < 1 or self.n_snapshots * self.observe_fs > self.duration_fs:
-            raise UserError(
-                f"{self.n_snapshots} snapshots asked for in {self.duration_fs:g} fs; at least 1 and at most "
-                f"one in {self.observe_fs:g} fs are possible; give a longer --duration-fs or fewer snapshots"
-            )
 
 
 def thermalize(
@@ -74,7 +40,6 @@ def thermalize(
     ``n_snapshots`` equal parts of the run, or later where none is inside the window in time. Raises UserError
     if the window is met by fewer observations than snapshots asked for.
     """
-    settings.check()
     aggregate = _aggregate(aggregates, replica)
     types = co_types(len(aggregate) // 2)
     taken: list[Observation] = []
@@ -87,19 +52,21 @@ def thermalize(
             types,
             settings.timestep_fs,
             round((settings.equilibration_fs + settings.duration_fs) / settings.timestep_fs),
-            round(settings.observe_fs / settings.timestep_fs),
+            round(SNAPSHOT_EVERY_fs / settings.timestep_fs),
             NoseHoover(settings.temperature_K, settings.damping_fs),
         )
-        n_observations = round((settings.equilibration_fs + settings.duration_fs) / settings.observe_fs) + 1
+        n_observations = round((settings.equilibration_fs + settings.duration_fs) / SNAPSHOT_EVERY_fs) + 1
         for now in progress(run, n_observations, f"thermalization {replica}"):
             temperature = float(temperature_K(now.velocities_A_per_fs))
-            due = settings.equilibration_fs + len(taken) * settings.duration_fs / settings.n_snapshots
+            due = (
+                settings.equilibration_fs + len(taken) * settings.duration_fs / settings.snapshots_per_replica
+            )
             inside = settings.temperature_low_K <= temperature <= settings.temperature_high_K
-            take = inside and now.time_fs >= due - 1e-6 and len(taken) < settings.n_snapshots
+            take = inside and now.time_fs >= due - 1e-6 and len(taken) < settings.snapshots_per_replica
             if take:
                 taken.append(now)
             history.append((now.time_fs, temperature, int(take)))
-            if len(taken) == settings.n_snapshots:
+            if len(taken) == settings.snapshots_per_replica:
                 break
     table = pandas.DataFrame(history, columns=["time_fs", "temperature_K", "snapshot"])
     _require_enough(settings, table, len(taken))
@@ -128,7 +95,7 @@ def _velocities(
 
 
 def _require_enough(settings: Thermalization, table: pandas.DataFrame, n_taken: int) -> None:
-    if n_taken == settings.n_snapshots:
+    if n_taken == settings.snapshots_per_replica:
         return
     seen = table.loc[table["time_fs"] >= settings.equilibration_fs, "temperature_K"]
     window = f"{settings.temperature_low_K:g} to {settings.temperature_high_K:g} K"
@@ -139,7 +106,8 @@ def _require_enough(settings: Thermalization, table: pandas.DataFrame, n_taken: 
             f"widen the window or equilibrate longer"
         )
     raise UserError(
-        f"{n_taken} of {settings.n_snapshots} snapshots found inside the temperature window {window}; "
+        f"{n_taken} of {settings.snapshots_per_replica} snapshots found inside the temperature window "
+        f"{window}; "
         f"the run was at {range_seen}; give a longer --duration-fs, a wider window or fewer snapshots"
     )
 

@@ -23,9 +23,9 @@ from frazil.experiments.photodesorption.outcome import (
     DESORBED,
     TRAJECTORIES,
     Curves,
-    Limits,
     Tracker,
 )
+from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.files import sha256_of, write_atomic
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd.model import files_of
@@ -33,61 +33,11 @@ from frazil.systems.co import MOLECULE_MASSES_amu, from_deepmd_types
 from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
 
-ENGINES = ("deepmd", "van-hemert")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a row depends on besides the initial state, the model and the bond curves."""
-
-    engine: str
-    coupling_eV: float
-    duration_fs: float
-    timestep_fs: float
-    observe_fs: float
-    limits: Limits
-    keep_frames_trajectories: int
-    keep_frames_every_fs: float
-
-    @classmethod
-    def take_from(cls, flags: dict[str, Any]) -> "Settings":
-        """Return the settings, taken out of a script's flags."""
-        limits = {name: flags.pop(name) for name in Limits.__dataclass_fields__}
-        own = {name: flags.pop(name) for name in cls.__dataclass_fields__ if name != "limits"}
-        return cls(**own, limits=Limits(**{**limits, "criteria_A": tuple(limits["criteria_A"])}))
-
-    @property
-    def n_steps(self) -> int:
-        """Steps of one trajectory."""
-        return round(self.duration_fs / self.timestep_fs)
-
-    @property
-    def observe_every(self) -> int:
-        """Steps between two observations."""
-        return round(self.observe_fs / self.timestep_fs)
-
-    def check(self) -> None:
-        """Raise UserError for settings that make no trajectory."""
-        if self.engine not in ENGINES:
-            raise UserError(f"engine {self.engine!r}; allowed: {', '.join(ENGINES)}")
-        if self.timestep_fs <= 0:
-            raise UserError(f"time step {self.timestep_fs} fs; it must be positive; give --timestep-fs 0.1")
-        for name in ("observe_fs", "duration_fs"):
-            length, other = getattr(self, name), self.timestep_fs if name == "observe_fs" else self.observe_fs
-            if length < other or abs(length / other - round(length / other)) > 1e-6:
-                raise UserError(
-                    f"{name} {length} is no multiple of {other} fs; durations must be whole numbers of "
-                    f"observations, and observations of time steps"
-                )
-        if self.limits.criterion_A not in self.limits.criteria_A:
-            raise UserError(
-                f"criterion {self.limits.criterion_A} Å is not among the criteria "
-                f"{', '.join(map(str, self.limits.criteria_A))} Å; add it to --criteria-A"
-            )
-
 
 def run_shard(
-    settings: Settings,
+    settings: Trajectories,
+    engine: str,
+    coupling_eV: float,
     states: Path | str,
     bond_curves: Path | str,
     model: Path | str | None,
@@ -101,27 +51,34 @@ def run_shard(
     Finished rows are kept under ``checkpoints`` until the tables are written: a killed or full run loses none
     of them. Raises UserError for bad input and OutOfTime after SIGTERM.
     """
-    settings.check()
     shard = read_initial_states(states).select(first_id, n_trajectories)
     files = [Path(states), Path(bond_curves)]
-    if settings.engine == "deepmd":
+    if engine == "deepmd":
         if model is None:
             raise UserError("engine deepmd needs a model; give --model with a model directory of train")
         files += files_of(model)
-    curves = _curves(settings.engine, bond_curves)
+    curves = _curves(engine, bond_curves)
     ids = [int(i) for i in shard.trajectory_id]
     kept = {identity for identity in ids if identity < settings.keep_frames_trajectories}
-    ledger = Ledger(checkpoints, key_of(settings=asdict(settings), files=[sha256_of(file) for file in files]))
+    ledger = Ledger(
+        checkpoints,
+        key_of(
+            settings=asdict(settings),
+            engine=engine,
+            coupling_eV=coupling_eV,
+            files=[sha256_of(file) for file in files],
+        ),
+    )
     rows = ledger.finished(ids)
     todo = [index for index, identity in enumerate(ids) if identity not in rows]
     with TimeLimit() as limit:
-        runner = _lammps if settings.engine == "deepmd" else _van_hemert
-        results = runner(_Work(settings, shard, todo, curves, kept, model, limit))
+        runner = _lammps if engine == "deepmd" else _van_hemert
+        results = runner(_Work(settings, coupling_eV, shard, todo, curves, kept, model, limit))
         for index, row in progress(results, len(todo), "trajectories"):
             ledger.save(ids[index], row)
             rows[ids[index]] = row
             limit.check(f"{len(rows)} of {len(ids)} trajectories are saved")
-    _write_tables(Path(out), shard, rows, _model_name(settings, model))
+    _write_tables(Path(out), shard, rows, _model_name(engine, coupling_eV, model))
     ledger.close(ids)
 
 
@@ -130,9 +87,9 @@ def _curves(engine: str, bond_curves: Path | str) -> Curves:
     return Curves(*(BondCurve.read(bond_curves, column) for column in columns))
 
 
-def _model_name(settings: Settings, model: Path | str | None) -> str:
-    if settings.engine == "van-hemert":
-        return f"van-hemert-{settings.coupling_eV:g}"
+def _model_name(engine: str, coupling_eV: float, model: Path | str | None) -> str:
+    if engine == "van-hemert":
+        return f"van-hemert-{coupling_eV:g}"
     assert model is not None
     description = Path(model) / "model.json"
     if description.is_file():
@@ -143,7 +100,7 @@ def _model_name(settings: Settings, model: Path | str | None) -> str:
 class _Follower:
     """Tracks one trajectory and keeps its frames if asked."""
 
-    def __init__(self, settings: Settings, shard: InitialStates, index: int, kept: set[int]) -> None:
+    def __init__(self, settings: Trajectories, shard: InitialStates, index: int, kept: set[int]) -> None:
         self.tracker = Tracker(settings.limits, int(shard.excited_molecule[index]))
         self.over = False
         self._identity = int(shard.trajectory_id[index])
@@ -174,7 +131,8 @@ class _Follower:
 class _Work:
     """What an engine needs: the shard, the rows of it still to do, and what to watch."""
 
-    settings: Settings
+    settings: Trajectories
+    coupling_eV: float
     shard: InitialStates
     todo: list[int]
     curves: Curves
@@ -226,7 +184,7 @@ def _van_hemert(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
         return
     settings, shard = work.settings, work.shard
     ensemble = Ensemble(
-        VanHemert(settings.coupling_eV),
+        VanHemert(work.coupling_eV),
         VelocityVerlet(settings.timestep_fs),
         np.tile(MOLECULE_MASSES_amu, shard.n_molecules),
         n_steps=settings.n_steps,

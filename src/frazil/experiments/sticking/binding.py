@@ -1,6 +1,5 @@
 """Binding energies of H2 on a grid over the surface: E_bin = E_close − E_far, minimized in batches."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from ase import Atoms
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.files import write_atomic
 from frazil.md.minimize import minimize
@@ -36,45 +36,24 @@ difference is part of the binding energy. On a crystal under the known truth non
 """
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where H2 starts, and when a minimization has converged."""
-
-    area_A2: float
-    spacing_A: float
-    clearance_A: float
-    max_force_eV_per_A: float
-    max_steps: int
-    width: int
-    campaign_seed: int
-
-    def check(self) -> None:
-        """Raise UserError for a grid without sites."""
-        if not (self.area_A2 > 0 and self.spacing_A > 0 and self.clearance_A > 0):
-            raise UserError(
-                f"a grid over {self.area_A2:g} Å², every {self.spacing_A:g} Å, {self.clearance_A:g} Å "
-                "above the "
-                "surface; all must be positive"
-            )
-
-    def points(self) -> np.ndarray:
-        """Return the lateral points (n, 2), Å, centred on the middle of the surface."""
-        side = np.sqrt(self.area_A2)
-        n = max(int(side / self.spacing_A + 1e-9), 1)
-        line = (np.arange(n) - 0.5 * (n - 1)) * self.spacing_A
-        return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+def points(grid: Grid) -> np.ndarray:
+    """Return the lateral points (n, 2), Å, centred on the middle of the surface."""
+    side = np.sqrt(grid.binding_area_A2)
+    n = max(int(side / grid.binding_spacing_A + 1e-9), 1)
+    line = (np.arange(n) - 0.5 * (n - 1)) * grid.binding_spacing_A
+    return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 def starts(surface: Atoms, grid: Grid) -> np.ndarray:
     """Return positions (n, natoms + 2, 3): H2 over each point, turned at random, at the clearance.
 
-    The centre of mass comes down to the lowest height at which no atom is nearer than ``clearance_A``.
+    The centre of mass comes down to the lowest height at which no atom is nearer than the clearance.
     """
     found = []
-    for site, point in enumerate(grid.points()):
+    for site, point in enumerate(points(grid)):
         lateral = ((surface.positions[:, :2] - point) ** 2).sum(axis=1)
-        near = lateral < grid.clearance_A**2
-        z = surface.positions[near, 2] + np.sqrt(grid.clearance_A**2 - lateral[near])
+        near = lateral < grid.binding_clearance_A**2
+        z = surface.positions[near, 2] + np.sqrt(grid.binding_clearance_A**2 - lateral[near])
         if not near.any():
             raise UserError(
                 f"no atom under the grid point ({point[0]:g}, {point[1]:g}) Å; give a smaller area, "
@@ -113,14 +92,13 @@ def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pa
     member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
     with H2 broken or away from the surface has not converged.
     """
-    grid.check()
     fixed = surface.arrays["fixed"].astype(bool)
     n_co, n_fixed = len(surface) // 2, int(fixed.sum()) // 2
     frozen = np.append(fixed, [False, False])
-    top = height_A(surface.positions, float(np.sqrt(grid.area_A2)))
+    top = height_A(surface.positions, float(np.sqrt(grid.binding_area_A2)))
     far = np.array([[0.0, 0.0, top + FAR_A], [H2_LENGTH_A, 0.0, top + FAR_A]])
     potential = source.potential(n_co, True, n_fixed)
-    limits = (grid.max_force_eV_per_A, grid.max_steps)
+    limits = (grid.binding_max_force_eV_per_A, grid.binding_max_steps)
     apart = minimize(potential, np.concatenate([surface.positions, far])[None], frozen, *limits, width=1)
     if not apart.converged[0]:
         raise UserError(
@@ -187,17 +165,17 @@ def write_sites(
     surfaces: Path | str,
     model: Path | str,
     grid: Grid,
-    n_surfaces: int,
+    binding_surfaces: int,
     out: Path | str,
-    curves: Path | str = "",
+    curves: Path | str | None = None,
     truth: bool = False,
 ) -> None:
     """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.
 
     Raises UserError for bad settings and for a surface that does not relax.
     """
-    source, folder = driver(model, curves), Path(out)
-    chosen = read_surfaces(surfaces)[: max(n_surfaces, 1)]
+    source, folder = driver(model, curves or ""), Path(out)
+    chosen = read_surfaces(surfaces)[: max(binding_surfaces, 1)]
     tables = [sites(surface, grid, source, truth) for surface in chosen]
     with write_atomic(folder / "binding_energies.csv") as partial:
         pandas.concat(tables).to_csv(partial, index=False, float_format="%.8g")

@@ -298,7 +298,7 @@ def scan(campaign_seed: int, identity: int) -> list[Atoms]:
 
 
 def write_clusters(
-    scale: float,
+    training_scale: float,
     n_placed: int,
     campaign_seed: int,
     n_scans: int,
@@ -313,8 +313,8 @@ def write_clusters(
         raise UserError(f"{n_placed} clusters to place H2 around; give 0 or more")
     if n_scans < 0:
         raise UserError(f"{n_scans} scans; give 0 or more")
-    total = sum(max(round(scale * row.n_frames), 1) for row in TABLE_1) if scale > 0 else 0
-    explored = list(progress(sampled(scale, campaign_seed), total, "frames"))
+    total = sum(max(round(training_scale * row.n_frames), 1) for row in TABLE_1) if training_scale > 0 else 0
+    explored = list(progress(sampled(training_scale, campaign_seed), total, "frames"))
     around = progress(range(n_placed), n_placed, "clusters with H2 placed around")
     write_frames(out, explored + [frame for k in around for frame in placed(campaign_seed, k)])
     write_frames(out_molecules, molecules())

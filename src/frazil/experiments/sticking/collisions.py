@@ -24,7 +24,8 @@ from frazil.cli import progress
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
-from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, PHASES, height_A, masses_of
+from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
+from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
@@ -41,90 +42,41 @@ COLUMNS = [
     "energy_drift_meV_per_ps",
 ]  # fmt: skip
 BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
-AZIMUTHS = ("random", "grid")
 H2_MASS_amu = 2 * float(atomic_masses[1])
 LONGEST_H2_A = 1.5
-OBSERVE_fs = 20.0
-"""Between observations, where the stop rule is judged."""
-NEAREST_START_A = 3.0
-"""H2 that starts nearer to an atom is inside the surface."""
 
 
-@dataclass(frozen=True)
-class Campaign:
-    """The grid of collisions and how each is run."""
+def ids_of(campaign: Campaign, phase: str) -> range:
+    """Return the trajectory ids of a phase. Raises UserError for an unknown one."""
+    if phase not in PHASES:
+        raise UserError(f"phase {phase!r}; allowed: {', '.join(PHASES)}")
+    first = PHASES.index(phase) * campaign.per_phase
+    return range(first, first + campaign.per_phase)
 
-    surface_temperatures_K: Sequence[float]
-    energies_K: Sequence[float]
-    n_polar: int
-    polar_max_deg: float
-    n_azimuth: int
-    azimuth: str
-    aim_radius_A: float
-    start_height_A: float
-    bounce_A: float
-    timestep_fs: float
-    duration_fs: float
-    width: int
-    model_error: bool
-    campaign_seed: int
 
-    def check(self, n_members: int = 2) -> None:
-        """Raise UserError for a grid that makes no collision, or model error asked of one member."""
-        if not self.energies_K or min(self.energies_K) <= 0:
-            raise UserError(f"collision energies {list(self.energies_K)} K; all must be above zero")
-        if not 0 <= self.polar_max_deg < 90:
-            raise UserError(
-                f"polar angles up to {self.polar_max_deg:g}°; they are from the surface normal, below 90°"
-            )
-        if self.azimuth not in AZIMUTHS:
-            raise UserError(f"azimuth {self.azimuth!r}; allowed: {', '.join(AZIMUTHS)}")
-        if self.n_polar < 1 or self.n_azimuth < 1 or not self.surface_temperatures_K:
-            raise UserError("a grid without surface temperature, polar angle or azimuth; give one of each")
-        if self.aim_radius_A < 0 or self.start_height_A <= 0 or self.bounce_A <= 0:
-            raise UserError(
-                f"aim within {self.aim_radius_A:g} Å, start at {self.start_height_A:g} Å, bounced beyond "
-                f"{self.bounce_A:g} Å; none may be negative, the last two not zero"
-            )
-        for whole, part in ((OBSERVE_fs, self.timestep_fs), (self.duration_fs, OBSERVE_fs)):
-            if not part > 0 or whole < part or abs(whole / part - round(whole / part)) > 1e-6:
-                raise UserError(f"{whole:g} fs is no multiple of {part:g} fs; give whole numbers of steps")
-        if self.model_error and n_members < 2:
-            raise UserError(
-                "model error asked of a committee of one; train two members or more (--n-members 3), or turn "
-                "it off"
-            )
+def condition(campaign: Campaign, identity: int) -> dict[str, Any]:
+    """Return what the grid says of a trajectory."""
+    shape = (
+        len(PHASES), len(campaign.surface_temperatures_K), len(campaign.energies_K), campaign.n_polar,
+        campaign.n_azimuth,
+    )  # fmt: skip
+    p, t, e, i, j = (int(k) for k in np.unravel_index(identity, shape))
+    return {
+        "trajectory_id": identity, "phase": PHASES[p],
+        "surface_temperature_K": campaign.surface_temperatures_K[t],
+        "collision_energy_K": campaign.energies_K[e],
+        "polar_angle_deg": campaign.polar_max_deg * i / max(campaign.n_polar - 1, 1),
+        "azimuth_deg": 360.0 * j / campaign.n_azimuth,
+    }  # fmt: skip
 
-    @property
-    def per_energy(self) -> int:
-        """Trajectories for one phase, surface temperature and collision energy."""
-        return self.n_polar * self.n_azimuth
 
-    @property
-    def per_phase(self) -> int:
-        """Trajectories of one phase."""
-        return self.per_energy * len(self.energies_K) * len(self.surface_temperatures_K)
-
-    def ids_of(self, phase: str) -> range:
-        """Return the trajectory ids of a phase. Raises UserError for an unknown one."""
-        if phase not in PHASES:
-            raise UserError(f"phase {phase!r}; allowed: {', '.join(PHASES)}")
-        first = PHASES.index(phase) * self.per_phase
-        return range(first, first + self.per_phase)
-
-    def condition(self, identity: int) -> dict[str, Any]:
-        """Return what the grid says of a trajectory."""
-        shape = (
-            len(PHASES), len(self.surface_temperatures_K), len(self.energies_K), self.n_polar,
-            self.n_azimuth,
-        )  # fmt: skip
-        p, t, e, i, j = (int(k) for k in np.unravel_index(identity, shape))
-        polar = self.polar_max_deg * i / max(self.n_polar - 1, 1)
-        return {
-            "trajectory_id": identity, "phase": PHASES[p],
-            "surface_temperature_K": self.surface_temperatures_K[t], "collision_energy_K": self.energies_K[e],
-            "polar_angle_deg": polar, "azimuth_deg": 360.0 * j / self.n_azimuth,
-        }  # fmt: skip
+def check_members(campaign: Campaign, n_members: int) -> None:
+    """Raise UserError where model error is asked of a committee of one."""
+    if campaign.model_error and n_members < 2:
+        raise UserError(
+            "model error asked of a committee of one; train two members or more (--n-members 3), or turn "
+            "it off"
+        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +95,7 @@ def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start
     about the middle; its centre of mass starts ``start_height_A`` above. Raises UserError where no surface
     has the temperature, or H2 would start inside the surface.
     """
-    row = campaign.condition(identity)
+    row = condition(campaign, identity)
     generator = rng(campaign.campaign_seed, "collision", identity)
     fitting = [
         s for s in surfaces if np.isclose(s.info["surface_temperature_K"], row["surface_temperature_K"])
@@ -222,7 +174,7 @@ def run(
     ``potential`` and ``integrator`` take the place of the source's and of
     velocity Verlet, for tests.
     """
-    campaign.check(source.n_members)
+    check_members(campaign, source.n_members)
     fixed = np.append(surfaces[0].arrays["fixed"].astype(bool), [False, False])
     n_co, n_fixed = len(surfaces[0]) // 2, int(fixed.sum()) // 2
     masses = np.append(masses_of(surfaces[0]), [H2_MASS_amu / 2] * 2)
@@ -285,7 +237,7 @@ def run_shard(
     keep_paths: int,
     checkpoints: Path | str,
     out: Path | str,
-    curves: Path | str = "",
+    curves: Path | str | None = None,
 ) -> None:
     """Run the ``n_trajectories`` of a phase from its number ``first`` on; write ``trajectories.csv`` and
     paths.
@@ -294,9 +246,9 @@ def run_shard(
     H2 over time of the first ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after
     SIGTERM.
     """
-    source = driver(model, curves)
-    campaign.check(source.n_members)
-    ids = list(campaign.ids_of(phase))[first : first + n_trajectories]
+    source = driver(model, curves or "")
+    check_members(campaign, source.n_members)
+    ids = list(ids_of(campaign, phase))[first : first + n_trajectories]
     if not ids:
         raise UserError(f"trajectories from {first} on; phase {phase} has {campaign.per_phase}")
     found = [s for s in read_surfaces(surfaces) if s.info["phase"] == phase]
@@ -313,7 +265,7 @@ def run_shard(
                 rows[row["trajectory_id"]] = row
                 limit.check(f"{len(rows)} of {len(ids)} collisions are saved")
     folder = Path(out)
-    kept = {i for i in ids if i - campaign.ids_of(phase)[0] < keep_paths}
+    kept = {i for i in ids if i - ids_of(campaign, phase)[0] < keep_paths}
     _write_tables([rows[i] for i in ids], kept, phase, folder)
     with write_atomic(folder / "campaign.json") as partial:
         partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
@@ -360,7 +312,7 @@ def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
             raise UserError(f"{results} has no potential/committee/model.h5; give the results of a whole run")
         curves = ready[0] / "molecular_curves.csv"
         source = driver(ready[0] / "model.h5", curves if curves.is_file() else "")
-    phase = campaign.condition(trajectory_id)["phase"]
+    phase = condition(campaign, trajectory_id)["phase"]
     surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
     (row,) = run(campaign, source, [s for s in surfaces if s.info["phase"] == phase], [trajectory_id])
     _write_tables([row], {trajectory_id}, phase, folder)

@@ -5,7 +5,6 @@ Amorphous: minimized, annealed (75 K), equispaced snapshots of that, each quench
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import ase.io
@@ -15,8 +14,8 @@ from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.settings import Preparation
 from frazil.experiments.sticking.surfaces import (
-    PHASES,
     amorphous,
     check_whole,
     crystalline,
@@ -37,65 +36,26 @@ EQUILIBRATED = 0.5
 """Temperatures are judged, and snapshots of a crystal taken, after this part of a run."""
 
 
-@dataclass(frozen=True)
-class Preparation:
-    """How one phase is made; see ``surfaces`` for the geometry."""
-
-    phase: str
-    n_molecules: int
-    n_fixed: int
-    lattice_A: float
-    face: tuple[int, ...]
-    radius_A: float
-    shell_A: float
-    density_g_per_cm3: float
-    surface_temperatures_K: tuple[float, ...]
-    n_snapshots: int
-    thermalization_fs: float
-    anneal_temperature_K: float
-    anneal_fs: float
-    timestep_fs: float
-    damping_fs: float
-    max_force_eV_per_A: float
-    campaign_seed: int
-
-    def check(self) -> None:
-        """Raise UserError for settings that make no surface."""
-        if self.phase not in PHASES:
-            raise UserError(f"phase {self.phase!r}; allowed: {', '.join(PHASES)}")
-        if not self.surface_temperatures_K or min(self.surface_temperatures_K) <= 0:
-            raise UserError(
-                f"surface temperatures {list(self.surface_temperatures_K)} K; give one or more, all positive"
-            )
-        times = (self.thermalization_fs, self.anneal_fs, self.timestep_fs, self.damping_fs)
-        if self.n_snapshots < 1 or min(times) <= 0:
-            raise UserError(
-                f"{self.n_snapshots} snapshots, thermalization {self.thermalization_fs:g} fs, annealing "
-                f"{self.anneal_fs:g} fs, steps of {self.timestep_fs:g} fs, damping "
-                f"{self.damping_fs:g} fs; all "
-                "must be positive"
-            )
-
-    def geometry(self) -> Atoms:
-        """Return the hemisphere before minimization."""
-        if self.phase == "crystalline":
-            radius = self.radius_A or None
-            return crystalline(
-                self.n_molecules, self.n_fixed, self.lattice_A, self.face, radius, self.shell_A
-            )
-        return amorphous(
-            self.n_molecules, self.n_fixed, self.density_g_per_cm3, self.campaign_seed, shell_A=self.shell_A
-        )
+def geometry(settings: Preparation) -> Atoms:
+    """Return the hemisphere before minimization."""
+    n_molecules, n_fixed = settings.n_molecules, settings.n_fixed
+    if settings.phase == "crystalline":
+        radius = settings.radius_A or None
+        return crystalline(n_molecules, n_fixed, settings.lattice_A, settings.face, radius, settings.shell_A)
+    return amorphous(
+        n_molecules, n_fixed, settings.density_g_per_cm3, settings.campaign_seed, shell_A=settings.shell_A
+    )
 
 
-def prepare(settings: Preparation, model: Path | str, out: Path | str, curves: Path | str = "") -> None:
+def prepare(
+    settings: Preparation, model: Path | str, out: Path | str, curves: Path | str | None = None
+) -> None:
     """Write ``snapshots.extxyz`` (with momenta), ``relaxed.extxyz`` and tables of checks into ``out``.
 
     Raises UserError for bad settings, and for a surface that does not converge, breaks, melts or loses
     molecules: it says which.
     """
-    settings.check()
-    source, folder = driver(model, curves), Path(out)
+    source, folder = driver(model, curves or ""), Path(out)
     relaxed = _relaxed(settings, source)
     n_fixed = int(relaxed.arrays["fixed"].sum()) // 2
     thermal = _Thermal(settings, source, relaxed, n_fixed)
@@ -142,14 +102,18 @@ def _radius(atoms: Atoms) -> float:
 
 def _relaxed(settings: Preparation, source: Driver) -> Atoms:
     """Return the minimized hemisphere; the fixed shell stays where it was cut or packed."""
-    atoms = settings.geometry()
+    atoms = geometry(settings)
     atoms.info["initial_density_g_per_cm3"] = structure(atoms.positions).density_g_per_cm3
     fixed = atoms.arrays["fixed"].astype(bool)
     n_co = len(atoms) // 2
     if settings.phase == "amorphous":
         # The packing's contacts are relaxed everywhere first; then the shell is held.
         loose = minimize(
-            source.potential(n_co, False), atoms.positions[None], None, 10 * settings.max_force_eV_per_A, 300
+            source.potential(n_co, False),
+            atoms.positions[None],
+            None,
+            10 * settings.surface_max_force_eV_per_A,
+            300,
         )
         if np.isfinite(loose.energies[0]):
             atoms.positions = loose.positions[0]
@@ -157,13 +121,14 @@ def _relaxed(settings: Preparation, source: Driver) -> Atoms:
         source.potential(n_co, False, int(fixed.sum()) // 2),
         atoms.positions[None],
         fixed,
-        settings.max_force_eV_per_A,
+        settings.surface_max_force_eV_per_A,
         5000,
         width=1,
     )
     if not found.converged[0]:
         raise UserError(
-            f"the {settings.phase} hemisphere did not relax below {settings.max_force_eV_per_A:g} eV/Å in "
+            f"the {settings.phase} hemisphere did not relax below {settings.surface_max_force_eV_per_A:g} "
+            "eV/Å in "
             f"{int(found.n_steps[0])} steps (left: {found.max_forces[0]:.2g}); train the potential on more "
             "frames, or give a lower density"
         )
@@ -217,7 +182,7 @@ class _Thermal:
     ) -> list[dict[str, np.ndarray]]:  # fmt: skip
         """Run all starts at a temperature; frames are the given number of observations and the start."""
         settings = self.settings
-        every = max(round(duration_fs / observations / settings.timestep_fs), 1)
+        every = max(round(duration_fs / observations / settings.surface_timestep_fs), 1)
         generator = rng(settings.campaign_seed, f"surface-{settings.phase}-{bath_K:g}")
         drawn = generator.normal(size=(len(starts), len(self.masses), 3))
         drawn *= np.sqrt(kB * bath_K / self.masses)[:, None]
@@ -226,7 +191,7 @@ class _Thermal:
         given = drawn if velocities is None else np.stack(velocities) * np.sqrt(bath_K / warm)
         ensemble = Ensemble(
             self.potential,
-            Langevin(settings.timestep_fs, bath_K, settings.damping_fs),
+            Langevin(settings.surface_timestep_fs, bath_K, settings.damping_fs),
             self.masses,
             n_steps=every * observations,
             observe_every=every,
@@ -246,7 +211,7 @@ class _Thermal:
         rows = [ended[i].rows for i in range(len(starts))]
         for start, row in zip(starts, rows, strict=True):
             check_whole(row["positions"], start, _radius(self.relaxed), settings.phase, bath_K)
-        time = [np.arange(observations + 1) * every * settings.timestep_fs for _ in rows]
+        time = [np.arange(observations + 1) * every * settings.surface_timestep_fs for _ in rows]
         self.temperatures += [
             pandas.DataFrame(
                 {

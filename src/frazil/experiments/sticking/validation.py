@@ -34,7 +34,7 @@ SPREAD_LIMIT_eV_per_A = 0.0434
 """1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
 
 
-def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) -> None:
+def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: Path) -> None:
     """Write tables, figures and the report's section of a committee into ``out``.
 
     ``model``: folder of ``train_gmnn.py``; ``curves``: of molecules, where interactions were trained, else
@@ -43,7 +43,7 @@ def validate(model: Path, curves: str, dataset: Path, scans: Path, out: Path) ->
     """
     from frazil.experiments.sticking.committee_figures import draw
 
-    source = driver(model / "model.h5", curves)
+    source = driver(model / "model.h5", curves or "")
     if source.model is None or source.n_members < 2:
         raise UserError(
             "a committee of one; its error is not known: train two members or more (--n-members 3)"

@@ -19,18 +19,19 @@ pytest.importorskip("featomic")
 pytest.importorskip("tblite")
 
 from frazil.analysis.normal_modes import Modes
-from frazil.analysis.spectra import LIGHT_cm_per_fs, Settings
+from frazil.analysis.settings import Spectrum
+from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.checkpoints import TimeLimit
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import results
 from frazil.experiments.infrared.batches import alike
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
-from frazil.experiments.infrared.dynamics import Settings as Runs
 from frazil.experiments.infrared.dynamics import _runs, run_dipoles
 from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
+from frazil.experiments.infrared.settings import Runs
 from frazil.experiments.infrared.spectra_tables import (
     bands,
     compared,
@@ -68,24 +69,24 @@ def test_mean_spectra_know_their_errors_and_count_lost_runs() -> None:
     given = dipoles("P1", "model", 3)
     given.dipoles_e_A[1, 0, 2, 500:] = np.nan
     given.outcomes[1, 0, 2] = "broken"
-    first, second = mean_spectra(given, Settings(highest_cm1=1500.0))
+    first, second = mean_spectra(given, Spectrum(highest_cm1=1500.0))
     assert (first.spectrum.n_runs, first.n_lost) == (11, 1)
     assert (second.spectrum.n_runs, second.n_lost) == (12, 0)
     table = second.table()
     peak = table.loc[table["intensity"].idxmax()]
     assert peak["low_95"] < peak["intensity"] < peak["high_95"]
     assert peak["total_low_95"] <= peak["low_95"]
-    one = mean_spectra(dipoles("P1", "label", 1), Settings())[0].table()
+    one = mean_spectra(dipoles("P1", "label", 1), Spectrum())[0].table()
     assert one["model_std"].isna().all()
     assert one["total_low_95"].isna().all()
     assert Counter(given.table()["outcome"]) == {"finished": 23, "broken": 1}
     given.outcomes[:, 1] = "broken"
     with pytest.raises(UserError, match="P1 at 600 K: all 12 runs of the model broke"):
-        mean_spectra(given, Settings())
+        mean_spectra(given, Spectrum())
 
 
 def test_bands_and_likeness_of_shifted_spectra() -> None:
-    chosen = Settings(highest_cm1=2000.0)
+    chosen = Spectrum(highest_cm1=2000.0)
     label = mean_spectra(dipoles("P1", "label", 1), chosen)[0]
     same = mean_spectra(dipoles("P1", "model", 3, seed=1), chosen)[0]
     moved = mean_spectra(dipoles("P1", "model", 3, 12.0, seed=1), chosen)[0]
@@ -99,7 +100,7 @@ def test_bands_and_likeness_of_shifted_spectra() -> None:
 
 
 def test_sums_over_sizes_have_a_wavelength_axis() -> None:
-    means = [m for name in LINES_cm1 for m in mean_spectra(dipoles(name, "model", 2), Settings())]
+    means = [m for name in LINES_cm1 for m in mean_spectra(dipoles(name, "model", 2), Spectrum())]
     table = sums(means, {"P1": "MgO3Si", "P2": "Mg2O6Si2"})
     assert set(table["family"]) == {"pyroxene"}
     assert (table["n_structures"] == 2).all()
@@ -276,7 +277,9 @@ class Pulled:
 
 def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(minima: Path, tmp_path: Path) -> None:
     reference = read_minima(minima)[0]
-    settings = Runs((1.0, 300.0), 1, n_replicas=2, duration_fs=80.0, equilibration_fs=20.0)
+    settings = Runs(
+        temperatures_K=(1.0, 300.0), campaign_seed=1, n_replicas=2, duration_fs=80.0, equilibration_fs=20.0
+    )
     with TimeLimit() as limit:
         (still,) = _runs(Pulled(0.0), [reference], settings, tmp_path / "still", limit)
         (torn,) = _runs(Pulled(5.0), [reference], settings, tmp_path / "torn", limit)

@@ -24,15 +24,19 @@ from frazil.experiments.infrared.committee_md import Visit, _read, _write
 from frazil.experiments.infrared.integrity import Whole
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
+from frazil.experiments.infrared.settings import Learning, Training
 from frazil.labels.label import Failure
 from frazil.learning import gmnn
+from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn.architecture import initialize_committee
 
-SETTINGS = learning.Settings(
-    level="gfn2-xtb", campaign_seed=3, n_initial=12, max_rounds=2, patience=2, temperatures_K=(300.0, 600.0),
-    n_replicas=3, max_frames=3, n_test=2, retraining_epochs=3,
+SETTINGS = Learning(
+    level="gfn2-xtb", campaign_seed=3, n_initial=12, max_rounds=2, patience=2,
+    learning_temperatures_K=(300.0, 600.0), n_learning_replicas=3, max_frames=3, n_test=2,
+    retraining_epochs=3,
 )  # fmt: skip
-TRAINING = gmnn.Settings(n_members=2, n_epochs=4, dipole_weight=1.0)
+TRAINING = Training(n_members=2, n_epochs=4, dipole_weight=1.0)
+SIZE = GmnnArchitecture(hidden=(4,))
 
 
 @cache
@@ -122,7 +126,7 @@ def test_kill_at_any_moment_loses_nothing(
     minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Stage(monkeypatch)
-    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, hidden=(4,))
+    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
     assert whole.calls == {"labels": 4, "fit": 3, "modes": 3, "run": 3}
     expected = tables(tmp_path / "out")
 
@@ -131,10 +135,10 @@ def test_kill_at_any_moment_loses_nothing(
         folder = tmp_path / f"killed-{dies_at}"
         stage = Stage(monkeypatch, dies_at)
         with pytest.raises(Killed):
-            learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, hidden=(4,))
+            learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
         done += stage.calls
         again = Stage(monkeypatch)
-        learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, hidden=(4,))
+        learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
         done += again.calls
         # What was killed is done again. Dynamics keep their own files, which the stand-in does not.
         assert all(done[name] <= whole.calls[name] + 1 for name in ("fit", "labels", "modes"))
@@ -145,7 +149,7 @@ def test_every_replica_is_accounted_for(
     minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Stage(monkeypatch)
-    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, hidden=(4,))
+    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
     visits = pandas.read_csv(tmp_path / "out/active_learning.csv", keep_default_na=False)
     columns = ["round", "structure", "temperature_K", "time_fs", "committee_std_meV_per_atom", "selected"]
     assert list(visits.columns[:6]) == columns
@@ -169,8 +173,9 @@ def test_replicas_go_on_or_begin_anew(minima: Path, tmp_path: Path) -> None:
     from frazil.experiments.infrared.minima import read_minima
 
     references = read_minima(minima)
+    trained = GmnnTraining(n_members=2, n_epochs=4, dipole_weight=1.0)
     with TimeLimit() as limit:
-        campaign = learning._Campaign(references, tmp_path / "l", SETTINGS, TRAINING, {}, limit)
+        campaign = learning._Campaign(references, tmp_path / "l", SETTINGS, trained, {}, limit)
     replicas = campaign.schedule.starts(references)
     visits = [
         Visit(outcome, 1.0, 0.0, 0.0, 0.0, replica.positions + 1.0, replica.velocities)
@@ -219,7 +224,7 @@ def test_labels_of_other_levels_and_charges_are_refused(minima: Path, tmp_path: 
         UserError, match="minima at gfn2-xtb, labels at gfn1-xtb; two levels never share a set"
     ):
         learning.learn(
-            minima, tmp_path / "out", tmp_path, replace(SETTINGS, level="gfn1-xtb"), TRAINING, hidden=(4,)
+            minima, tmp_path / "out", tmp_path, replace(SETTINGS, level="gfn1-xtb"), TRAINING, SIZE
         )
     other = molecule("H2O")
     other.info |= {"label_level": "pbe0/def2-svp", "label_code": "ORCA", "label_version": "5"}
@@ -227,7 +232,13 @@ def test_labels_of_other_levels_and_charges_are_refused(minima: Path, tmp_path: 
     other.write(tmp_path / "other.extxyz")
     with pytest.raises(UserError, match="holds labels of pbe0/def2-svp, the run's are gfn2-xtb"):
         learning.learn(
-            minima, tmp_path / "out", tmp_path, SETTINGS, TRAINING, tmp_path / "other.extxyz", hidden=(4,)
+            minima,
+            tmp_path / "out",
+            tmp_path,
+            SETTINGS,
+            TRAINING,
+            SIZE,
+            tmp_path / "other.extxyz",
         )
     ion = molecule("OH")
     ion.info["charge"] = -1
@@ -252,17 +263,3 @@ def test_broken_structures_are_seen() -> None:
     assert not connected(pair), "two molecules, though no atom is alone"
     chain = Atoms("Mg10", [[0, 0, 3.0 * i] for i in range(10)])
     assert connected(chain)
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"max_rounds": 0}, "max_rounds is 0; allowed are whole numbers from 1"),
-        ({"temperatures_K": ()}, "give at least one, all positive"),
-        ({"max_force_error_eV_per_A": 0.0}, "no limit on the committee's error"),
-        ({"duration_fs": -1.0}, "duration_fs is -1; it must be positive"),
-    ],
-)
-def test_bad_settings_are_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        replace(SETTINGS, **given)

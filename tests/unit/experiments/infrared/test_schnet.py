@@ -13,7 +13,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
-from frazil.experiments.infrared.schnet import Settings, train_schnet
+from frazil.experiments.infrared.schnet import train_schnet
+from frazil.experiments.infrared.settings import SchnetTraining
 
 CHARGE_e = 0.35
 
@@ -57,7 +58,9 @@ def test_dipoles_of_fixed_charges_are_learned(root: Path, tmp_path: Path) -> Non
 
     ase.io.write(tmp_path / "frames.extxyz", [rattled(i) for i in range(60)])
     ase.io.write(tmp_path / "test.extxyz", [rattled(i) for i in range(100, 110)])
-    done = run(root, "train_schnet.py", "--learned", tmp_path, "--n-epochs", 60, "--out", tmp_path / "m.h5")
+    done = run(
+        root, "train_schnet.py", "--learned", tmp_path, "--schnet-epochs", 60, "--out", tmp_path / "m.h5"
+    )
     assert done.returncode == 0, done.stderr
     new = [rattled(i) for i in range(200, 206)]
     turned = new[0].copy()
@@ -83,9 +86,4 @@ def test_dipoles_of_fixed_charges_are_learned(root: Path, tmp_path: Path) -> Non
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="there is a torch")
 def test_without_torch_the_environment_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no torch here; `make schnet` makes the environment"):
-        train_schnet(tmp_path, tmp_path / "m.h5", Settings())
-
-
-def test_settings_that_train_nothing() -> None:
-    with pytest.raises(UserError, match="n_epochs is 0; it must be positive"):
-        Settings(n_epochs=0)
+        train_schnet(tmp_path, tmp_path / "m.h5", SchnetTraining())

@@ -15,13 +15,13 @@ from frazil.experiments.photodesorption.exploration import (
     FAILED,
     FINISHED,
     UNPHYSICAL,
-    Limits,
     Visit,
     choose,
     explore,
     force_deviation,
 )
 from frazil.experiments.photodesorption.initial_states import InitialStates
+from frazil.experiments.photodesorption.settings import ExplorationLimits as Limits
 from frazil.md.lammps import Observation
 from models import random_frames
 
@@ -158,10 +158,3 @@ def test_bad_input_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         explore(two, [states], 10.0, 0.1, 1.0, LIMITS, 0, 1, tmp_path / "out")
     with pytest.raises(UserError, match=r"initial states .* do not exist"):
         explore(two, [tmp_path / "none.h5"], *arguments[1:])
-    for low, ground_low in ((1.0, 0.05), (0.05, 1.0)):
-        with pytest.raises(UserError, match="0 < low < high"):
-            Limits(low, ground_low, 0.1, 1.85, 1.5, 0.05)
-    with pytest.raises(UserError, match="0 < unphysical <= shortest"):
-        Limits(0.1, 0.05, 1.0, 1.4, 1.5, 0.05)
-    with pytest.raises(UserError, match="clean fraction 2"):
-        Limits(0.1, 0.05, 1.0, 1.85, 1.5, 2)

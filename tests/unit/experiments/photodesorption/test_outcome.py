@@ -3,7 +3,8 @@ import time
 import numpy as np
 import pytest
 
-from frazil.experiments.photodesorption.outcome import Curves, Limits, Tracker
+from frazil.experiments.photodesorption.outcome import Curves, Tracker
+from frazil.experiments.photodesorption.settings import Limits
 from frazil.md.lammps import Observation
 from frazil.systems.diatomic import BondCurve
 

@@ -44,7 +44,8 @@ def run(shards: dict[str, Path], out: Path, **options: object) -> Results:
         "criteria_A": [2.0, 3.0, 4.0, 5.0], "criterion_A": 3.0, "duration_fs": 3000.0, "level": "van-hemert",
         "coupling_eV": 2.0, "reference": REFERENCE, "out": out,
     }  # fmt: skip
-    return analyse(shards=shards, **(settings | options))  # type: ignore[arg-type]
+    folders = {f"{name}_shards": folder for name, folder in {"model": Path("nowhere"), **shards}.items()}
+    return analyse(**(settings | options | folders))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,18 +11,26 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.experiments.photodesorption import sampling
 from frazil.experiments.photodesorption.sampling import Plan
+from frazil.experiments.photodesorption.settings import Sampling
 from frazil.labels.bond_curve import bond_curve
 from frazil.labels.label import label
 from frazil.systems import co as structures
 from frazil.systems.co import bond_lengths, closest_contact, deepmd_types, excited_molecule, molecular_centres
 
-PLAN = Plan(
-    level="van-hemert", coupling_eV=2.0, n_molecules=4, n_aggregates=2, aggregate_radius_A=None, n_packings=2,
-    n_thermal=3, thermal_duration_fs=400.0, thermal_temperature_K=15.0, damping_fs=100.0, n_excited=3,
-    excited_duration_fs=60.0, excitation_energy_eV=8.26, core_radius_A=4.5, timestep_fs=0.2, n_contacts=24,
-    contact_low_A=2.0, contact_high_A=2.8, n_bonds=8, n_compressed=6, bond_spread_A=0.0, campaign_seed=1,
-    window_starts_fs=(0.0, 40.0), window_intervals_fs=(20.0, 4.0),
+SAMPLING = Sampling(
+    n_molecules=4, n_aggregates=2, aggregate_radius_A=8.2 * (4 / 50) ** (1 / 3), n_packings=2, n_thermal=3,
+    thermal_duration_fs=400.0, damping_fs=100.0, n_excited=3, excited_duration_fs=60.0, timestep_fs=0.2,
+    n_contacts=24, contact_low_A=2.2, contact_high_A=2.8, n_bonds=8, n_compressed=6, bond_spread_A=0.0,
 )  # fmt: skip
+PLAN = Plan(
+    sampling=SAMPLING, level="van-hemert", coupling_eV=2.0, thermal_temperature_K=15.0,
+    excitation_energy_eV=8.26, core_radius_A=4.5, campaign_seed=1, window_starts_fs=(0.0, 40.0),
+    window_intervals_fs=(20.0, 4.0),
+)  # fmt: skip
+
+
+def changed(campaign_seed: int = 1, **sampling: Any) -> Plan:
+    return replace(PLAN, campaign_seed=campaign_seed, sampling=replace(SAMPLING, **sampling))
 
 
 @pytest.fixture(scope="module")
@@ -118,46 +127,27 @@ def test_bonds_cover_the_excitation(sample: sampling.Sample) -> None:
 
 
 def test_a_trajectory_depends_on_seed_and_id_only(sample: sampling.Sample) -> None:
-    fewer = sampling.sample(replace(PLAN, n_excited=1, n_contacts=5, n_bonds=0))
+    fewer = sampling.sample(changed(n_excited=1, n_contacts=5, n_bonds=0))
     for source, n in (("thermal", None), ("excited", 8), ("contact", 5)):
         for one, other in zip(chosen(fewer, source), chosen(sample, source)[:n], strict=True):
             assert np.array_equal(one.positions, other.positions)
             assert np.array_equal(deepmd_types(one), deepmd_types(other))
-    moved = sampling.sample(replace(PLAN, n_excited=0, n_contacts=1, campaign_seed=2))
+    moved = sampling.sample(changed(2, n_excited=1, n_contacts=1))
     assert not np.allclose(chosen(moved, "contact")[0].positions, chosen(sample, "contact")[0].positions)
 
 
 def test_files(tmp_path: Path) -> None:
-    small = {name: getattr(PLAN, name) for name in Plan.__dataclass_fields__}
-    del small["contact_low_A"], small["contact_high_A"]
-    small |= {"n_packings": 0, "n_excited": 0, "n_contacts": 1, "n_bonds": 0, "n_thermal": 1}
-    small["n_compressed"] = 0
+    plan = changed(n_packings=0, n_excited=1, n_contacts=1, n_bonds=0, n_thermal=1, n_compressed=0)
+    small = {name: getattr(plan, name) for name in Plan.__dataclass_fields__}
     sampling.sample_files(tmp_path / "frames.extxyz", None, tmp_path / "starts.extxyz", **small)
-    assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 94
+    assert len(read_frames([tmp_path / "frames.extxyz"], labelled=False)) == 102
     assert len(read_frames([tmp_path / "aggregate.extxyz"], labelled=False)) == 2
     assert read_frames([tmp_path / "starts.extxyz"], labelled=False)[0].has("momenta")
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"timestep_fs": 0.0}, "a time step of 0 fs; it must be positive"),
-        ({"n_molecules": 1}, "at least one of at least two"),
-        ({"n_thermal": 0}, "at least one thermal trajectory is needed"),
-        ({"n_contacts": -1}, "the others may be 0"),
-        ({"thermal_temperature_K": 0.0}, "both must be positive"),
-        ({"contact_low_A": 1.5}, r"they must rise from at least 1\.85 Å"),
-        ({"contact_low_A": 2.9}, "they must rise from at least"),
-    ],
-)
-def test_plans_that_make_no_sense(change: dict[str, float], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        replace(PLAN, **change)  # type: ignore[arg-type]
-
-
 def test_windows_off_the_time_step() -> None:
     with pytest.raises(UserError, match=r"are no multiples of the time step of 0\.3 fs"):
-        sampling.sample(replace(PLAN, timestep_fs=0.3))
+        sampling.sample(changed(timestep_fs=0.3))
 
 
 def test_a_core_without_molecules() -> None:
@@ -172,7 +162,7 @@ def test_a_level_without_dynamics() -> None:
 
 def test_bonds_of_every_second_frame_are_spread_about_their_centres_of_mass() -> None:
     plain = sampling.sample(PLAN).frames
-    spread = sampling.sample(replace(PLAN, bond_spread_A=0.03)).frames
+    spread = sampling.sample(replace(PLAN, sampling=replace(SAMPLING, bond_spread_A=0.03))).frames
     assert len(spread) == len(plain)
     changes = []
     for before, after in zip(plain, spread, strict=True):

@@ -16,7 +16,7 @@ from frazil.experiments.sticking.validation import validate
 from frazil.files import write_atomic
 from frazil.labels.interaction import curves, interaction, take_molecules_out
 from frazil.labels.label import label
-from frazil.learning.gmnn import Settings
+from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import write_model
 from frazil.report.section import Section
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     learning = pandas.DataFrame({"epoch": [0, 1], "member": [0, 0], "test_force_rmse_eV_per_A": [0.1, 0.05]})
     for n in (1, 2):
         for level in ("h2-co-analytic interaction", "h2-co-analytic"):
-            metadata = {"label_level": level, "training_data_sha256": "", "settings": asdict(Settings())}
+            metadata = {"label_level": level, "training_data_sha256": "", "settings": asdict(GmnnTraining())}
             model = folder / f"{n}{'' if level.endswith('c') else '-interaction'}"
             write_model(model / "model.h5", architecture, initialize_committee(architecture, 1, n), metadata)
             with write_atomic(model / "learning_curve.csv") as partial:

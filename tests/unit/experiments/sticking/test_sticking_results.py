@@ -16,7 +16,7 @@ from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters
 from frazil.experiments.sticking.analysis import analyse, keep_starts
-from frazil.experiments.sticking.binding import Grid, summary
+from frazil.experiments.sticking.binding import points, summary
 from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
 from frazil.experiments.sticking.figures import residence
@@ -32,6 +32,7 @@ from frazil.experiments.sticking.results import (
     with_model_error,
 )
 from frazil.experiments.sticking.section import section_of
+from frazil.experiments.sticking.settings import Grid
 from frazil.report.section import Section
 
 
@@ -151,12 +152,9 @@ def test_broken_tables_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_grid_of_sites_is_the_paper_s() -> None:
-    grid = Grid(400.0, 1.0, 2.5, 0.001, 2000, 8, 1)
-    points = grid.points()
-    assert points.shape == (400, 2)
-    assert np.allclose(points.mean(axis=0), 0.0)
-    with pytest.raises(UserError, match="all must be positive"):
-        Grid(400.0, 0.0, 2.5, 0.001, 2000, 8, 1).check()
+    found = points(Grid())
+    assert found.shape == (400, 2)
+    assert np.allclose(found.mean(axis=0), 0.0)
 
 
 def test_table_1_has_the_paper_s_counts() -> None:

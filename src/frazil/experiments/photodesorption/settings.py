@@ -1,0 +1,486 @@
+"""Settings of CO photodesorption: frames, exploration, thermalization, the ensemble and its analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from frazil.labels.settings import Labels, Seed, window_problems
+from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
+
+MOST_STEPS = 1_000_000_000
+UNLEARNABLE_CONTACT_A = 1.85
+"""Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
+SNAPSHOT_EVERY_fs = 10.0
+"""Thermalization looks at the temperature in this interval."""
+
+
+@settings
+class Excitation:
+    """The molecule that is excited, and how much."""
+
+    excitation: str = setting(
+        "Internal energy of the excited molecule: as given in eV, or that of the vibrational quantum number on the "
+        "model's or the labels' bond curve",
+        default="energy", choices=("energy", "model_curve", "label_curve"),
+    )  # fmt: skip
+    excitation_energy_eV: float = setting(
+        "Internal energy above the minimum of the bond, for excitation 'energy'",
+        default=8.26,
+        above=0,
+        maximum=11,
+    )
+    vibrational_quantum_number: int = setting(
+        "Vibrational state, for excitation 'model_curve' and 'label_curve'", default=40, minimum=1, maximum=60
+    )
+    core_radius_A: float = setting(
+        "The excited molecule is one whose centre of mass is this close to the aggregate's",
+        default=4.5,
+        above=0,
+    )
+
+
+@settings
+class Limits:
+    """What counts as desorbed, dissociated and unphysical."""
+
+    criteria_A: tuple[float, ...] = setting(
+        "Distances beyond the aggregate's surface at which desorption is counted",
+        default=(2.0, 3.0, 4.0, 5.0),
+        above=0,
+    )
+    criterion_A: float = setting("The one of them that decides the outcome", default=3.0, above=0)
+    dissociation_A: float = setting(
+        "A bond longer than this has dissociated", default=3.0, minimum=2, maximum=10
+    )
+    unphysical_contact_A: float = setting(
+        "A trajectory in which atoms of two molecules come closer has failed: the model has a hole there",
+        default=1.2, above=0, maximum=3,
+    )  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.criterion_A not in self.criteria_A:
+            yield "criterion_A", "allowed: one of [criteria_A]"
+
+
+@settings
+class Trajectories:
+    """How the trajectories of the ensemble run, and what counts as their outcome."""
+
+    duration_fs: float = setting("Length of a trajectory", default=5000.0, above=0)
+    timestep_fs: float = setting("Time step (velocity Verlet)", default=0.1, above=0, maximum=1)
+    observe_fs: float = setting(
+        "Interval between observations of the running trajectory", default=10.0, above=0
+    )
+    limits: Limits = part(Limits)
+    keep_frames_trajectories: int = setting(
+        "The first so many trajectories keep frames, on which the labels' energy is computed afterwards",
+        default=20, minimum=0,
+    )  # fmt: skip
+    keep_frames_every_fs: float = setting("Interval between kept frames", default=50.0, above=0)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of one trajectory."""
+        return round(self.duration_fs / self.timestep_fs)
+
+    @property
+    def observe_every(self) -> int:
+        """Steps between two observations."""
+        return round(self.observe_fs / self.timestep_fs)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what makes no trajectory."""
+        if not is_multiple(self.observe_fs, self.timestep_fs):
+            yield "observe_fs", "allowed: a whole number of [timestep_fs]"
+        if not is_multiple(self.duration_fs, self.observe_fs):
+            yield "duration_fs", "allowed: a whole number of [observe_fs]"
+        if self.duration_fs / self.timestep_fs > MOST_STEPS:
+            yield "duration_fs", f"allowed: at most {MOST_STEPS:g} steps of [timestep_fs]"
+
+
+@settings
+class Photodesorption:
+    """Trajectories of an aggregate with one vibrationally excited CO."""
+
+    n_trajectories: int = setting(
+        "Trajectories of the ensemble, one per snapshot", default=11000, minimum=1, maximum=10_000_000
+    )
+    shard_size: int = setting("Trajectories in one task; changes no result", default=100, minimum=1)
+    excite: Excitation = part(Excitation)
+    trajectories: Trajectories = part(Trajectories)
+    n_truth: int = setting(
+        "Trajectories that the teacher itself repeats from the same starts (0: no truth check)",
+        default=200,
+        minimum=0,
+    )
+    n_control: int = setting(
+        "Control trajectories: the model without excitation, and the teacher without coupling",
+        default=50,
+        minimum=0,
+    )
+
+
+@settings
+class Thermalization:
+    """Snapshots of the ground-state aggregate (LAMMPS, Nosé-Hoover)."""
+
+    temperature_K: float = setting("Temperature of the thermostat", default=15.0, above=0, maximum=60)
+    damping_fs: float = setting("Coupling time of the thermostat", default=10.0, above=0)
+    timestep_fs: float = setting("Time step", default=0.1, above=0, maximum=1)
+    equilibration_fs: float = setting(
+        "First part of each run, which gives no snapshots", default=20000.0, minimum=0
+    )
+    duration_fs: float = setting("Length of each run after equilibration", default=5_000_000.0, above=0)
+    n_replicas: int = setting("Independent runs, in tasks of their own", default=8, minimum=1, maximum=1000)
+    n_snapshots: int = setting(
+        "Snapshots wanted from all runs together", default=11000, minimum=1, maximum=10_000_000
+    )
+    temperature_low_K: float = setting(
+        "Lowest instantaneous temperature of a snapshot", default=13.0, minimum=0
+    )
+    temperature_high_K: float = setting(
+        "Highest instantaneous temperature of a snapshot", default=17.0, above=0
+    )
+
+    @property
+    def snapshots_per_replica(self) -> int:
+        """Snapshots of each run."""
+        return -(-self.n_snapshots // self.n_replicas)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what no run can meet."""
+        if self.temperature_low_K >= self.temperature_high_K:
+            yield "temperature_low_K", "allowed: below [temperature_high_K]"
+        elif not self.temperature_low_K <= self.temperature_K <= self.temperature_high_K:
+            yield (
+                "temperature_K",
+                "allowed: inside the window of the snapshots, [temperature_low_K] to [temperature_high_K]",
+            )
+        if not is_multiple(SNAPSHOT_EVERY_fs, self.timestep_fs):
+            yield (
+                "timestep_fs",
+                f"allowed: a whole part of {SNAPSHOT_EVERY_fs:g} fs, the interval of observations",
+            )
+        if self.snapshots_per_replica * SNAPSHOT_EVERY_fs > self.duration_fs:
+            yield (
+                "n_snapshots",
+                f"allowed: for each of [n_replicas] at most one in {SNAPSHOT_EVERY_fs:g} fs of [duration_fs]",
+            )
+        if (self.duration_fs + self.equilibration_fs) / self.timestep_fs > MOST_STEPS:
+            yield "duration_fs", f"allowed: at most {MOST_STEPS:g} steps of [timestep_fs]"
+
+
+@settings
+class Sampling:
+    """What is sampled for labels."""
+
+    n_molecules: int = setting("CO molecules in an aggregate", default=50, minimum=3, maximum=500)
+    aggregate_radius_A: float = setting(
+        "Radius of the sphere in which Packmol places the molecules at random",
+        default=8.2,
+        above=0,
+        maximum=100,
+    )
+    n_aggregates: int = setting("Independent aggregates", default=4, minimum=1, maximum=1000)
+    n_packings: int = setting(
+        "Random packings that are followed for 2 ps on their way down to aggregates",
+        default=64,
+        minimum=0,
+        maximum=10000,
+    )
+    n_thermal: int = setting(
+        "Ground-state trajectories at the thermalization temperature", default=8, minimum=1, maximum=10000
+    )
+    thermal_duration_fs: float = setting("Length of a ground-state trajectory", default=5000.0, above=0)
+    n_excited: int = setting(
+        "Trajectories with one vibrationally excited molecule", default=100, minimum=1, maximum=10000
+    )
+    excited_duration_fs: float = setting("Length of an excited trajectory", default=5000.0, above=0)
+    timestep_fs: float = setting("Time step of these trajectories", default=0.1, above=0, maximum=1)
+    damping_fs: float = setting(
+        "Relaxation time of the thermostat of ground-state trajectories", default=100.0, above=0
+    )
+    bond_spread_A: float = setting(
+        "Standard deviation by which the bonds of unexcited molecules are stretched in every second frame, so that "
+        "their stiffness can be learnt",
+        default=0.03, minimum=0, maximum=0.1,
+    )  # fmt: skip
+    n_bonds: int = setting(
+        "Frames of molecules far apart, of many bond lengths, excited ones among them",
+        default=80,
+        minimum=0,
+        maximum=10000,
+    )
+    n_contacts: int = setting(
+        "Repulsive-wall frames: two molecules turned at random and pulled to a close contact",
+        default=2000, minimum=0, maximum=100000,
+    )  # fmt: skip
+    contact_low_A: float = setting(
+        "Shortest distance of atoms in a repulsive-wall frame",
+        default=2.2,
+        minimum=UNLEARNABLE_CONTACT_A,
+        maximum=4,
+    )
+    contact_high_A: float = setting(
+        "Longest distance of the closest atoms in a repulsive-wall frame",
+        default=3.4, minimum=UNLEARNABLE_CONTACT_A, maximum=5,
+    )  # fmt: skip
+    n_compressed: int = setting(
+        "Aggregates drawn together or apart, every molecule turned at random: they close the false minima of dense "
+        "aggregates",
+        default=1000, minimum=0, maximum=100000,
+    )  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.contact_low_A >= self.contact_high_A:
+            yield "contact_low_A", "allowed: below [contact_high_A]"
+
+
+@settings
+class Frames:
+    """Training frames made by the toolkit: aggregates and trajectories at the labelling level."""
+
+    sampling: Sampling = part(Sampling)
+
+
+@settings
+class ExplorationLimits:
+    """What makes a frame worth a label, and what ends an exploring trajectory."""
+
+    deviation_low_eV_per_A: float = setting(
+        "Frames with an excited molecule on whose forces the committee disagrees by more are labelled",
+        default=0.15, above=0,
+    )  # fmt: skip
+    ground_deviation_low_eV_per_A: float = setting(
+        "The same for frames without an excited molecule", default=0.05, above=0
+    )
+    deviation_high_eV_per_A: float = setting(
+        "Frames on whose forces the committee disagrees by more are taken for broken and left out",
+        default=5.0,
+        above=0,
+    )
+    shortest_contact_A: float = setting(
+        "Frames with a closer contact of two molecules are unlearnable and left out", default=1.85, above=0
+    )
+    unphysical_contact_A: float = same_as(
+        Limits, "unphysical_contact_A", of="photodesorption.unphysical_contact_A"
+    )
+    clean_fraction: float = setting(
+        "A round is clean, and the last, when fewer frames than this part are above the lower deviation",
+        default=0.05, minimum=0, maximum=1,
+    )  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield limits in the wrong order."""
+        for name in ("deviation_low_eV_per_A", "ground_deviation_low_eV_per_A"):
+            if getattr(self, name) >= self.deviation_high_eV_per_A:
+                yield name, "allowed: below [deviation_high_eV_per_A]"
+        if self.unphysical_contact_A > self.shortest_contact_A:
+            yield "shortest_contact_A", "allowed: at least [unphysical_contact_A]"
+
+
+@settings
+class Exploration:
+    """Rounds in which the committee finds the frames that it does not know, and has them labelled."""
+
+    rounds: int = setting(
+        "Most rounds of exploration; they stop early when one is clean", default=4, minimum=0, maximum=6
+    )
+    n_steps: int = setting(
+        "Training steps in each round; rounds and final models start from new weights",
+        default=100_000, minimum=1, maximum=100_000_000,
+    )  # fmt: skip
+    n_trajectories: int = setting(
+        "Short excited trajectories in each round", default=64, minimum=1, maximum=10000
+    )
+    n_ground: int = setting(
+        "Short trajectories without excitation in each round", default=64, minimum=1, maximum=10000
+    )
+    duration_fs: float = setting("Length of an exploring trajectory", default=2500.0, above=0)
+    timestep_fs: float = setting("Time step of an exploring trajectory", default=0.1, above=0, maximum=1)
+    limits: ExplorationLimits = part(ExplorationLimits)
+    max_frames: int = setting("Most frames that a round adds", default=500, minimum=1)
+
+
+GROUPS = {
+    "frames": Frames,
+    "exploration": Exploration,
+    "thermalization": Thermalization,
+    "photodesorption": Photodesorption,
+}
+
+
+def contradictions(run: Any) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together between the groups of a run of photodesorption."""
+    if "photodesorption" not in run.experiments:
+        return
+    trajectories = run.photodesorption.trajectories
+    if run.thermalization.n_snapshots < run.photodesorption.n_trajectories:
+        yield (
+            "photodesorption.n_trajectories",
+            "each needs a snapshot of its own; allowed: up to [thermalization.n_snapshots]",
+        )
+    if not is_multiple(trajectories.observe_fs, run.exploration.timestep_fs):
+        yield "exploration.timestep_fs", "allowed: a whole part of [photodesorption.observe_fs]"
+    if not is_multiple(run.exploration.duration_fs, trajectories.observe_fs):
+        yield "exploration.duration_fs", "allowed: a whole number of [photodesorption.observe_fs]"
+    if run.labels.level != "van-hemert" and run.photodesorption.n_truth > 0:
+        yield (
+            "photodesorption.n_truth",
+            "trajectories of the analytic teacher; allowed: 0 with [labels.level], which has none",
+        )
+    for name in ("window_starts_fs", "window_intervals_fs"):
+        if any(t and not is_multiple(t, run.frames.sampling.timestep_fs) for t in getattr(run.labels, name)):
+            yield f"labels.{name}", "allowed: whole numbers of [frames.timestep_fs]"
+
+
+@step("frazil.experiments.photodesorption.sampling:sample_files", group="frames")
+class SampleFrames:
+    """Make unlabelled frames of CO aggregates: thermal, excited, compressed, stretched, in close contact.
+
+    Whatever labels them, the analytic teacher explores: the one level with dynamics of its own.
+    """
+
+    level: str = given("Level whose dynamics are used", default="van-hemert", choices=("van-hemert",))
+    coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
+    sampling: Sampling = part(Sampling)
+    thermal_temperature_K: float = same_as(Thermalization, "temperature_K", of="thermalization.temperature_K")
+    excitation_energy_eV: float = same_as(
+        Excitation, "excitation_energy_eV", of="photodesorption.excitation_energy_eV"
+    )
+    core_radius_A: float = same_as(Excitation, "core_radius_A", of="photodesorption.core_radius_A")
+    window_starts_fs: tuple[float, ...] = same_as(Labels, "window_starts_fs", of="labels.window_starts_fs")
+    window_intervals_fs: tuple[float, ...] = same_as(
+        Labels, "window_intervals_fs", of="labels.window_intervals_fs"
+    )
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Frames, extxyz", path="new")
+    out_aggregates: Path | None = given(
+        "Minima, extxyz; not set: beside the frames", default=None, path="new"
+    )
+    out_snapshots: Path | None = given(
+        "Thermal starts, extxyz; not set: beside the frames", default=None, path="new"
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
+
+
+@step("frazil.experiments.photodesorption.exploration:explore", group="exploration")
+class ExploreCommittee:
+    """Run a committee of models from initial states and choose the frames it should learn next."""
+
+    models: tuple[Path, ...] = given("Model folders, at least two", path="any")
+    states: tuple[Path, ...] = given("initial_states.h5, excited and not", path="file")
+    duration_fs: float = same_as(Exploration, "duration_fs")
+    timestep_fs: float = same_as(Exploration, "timestep_fs")
+    observe_fs: float = same_as(Trajectories, "observe_fs", of="photodesorption.observe_fs")
+    limits: ExplorationLimits = part(ExplorationLimits)
+    max_frames: int = same_as(Exploration, "max_frames")
+    round_number: int = given("Number of the round", default=1, minimum=1)
+    n_processes: int = given("Trajectories that run at a time", default=1, minimum=1)
+    out: Path = given("Folder to write", path="new")
+
+
+@step("frazil.experiments.photodesorption.evaluation:evaluate_model")
+class EvaluateModel:
+    """Errors of one model on its data set's subsets, and its bond curve beside the labels'."""
+
+    model: Path = given("Model folder of train-deepmd", path="any")
+    dataset: Path = given("Folder with train, test and validation.extxyz", path="folder")
+    bond_curve: Path = given("Labels of one CO: the out-fine of bond-curve", path="file")
+    out: Path = given("Folder to write", path="new")
+
+
+@step("frazil.experiments.photodesorption.validation:select_model")
+class SelectModel:
+    """Choose the model with the lowest training and validation error; tables, figures, section."""
+
+    models: tuple[Path, ...] = given("Model folders of train-deepmd", path="any")
+    evaluations: tuple[Path, ...] = given("Their folders of evaluate-model", path="folder")
+    explorations: tuple[Path, ...] = given("exploration.csv of each round", default=(), path="file")
+    reference: Path | None = given("Table of a paper's values to print beside", default=None, path="file")
+    out: Path = given("Folder to write", path="new")
+
+
+@step("frazil.experiments.photodesorption.thermalization:thermalize", group="thermalization")
+class Thermalize:
+    """Thermalize one aggregate with a DeePMD model and take snapshots inside a window of temperature."""
+
+    settings: Thermalization = part(Thermalization)
+    model: Path = given("Model folder of train-deepmd, or its .pb file", path="any")
+    aggregates: Path = given("Relaxed aggregates, extxyz; replicas take turns", path="file")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    replica: int = given("Number of this replica", default=0, minimum=0, maximum=1000)
+    out: Path = given("Folder to write", path="new")
+
+
+@step("frazil.experiments.photodesorption.initial:make_initial_states", group="photodesorption")
+class Excite:
+    """Choose snapshots, excite one molecule in each, and write initial states of trajectories (HDF5)."""
+
+    snapshots: tuple[Path, ...] = given("snapshots.extxyz of thermalize", path="file")
+    n_trajectories: int = given("Initial states to make, a snapshot of its own for each", minimum=1)
+    first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
+    excitation: str = same_as(
+        Excitation, "excitation", choices=("energy", "model_curve", "label_curve", "none"), of=""
+    )
+    excitation_energy_eV: float = same_as(Excitation, "excitation_energy_eV")
+    vibrational_quantum_number: int = same_as(Excitation, "vibrational_quantum_number")
+    bond_curves: Path | None = given("bond_curves.csv of select-model", default=None, path="file")
+    core_radius_A: float = same_as(Excitation, "core_radius_A")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("HDF5 file to write", path="new")
+
+
+@step("frazil.experiments.photodesorption.trajectories:run_shard", group="photodesorption")
+class RunTrajectories:
+    """Run one shard of NVE trajectories: a DeePMD model in LAMMPS, or the van Hemert teacher; one thread."""
+
+    engine: str = given(
+        "What drives: deepmd or van-hemert", default="deepmd", choices=("deepmd", "van-hemert")
+    )
+    model: Path | None = given("Model folder of train-deepmd (deepmd)", default=None, path="any")
+    coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
+    states: Path = given("initial_states.h5 of excite", path="file")
+    bond_curves: Path = given("bond_curves.csv of select-model", path="file")
+    first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
+    n_trajectories: int = given("Number of trajectories", minimum=1)
+    settings: Trajectories = part(Trajectories)
+    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new")
+    out: Path = given("Folder of the shard to write", path="new")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.engine == "deepmd" and self.model is None:
+            yield "model", "needed: a model folder of train-deepmd, with [engine]"
+
+
+@step("frazil.experiments.photodesorption.analysis:analyse", group="photodesorption")
+class AnalysePhotodesorption:
+    """Tables, figures, gates and report section of CO photodesorption, from shards of trajectories."""
+
+    model_shards: Path = given("Folder of shards run under the model", path="folder")
+    teacher_shards: Path | None = given(
+        "Folder of shards of the same starts under the teacher", default=None, path="folder"
+    )
+    teacher_control_shards: Path | None = given(
+        "Folder of shards under the teacher without coupling", default=None, path="folder"
+    )
+    model_control_shards: Path | None = given(
+        "Folder of shards under the model without excitation", default=None, path="folder"
+    )
+    criteria_A: tuple[float, ...] = same_as(Limits, "criteria_A")
+    criterion_A: float = same_as(Limits, "criterion_A")
+    duration_fs: float = same_as(Trajectories, "duration_fs")
+    level: str = same_as(Labels, "level", of="labels.level")
+    coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
+    model: Path | None = given("Model folder or file, for net forces on molecules", default=None, path="any")
+    reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Folder of results", path="new")

@@ -1,0 +1,469 @@
+"""Settings of H2 sticking on CO ice: surfaces, binding sites, collisions, residence times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from frazil.labels.settings import Seed, TakeMoleculesOut
+from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
+
+PHASES = ("crystalline", "amorphous")
+OBSERVE_fs = 20.0
+"""Between observations, where the stop rule is judged."""
+NEAREST_START_A = 3.0
+"""H2 that starts nearer to an atom is inside the surface."""
+MOST_STEPS = 1_000_000_000
+ANALYTIC = "analytic"
+NEEDED_OF_A_MODEL = ("model.h5", "learning_curve.csv", "validation.extxyz", "scans.extxyz")
+WIDTH_DOC = (
+    "Trajectories or sites that run together; on a GPU several hundred. With model_error a shard should hold as many "
+    "for each member. Part of the campaign: another width may change last bits"
+)
+
+
+@settings
+class Preparation:
+    """How the surfaces of one phase are made."""
+
+    phase: str = given("Phase of the ice", choices=PHASES)
+    n_crystalline: int = setting(
+        "CO molecules of the crystalline hemisphere", default=488, minimum=5, maximum=100000
+    )
+    n_crystalline_fixed: int = setting("Its outermost molecules that are held", default=172, minimum=0)
+    n_amorphous: int = setting(
+        "CO molecules of the amorphous hemisphere", default=477, minimum=5, maximum=100000
+    )
+    n_amorphous_fixed: int = setting("Its outermost molecules that are held", default=183, minimum=0)
+    lattice_A: float = setting("Lattice constant of crystalline CO", default=5.64, above=3, maximum=10)
+    face: tuple[int, ...] = setting(
+        "Lattice face of the crystal that is the surface",
+        default=(1, 1, 0), minimum=-9, maximum=9, length=3, repeated=True,
+    )  # fmt: skip
+    radius_A: float = setting(
+        "Radius of the crystalline hemisphere; 0: by its number of molecules",
+        default=0,
+        minimum=0,
+        maximum=200,
+    )
+    shell_A: float = setting(
+        "Thickness of the held shell; 0: by the number of held molecules", default=0, minimum=0, maximum=200
+    )
+    density_g_per_cm3: float = setting(
+        "Density at which the amorphous hemisphere is packed", default=1.07, above=0, maximum=3
+    )
+    surface_temperatures_K: tuple[float, ...] = setting(
+        "Temperatures of the surfaces", default=(5.0, 10.0, 20.0), above=0, maximum=1000
+    )
+    n_snapshots: int = setting(
+        "Surfaces of each phase and temperature that collisions choose from",
+        default=20,
+        minimum=1,
+        maximum=10000,
+    )
+    thermalization_fs: float = setting("Time at each surface temperature", default=10000.0, above=0)
+    anneal_temperature_K: float = setting(
+        "Temperature at which the amorphous ice is held first", default=75.0, above=0, maximum=300
+    )
+    anneal_fs: float = setting("Time at that temperature", default=100000.0, above=0)
+    surface_timestep_fs: float = setting("Time step while surfaces are made", default=1.0, above=0, maximum=2)
+    damping_fs: float = setting("Relaxation time of the thermostat of surfaces", default=100.0, above=0)
+    surface_max_force_eV_per_A: float = setting(
+        "Force at which the minimization of a surface has converged", default=0.005, above=0, maximum=0.1
+    )
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+
+    @property
+    def n_molecules(self) -> int:
+        """CO molecules of the hemisphere."""
+        return int(getattr(self, f"n_{self.phase}"))
+
+    @property
+    def n_fixed(self) -> int:
+        """Its outermost molecules that are held."""
+        return int(getattr(self, f"n_{self.phase}_fixed"))
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what makes no surface."""
+        if not any(self.face):
+            yield "face", "allowed: three numbers that are not all 0"
+        for phase in PHASES:
+            by_count = not self.shell_A and (phase == "amorphous" or not self.radius_A)
+            if by_count and getattr(self, f"n_{phase}_fixed") >= getattr(self, f"n_{phase}"):
+                yield f"n_{phase}_fixed", f"allowed: fewer than [n_{phase}], so that some are mobile"
+        for name in ("thermalization_fs", "anneal_fs"):
+            if getattr(self, name) / self.surface_timestep_fs > MOST_STEPS:
+                yield name, f"allowed: at most {MOST_STEPS:g} steps of [surface_timestep_fs]"
+
+
+@settings
+class Grid:
+    """Where H2 starts towards binding sites, and when a minimization has converged."""
+
+    binding_area_A2: float = setting(
+        "Square over the middle of the surface that the grid of sites covers", default=400.0, above=0
+    )
+    binding_spacing_A: float = setting("Spacing of that grid", default=1.0, above=0)
+    binding_clearance_A: float = setting(
+        "Distance of H2 from the nearest atom where a minimization starts", default=2.5, above=0, maximum=6
+    )
+    binding_max_force_eV_per_A: float = setting(
+        "Force at which a site has converged", default=0.001, above=0, maximum=0.1
+    )
+    binding_max_steps: int = setting("Steps after which a site has not converged", default=2000, minimum=1)
+    width: int = setting(WIDTH_DOC, default=8, minimum=1, maximum=100000)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is no grid."""
+        if self.binding_area_A2 / self.binding_spacing_A**2 > 1e6:
+            yield "binding_spacing_A", "allowed: at most a million sites in [binding_area_A2]"
+
+
+@settings
+class Campaign:
+    """The grid of collisions and how each is run."""
+
+    surface_temperatures_K: tuple[float, ...] = same_as(Preparation, "surface_temperatures_K")
+    energies_K: tuple[float, ...] = setting(
+        "Collision energies, all translational",
+        default=(12.0, 35.0, 58.0, 93.0, 116.0, 174.0, 232.0, 290.0, 348.0), above=0, maximum=100000,
+    )  # fmt: skip
+    n_polar: int = setting(
+        "Polar angles of incidence, equidistant from 0", default=16, minimum=1, maximum=1000
+    )
+    polar_max_deg: float = setting(
+        "Largest polar angle, from the surface normal", default=60.0, minimum=0, below=90
+    )
+    n_azimuth: int = setting("Collisions for each polar angle", default=12, minimum=1, maximum=1000)
+    azimuth: str = setting(
+        "Azimuths at random (the paper's text), or equidistant (its count)",
+        default="random",
+        choices=("random", "grid"),
+    )
+    aim_radius_A: float = setting(
+        "Radius of the disc in the middle of the surface that is aimed at", default=6.0, minimum=0, maximum=50
+    )
+    start_height_A: float = setting(
+        "Height of H2 above the surface at the start; nearer than 3 Å it would be inside",
+        default=8.0, minimum=NEAREST_START_A, maximum=50,
+    )  # fmt: skip
+    bounce_A: float = setting(
+        "Distance of an H from every other atom beyond which H2 has bounced",
+        default=6.0,
+        above=0,
+        maximum=1000,
+    )
+    timestep_fs: float = setting("Time step of collisions", default=0.5, above=0, maximum=2)
+    duration_fs: float = setting(
+        "Time after which H2 that has not bounced is stuck", default=10000.0, above=0
+    )
+    width: int = same_as(Grid, "width")
+    model_error: bool = setting(
+        "Let each collision run under one member of the committee, so that the model's part of the error shows; "
+        "false: all under the mean",
+        default=True,
+    )
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what makes no collision."""
+        if any(second <= first for first, second in zip(self.energies_K, self.energies_K[1:])):
+            yield "energies_K", "allowed: in ascending order"
+        if not is_multiple(OBSERVE_fs, self.timestep_fs):
+            yield "timestep_fs", f"allowed: a whole part of {OBSERVE_fs:g} fs, the interval of observations"
+        if not is_multiple(self.duration_fs, OBSERVE_fs):
+            yield "duration_fs", f"allowed: a whole number of {OBSERVE_fs:g} fs, the interval of observations"
+        if self.duration_fs / self.timestep_fs > MOST_STEPS:
+            yield "duration_fs", f"allowed: at most {MOST_STEPS:g} steps of [timestep_fs]"
+
+    @property
+    def per_energy(self) -> int:
+        """Trajectories for one phase, surface temperature and collision energy."""
+        return self.n_polar * self.n_azimuth
+
+    @property
+    def per_phase(self) -> int:
+        """Trajectories of one phase."""
+        return self.per_energy * len(self.energies_K) * len(self.surface_temperatures_K)
+
+
+@settings
+class Attempts:
+    """Long trajectories for the attempt frequency."""
+
+    n_attempts: int = setting(
+        "Long trajectories of each phase for the attempt frequency", default=8, minimum=1, maximum=1000
+    )
+    attempts_temperature_K: float = setting("Surface temperature of these", default=10.0, above=0)
+    attempts_duration_fs: float = setting("Length of these", default=25000.0, above=0)
+    attempts_after_fs: float = setting(
+        "Maxima of H2's height count from this time on", default=5000.0, minimum=0
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.attempts_after_fs >= self.attempts_duration_fs:
+            yield "attempts_after_fs", "allowed: below [attempts_duration_fs]"
+        if not is_multiple(self.attempts_duration_fs, OBSERVE_fs):
+            yield (
+                "attempts_duration_fs",
+                f"allowed: a whole number of {OBSERVE_fs:g} fs, the interval of observations",
+            )
+
+
+@settings
+class Analysis:
+    """What is made of the collisions."""
+
+    gas_temperatures_K: tuple[str, ...] = setting(
+        "Gas temperatures of the sticking coefficients; 'surface' is the surface's own",
+        default=("surface", "50", "100", "150", "200", "250", "300"),
+        pattern=r"surface|(?=.*[1-9])\d{1,6}(\.\d{1,6})?", examples=("surface", "50", "12.5"),
+    )  # fmt: skip
+    residence_temperatures_K: tuple[float, ...] = setting(
+        "Surface temperatures of the half-lives",
+        default=(5.0, 8.0, 10.0, 12.0, 15.0, 17.0, 20.0),
+        above=0,
+        maximum=1000,
+    )
+
+
+@settings
+class Sticking:
+    """Sticking of H2 on CO ice: surfaces, binding energies, collisions, residence times."""
+
+    potential: str = setting(
+        "What drives everything: a GM-NN committee trained on label_level, or the analytic known truth itself",
+        default="gmnn", choices=("gmnn", ANALYTIC),
+    )  # fmt: skip
+    label_level: str = setting(
+        "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
+        "bhlyp-d4/def2-tzvp",
+        default="h2-co-analytic",
+        choices=(
+            "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
+            "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp",
+        ),
+    )  # fmt: skip
+    dataset: Path | None = setting(
+        "Labelled frames of your own to train on, at label_level, in place of the sampled clusters (as labels.dataset)",
+        default=None, path="any",
+    )  # fmt: skip
+    model: Path | None = setting(
+        "Folder of a committee that is ready, in place of training one: model.h5, learning_curve.csv, "
+        "validation.extxyz and scans.extxyz, and molecular_curves.csv where it learnt interactions only",
+        default=None, path="folder",
+    )  # fmt: skip
+    training_scale: float = setting(
+        "Number of training frames, in units of the paper's Table 1 (20,344 frames)",
+        default=1,
+        above=0,
+        maximum=10,
+    )
+    n_placed: int = setting(
+        "Further clusters (10 CO, every twentieth 30) that H2 is placed around: six frames with H2, two without, of "
+        "each. Not in the paper; energies then say what belongs to H2",
+        default=0, minimum=0, maximum=100000,
+    )  # fmt: skip
+    interaction_only: bool = setting(
+        "Take what each molecule does alone out of the labels before training, and add it back exactly afterwards: "
+        "far fewer frames are needed. The paper trains on whole energies",
+        default=False,
+    )
+    force_scale_eV_per_A: float = same_as(TakeMoleculesOut, "force_scale_eV_per_A")
+    scans: Path | None = setting(
+        "Labelled rigid scans of your own at label_level (extxyz: trajectory_id and distance_A per frame) to test the "
+        "committee on, in place of n_scans",
+        default=None, path="file",
+    )  # fmt: skip
+    n_scans: int = setting(
+        "Rigid scans of H2 off a cluster of 10 CO that the committee is tested on (23 labels each)",
+        default=3, minimum=1, maximum=100,
+    )  # fmt: skip
+    n_members: int = setting(
+        "GM-NN models of the committee, trained side by side", default=3, minimum=1, maximum=50
+    )
+    truth: bool = setting("Run all collisions under the known truth too, from the same starts", default=False)
+    preparation: Preparation = part(Preparation)
+    binding_surfaces: int = setting(
+        "Surfaces of each phase on which binding sites are sought", default=1, minimum=1, maximum=10000
+    )
+    grid: Grid = part(Grid)
+    campaign: Campaign = part(Campaign)
+    shard_size: int = setting("Collisions in one task; changes no result", default=192, minimum=1)
+    attempts: Attempts = part(Attempts)
+    analysis: Analysis = part(Analysis)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.campaign.model_error and self.potential == "gmnn" and self.n_members < 2:
+            yield "model_error", "allowed: with at least 2 members, [n_members]"
+        if self.campaign.model_error and self.potential != "gmnn":
+            yield "model_error", "allowed: false with [potential], which has no members"
+        if self.potential == "gmnn" and self.truth and self.label_level != "h2-co-analytic":
+            yield "truth", "allowed: with h2-co-analytic, whose truth is known, as [label_level]"
+        temperatures_K = self.campaign.surface_temperatures_K
+        if self.attempts.attempts_temperature_K not in temperatures_K:
+            yield "attempts_temperature_K", "allowed: one of [surface_temperatures_K]"
+        if self.binding_surfaces > self.preparation.n_snapshots * len(temperatures_K):
+            yield (
+                "binding_surfaces",
+                "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
+            )
+        missing = [name for name in NEEDED_OF_A_MODEL if self.model and not (self.model / name).is_file()]
+        if missing:
+            yield "model", f"the folder lacks {', '.join(missing)}; needed: {', '.join(NEEDED_OF_A_MODEL)}"
+        if not is_multiple(OBSERVE_fs, self.campaign.timestep_fs):
+            return
+        if not is_multiple(self.attempts.attempts_duration_fs, self.campaign.timestep_fs):
+            yield "attempts_duration_fs", "allowed: a whole number of [timestep_fs]"
+
+
+GROUPS = {"sticking": Sticking}
+
+
+@step("frazil.experiments.sticking.clusters:write_clusters", group="sticking")
+class SampleClusters:
+    """Explore CO clusters and H2 collisions with them by GFN-FF: training frames without labels (Table 1)."""
+
+    training_scale: float = same_as(Sticking, "training_scale", minimum=0, above=None)
+    n_placed: int = same_as(Sticking, "n_placed")
+    n_scans: int = same_as(Sticking, "n_scans", minimum=0)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Frames, extxyz", path="new")
+    out_molecules: Path = given("Each molecule alone, at many bond lengths, extxyz", path="new")
+    out_scans: Path = given("Frames of the scans, extxyz", path="new")
+
+
+@step("frazil.experiments.sticking.validation:validate")
+class ValidateCommittee:
+    """Errors of a GM-NN committee, rigid scans against labels, and its section of the report."""
+
+    model: Path = given("Folder of train-gmnn", path="folder")
+    curves: Path | None = given(
+        "molecular_curves.csv, where it learnt interactions only", default=None, path="file"
+    )
+    dataset: Path = given("Folder of prepare-dataset that it was trained on", path="folder")
+    scans: Path = given("Labelled rigid scans of sample-clusters", path="any")
+    out: Path = given("Folder of tables, figures and section", path="new")
+
+
+@settings
+class Driver:
+    """The potential that drives a step."""
+
+    model: str = given(f"model.h5 of train-gmnn, or '{ANALYTIC}' for the known truth", default=ANALYTIC)
+    curves: Path | None = given("molecular_curves.csv of a model of interactions", default=None, path="file")
+
+
+@step("frazil.experiments.sticking.preparation:prepare", group="sticking")
+class PrepareSurface:
+    """Make the surfaces of one phase of CO ice: cut or pack a hemisphere, relax, thermalize, quench, check."""
+
+    settings: Preparation = part(Preparation)
+    model: str = same_as(Driver, "model")
+    curves: Path | None = same_as(Driver, "curves")
+    out: Path = given("Folder of surfaces and checks", path="new")
+
+
+@step("frazil.experiments.sticking.binding:write_sites", group="sticking")
+class BindSites:
+    """Binding energies of H2 on a grid over a surface."""
+
+    surfaces: Path = given("Folder of prepare-surface", path="folder")
+    model: str = same_as(Driver, "model")
+    curves: Path | None = same_as(Driver, "curves")
+    binding_surfaces: int = same_as(Sticking, "binding_surfaces")
+    grid: Grid = part(Grid)
+    truth: bool = given("What the known truth says of each site, too", default=False)
+    out: Path = given("Folder of binding_energies.csv", path="new")
+
+
+@step("frazil.experiments.sticking.collisions:run_shard", group="sticking")
+class RunCollisions:
+    """Run one shard of H2 collisions with a surface and write its table."""
+
+    surfaces: Path = given("Folder of prepare-surface", path="folder")
+    model: str = same_as(Driver, "model")
+    curves: Path | None = same_as(Driver, "curves")
+    phase: str = given("Phase of this shard", choices=PHASES)
+    first: int = given(
+        "Number of the first trajectory within the phase", default=0, minimum=0, maximum=2**32 - 1
+    )
+    n_trajectories: int = given("Number of trajectories", minimum=1)
+    campaign: Campaign = part(Campaign)
+    keep_paths: int = given("First trajectories of a phase whose heights are kept", default=0, minimum=0)
+    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new")
+    out: Path = given("Folder of the shard", path="new")
+
+
+@step("frazil.experiments.sticking.collisions:repeat")
+class RepeatCollision:
+    """Run one collision of a finished run again, alone, and see that it comes out as in its table."""
+
+    results: Path = given("Folder of the run's results", path="folder")
+    trajectory_id: int = given("Number in sticking/trajectories.csv", minimum=0, maximum=2**32 - 1)
+    out: Path = given("Folder for its row and its path", path="new")
+
+
+@step("frazil.experiments.sticking.analysis:analyse", group="sticking")
+class AnalyseSticking:
+    """Tables, figures and the report's section of the sticking experiment."""
+
+    surfaces: Path = given("Folder of folders of prepare-surface", path="folder")
+    sites: Path = given("Folder of folders of bind-sites", path="folder")
+    shards: Path = given("Folder of shards of run-collisions", path="folder")
+    attempts: Path = given("Folder of shards of long trajectories", path="folder")
+    truth: Path | None = given("Folder of shards under the known truth", default=None, path="folder")
+    gas_temperatures_K: tuple[str, ...] = same_as(Analysis, "gas_temperatures_K")
+    residence_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K")
+    attempts_after_fs: float = same_as(Attempts, "attempts_after_fs")
+    reference: Path = given("Folder of the paper's tables", path="folder")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Folder of results", path="new")
+
+
+@step("frazil.experiments.sticking.coefficients:write_coefficients", group="sticking")
+class StickingCoefficients:
+    """Integrate sticking probabilities P(E) to thermal sticking coefficients S(T_g), with intervals."""
+
+    probabilities: Path = given("sticking_probabilities.csv", path="file")
+    gas_temperatures_K: tuple[str, ...] = same_as(Analysis, "gas_temperatures_K")
+    below: str = given(
+        "P at zero energy: one, or held from the lowest energy", default="one", choices=("one", "held")
+    )
+    above: str = given(
+        "P beyond the highest energy: held, zero or linear",
+        default="held",
+        choices=("held", "zero", "linear"),
+    )
+    vanishing_K: float = given(
+        "Where P reaches zero, for above linear", default=1500.0, minimum=1e-3, maximum=1e6
+    )
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("sticking_coefficients.csv to write", path="new")
+
+
+@step("frazil.experiments.sticking.residence:write_residence_times")
+class ResidenceTimes:
+    """Half-lives of bound H2 from binding energies and an attempt frequency."""
+
+    binding_energy_K: float | None = given(
+        "One binding energy, negative where H2 is bound", default=None, minimum=-100000, maximum=100000
+    )
+    binding_energies: Path | None = given(
+        "binding_energies.csv, for the distribution over its sites", default=None, path="file"
+    )
+    attempt_frequency_per_ps: float = given("Attempts to leave", above=0, maximum=10000)
+    surface_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K", of="")
+    phase: str = given("Name of the phase, or the phase of the binding energies to take", default="")
+    out: Path = given("residence_times.csv to write", path="new")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if (self.binding_energy_K is None) == (self.binding_energies is None):
+            yield "binding_energy_K", "needed: either this or [binding_energies]"
+        if self.phase and not re.fullmatch(r"[\w -]+", self.phase):
+            yield "phase", "allowed: letters, digits and - only"

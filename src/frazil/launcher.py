@@ -1,0 +1,93 @@
+"""The command frazil: steps by name, help, and what the pipeline asks before any task.
+
+Only the standard library, until a step runs: a login node asks it, too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from frazil import parameters
+from frazil.errors import EXIT_BAD_INPUT, UserError
+from frazil.settings import steps
+
+USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
+       frazil help [NAME]              all that is called NAME: parameters and steps; NAME parameters: all
+       frazil schema | docs            nextflow_schema.json | docs/parameters.md on standard output
+
+steps:"""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    command = words[0] if words else "--help"
+    asked: dict[str, Callable[[], str]] = {
+        "schema": lambda: json.dumps(parameters.schema(), indent=2, ensure_ascii=False),
+        "docs": parameters.table,
+        "help": lambda: help_of(words[1:]),
+        "--help": usage,
+        "launch": launch,
+    }
+    if command in asked:
+        try:
+            print(asked[command]())
+        except UserError as error:
+            print("\n".join(f"error: {line}" for line in str(error).splitlines()), file=sys.stderr)
+            return EXIT_BAD_INPUT
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    known = steps()
+    name = command.removesuffix(".py").replace("_", "-") if sys.version_info >= (3, 9) else command
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        print(
+            f"error: no step {command}; "
+            + (f"did you mean {near[0]}?" if near else "frazil help lists them"),
+            file=sys.stderr,
+        )
+        return EXIT_BAD_INPUT
+    from frazil.cli import run
+
+    run(known[name], words[1:])
+    return 0
+
+
+def help_of(names: Sequence[str]) -> str:
+    """Return the help of one name, of all parameters ("parameters"), or how the command is used."""
+    if not names:
+        return usage()
+    return parameters.help_of("" if names[0] == "parameters" else names[0])
+
+
+def usage() -> str:
+    """Return what the command can do."""
+    known = steps()
+    width = max(map(len, known))
+    return "\n".join(
+        [
+            USAGE,
+            *(f"  {name:{width}}  {(known[name].__doc__ or '').splitlines()[0]}" for name in sorted(known)),
+        ]
+    )
+
+
+def launch() -> str:
+    """Return what a run needs to know before its first task, as JSON; standard input holds its parameters.
+
+    parameters: all of them, checked. steps: what each step takes of them. Raises UserError with all problems.
+    """
+    given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
+    run = parameters.plain(parameters.resolve(given))
+    return json.dumps({"parameters": run, "steps": parameters.of_steps(run)})
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""Settings of training: DeePMD-kit's models and Gaussian-moment networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from frazil.labels.settings import Seed
+from frazil.settings import given, part, same_as, setting, settings, step
+
+WIDEST = 4096
+"""Neurons of a layer, at most."""
+
+
+@settings
+class DeepmdTraining:
+    """Hyper-parameters of one DeePMD model (se_e2_a); the defaults are the paper's, except ``sel``.
+
+    The paper's sel is 29 for C and O. A 50-CO aggregate can hold 30 C within 6.5 Å, and DeePMD-kit would then
+    drop the farthest without a word; 40 leaves room.
+    """
+
+    n_steps: int = setting(
+        "Training steps of the final models", default=400_000, minimum=1, maximum=100_000_000
+    )
+    batch_size: int = setting("Frames in a training step", default=1, minimum=1, maximum=1024)
+    learning_rate_start: float = setting("Learning rate at the first step", default=1e-2, above=0, maximum=1)
+    learning_rate_stop: float = setting(
+        "Learning rate at the last step (exponential decay)", default=1e-3, above=0, maximum=1
+    )
+    cutoff_A: float = setting("Cutoff radius of the descriptor", default=6.5, minimum=2, maximum=20)
+    smooth_A: float = setting(
+        "Radius from which the descriptor is switched off smoothly", default=0.5, above=0, maximum=20
+    )
+    embedding: tuple[int, ...] = setting(
+        "Neurons of the embedding network", default=(50, 50, 50), minimum=1, maximum=WIDEST, repeated=True
+    )
+    axis: int = setting("Size of the submatrix of the embedding", default=8, minimum=1, maximum=64)
+    fitting: tuple[int, ...] = setting(
+        "Neurons of the fitting network", default=(250, 250, 250), minimum=1, maximum=WIDEST, repeated=True
+    )
+    sel: tuple[int, ...] = setting(
+        "Neighbours reserved per type C, O, X1, X2 (the paper's 29 is too few for dense aggregates of 50 CO)",
+        default=(40, 40, 1, 1), minimum=1, maximum=WIDEST, repeated=True, length=4,
+    )  # fmt: skip
+    energy_prefactors: tuple[float, ...] = setting(
+        "Weight of the energy in the loss at the first and at the last step",
+        default=(1.0, 8.0), minimum=0, repeated=True, length=2,
+    )  # fmt: skip
+    force_prefactors: tuple[float, ...] = setting(
+        "Weight of the forces in the loss at the first and at the last step",
+        default=(1000.0, 1.0), minimum=0, repeated=True, length=2,
+    )  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what cannot be trained."""
+        if self.learning_rate_stop > self.learning_rate_start:
+            yield "learning_rate_stop", "allowed: at most [learning_rate_start]"
+        if self.smooth_A >= self.cutoff_A:
+            yield "smooth_A", "allowed: below [cutoff_A]"
+        if self.axis > self.embedding[-1]:
+            yield "axis", "allowed: at most the last width of [embedding]"
+
+
+@settings
+class DeepmdModel:
+    """What a DeePMD model is besides its hyper-parameters."""
+
+    excited_types: bool = setting(
+        "Give the excited molecule's atoms types of their own (X1, X2); false trains them as C and O, for comparison",
+        default=True,
+    )
+    compress: bool = setting(
+        "Tabulate the embedding network (twice as fast at the paper's size, nothing gained for small networks)",
+        default=True,
+    )
+
+
+@settings
+class Deepmd:
+    """Training of the DeePMD committee (se_e2_a)."""
+
+    n_models: int = setting("Committee members, which differ by seed only", default=5, minimum=2, maximum=50)
+    training: DeepmdTraining = part(DeepmdTraining)
+    model: DeepmdModel = part(DeepmdModel)
+    bond_baseline: bool = setting(
+        "Take the isolated molecule's own curve out of the labels and add it as a table where the model runs; not in "
+        "the paper, a third of the error at equal cost",
+        default=False,
+    )
+
+
+@settings
+class GmnnTraining:
+    """What training a Gaussian-moment network takes; defaults are those of the sticking paper.
+
+    Weights are 1 and 100 Å², 32 frames a step, 5000 epochs. The optimizer is another: the paper's AMSGrad at
+    0.03 keeps the large gradients of the first steps as its scale for good, and ends at four times the force
+    error (docs/benchmarks.md).
+
+    The loss of a frame is energy_weight ΔE²/N + force_weight Σ|ΔF|²/(3N) + dipole_weight |Δμ|²/3, times its
+    own weight (``info["weight"]``, else 1). weight_scale_eV s > 0 weighs frames by (s/(s + E))², E their
+    energy above the lowest frame of their composition: walls of eV no longer outweigh wells of meV.
+    """
+
+    n_members: int = setting(
+        "GM-NN models of the committee, trained side by side",
+        default=3,
+        minimum=1,
+        maximum=50,
+        of="sticking.n_members",
+    )
+    seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    n_epochs: int = setting(
+        "Passes over the training frames, at most", default=5000, minimum=1, maximum=1_000_000
+    )
+    batch_size: int = setting("Frames in a training step", default=32, minimum=1, maximum=1024)
+    learning_rate: float = setting(
+        "Learning rate of the layers at the first step; falls linearly to 1 %",
+        default=0.02,
+        above=0,
+        maximum=1,
+    )
+    optimizer: str = setting(
+        "amsgrad (with rate 0.03) is the published one; it ends at four times the force error (docs/benchmarks.md)",
+        default="adam", choices=("adam", "amsgrad"),
+    )  # fmt: skip
+    energy_weight: float = setting("Weight of the energies in the loss", default=1, minimum=0)
+    force_weight: float = setting("Weight of the forces in the loss, Å²", default=100, minimum=0)
+    dipole_weight: float = setting(
+        "Weight of the dipoles in the loss, Å⁻²; 0 trains no charges", default=0, minimum=0
+    )
+    weight_scale_eV: float = setting(
+        "s of a frame's weight (s/(s + E))², E its energy above the lowest frame of its composition; 0 counts all "
+        "frames alike",
+        default=0, minimum=0,
+    )  # fmt: skip
+    patience: int = setting(
+        "Epochs without a better test loss of any member after which training ends", default=500, minimum=1
+    )
+    checkpoint_every: int = given("Epochs between checkpoints", default=50, minimum=1)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what cannot be trained."""
+        if max(self.energy_weight, self.force_weight, self.dipole_weight) == 0:
+            yield "force_weight", "allowed: one weight above 0; [energy_weight], [dipole_weight]"
+
+
+@settings
+class GmnnArchitecture:
+    """The size of a Gaussian-moment network."""
+
+    cutoff_A: float = setting("Cutoff radius", default=6.0, minimum=2, maximum=20)
+    n_radial: int = setting(
+        "Radial functions; 5 give 360 features, 3 give 94", default=5, minimum=1, maximum=8
+    )
+    n_basis: int = setting("Gaussians that a radial function is made of", default=7, minimum=1, maximum=64)
+    hidden: tuple[int, ...] = setting(
+        "Neurons of the hidden layers", default=(256, 128), minimum=1, maximum=WIDEST, repeated=True
+    )
+    precision: str = setting(
+        "Numbers of the network; energies are summed in float64",
+        default="float32",
+        choices=("float32", "float64"),
+    )
+
+
+@settings
+class Gmnn:
+    """Training of a committee of Gaussian-moment networks (sticking)."""
+
+    training: GmnnTraining = part(GmnnTraining)
+    architecture: GmnnArchitecture = part(GmnnArchitecture)
+
+
+GROUPS = {"deepmd": Deepmd, "gmnn": Gmnn}
+
+
+@step("frazil.learning.deepmd:train", group="deepmd")
+class TrainDeepmd:
+    """Train one DeePMD-kit model on a labelled dataset; a rerun goes on from its checkpoint."""
+
+    dataset: Path = given("Folder with train.extxyz and test.extxyz", path="folder")
+    model_id: int = given("Number of the model in its committee", default=0, minimum=0)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    settings: DeepmdTraining = part(DeepmdTraining)
+    excited_types: bool = same_as(DeepmdModel, "excited_types")
+    compress: bool = same_as(DeepmdModel, "compress")
+    bond_curve: Path | None = given(
+        "bond_curves.csv: its bonds are taken out and kept as a table", default=None, path="file"
+    )
+    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new")
+    out: Path = given("Model folder to write", path="new")
+
+
+@step("frazil.learning.gmnn:train", group="gmnn")
+class TrainGmnn:
+    """Train a committee of Gaussian-moment neural networks on a labelled dataset; a rerun goes on."""
+
+    dataset: Path = given("Folder with train.extxyz and test.extxyz", path="folder")
+    settings: GmnnTraining = part(GmnnTraining)
+    architecture: GmnnArchitecture = part(GmnnArchitecture)
+    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new")
+    out: Path = given("Folder for model.h5 and learning_curve.csv", path="new")
