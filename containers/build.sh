@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the container images as an ordinary user, and write down which one each process gets.
+# Build the container images as an ordinary user, and write down which one each kind of task gets.
 #   containers/build.sh [IMAGE…]     IMAGE: deepmd (DeePMD-kit, LAMMPS, JAX), jax, labels; all of them when none is named
 #   containers/build.sh content      print the hash that the images' names carry
 #   containers/build.sh cuda-lock    renew cuda.lock (needs uv)
@@ -87,7 +87,7 @@ write_config() {
         echo 'process {'
         echo "    container = '$(image_for deepmd-cpu deepmd-cuda jax-cpu)'"
         echo "    withLabel: gpu { container = '$(image_for deepmd-cuda deepmd-cpu jax-cuda jax-cpu)' }"
-        echo "    withName: '.*(IMPORT_FRAMES|PLAN_LABELS|LABEL_FRAMES|SAMPLE_CLUSTERS|BOND_CURVE|FIND_MINIMA|LEARN_ACTIVELY|RUN_LABEL_DIPOLES|ANALYSE_INFRARED)' { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
+        echo "    withLabel: labels { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
         echo '}'
     } > "$scratch/images.config"
     mv "$scratch/images.config" "$images/images.config"

@@ -3,6 +3,7 @@
 process TRAIN_GMNN {
     tag "${id}"
     label 'gpu'
+    label 'published'
 
     input:
     // e.g. ['final', dataset/]

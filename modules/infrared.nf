@@ -3,6 +3,7 @@
 process FIND_MINIMA {
     tag "${id}"
     label 'cpu'
+    label 'labels'
 
     input:
     // e.g. ['trained', clusters.xyz]
@@ -28,6 +29,8 @@ process FIND_MINIMA {
 
 process LEARN_ACTIVELY {
     label 'long'
+    label 'labels'
+    label 'published'
 
     input:
     path minima
@@ -52,38 +55,65 @@ process LEARN_ACTIVELY {
 }
 
 process RUN_DIPOLES {
-    tag "${meta.structures.join(' ')}:${meta.engine}"
+    tag "${names.join(' ')}"
     label 'gpu'
+    label 'shard'
 
     input:
-    // e.g. [[structures: ['P1', 'P2'], engine: 'model', n_replicas: 8, timestep_fs: 0.5], minima.extxyz, learned/] ([] for 'label')
-    tuple val(meta), path(minima), path(learned)
-    val runs
+    // e.g. [['P1', 'P2'], minima.extxyz, learned/]
+    tuple val(names), path(minima), path(learned)
+    val settings
     val keep_positions
     val checkpoints
     val code
 
     output:
-    path "dipoles-*-${meta.engine}.h5"
+    path 'dipoles-*-model.h5'
 
     script:
-    def settings = runs + [n_replicas: meta.n_replicas, timestep_fs: meta.timestep_fs]
-    def names = meta.structures.collect { "'${it}'" }
-    def model = learned ? "--model ${learned}/model.h5" : ''
     """
     ${Settings.file(settings)}
-    run_dipoles.py --settings settings.json --minima ${minima} --structures ${names.join(' ')} --engine ${meta.engine} ${model} \\
-        --keep-positions ${learned && keep_positions} --checkpoints '${checkpoints}' --out .
+    run_dipoles.py --settings settings.json --minima ${minima} --structures ${names.collect { "'${it}'" }.join(' ')} \\
+        --engine model --model ${learned}/model.h5 --keep-positions ${keep_positions} \\
+        --checkpoints '${checkpoints}' --out .
     """
 
     stub:
-    meta.structures.collect { "touch 'dipoles-${it}-${meta.engine}.h5'" }.join('\n')
+    names.collect { "touch 'dipoles-${it}-model.h5'" }.join('\n')
+}
+
+// The same replicas from the same starts under the labelling code itself.
+process RUN_LABEL_DIPOLES {
+    tag "${name}"
+    label 'cpu'
+    label 'labels'
+    label 'shard'
+
+    input:
+    tuple val(name), path(minima)
+    val settings
+    val checkpoints
+    val code
+
+    output:
+    path 'dipoles-*-label.h5'
+
+    script:
+    """
+    ${Settings.file(settings)}
+    run_dipoles.py --settings settings.json --minima ${minima} --structures '${name}' --engine label \\
+        --checkpoints '${checkpoints}' --out .
+    """
+
+    stub:
+    "touch 'dipoles-${name}-label.h5'"
 }
 
 // SchNet's charges in place of the committee's, in an environment of their own: `make schnet`.
 process TRAIN_SCHNET {
     label 'cpu'
     label 'schnet'
+    label 'published'
 
     input:
     path learned
@@ -128,6 +158,8 @@ process SCHNET_DIPOLES {
 
 process ANALYSE_INFRARED {
     label 'cpu'
+    label 'labels'
+    label 'published'
 
     input:
     path minima,  stageAs: 'minima/*'

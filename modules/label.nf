@@ -26,6 +26,8 @@ process SAMPLE_FRAMES {
 process IMPORT_FRAMES {
     tag "${dataset.name}"
     label 'cpu'
+    label 'labels'
+    label 'published'
 
     input:
     path dataset
@@ -54,6 +56,7 @@ process IMPORT_FRAMES {
 process PLAN_LABELS {
     tag "${meta.id}"
     label 'cpu'
+    label 'labels'
     debug true
 
     input:
@@ -79,6 +82,8 @@ process PLAN_LABELS {
 process LABEL_FRAMES {
     tag "${meta.id}:${frames.baseName}"
     label 'cpu'
+    label 'labels'
+    label 'shard'
 
     input:
     tuple val(meta), path(frames)
@@ -105,6 +110,7 @@ process LABEL_FRAMES {
 process GATHER_LABELS {
     tag "${meta.id}"
     label 'cpu'
+    label 'published_labels'
     debug true
 
     input:
@@ -127,6 +133,7 @@ process GATHER_LABELS {
 process PREPARE_DATASET {
     tag "${id}"
     label 'cpu'
+    label 'published_final'
 
     input:
     tuple val(id), path(frames)
@@ -149,6 +156,7 @@ process PREPARE_DATASET {
 
 process BOND_CURVE {
     label 'cpu'
+    label 'labels'
 
     input:
     val settings

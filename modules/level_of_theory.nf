@@ -26,6 +26,7 @@ process MAKE_DIMERS {
 
 process ANALYSE_LEVELS {
     label 'cpu'
+    label 'published'
 
     input:
     path labelled,  stageAs: 'levels/*'

@@ -2,6 +2,7 @@
 
 process ANALYSE_PHOTODESORPTION {
     label 'cpu'
+    label 'published'
 
     input:
     path model_shards,           stageAs: 'model/*'
@@ -47,6 +48,7 @@ process VERSIONS {
 
 process RENDER_REPORT {
     label 'cpu'
+    label 'published'
 
     input:
     path sections

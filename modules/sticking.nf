@@ -2,6 +2,7 @@
 
 process SAMPLE_CLUSTERS {
     label 'cpu'
+    label 'labels'
 
     input:
     val settings
@@ -48,6 +49,7 @@ process TAKE_MOLECULES_OUT {
 
 process VALIDATE_COMMITTEE {
     label 'cpu'
+    label 'published'
 
     input:
     path model
@@ -124,6 +126,7 @@ process BIND_SITES {
 process RUN_COLLISIONS {
     tag "${meta.id}:${meta.phase}:${meta.first}"
     label 'gpu'
+    label 'shard'
 
     input:
     // e.g. [[id: 'model', phase: 'amorphous', first: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
@@ -150,6 +153,7 @@ process RUN_COLLISIONS {
 
 process ANALYSE_STICKING {
     label 'cpu'
+    label 'published'
 
     input:
     path surfaces,  stageAs: 'surfaces/*'

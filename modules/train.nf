@@ -31,6 +31,7 @@ process TRAIN_DEEPMD {
 process EXPLORE_COMMITTEE {
     tag "${id}"
     label 'gpu'
+    label 'all_cores'
 
     input:
     // e.g. ['round-1', 1, [model_0/, model_1/], [excited states, ground states]]
@@ -79,6 +80,7 @@ process EVALUATE_MODEL {
 
 process SELECT_MODEL {
     label 'cpu'
+    label 'published'
 
     input:
     path models

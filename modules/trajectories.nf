@@ -3,6 +3,7 @@
 process THERMALIZE {
     tag "${replica}"
     label 'gpu'
+    label 'shard'
 
     input:
     tuple val(replica), path(model), path(aggregates)
@@ -50,6 +51,7 @@ process EXCITE {
 process RUN_TRAJECTORIES {
     tag "${meta.id}:${meta.first_id}"
     label 'gpu'
+    label 'shard'
 
     input:
     // e.g. [[id: 'model', engine: 'deepmd', first_id: 0, n: 40], initial_states.h5, bond_curves.csv, selected/]

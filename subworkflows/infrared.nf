@@ -2,7 +2,7 @@
 
 include { with_files    } from './potential'
 include { IMPORT_FRAMES } from '../modules/label'
-include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_DIPOLES as RUN_LABEL_DIPOLES } from '../modules/infrared'
+include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
 include { TRAIN_SCHNET; SCHNET_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
 
 workflow INFRARED {
@@ -34,19 +34,15 @@ workflow INFRARED {
     }
     LEARN_ACTIVELY(minima, labelled, settings.steps['learn-actively'], checkpoints, Code.of(projectDir, 'learn_actively.py'))
 
-    // The same replicas from the same starts under the model and, for some of them, under the label itself.
     code = Code.of(projectDir, 'run_dipoles.py')
     RUN_DIPOLES(
         // In batches on one device; one by one (1 per task) over the nodes of a cluster without GPUs.
-        names.collate(i.structures_per_task).map { [structures: it, engine: 'model', n_replicas: i.n_replicas, timestep_fs: i.timestep_fs] }
-            .combine(minima).combine(LEARN_ACTIVELY.out),
+        names.collate(i.structures_per_task).map { [it] }.combine(minima).combine(LEARN_ACTIVELY.out),
         settings.steps['run-dipoles'], i.dipole_model == 'schnet', checkpoints, code,
     )
     RUN_LABEL_DIPOLES(
-        names.filter { i.n_label_replicas > 0 }
-            .map { [[structures: [it], engine: 'label', n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs]] }
-            .combine(minima).map { meta, file -> [meta, file, []] },
-        settings.steps['run-dipoles'], i.dipole_model == 'schnet', checkpoints, code,
+        names.filter { i.n_label_replicas > 0 }.combine(minima),
+        settings.steps['run-dipoles'] + [n_replicas: i.n_label_replicas, timestep_fs: i.label_timestep_fs], checkpoints, code,
     )
     dipoles = RUN_DIPOLES.out.flatten()
     if (i.dipole_model == 'schnet') {
