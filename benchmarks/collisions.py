@@ -26,7 +26,7 @@ import ase.io
 import numpy as np
 from gmnn_speed import ELEMENTS, apax, finished
 
-from frazil.experiments.sticking.collisions import Ends, flight, start
+from frazil.experiments.sticking.collisions import BouncedOrBroken, h2_motion, start
 from frazil.experiments.sticking.settings import Campaign
 from frazil.experiments.sticking.surfaces import crystalline, masses_of
 from frazil.md.ensemble import Ensemble
@@ -52,7 +52,7 @@ def states(n_molecules: int, n: int) -> list[ase.Atoms]:
     spread = np.sqrt(10.0 * kB / masses_of(surface))[:, None]
     surface.set_velocities(np.random.default_rng(1).normal(size=surface.positions.shape) * spread)
     begun = [start(CAMPAIGN, k, [surface]) for k in range(n)]
-    frames = [ase.Atoms([*surface.symbols, "H", "H"], b.positions) for b in begun]
+    frames = [ase.Atoms([*surface.symbols, "H", "H"], b.positions_A) for b in begun]
     for atoms, b in zip(frames, begun, strict=True):
         atoms.set_velocities(b.velocities)
         atoms.set_array("fixed", np.append(surface.arrays["fixed"], [0, 0]))
@@ -65,7 +65,8 @@ def work(model: Path, frames: Path, steps: int) -> None:
     every = round(20.0 / TIMESTEP_fs)
     ensemble = Ensemble(
         GMNN.of(read_model(model), found[0].numbers), VelocityVerlet(TIMESTEP_fs), found[0].get_masses(),
-        n_steps=steps, observe_every=min(every, steps), observers=(energies, flight), stop=Ends(1e9),
+        n_steps=steps, observe_every=min(every, steps), observers=(energies, h2_motion),
+        stop=BouncedOrBroken(1e9),
         frozen=found[0].arrays["fixed"].astype(bool), width=len(found),
     )  # fmt: skip
     positions = np.stack([atoms.positions for atoms in found])

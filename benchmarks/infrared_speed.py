@@ -26,7 +26,7 @@ from frazil.experiments.infrared.harmonic import check_names
 from frazil.experiments.infrared.minima import _read
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain
-from frazil.md.observers import said
+from frazil.md.observers import potential_info
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.files import Model
@@ -67,7 +67,7 @@ def by_engine(model: Model, atoms: Atoms, n_steps: int, n_replicas: int) -> floa
     """Return picoseconds per hour of a batch."""
     ensemble = Ensemble(
         GMNN.of(model, atoms.numbers), NoseHooverChain(TIMESTEP_fs, TEMPERATURE_K, 100.0),
-        atoms.get_masses(), n_steps=n_steps, observe_every=2, observers=(said,),
+        atoms.get_masses(), n_steps=n_steps, observe_every=2, observers=(potential_info,),
         removed="drift and rotation", width=n_replicas, chunk=n_steps // 2,
     )  # fmt: skip
     velocities = np.array(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from frazil.campaigns import Start
 from frazil.experiments.sticking.collisions import _row, ids_of, run, start
 from frazil.experiments.sticking.driver import Driver
 from frazil.experiments.sticking.settings import Campaign
@@ -16,6 +17,7 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.units import fs, kB
@@ -124,7 +126,7 @@ def test_recoil_of_a_free_molecule() -> None:
         Cube(0.0), VelocityVerlet(0.5), np.array([12.011, 15.999, 1.008, 1.008]), n_steps=12000,
         observe_every=12000, observers=(energies, frames), width=1,
     )  # fmt: skip
-    (ended,) = ensemble.run(begun.positions[None], begun.velocities[None])
+    (ended,) = ensemble.run(begun.positions_A[None], begun.velocities[None])
     before = begun.velocities[-1, 2]
     after = ended.rows["velocities"][-1, -2:, 2].mean()
     assert after / before == pytest.approx(-(1 - ratio) / (1 + ratio), rel=1e-3)
@@ -145,7 +147,7 @@ def test_books_of_a_collision_with_a_free_cluster() -> None:
         H2OnCO(), VelocityVerlet(0.25), masses, n_steps=16000, observe_every=4000,
         observers=(energies, frames), width=1,
     )  # fmt: skip
-    (ended,) = ensemble.run(begun.positions[None], begun.velocities[None])
+    (ended,) = ensemble.run(begun.positions_A[None], begun.velocities[None])
     rows = ended.rows
     total = rows["energy"] + rows["kinetic_energy"]
     assert np.ptp(total) < 5e-5
@@ -155,7 +157,7 @@ def test_books_of_a_collision_with_a_free_cluster() -> None:
     assert np.abs(angular - angular[0]).max() < 1e-8
     # Backwards it returns to its start.
     (back,) = ensemble.run(rows["positions"][-1:], -rows["velocities"][-1:])
-    assert np.abs(back.rows["positions"][-1] - begun.positions).max() < 1e-6
+    assert np.abs(back.rows["positions"][-1] - begun.positions_A).max() < 1e-6
     assert np.abs(back.rows["velocities"][-1] + begun.velocities).max() < 1e-6
 
 
@@ -164,28 +166,28 @@ def test_initial_states_are_what_the_grid_says() -> None:
     campaign = replace(CAMPAIGN, n_polar=3, polar_max_deg=60.0)
     for identity in ids_of(campaign, "crystalline"):
         begun = start(campaign, identity, [surface])
-        velocity, centre = begun.velocities[-2:].mean(axis=0), begun.positions[-2:].mean(axis=0)
+        velocity, centre = begun.velocities[-2:].mean(axis=0), begun.positions_A[-2:].mean(axis=0)
         energy = 0.5 * MASS_H2 * velocity @ velocity / kB
-        assert energy == pytest.approx(begun.row["collision_energy_K"], rel=1e-6)
+        assert energy == pytest.approx(begun.known["collision_energy_K"], rel=1e-6)
         assert np.degrees(np.arccos(-velocity[2] / np.linalg.norm(velocity))) == pytest.approx(
-            begun.row["polar_angle_deg"], abs=1e-6
+            begun.known["polar_angle_deg"], abs=1e-6
         )
         assert centre[2] == pytest.approx(8.0)
         landing = centre - velocity * centre[2] / velocity[2]
-        assert landing[:2] == pytest.approx([begun.row["aim_x_A"], begun.row["aim_y_A"]], abs=1e-9)
-        assert np.linalg.norm(begun.positions[-1] - begun.positions[-2]) == pytest.approx(H2_LENGTH_A)
+        assert landing[:2] == pytest.approx([begun.known["aim_x_A"], begun.known["aim_y_A"]], abs=1e-9)
+        assert np.linalg.norm(begun.positions_A[-1] - begun.positions_A[-2]) == pytest.approx(H2_LENGTH_A)
         assert np.array_equal(begun.velocities[-1], begun.velocities[-2])
     assert fs > 0
 
 
 def test_turning_points_and_late_leavers_are_seen() -> None:
-    known = {"trajectory_id": 0, "height_A": 0.0}
+    begun = Start(np.zeros((4, 3)), np.zeros((4, 3)), known={"trajectory_id": 0, "height_A": 0.0})
     rows = {
         "step": np.arange(6) * 20, "rising": np.array([-1.0, -1, 1, -1, 1, 1]),
         "apart_A": np.array([8.0, 3, 3, 4, 3, 6.5]), "energy": np.zeros(6), "kinetic_energy": np.ones(6),
         "h2_A": np.zeros((6, 3)),
     }  # fmt: skip
-    found = _row(CAMPAIGN, known, 1, rows)
+    found = _row(CAMPAIGN, begun, Trajectory(0, Outcome.FINISHED, 100, rows))
     assert found["outcome"] == "bounced"
     assert found["n_bounces"] == 2
-    assert _row(CAMPAIGN, known, 2, rows)["outcome"] == "failed"
+    assert _row(CAMPAIGN, begun, Trajectory(0, Outcome.NON_FINITE, 100, rows))["outcome"] == "failed"

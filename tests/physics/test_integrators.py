@@ -8,10 +8,11 @@ import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.md.ensemble import Ensemble, Trajectory
+from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Berendsen, Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import Distances, energies, frames, temperature
 from frazil.md.state import State, System
+from frazil.md.trajectory import Trajectory
 from frazil.potentials.analytic.simple import (
     HarmonicBonds,
     LennardJones,

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from frazil.tables import Table, real, text, whole
+
 
 def error_row(
     model_id: object,
@@ -26,17 +28,56 @@ def error_row(
 N_BINS = 10
 
 
-CALIBRATION = [
-    "subset", "quantity", "unit", "spread_low", "spread_high", "n", "spread_rms", "error_of_mean_rms",
-    "error_of_selected_rms",
-]  # fmt: skip
-"""Columns of ``committee.csv``."""
+_SUBSETS = ("train", "test", "validation")
+MODELS = Table(
+    "models",
+    (
+        *text("model_id", "kind"),
+        *whole("seed", "n_parameters"),
+        *real(
+            *(
+                f"{subset}_{quantity}"
+                for subset in _SUBSETS
+                for quantity in ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A")
+            ),
+            blank=True,
+        ),
+        *whole("selected", low=0, high=1),
+    ),
+    key=("model_id",),
+    order=(),
+    digits="%.6g",
+)
+ERRORS = Table(
+    "errors",
+    (
+        *text("model_id", "subset", "quantity", "species", "unit"),
+        *whole("n", low=0),
+        *real("mae", "rmse", "max", blank=True),
+    ),
+    key=("model_id", "subset", "quantity", "species"),
+    order=(),
+    digits="%.6g",
+    made_by="evaluate_model.py",
+)
+COMMITTEE = Table(
+    "committee",
+    (
+        *text("subset", "quantity", "unit"),
+        *real("spread_low", "spread_high"),
+        *whole("n"),
+        *real("spread_rms", "error_of_mean_rms", "error_of_selected_rms"),
+    ),
+    order=(),
+    digits="%.6g",
+)
+"""The committee's spread against its true errors, in bins."""
 
 
 def calibration_bins(
     subset: str, quantity: str, unit: str, errors: npt.NDArray[np.float64], best: int
 ) -> list[tuple[Any, ...]]:
-    """Return rows of ``CALIBRATION``, in bins of equal counts, of errors (members, n, components)."""
+    """Return rows of ``COMMITTEE``, in bins of equal counts, of errors (members, n, components)."""
     sizes = committee_errors(errors, best)
     edges = np.quantile(sizes[0], np.linspace(0, 1, min(N_BINS, errors.shape[1]) + 1))
     places = np.clip(np.searchsorted(edges, sizes[0], side="right") - 1, 0, len(edges) - 2)

@@ -28,7 +28,8 @@ from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.md.integrators import Integrator, OwnTemperature
 from frazil.md.observers import energies
-from frazil.md.state import Outcome, State, System, padded_systems, system_of, without_motion
+from frazil.md.state import State, System, padded_systems, system_of, without_motion
+from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.interface import Batched, Mixed, Potential, jit
 from frazil.potentials.neighbours import Neighbours, allocate, stale, update, widened
 
@@ -40,20 +41,6 @@ MOST_SLOTS = 2048
 Observer = Callable[[State, System], dict[str, jax.Array]]
 Stop = Callable[[State, System], jax.Array]
 Watch = Callable[[int, dict[str, np.ndarray]], int]
-Rows = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """A finished trajectory: its outcome (``Outcome`` or the experiment's code), steps done, and rows.
-
-    ``rows``: what the observers returned, (observations, …), and ``step``; the first is at step 0.
-    """
-
-    trajectory_id: int
-    outcome: int
-    n_steps: int
-    rows: Rows
 
 
 class _Batch(NamedTuple):

@@ -11,7 +11,7 @@ from ase import Atoms
 import frazil
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.md.ensemble import Trajectory
+from frazil.md.trajectory import Trajectory
 from frazil.units import fs
 
 

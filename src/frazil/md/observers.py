@@ -29,7 +29,7 @@ def frames(state: State, system: System) -> Seen:
     return {"positions": state.positions, "velocities": state.velocities}
 
 
-def said(state: State, system: System) -> Seen:
+def potential_info(state: State, system: System) -> Seen:
     """Return what the potential says besides energy and forces: dipole, spreads of a committee."""
     return state.info
 

@@ -1,7 +1,6 @@
 """The state of one replica, and what all replicas of an ensemble share."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import jax
@@ -15,21 +14,6 @@ AWAY_A = 1e4
 """How far an atom that only fills up a batch is from all others."""
 REMOVED_DEGREES = {"none": 0, "drift": 3, "drift and rotation": 6}
 """What may be taken out of the velocities at the start, and the degrees of freedom that go with it."""
-
-
-class Outcome(IntEnum):
-    """How a trajectory ended; an experiment's own codes start at ``FIRST_OF_EXPERIMENT``."""
-
-    RUNNING = 0
-    FINISHED = 1
-    """All steps were done."""
-    NON_FINITE = 2
-    """A position, velocity or energy is not finite; the last row shows it."""
-    WATCHED = 3
-    """The host ended it (``run``'s ``watch``)."""
-    CROWDED = 4
-    """More neighbours than any list may hold; its rows end with the chunk before."""
-    FIRST_OF_EXPERIMENT = 16
 
 
 @jax.tree_util.register_dataclass

@@ -5,7 +5,7 @@ of the labels; here it comes back, as the same cubic Hermite spline. Beyond a cu
 linearly. Importing this module switches JAX to float64.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,11 +80,15 @@ class WithMolecules:
             raise UserError(
                 f"no curve of {', '.join(missing)} alone; curves are there for {', '.join(sorted(curves))}"
             )
+        return cls.of_each(interaction, [curves[name] for name in names])
+
+    @classmethod
+    def of_each(cls, interaction: Potential, curves: Sequence[CubicHermiteSpline]) -> "WithMolecules":
+        """Return the potential with a curve for each molecule, in order."""
         # Splines of fewer knots are filled up beyond their end, where they go on linearly.
-        most = max(len(curves[name].x) for name in names)
+        most = max(len(curve.x) for curve in curves)
         rows = []
-        for name in names:
-            curve = curves[name]
+        for curve in curves:
             beyond = np.arange(1, most - len(curve.x) + 1)
             slope = float(curve(curve.x[-1], 1))
             rows.append((

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,48 @@ class Gate:
     limit: Value
     passed: bool | None
     comment: str = ""
+
+    @classmethod
+    def at_most(cls, name: str, value: Any, limit: Any, comment: str = "", shown: Value = None) -> "Gate":
+        """Return the gate of a value that passes up to a limit; None and nan are not measured.
+
+        ``shown`` is how the limit is printed, by default its number.
+        """
+        return cls._judged(name, value, limit, shown, comment, lambda known: known <= limit)
+
+    @classmethod
+    def at_least(cls, name: str, value: Any, limit: Any, comment: str = "", shown: Value = None) -> "Gate":
+        """Return the gate of a value that passes from a limit on."""
+        return cls._judged(name, value, limit, shown, comment, lambda known: known >= limit)
+
+    @classmethod
+    def within(cls, name: str, value: Any, low: Any, high: Any, comment: str = "") -> "Gate":
+        """Return the gate of a value that passes between two limits."""
+        return cls._judged(name, value, f"{low} to {high}", None, comment, lambda known: low <= known <= high)
+
+    @classmethod
+    def equal(cls, name: str, value: Any, limit: Any, comment: str = "", shown: Value = None) -> "Gate":
+        """Return the gate of a value that passes where it is the limit itself."""
+        return cls._judged(name, value, limit, shown, comment, lambda known: known == limit)
+
+    @classmethod
+    def holds(cls, name: str, value: Any, limit: str, passed: bool, comment: str = "") -> "Gate":
+        """Return the gate of a condition that is told in words."""
+        return cls._judged(name, value, limit, None, comment, lambda known: passed)
+
+    @classmethod
+    def unmeasured(cls, name: str, limit: Value, why: str) -> "Gate":
+        """Return a gate whose value is not there."""
+        return cls(name, None, limit, None, why)
+
+    @classmethod
+    def _judged(
+        cls, name: str, value: Any, limit: Value, shown: Value, comment: str, passes: Callable[[Any], Any]
+    ) -> "Gate":
+        limit = limit if shown is None else shown
+        if value is None or value != value:
+            return cls(name, None, limit, None, comment)
+        return cls(name, value, limit, bool(passes(value)), comment)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from ase.md.verlet import VelocityVerlet as AseVerlet
 
 from frazil.errors import UserError
 from frazil.md import ensemble as engine
-from frazil.md.ensemble import Ensemble, Trajectory
+from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
-from frazil.md.observers import Distances, energies, frames, said
-from frazil.md.state import Outcome, State, System, padded_positions
+from frazil.md.observers import Distances, energies, frames, potential_info
+from frazil.md.state import State, System, padded_positions
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.simple import LennardJones, Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.calculator import GMNNCalculator
@@ -33,6 +34,7 @@ ATOMS = Atoms("CO" * 3, positions=[[0, 0, 0], [0, 0, 1.2], [3, 0, 0], [3, 1.2, 0
 MASSES = ATOMS.get_masses()
 ONE = GMNN.of(replace(MODEL, parameters=jax.tree.map(lambda x: x[:1], MODEL.parameters)), ATOMS.numbers)
 BOTH = GMNN.of(MODEL, ATOMS.numbers)
+SEEN = (energies, frames, potential_info)
 
 
 def starts(n: int, temperature_K: float = 300.0, atoms: Atoms = ATOMS) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +260,10 @@ def test_a_batch_too_large_for_memory_is_halved(capsys: pytest.CaptureFixture[st
 
 def test_gmnn_moves_as_under_ase() -> None:
     (found,) = base(
-        potential=BOTH, integrator=VelocityVerlet(0.5), observers=(energies, frames, said), n_steps=40
+        potential=BOTH,
+        integrator=VelocityVerlet(0.5),
+        observers=(energies, frames, potential_info),
+        n_steps=40,
     ).run(*starts(1))
     atoms = ATOMS.copy()
     atoms.set_velocities(starts(1)[1][0])
@@ -342,7 +347,11 @@ def test_structures_of_a_batch_run_as_alone(tmp_path: Path) -> None:
     kinds, drives = [0, 1, 1, 0, 1], np.array([[1.0, 0.0], [0.0, 1.0]])
     n_atoms = len(ATOMS)
     chain = OwnTemperature(NoseHooverChain(0.5, 300.0, 50.0))
-    options = {"integrator": chain, "observers": (energies, frames, said), "removed": "drift and rotation"}
+    options = {
+        "integrator": chain,
+        "observers": (energies, frames, potential_info),
+        "removed": "drift and rotation",
+    }
     mixed = base(
         potential=replace(GMNN.of_several(MODEL, [atoms.numbers for atoms in structures]), drive=drives),
         masses_amu=np.array([np.pad(atoms.get_masses(), (0, n_atoms - len(atoms))) for atoms in structures]),

@@ -9,8 +9,8 @@ import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.md.ensemble import Trajectory
 from frazil.md.frame_files import write_frames
+from frazil.md.trajectory import Trajectory
 from frazil.units import fs
 
 ATOMS = Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.1]])

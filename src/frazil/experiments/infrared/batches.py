@@ -11,19 +11,19 @@ from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 
 Array = np.ndarray
-LIKE = 1.4
+LARGEST_SIZE_RATIO = 1.4
 """A batch's largest structure has at most this many times the atoms of its smallest: the rest would idle.
 
 Below 1.5, so that two atoms, which rotate about two axes only, are never with three.
 """
 
 
-def alike(structures: Sequence[Atoms]) -> list[list[int]]:
+def like_sizes(structures: Sequence[Atoms]) -> list[list[int]]:
     """Return the numbers of the structures that share a batch, in order; each is in one."""
     found: list[list[int]] = []
     smallest = 0
     for number in sorted(range(len(structures)), key=lambda s: len(structures[s])):
-        if found and len(structures[number]) <= LIKE * smallest:
+        if found and len(structures[number]) <= LARGEST_SIZE_RATIO * smallest:
             found[-1].append(number)
         else:
             smallest = len(structures[number])
@@ -40,7 +40,7 @@ class Batch:
 
     @property
     def removed(self) -> str:
-        """What is taken out of the velocities: two atoms rotate about two axes only (``LIKE``)."""
+        """What is taken out of the velocities; two atoms rotate about two axes only."""
         return "drift and rotation" if self.n_atoms > 2 else "drift"
 
     def each(self, values: Any) -> Any:

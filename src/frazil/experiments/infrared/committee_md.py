@@ -7,7 +7,6 @@ turn: each later runs by itself, and the holes of one do not show along the mean
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
-from frazil.checkpoints import TimeLimit
-from frazil.experiments.infrared.batches import Batch, alike
+from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
+from frazil.experiments.infrared.batches import Batch, like_sizes
 from frazil.experiments.infrared.harmonic import ModelSurface
-from frazil.experiments.infrared.integrity import Whole
+from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.minima import Reference
-from frazil.files import write_atomic
-from frazil.md.ensemble import Ensemble, Trajectory
+from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Berendsen, OwnTemperature
-from frazil.md.observers import frames, said
-from frazil.md.state import Outcome, State, System
+from frazil.md.observers import frames, potential_info
+from frazil.md.state import State, System
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.interface import Batched, Evaluation
@@ -139,12 +138,12 @@ class Watched:
 class Pause:
     """Stop rule: the outcome of an unphysical frame (strained, or no longer one cluster) or uncertain one."""
 
-    whole: Whole
+    one_cluster: OneCluster
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the code, 0 of any other frame."""
         uncertain = jnp.where(state.info["uncertainty"] > 1, UNCERTAIN, 0)
-        good = (state.info["strain"] <= 1) & self.whole.holds(state.positions, state.kind)
+        good = (state.info["strain"] <= 1) & self.one_cluster.holds(state.positions, state.kind)
         return jnp.where(good, uncertain, UNPHYSICAL)
 
 
@@ -200,7 +199,6 @@ def run_replicas(
     schedule: Schedule,
     limits: Limits,
     folder: Path,
-    limit: TimeLimit,
     first_member: int | None = 0,
 ) -> list[Visit]:
     """Run all replicas until they pause or their time is over; return their visits in order.
@@ -210,69 +208,66 @@ def run_replicas(
     size. Visits are kept in ``folder`` as they end, and running batches after every chunk, so that a kill
     loses nothing. Raises OutOfTime.
     """
-    visits: dict[int, Visit] = {}
-    for identity in range(len(replicas)):
-        if _file(folder, identity).is_file():
-            visits[identity] = _read(_file(folder, identity))
     observe_every = max(1, round(OBSERVE_fs / schedule.timestep_fs))
     n_steps = -(-round(schedule.duration_fs / schedule.timestep_fs) // observe_every) * observe_every
     n_members, hottest_K = model.n_members, max(schedule.temperatures_K)
-    drivers = [
-        None if first_member is None else (first_member + replica.structure + replica.number) % n_members
-        for replica in replicas
-    ]
-    for together in alike([reference.minimum.atoms for reference in references]):
-        structures = [references[s].minimum.atoms for s in together]
-        sizes = np.array([len(atoms) for atoms in structures])
-        batch = Batch(structures)
-        for driver in dict.fromkeys(drivers):
-            own = [
-                i
-                for i, replica in enumerate(replicas)
-                if replica.structure in together and drivers[i] == driver and i not in visits
-            ]
-            if not own:
-                continue
-            share = np.full(n_members, 1 / n_members) if driver is None else np.eye(n_members)[driver]
-            watched = Watched(
-                replace(batch.committee(model), drive=batch.each([share] * len(sizes))),
-                limits.force_eV_per_A,
-                batch.each(limits.energy_eV_per_atom * sizes),
-                batch.each([references[s].energy_eV + limits.above_eV for s in together]),
-                limits.above_eV,
-                limits.largest_force_eV_per_A,
-            )
-            ensemble = Ensemble(
-                watched,
-                OwnTemperature(Berendsen(schedule.timestep_fs, hottest_K, schedule.damping_fs)),
-                batch.masses_amu(),
-                n_steps=n_steps,
-                observe_every=observe_every,
-                campaign_seed=schedule.campaign_seed,
-                observers=(said, frames),
-                stop=Pause(Whole.of(*structures)),
-                removed=batch.removed,
-                width=schedule.width,
-                chunk=100,
-            )
-            saved = folder / f"running-{together[0]}-{'mean' if driver is None else driver}.npz"
-            running = ensemble.run(
-                batch.positions([replicas[i].positions for i in own]),
-                batch.velocities([replicas[i].velocities for i in own]),
-                own,
-                checkpoint=saved,
-                after_chunk=partial(limit.check, f"replicas are kept in {folder}"),
-                temperatures_K=[schedule.temperatures_K[replicas[i].temperature] for i in own],
-                kinds=batch.kinds([together.index(replicas[i].structure) for i in own]),
-            )
-            for trajectory in running:
-                atoms = references[replicas[trajectory.trajectory_id].structure].minimum.atoms
-                visit = _visit(trajectory, schedule.timestep_fs, len(atoms))
-                if not visits:
-                    _check_batched(model, atoms, trajectory, driver)
-                visits[trajectory.trajectory_id] = visit
-                _write(_file(folder, trajectory.trajectory_id), visit)
-    return [visits[i] for i in range(len(replicas))]
+    minima = [reference.minimum.atoms for reference in references]
+    sharing = {s: together for together in like_sizes(minima) for s in together}
+    batches = {together[0]: Batch([minima[s] for s in together]) for together in sharing.values()}
+    compared: list[int] = []
+
+    def start(identity: int) -> Start:
+        replica = replicas[identity]
+        together = sharing[replica.structure]
+        batch, member = batches[together[0]], None
+        if first_member is not None:
+            member = (first_member + replica.structure + replica.number) % n_members
+        return Start(
+            batch.positions([replica.positions])[0],
+            batch.velocities([replica.velocities])[0],
+            group=(together[0], "mean" if member is None else member),
+            kind=together.index(replica.structure),
+            temperature_K=schedule.temperatures_K[replica.temperature],
+            known={"structure": replica.structure, "member": member},
+        )
+
+    def ensemble(group: tuple[int, int | str]) -> Ensemble:
+        first, member = group
+        together, batch = sharing[first], batches[first]
+        sizes = np.array([len(atoms) for atoms in batch.structures])
+        share = np.full(n_members, 1 / n_members) if isinstance(member, str) else np.eye(n_members)[member]
+        watched = Watched(
+            replace(batch.committee(model), drive=batch.each([share] * len(sizes))),
+            limits.force_eV_per_A,
+            batch.each(limits.energy_eV_per_atom * sizes),
+            batch.each([references[s].energy_eV + limits.above_eV for s in together]),
+            limits.above_eV,
+            limits.largest_force_eV_per_A,
+        )
+        return Ensemble(
+            watched,
+            OwnTemperature(Berendsen(schedule.timestep_fs, hottest_K, schedule.damping_fs)),
+            batch.masses_amu(),
+            n_steps=n_steps,
+            observe_every=observe_every,
+            campaign_seed=schedule.campaign_seed,
+            observers=(potential_info, frames),
+            stop=Pause(OneCluster.of(*batch.structures)),
+            removed=batch.removed,
+            width=schedule.width,
+            chunk=100,
+        )
+
+    def row(start: Start, ended: Trajectory) -> Row:
+        atoms = minima[start.known["structure"]]
+        if not compared:
+            _check_batched(model, atoms, ended, start.known["member"])
+            compared.append(ended.trajectory_id)
+        return vars(_visit(ended, schedule.timestep_fs, len(atoms)))
+
+    runner = in_engine(start, ensemble, row, running=folder)
+    rows = run_shard(range(len(replicas)), runner, ArrayLedger(folder), "replicas")
+    return [Visit(**{name: _KINDS.get(name, float)(row[name]) for name in row}) for row in rows]
 
 
 def _visit(trajectory: Trajectory, timestep_fs: float, n_atoms: int) -> Visit:
@@ -296,18 +291,4 @@ def _check_batched(model: Model, atoms: Atoms, trajectory: Trajectory, member: i
         raise RuntimeError(f"batched and plain evaluation differ: {found:.6f} and {expected:.6f} eV")
 
 
-_ARRAYS: dict[str, Callable[[Any], Any]] = {"outcome": str, "positions": np.asarray, "velocities": np.asarray}
-
-
-def _file(folder: Path, identity: int) -> Path:
-    return folder / f"replica-{identity:06d}.npz"
-
-
-def _write(path: Path, visit: Visit) -> None:
-    with write_atomic(path) as partial, partial.open("wb") as file:
-        np.savez(file, **vars(visit))
-
-
-def _read(path: Path) -> Visit:
-    with np.load(path, allow_pickle=False) as saved:
-        return Visit(**{name: _ARRAYS.get(name, float)(saved[name]) for name in Visit.__dataclass_fields__})
+_KINDS: dict[str, Callable[[Any], Any]] = {"outcome": str, "positions": np.asarray, "velocities": np.asarray}

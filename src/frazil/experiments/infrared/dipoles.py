@@ -8,21 +8,12 @@ import numpy as np
 import pandas
 
 from frazil.errors import UserError
+from frazil.experiments.infrared.tables import RUNS
 from frazil.files import write_atomic
 
 FINISHED = "finished"
 ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
 KEPT = ("positions_A", "numbers")
-RUN_COLUMNS = (
-    "structure",
-    "engine",
-    "member",
-    "temperature_K",
-    "replica",
-    "outcome",
-    "ended_fs",
-    "mean_temperature_K",
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ class Dipoles:
             at = (member, number, replica)
             values = (self.outcomes[at], self.ended_fs[at], self.mean_temperature_K[at])
             rows.append((self.structure, self.engine, member, self.temperatures_K[number], replica, *values))
-        return pandas.DataFrame(rows, columns=list(RUN_COLUMNS))
+        return RUNS.frame(rows)
 
     def write(self, path: Path | str) -> None:
         """Write an HDF5 file."""

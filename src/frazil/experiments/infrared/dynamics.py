@@ -4,28 +4,30 @@ Nosé–Hoover chains as in Tang, Bromley & Hammer (2023), sec. II C. All engine
 positions and velocities.
 """
 
-import shutil
-from collections.abc import Sequence
-from functools import partial
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from frazil.checkpoints import TimeLimit, key_of
+from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
+from frazil.checkpoints import key_of
 from frazil.errors import UserError
-from frazil.experiments.infrared.batches import Batch, alike
+from frazil.experiments.infrared.batches import Batch, like_sizes
 from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
-from frazil.experiments.infrared.integrity import BROKEN, Whole
+from frazil.experiments.infrared.integrity import BROKEN, OneCluster
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import ENGINES, MEMBERS, Runs
-from frazil.files import sha256_of, write_atomic
+from frazil.files import sha256_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
-from frazil.md.observers import said, temperature
-from frazil.md.state import Outcome, State, System
+from frazil.md.observers import potential_info, temperature
+from frazil.md.state import State, System
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.semiempirical import Semiempirical
 
@@ -35,7 +37,7 @@ OUTCOMES = {
     int(Outcome.CROWDED): "crowded",
     int(BROKEN): "broken",
 }
-"""Broken: atoms collapsed, or the cluster came apart (``integrity.Whole``)."""
+"""Broken: atoms collapsed, or the cluster came apart (``integrity.OneCluster``)."""
 
 
 def run_dipoles(
@@ -66,43 +68,27 @@ def run_dipoles(
         raise UserError(f"members {members!r}; allowed are {', '.join(MEMBERS)}")
     references = [found[name] for name in structures]
     clusters = [reference.minimum.atoms for reference in references]
-    driven: list[tuple[list[int], list[Any]]]
-    if engine == "label":
-        driven = [([s], [_labeller(reference)]) for s, reference in enumerate(references)]
-    else:
+    models: list[Model | None] = [None]
+    if engine == "model":
         if model is None:
             raise UserError("the engine 'model' needs a model; give --model")
         committee = read_model(model)
         if "charge" not in committee.architecture.heads:
             raise UserError(f"{model} has no dipoles; train one with a charge head")
-        models = [committee] if members == "mean" else one_by_one(committee)
-        driven = [
-            (together, [Batch([clusters[s] for s in together]).committee(one) for one in models])
-            for together in alike(clusters)
-        ]
+        models = [committee] if members == "mean" else [*one_by_one(committee)]
     identity = key_of(
         minima=sha256_of(minima), structures=list(structures), engine=engine, members=members,
         model=sha256_of(model) if model else "", settings=[*vars(settings).items()], kept=keep_positions,
     )  # fmt: skip
     folder = checkpoints / f"dipoles-{identity[:16]}"
-    with TimeLimit() as limit:
-        for together, potentials in driven:
-            named = [references[s] for s in together]
-            parts = [
-                _runs(
-                    potential, named, settings, folder / f"{together[0]}-{member}", limit, keep_positions
-                )
-                for member, potential in enumerate(potentials)
-            ]  # fmt: skip
-            for number, reference in enumerate(named):
-                arrays = {name: np.array([p[number][name] for p in parts]) for name in parts[0][number]}
-                if keep_positions:
-                    arrays["numbers"] = reference.minimum.atoms.numbers
-                temperatures = np.array(settings.temperatures_K)
-                Dipoles(
-                    reference.name, engine, settings.dipole_every_fs, temperatures, **arrays
-                ).write(out / f"dipoles-{reference.name}-{engine}.h5")  # fmt: skip
-    shutil.rmtree(folder, ignore_errors=True)
+    one_each = [[number] for number in range(len(references))]
+    for together in like_sizes(clusters) if engine == "model" else one_each:
+        runs = _Runs([references[s] for s in together], models, settings, keep_positions)
+        own = folder / str(together[0])
+        runner = in_engine(runs.start, runs.ensemble, runs.row, running=own)
+        rows = run_shard(range(runs.n_runs), runner, ArrayLedger(own), "runs")
+        for dipoles in runs.dipoles(engine, rows):
+            dipoles.write(out / f"dipoles-{dipoles.structure}-{engine}.h5")
 
 
 def _labeller(reference: Reference) -> Semiempirical:
@@ -119,90 +105,119 @@ def one_by_one(model: Model) -> list[Model]:
     ]
 
 
-def _runs(
-    potential: Any,
-    references: Sequence[Reference],
-    settings: Runs,
-    folder: Path,
-    limit: TimeLimit,
-    keep_positions: bool = False,
-) -> list[dict[str, np.ndarray]]:
-    """Return the arrays of ``Dipoles`` (temperatures, replicas, …) of each structure: all replicas at all
-    temperatures in one batch.
-    """
-    done = folder / "done.npz"
-    if done.is_file():
-        return _read(done, len(references))
-    clusters = [reference.minimum.atoms for reference in references]
-    batch = Batch(clusters)
-    observe_every = round(settings.dipole_every_fs / settings.timestep_fs)
-    skipped = round(settings.equilibration_fs / settings.dipole_every_fs)
-    n_rows = round(settings.duration_fs / settings.dipole_every_fs)
-    shape = (len(settings.temperatures_K), settings.n_replicas)
-    slots = list(np.ndindex(len(clusters), *shape))
-    chain = NoseHooverChain(
-        settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
-    )
-    ensemble = Ensemble(
-        potential,
-        OwnTemperature(chain),
-        batch.masses_amu(),
-        n_steps=(skipped + n_rows) * observe_every,
-        observe_every=observe_every,
-        campaign_seed=settings.campaign_seed,
-        observers=(said, temperature, places) if keep_positions else (said, temperature),
-        stop=Whole.of(*clusters),
-        removed=batch.removed,
-        width=len(slots),
-        chunk=250,
-    )
-    velocities = [
-        thermal_velocities(
-            clusters[s], settings.temperatures_K[number], settings.campaign_seed, "production", number, i
+@dataclass(frozen=True)
+class _Runs:
+    """All runs of structures that share a batch: of each structure, member, temperature and replica one."""
+
+    references: Sequence[Reference]
+    models: Sequence[Model | None]
+    settings: Runs
+    keep_positions: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Structures, members, temperatures, replicas; a run's number counts them, the last fastest."""
+        n_temperatures, n_replicas = len(self.settings.temperatures_K), self.settings.n_replicas
+        return len(self.references), len(self.models), n_temperatures, n_replicas
+
+    @property
+    def n_runs(self) -> int:
+        """Number of all runs."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def batch(self) -> Batch:
+        """What the engine is given."""
+        return Batch([reference.minimum.atoms for reference in self.references])
+
+    @property
+    def n_rows(self) -> tuple[int, int]:
+        """Observations before those that are kept, and of those."""
+        every_fs = self.settings.dipole_every_fs
+        return round(self.settings.equilibration_fs / every_fs), round(self.settings.duration_fs / every_fs)
+
+    def place(self, identity: int) -> tuple[int, int, int, int]:
+        """Return structure, member, temperature and replica of a run."""
+        structure, member, temperature, replica = np.unravel_index(identity, self.shape)
+        return int(structure), int(member), int(temperature), int(replica)
+
+    def start(self, identity: int) -> Start:
+        """Return a run's start, which all members share."""
+        structure, member, number, replica = self.place(identity)
+        atoms, temperature_K = self.batch.structures[structure], self.settings.temperatures_K[number]
+        velocities = thermal_velocities(
+            atoms, temperature_K, self.settings.campaign_seed, "production", number, replica
         )
-        for s, number, i in slots
-    ]
-    made: list[dict[str, np.ndarray]] = []
-    for atoms in clusters:
-        made.append({
-            "dipoles_e_A": np.full((*shape, n_rows + 1, 3), np.nan),
-            "mean_temperature_K": np.full(shape, np.nan),
-            "outcomes": np.full(shape, "", "U16"),
-            "ended_fs": np.zeros(shape),
-        })  # fmt: skip
-        if keep_positions:
-            made[-1]["positions_A"] = np.full((*shape, n_rows + 1, len(atoms), 3), np.nan, np.float32)
-    running = ensemble.run(
-        batch.positions([clusters[s].positions for s, _, _ in slots]),
-        batch.velocities(velocities),
-        checkpoint=folder / "running.npz",
-        after_chunk=partial(limit.check, f"the runs are kept in {folder}"),
-        temperatures_K=[settings.temperatures_K[number] for _, number, _ in slots],
-        kinds=batch.kinds([s for s, _, _ in slots]),
-    )
-    for run in running:
-        s, *at = slots[run.trajectory_id]
-        found, place = made[s], tuple(at)
-        found["outcomes"][place] = OUTCOMES[run.outcome]
-        found["ended_fs"][place] = run.n_steps * settings.timestep_fs
-        if run.outcome == Outcome.FINISHED:
-            found["dipoles_e_A"][place] = run.rows["dipole_e_A"][skipped:]
-            found["mean_temperature_K"][place] = run.rows["temperature_K"][skipped:].mean()
-            if keep_positions:
-                found["positions_A"][place] = run.rows["positions"][skipped:, : len(clusters[s])]
-    with write_atomic(done) as partial_path, partial_path.open("wb") as file:
-        flat = {f"{s}/{name}": values for s, found in enumerate(made) for name, values in found.items()}
-        np.savez(file, allow_pickle=False, **flat)
-    return made
+        return Start(
+            self.batch.positions([atoms.positions])[0],
+            self.batch.velocities([velocities])[0],
+            group=member,
+            kind=structure,
+            temperature_K=temperature_K,
+            known={"natoms": len(atoms)},
+        )
 
+    def ensemble(self, member: int) -> Ensemble:
+        """Return what the runs of a member share."""
+        settings, model = self.settings, self.models[member]
+        skipped, n_rows = self.n_rows
+        observe_every = round(settings.dipole_every_fs / settings.timestep_fs)
+        chain = NoseHooverChain(
+            settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
+        )
+        seen = (potential_info, temperature, places) if self.keep_positions else (potential_info, temperature)
+        return Ensemble(
+            _labeller(self.references[0]) if model is None else self.batch.committee(model),
+            OwnTemperature(chain),
+            self.batch.masses_amu(),
+            n_steps=(skipped + n_rows) * observe_every,
+            observe_every=observe_every,
+            campaign_seed=settings.campaign_seed,
+            observers=seen,
+            stop=OneCluster.of(*self.batch.structures),
+            removed=self.batch.removed,
+            width=self.n_runs // len(self.models),
+            chunk=250,
+        )
 
-def _read(done: Path, n_structures: int) -> list[dict[str, np.ndarray]]:
-    made: list[dict[str, np.ndarray]] = [{} for _ in range(n_structures)]
-    with np.load(done) as saved:
-        for key in saved.files:
-            s, name = key.split("/")
-            made[int(s)][name] = saved[key]
-    return made
+    def row(self, start: Start, ended: Trajectory) -> Row:
+        """Return what is kept of a run: of one that did not finish no dipoles."""
+        row: Row = {
+            "outcomes": OUTCOMES[ended.outcome],
+            "ended_fs": ended.n_steps * self.settings.timestep_fs,
+        }
+        if ended.outcome == Outcome.FINISHED:
+            rows = {name: values[self.n_rows[0] :] for name, values in ended.rows.items()}
+            row |= {
+                "dipoles_e_A": rows["dipole_e_A"],
+                "mean_temperature_K": rows["temperature_K"].mean(),
+            }
+            if self.keep_positions:
+                row["positions_A"] = rows["positions"][:, : start.known["natoms"]].astype(np.float32)
+        return row
+
+    def dipoles(self, engine: str, rows: Sequence[Row]) -> Iterator[Dipoles]:
+        """Yield the file's content of each structure from the rows of all runs."""
+        settings, shape = self.settings, self.shape[1:]
+        n_rows = self.n_rows[1] + 1
+        for number, reference in enumerate(self.references):
+            atoms = reference.minimum.atoms
+            arrays: dict[str, np.ndarray] = {
+                "dipoles_e_A": np.full((*shape, n_rows, 3), np.nan),
+                "mean_temperature_K": np.full(shape, np.nan),
+                "outcomes": np.full(shape, "", "U16"),
+                "ended_fs": np.zeros(shape),
+            }
+            if self.keep_positions:
+                arrays["positions_A"] = np.full((*shape, n_rows, len(atoms), 3), np.nan, np.float32)
+            for identity, row in enumerate(rows):
+                structure, *at = self.place(identity)
+                for name in row if structure == number else ():
+                    arrays[name][tuple(at)] = row[name]
+            if self.keep_positions:
+                arrays["numbers"] = atoms.numbers
+            temperatures = np.array(settings.temperatures_K)
+            yield Dipoles(reference.name, engine, settings.dipole_every_fs, temperatures, **arrays)
 
 
 def places(state: State, system: System) -> dict[str, jax.Array]:

@@ -13,7 +13,8 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from frazil.experiments.infrared.initial import CLOSEST
-from frazil.md.state import Outcome, State, System
+from frazil.md.state import State, System
+from frazil.md.trajectory import Outcome
 
 DETACHED_A = 3.5
 """Atoms, or groups of them, that have no other this near have left the cluster."""
@@ -21,7 +22,7 @@ BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
 
 
 @dataclass(frozen=True)
-class Whole:
+class OneCluster:
     """Stop rule of the engine for clusters of atomic numbers, one row for each kind, 0 for atoms that are not
     there: ``BROKEN`` where a cluster is no longer one.
     """
@@ -29,7 +30,7 @@ class Whole:
     numbers: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of(cls, *structures: Atoms) -> "Whole":
+    def of(cls, *structures: Atoms) -> "OneCluster":
         """Return the rule for structures."""
         longest = max(map(len, structures))
         rows = [np.pad(atoms.numbers, (0, longest - len(atoms))) for atoms in structures]

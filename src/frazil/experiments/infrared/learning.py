@@ -7,7 +7,7 @@ running the same command again goes on.
     initial.extxyz, initial-failed.csv     frames of the normal modes, labelled
     round-00/model.h5                      the committee after training on all frames so far
     round-00/state.json                    its modes' errors, calibration and limits
-    round-00/replica-000000.npz, …         where each replica paused
+    round-00/trajectory-00000000.npz, …     where each replica paused
     round-00/frames.extxyz, visits.csv     the frames labelled of these, and what became of every replica
     test/                                  the last committee's own dynamics, labelled: the test set
 """
@@ -319,9 +319,7 @@ class _Campaign:
 
     def _explored(self, number: int, model: Model, replicas: Sequence[Replica]) -> list[Visit]:
         limits, folder = self.limits(self.rounds[number]), self._folder(number)
-        return run_replicas(
-            model, self.references, replicas, self.schedule, limits, folder, self.limit, number
-        )
+        return run_replicas(model, self.references, replicas, self.schedule, limits, folder, number)
 
     def _labelled(self, number: int, replicas: Sequence[Replica], visits: Sequence[Visit]) -> list[Atoms]:
         """Return a round's new frames; note what became of every replica."""
@@ -420,7 +418,7 @@ class _Campaign:
             model = read_model(self._folder(last) / "model.h5")
             free = Limits(math.inf, math.inf, settings.max_energy_eV, settings.max_force_eV_per_A)
             replicas = schedule.starts(self.references)
-            visits = run_replicas(model, self.references, replicas, schedule, free, folder, self.limit, None)
+            visits = run_replicas(model, self.references, replicas, schedule, free, folder, None)
             ended = [i for i, visit in enumerate(visits) if visit.outcome == "finished"]
             lost = [(f"test-{i:05d}", v.outcome) for i, v in enumerate(visits) if v.outcome != "finished"]
             frames = [self._frame(last, i, replicas[i], visits[i]) for i in ended]

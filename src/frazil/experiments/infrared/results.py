@@ -17,7 +17,20 @@ from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.harmonic import ModelModes, matched, model_modes
 from frazil.experiments.infrared.minima import Reference, read_minima
-from frazil.files import write_atomic
+from frazil.experiments.infrared.tables import (
+    ACTIVE_LEARNING,
+    BANDS,
+    CALIBRATION,
+    COMPARISON,
+    HARMONIC,
+    HARMONIC_ROUNDS,
+    ROUNDS,
+    RUNS,
+    SILICATE_BANDS,
+    SPECTRA,
+    SUMS,
+    TRANSFERABILITY,
+)  # fmt: skip
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.report.section import Gate, Section, Table
 
@@ -58,9 +71,8 @@ def analyse(
         engine: [m for run in runs if run.engine == engine for m in spectra_tables.mean_spectra(run, chosen)]
         for engine in ("model", "label")
     }
-    tables = {name: pandas.read_csv(learned / f"{name}.csv") for name in ("rounds", "active_learning")}
-    for name in ("calibration", "harmonic_rounds"):
-        tables[name] = pandas.read_csv(learned / f"{name}.csv")
+    of_learning = (ROUNDS, ACTIVE_LEARNING, CALIBRATION, HARMONIC_ROUNDS)
+    tables = {table.name: table.read(learned) for table in of_learning}
     found = {reference.name: _modes(model, reference) for reference in references}
     tables["harmonic"] = harmonic_table(references, found)
     tables["spectra"] = _stacked(spectra["model"])
@@ -70,7 +82,7 @@ def analyse(
         tables["label_spectra"] = _stacked(spectra["label"])
     if pairs:
         tables["bands"] = pandas.concat([spectra_tables.bands(*pair) for pair in pairs])
-        tables["comparison"] = pandas.DataFrame([spectra_tables.compared(*pair) for pair in pairs])
+        tables["comparison"] = COMPARISON.frame([spectra_tables.compared(*pair) for pair in pairs])
     formulas = {r.name: r.minimum.atoms.get_chemical_formula() for r in references}
     tables["sums"] = spectra_tables.sums(spectra["model"], formulas)
     tables["silicate_bands"] = spectra_tables.silicate_bands(tables["sums"])
@@ -78,9 +90,13 @@ def analyse(
     others = read_minima(isomers) if isomers else []
     places = transferability(model, frames, references, others)
     tables["transferability"] = places
-    for name, table in tables.items():
-        with write_atomic(out / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.6g")
+    own = (
+        HARMONIC, SPECTRA, RUNS, SPECTRA.named("label_spectra"), BANDS, COMPARISON, SUMS, SILICATE_BANDS,
+        TRANSFERABILITY,
+    )  # fmt: skip
+    for table in (*of_learning, *own):
+        if table.name in tables:
+            table.write(tables[table.name], out)
     _section(out, tables, references, spectra, runs, chosen).write(out)
 
 
@@ -107,8 +123,7 @@ def harmonic_table(references: Sequence[Reference], found: dict[str, ModelModes 
         for number, partner in enumerate(partners):
             values = (modes.wavenumbers_cm1, modes.intensities_km_per_mol, own.spread_cm1)
             rows.append((reference.name, "model", number + 1, *(value[partner] for value in values)))
-    columns = ["structure", "method", "mode", "wavenumber_cm1", "intensity_km_per_mol", "model_std_cm1"]
-    return pandas.DataFrame(rows, columns=columns)
+    return HARMONIC.frame(rows)
 
 
 def transferability(
@@ -135,13 +150,12 @@ def transferability(
         rows.append(
             (reference.name, int(number < len(trained)), error, distance, *plane.places(vector[None])[0])
         )
-    columns = ["structure", "trained", "harmonic_mae_cm1", "distance", "pca_1", "pca_2"]
-    return pandas.DataFrame(rows, columns=columns)
+    return TRANSFERABILITY.frame(rows)
 
 
 def _stacked(means: Sequence[spectra_tables.Mean]) -> pandas.DataFrame:
     parts = [mean.table() for mean in sorted(means, key=lambda mean: (mean.structure, mean.temperature_K))]
-    return pandas.concat(parts) if parts else pandas.DataFrame(columns=list(spectra_tables.SPECTRUM_COLUMNS))
+    return pandas.concat(parts) if parts else SPECTRA.frame([])
 
 
 def _pairs(
@@ -158,43 +172,36 @@ def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
     last = rounds.iloc[-1]
     wide = harmonic.pivot(index=["structure", "mode"], columns="method", values="wavenumber_cm1")
     error = math.nan if "model" not in wide else float((wide["model"] - wide["label"]).abs().mean())
-    gates = [_below("Harmonic wavenumbers (mean absolute error, cm⁻¹)", error, LARGEST_HARMONIC_ERROR_cm1)]
-    first = rounds.iloc[0]
-    fell = last["force_rmse_eV_per_A"] < first["force_rmse_eV_per_A"]
-    known = not math.isnan(float(last["force_rmse_eV_per_A"]))
-    gates.append(
-        Gate(
-            "Force error on the test set, eV/Å (RMSE)",
-            float(last["force_rmse_eV_per_A"]) if known else None,
-            f"below the first round's {first['force_rmse_eV_per_A']:.4f}",
-            bool(fell) if known and len(rounds) > 1 else None,
-            "" if len(rounds) > 1 else "one round only: nothing to compare it with",
-        )
-    )
+    gates = [_at_most("Harmonic wavenumbers (mean absolute error, cm⁻¹)", error, LARGEST_HARMONIC_ERROR_cm1)]
+    first, name = rounds.iloc[0], "Force error on the test set, eV/Å (RMSE)"
+    force = float(last["force_rmse_eV_per_A"])
+    limit = f"below the first round's {first['force_rmse_eV_per_A']:.4f}"
+    if len(rounds) > 1:
+        gates.append(Gate.holds(name, force, limit, force < first["force_rmse_eV_per_A"]))
+    else:
+        gates.append(Gate(name, force, limit, None, "one round only: nothing to compare it with"))
     if "bands" in tables:
         worst = float(tables["bands"]["difference_cm1"].abs().max())
         gates.append(
-            _below("Strong bands, model against label (largest, cm⁻¹)", worst, LARGEST_BAND_ERROR_cm1)
+            _at_most("Strong bands, model against label (largest, cm⁻¹)", worst, LARGEST_BAND_ERROR_cm1)
         )
         for row in tables["comparison"].to_dict("records"):
-            value = float(row["cosine"])
             gates.append(
-                Gate(
+                Gate.at_least(
                     f"Cosine of the spectra, {row['structure']} at {row['temperature_K']:g} K",
-                    value,
-                    f"at least {LEAST_COSINE}",
-                    value >= LEAST_COSINE,
+                    float(row["cosine"]),
+                    LEAST_COSINE,
                     f"two means of the label alone would give {row['label_noise_floor']:.3f}",
+                    shown=f"at least {LEAST_COSINE}",
                 )
             )
     lost = int(tables["spectra"].groupby(["structure", "temperature_K"])["n_lost"].first().sum())
-    gates.append(Gate("Model runs that broke", lost, "none", lost == 0))
+    gates.append(Gate.at_most("Model runs that broke", lost, 0, shown="none"))
     return gates
 
 
-def _below(name: str, value: float, limit: float) -> Gate:
-    known = not math.isnan(value)
-    return Gate(name, value if known else None, f"at most {limit:g}", value <= limit if known else None)
+def _at_most(name: str, value: float, limit: float) -> Gate:
+    return Gate.at_most(name, value, limit, shown=f"at most {limit:g}")
 
 
 def _section(

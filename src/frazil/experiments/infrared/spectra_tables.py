@@ -11,10 +11,12 @@ import scipy.signal
 import scipy.stats
 from ase.formula import Formula
 
+from frazil.analysis.estimates import Estimate, estimate
 from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import Average, average, infrared_spectrum
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
+from frazil.experiments.infrared.tables import BANDS, SILICATE_BANDS, SPECTRA
 
 LOWEST_cm1, HIGHEST_cm1 = 200.0, 1600.0
 """Where spectra are compared: below are the softest modes, above no silicate absorbs (at 1410 cm⁻¹ the
@@ -28,46 +30,40 @@ SILICATE_um = (8.0, 12.0)
 """Where the silicate band near 9.7 µm is looked for."""
 FAMILIES = {"MgO3Si": "pyroxene", "Mg2O4Si": "olivine"}
 """Names of sums by the formula unit (Hill order)."""
-SPECTRUM_COLUMNS = (
-    "structure",
-    "temperature_K",
-    "wavenumber_cm1",
-    "intensity",
-    "low_95",
-    "high_95",
-    "n_runs",
-    "model_std",
-    "total_low_95",
-    "total_high_95",
-    "n_lost",
-)
+Z_95 = 1.96
+"""Half-width of the members' part in published spectra."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A structure's spectrum at one temperature: all runs, the members' part of the error, runs lost.
+    """A structure's spectrum at one temperature: all runs, both errors, runs lost.
 
-    ``model_std`` (n,) is the standard deviation between members beyond what their runs' scatter explains, nan
-    for one member; ``single`` (runs, n) are the runs' spectra.
+    ``members`` are the members' own averages; ``single`` (runs, n) are the runs' spectra.
     """
 
     structure: str
     temperature_K: float
     spectrum: Average
-    model_std: np.ndarray
+    members: Sequence[Average]
     n_lost: int
     single: np.ndarray
 
-    def table(self) -> pandas.DataFrame:
-        """Return the rows of ``SPECTRUM_COLUMNS``; what was not measured is empty."""
+    @property
+    def estimate(self) -> Estimate:
+        """The intensity (n,) with its errors: by the runs' scatter (Student's t), and by the members'."""
         s = self.spectrum
-        # 95 % of a normal distribution: the runs' own error by Student's t, the members' on top of it.
-        reach = np.sqrt((0.5 * (s.high_95 - s.low_95)) ** 2 + (1.96 * self.model_std) ** 2)
-        values = (
-            self.structure, self.temperature_K, s.wavenumber_cm1, s.intensity, s.low_95, s.high_95, s.n_runs,
-            self.model_std, s.intensity - reach, s.intensity + reach, self.n_lost,
-        )  # fmt: skip
-        return pandas.DataFrame(dict(zip(SPECTRUM_COLUMNS, values, strict=True)))
+        means = [member.intensity for member in self.members]
+        variances = [member.standard_error**2 for member in self.members]
+        return estimate(s.intensity, (s.low_95, s.high_95), means, variances, z=Z_95)
+
+    def table(self) -> pandas.DataFrame:
+        """Return the rows of ``spectra.csv``; what was not measured is empty."""
+        found = {
+            "structure": self.structure, "temperature_K": self.temperature_K,
+            "wavenumber_cm1": self.spectrum.wavenumber_cm1, **self.estimate.row("intensity"),
+            "n_runs": self.spectrum.n_runs, "n_lost": self.n_lost,
+        }  # fmt: skip
+        return pandas.DataFrame(found)[SPECTRA.names]
 
 
 def mean_spectra(dipoles: Dipoles, settings: Spectrum) -> list[Mean]:
@@ -91,21 +87,12 @@ def mean_spectra(dipoles: Dipoles, settings: Spectrum) -> list[Mean]:
                 dipoles.structure,
                 float(temperature_K),
                 average(single),
-                _between([average(own) for own in members]),
+                [average(own) for own in members],
                 dipoles.n_lost(number),
                 np.array([intensity for _, intensity in single]),
             )
         )
     return found
-
-
-def _between(members: Sequence[Average]) -> np.ndarray:
-    """Return the standard deviation between members' means, less their own errors."""
-    if len(members) < 2 or min(member.n_runs for member in members) < 2:
-        return np.full_like(members[0].intensity, np.nan)
-    total = np.var([member.intensity for member in members], axis=0, ddof=1)
-    own = np.mean([member.standard_error**2 for member in members], axis=0)
-    return np.sqrt(np.maximum(total - own, 0.0))
 
 
 def smoothed(wavenumbers: np.ndarray, intensity: np.ndarray) -> np.ndarray:
@@ -153,12 +140,9 @@ def bands(model: Mean, label: Mean) -> pandas.DataFrame:
     rows = []
     for wavenumber, height in of["label"]:
         near = min(of["model"], key=lambda peak: abs(peak[0] - wavenumber), default=(np.nan, np.nan))
-        rows.append((wavenumber, near[0], near[0] - wavenumber, height, near[1]))
-    columns = ["label_cm1", "model_cm1", "difference_cm1", "label_height", "model_height"]
-    table = pandas.DataFrame(rows, columns=columns)
-    table.insert(0, "temperature_K", model.temperature_K)
-    table.insert(0, "structure", model.structure)
-    return table
+        values = (wavenumber, near[0], near[0] - wavenumber, height, near[1])
+        rows.append((model.structure, model.temperature_K, *values))
+    return BANDS.frame(rows)
 
 
 def compared(model: Mean, label: Mean) -> dict[str, Any]:
@@ -214,5 +198,4 @@ def silicate_bands(table: pandas.DataFrame) -> pandas.DataFrame:
         peak = float(near["wavelength_um"].to_numpy()[near["intensity"].argmax()])
         centre = float((near["wavelength_um"] * weights).sum() / weights.sum())
         rows.append((family, temperature_K, peak, centre, peak - 9.7, int(near["n_structures"].iloc[0])))
-    columns = ["family", "temperature_K", "peak_um", "centre_um", "peak_minus_9_7_um", "n_structures"]
-    return pandas.DataFrame(rows, columns=columns)
+    return SILICATE_BANDS.frame(rows)

@@ -12,12 +12,38 @@ from ase import Atoms
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.level_of_theory.dimers import ALONE
-from frazil.files import write_atomic
+from frazil.report import section
 from frazil.report.plot import BLACK, CYCLE, new, save
-from frazil.report.section import Figure, Section, Table
+from frazil.report.section import Figure, Section
+from frazil.tables import Table, real, text, whole
 
 KJ_PER_MOL = ase.units.kJ / ase.units.mol
 KEYS = ["system", "radius_A", "point"]
+_KEYS = (*text("system"), *real("radius_A"), *whole("point"))
+INTERACTIONS = Table(
+    "interactions",
+    (*text("level"), *_KEYS, *real("interaction_kJ_per_mol", "reference_kJ_per_mol")),
+    key=("level", *KEYS),
+    digits="%.6g",
+)
+ERRORS = Table(
+    "errors",
+    (
+        *text("system"), *real("radius_A"), *text("level"), *whole("n"),
+        *real(
+            "mae_kJ_per_mol", "mean_error_kJ_per_mol", "largest_kJ_per_mol", "mean_reference_kJ_per_mol"
+        ),
+        *real("published_mae_kJ_per_mol", blank=True),
+    ),
+    key=("system", "radius_A", "level"),
+    digits="%.6g",
+)  # fmt: skip
+PUBLISHED = Table(
+    "level_of_theory",
+    (*text("system"), *real("radius_A"), *text("method"), *real("published_mae_kJ_per_mol", blank=True)),
+    key=("system", "radius_A", "method"),
+    made_by="hand, as assets/reference/level_of_theory.csv is",
+)
 FRAME_KEYS = (*KEYS, "part", "label_level")
 """What every labelled frame has to say of itself."""
 SAME_A = 1e-4
@@ -102,10 +128,9 @@ def analyse(
     if not len(table):
         raise UserError("no dimer has all its parts labelled at a level and at the reference; see failed.csv")
     table = table[["level", *KEYS, "interaction_kJ_per_mol", "reference_kJ_per_mol"]]
-    summary = errors(table, pandas.read_csv(published))
-    for name, content in (("interactions", table), ("errors", summary)):
-        with write_atomic(folder / f"{name}.csv") as partial:
-            content.to_csv(partial, index=False, float_format="%.6g")
+    summary = errors(table, PUBLISHED.read(published, by_hand=True))
+    INTERACTIONS.write(table, folder)
+    ERRORS.write(summary, folder)
     origin = references[0].info
     counterpoise = any("ghost" in atoms.arrays for atoms in references)
     named = f"{origin['label_level']} ({origin['label_code']} {origin['label_version']})"
@@ -122,7 +147,7 @@ def analyse(
             "are not. Published values are against CCSD(T)-F12/cc-pVTZ-F12, with orientations of their own.",
         ],
         figures=[_figure(folder, table)],
-        tables=[Table("errors.csv", "Errors of interaction energies, beside the published ones.")],
+        tables=[section.Table("errors.csv", "Errors of interaction energies, beside the published ones.")],
         references=REFERENCES,
     ).write(folder)
 

@@ -17,6 +17,21 @@ from frazil.experiments.photodesorption.statistics import (
     rotational_windows,
     summarise,
 )
+from frazil.experiments.photodesorption.tables import (
+    AGREEMENT,
+    BESIDE_PAPER,
+    CROSSINGS,
+    DESORBED,
+    DISTRIBUTIONS,
+    DRIFT,
+    ENDS,
+    FITS,
+    NET_FORCE,
+    PROBABILITY,
+    SUMMARY,
+    TRAJECTORIES,
+    WINDOWS,
+)  # fmt: skip
 from frazil.experiments.photodesorption.truth import (
     agreement,
     distributions,
@@ -26,9 +41,7 @@ from frazil.experiments.photodesorption.truth import (
     teacher_labels,
 )
 from frazil.files import write_atomic
-
-LONG_TABLE = 10_000
-"""A table with more rows is also written as Parquet."""
+from frazil.tables import Table
 
 
 def _truth(
@@ -52,14 +65,6 @@ def _truth(
         if model is not None:
             tables["net_force"] = net_forces(frames, model_forces(model, frames), labels[1])
     return Truth(**tables)
-
-
-def _write_table(table: pandas.DataFrame, path: Path) -> None:
-    with write_atomic(path) as partial:
-        table.to_csv(partial, index=False)
-    if len(table) > LONG_TABLE:
-        with write_atomic(path.with_suffix(".parquet")) as partial:
-            table.to_parquet(partial, index=False)
 
 
 def analyse(
@@ -128,21 +133,23 @@ def analyse(
         level=level,
     )
     out = Path(out)
-    tables = {
-        "outcomes": pandas.DataFrame([{"ensemble": name, **item.counts} for name, item in ensembles.items()]),
-        "trajectories": run.trajectories, "desorbed": run.desorbed, "crossings": run.crossings,
-        "probability": results.probability, "rotational_windows": windows, "rotational_fits": results.fits,
-        "summary": summary, "comparison": results.comparison, "truth": results.truth.agreement,
-        "truth_distributions": results.truth.distributions, "teacher_energy_drift": results.truth.drift,
-        "net_force": results.truth.net_force,
-    }  # fmt: skip
-    for name in ("teacher", "teacher_control", "model_control"):
-        if name in ensembles:
-            tables[f"{name}_trajectories"] = ensembles[name].trajectories
-            tables[f"{name}_desorbed"] = ensembles[name].desorbed
-    for name, table in tables.items():
-        if table is not None:
-            _write_table(table, out / f"{name}.csv")
+    kinds = {"trajectories": TRAJECTORIES, "desorbed": DESORBED}
+    written: list[tuple[Table, pandas.DataFrame | None]] = [
+        (ENDS, ENDS.frame([{"ensemble": name, **item.counts} for name, item in ensembles.items()])),
+        (TRAJECTORIES, run.trajectories), (DESORBED, run.desorbed), (CROSSINGS, run.crossings),
+        (PROBABILITY, results.probability), (WINDOWS, windows), (FITS, results.fits), (SUMMARY, summary),
+        (BESIDE_PAPER, results.comparison), (AGREEMENT, results.truth.agreement),
+        (DISTRIBUTIONS, results.truth.distributions), (DRIFT, results.truth.drift),
+        (NET_FORCE, results.truth.net_force),
+        *(
+            (table.named(f"{kind}_{name}"), getattr(ensemble, name))
+            for kind, ensemble in ensembles.items() if kind != "model"
+            for name, table in kinds.items()
+        ),
+    ]  # fmt: skip
+    for table, content in written:
+        if content is not None:
+            table.write(content, out)
     with write_atomic(out / "counts.json") as partial:
         counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
         partial.write_text(json.dumps(counts, indent=1) + "\n")

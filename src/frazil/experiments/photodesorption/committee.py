@@ -13,8 +13,14 @@ from frazil.data.split import SUBSETS
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.evaluation import Predictions, load_predictions
 from frazil.experiments.photodesorption.exploration import REASONS
+from frazil.experiments.photodesorption.tables import (
+    ERRORS_BESIDE_PAPER,
+    EXPLORATION,
+    EXPLORATIONS,
+    PAPER_VALUES,
+)
 from frazil.learning.deepmd import read_description
-from frazil.learning.errors import CALIBRATION, calibration_bins
+from frazil.learning.errors import COMMITTEE, ERRORS, MODELS, calibration_bins
 
 RULE = (
     "The model with the smallest sum of force errors (RMSE over all components of all atoms, on the "
@@ -43,7 +49,7 @@ class Committee:
         """Return one RMSE of ``errors.csv``; nan where the subset has no such atoms."""
         rows = self.errors
         chosen = rows[
-            (rows["model_id"] == self.descriptions[model]["model_id"]) & (rows["subset"] == subset)
+            (rows["model_id"] == str(self.descriptions[model]["model_id"])) & (rows["subset"] == subset)
             & (rows["quantity"] == quantity) & (rows["species"] == species)
         ]  # fmt: skip
         return float(chosen["rmse"].iloc[0]) if len(chosen) else float("nan")
@@ -73,7 +79,7 @@ def read_committee(models: Sequence[Path], evaluations: Sequence[Path]) -> Commi
         )
     numbers = sorted(by_number)
     directories = [evaluated[number] for number in numbers]
-    errors = pandas.concat([pandas.read_csv(directory / "errors.csv") for directory in directories])
+    errors = ERRORS.read(*directories)
     committee = Committee(
         [by_number[number][0] for number in numbers], [by_number[number][1] for number in numbers],
         directories, errors, [load_predictions(directory) for directory in directories], 0,
@@ -100,7 +106,7 @@ def models_table(committee: Committee) -> pandas.DataFrame:
             row[f"{subset}_force_rmse_eV_per_A"] = committee.error(model, subset, "force")
         row |= {"selected": int(model == committee.best), "n_steps": description["n_steps"]}
         rows.append(row)
-    return pandas.DataFrame(rows)
+    return MODELS.frame(rows)
 
 
 def calibration(committee: Committee) -> pandas.DataFrame:
@@ -122,16 +128,16 @@ def calibration(committee: Committee) -> pandas.DataFrame:
         }
         for (quantity, unit), errors in quantities.items():
             bins += calibration_bins(subset, quantity, unit, errors, committee.best)
-    return pandas.DataFrame(bins, columns=CALIBRATION)
+    return COMMITTEE.frame(bins)
 
 
 def exploration_rounds(explorations: Sequence[Path]) -> pandas.DataFrame:
     """Return one row per round of exploration: how its trajectories ended and what was added."""
-    read = [pandas.read_csv(file) for file in explorations if file.stat().st_size]
-    if not read:
+    explored = [file for file in explorations if file.stat().st_size]
+    if not explored:
         return pandas.DataFrame()
     rows = []
-    for number, table in pandas.concat(read).groupby("round"):
+    for number, table in EXPLORATION.read(*explored).groupby("round"):
         reasons = table["reason"].value_counts()
         rows.append({
             "round": number, "n_trajectories": len(table),
@@ -140,16 +146,16 @@ def exploration_rounds(explorations: Sequence[Path]) -> pandas.DataFrame:
             "median_end_fs": table["end_fs"].median(), "closest_contact_A": table["closest_contact_A"].min(),
             "n_candidates": int(table["n_chosen"].sum()),
         })  # fmt: skip
-    return pandas.DataFrame(rows)
+    return EXPLORATIONS.frame(rows)
 
 
 def beside_paper(committee: Committee, reference: Path | None) -> pandas.DataFrame:
     """Return the selected model's validation errors beside the paper's; empty without a reference."""
     if reference is None:
         return pandas.DataFrame()
-    if not reference.is_file():
-        raise UserError(f"no reference table {reference}; leave --reference out or give the paper's values")
-    paper = pandas.read_csv(reference).set_index("quantity")["value"]
+    table = PAPER_VALUES.read(reference, by_hand=True).drop_duplicates("quantity")
+    paper = table.set_index("quantity")["value"]
+
     rows = []
     for quantity, species, unit in [
         ("energy", "all", "meV/atom"),
@@ -166,4 +172,4 @@ def beside_paper(committee: Committee, reference: Path | None) -> pandas.DataFra
                 "paper": paper.get(name),
             }
         )
-    return pandas.DataFrame(rows)
+    return ERRORS_BESIDE_PAPER.frame(rows)

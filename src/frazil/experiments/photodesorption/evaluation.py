@@ -16,7 +16,7 @@ from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.labels.bond_curve import BOND_LENGTHS_A
 from frazil.learning.deepmd import read_description
-from frazil.learning.errors import error_row
+from frazil.learning.errors import ERRORS, error_row
 from frazil.potentials.deepmd.model import FROZEN_FILES, DeepPotential, evaluate, model_file_of
 from frazil.systems.co import TYPE_MAP, deepmd_types, set_excited
 
@@ -111,8 +111,7 @@ def evaluate_model(model: Path, dataset: Path, bond_curve: Path, out: Path) -> N
     ]
     difference = compression_difference(model, [frame for frames in subsets.values() for frame in frames])
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomic(out / "errors.csv") as partial:
-        pandas.DataFrame(rows).to_csv(partial, index=False, float_format="%.6g")
+    ERRORS.write(rows, out)
     with write_atomic(out / "bond_curves.csv") as partial:
         bond.to_csv(partial, index=False, float_format="%.8g")
     save_predictions(out, predictions)

@@ -17,13 +17,13 @@ from pathlib import Path
 import ase
 import numpy as np
 import numpy.typing as npt
-import pandas
 
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
+from frazil.experiments.photodesorption.tables import EXPLORATION
 from frazil.files import write_atomic
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
@@ -260,7 +260,7 @@ def _write(
             "n_above_low": int(path.above_low(limits).sum()),
             "n_chosen": len(chosen[path.name]),
         })  # fmt: skip
-    table = pandas.DataFrame(rows)
+    table = EXPLORATION.frame(rows)
     n_frames = int(table["n_frames"].sum())
     reasons = table["reason"].value_counts()
     fraction = float(table["n_above_low"].sum()) / max(1, n_frames)
@@ -273,8 +273,7 @@ def _write(
     }  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     write_frames(out / "candidates.extxyz", frames)
-    with write_atomic(out / "exploration.csv") as partial:
-        table.to_csv(partial, index=False, float_format="%.6g")
+    EXPLORATION.write(table, out)
     with write_atomic(out / "summary.json") as partial:
         partial.write_text(json.dumps(summary, indent=1) + "\n")
     return summary

@@ -116,7 +116,7 @@ def rotational_low_high(results: Results, out: Path | str) -> Drawn:
     ):
         samples = []
         for name, color, ensemble in compared(results):
-            gone = ensemble.gone
+            gone = ensemble.left_for_good
             slow = gone["translational_energy_meV"] < LOW_TRANSLATION_meV
             samples.append((name, color, ensemble.of(column, gone[slow if below else ~slow])))
         panel = f"{'below' if below else 'above'} {LOW_TRANSLATION_meV:g} meV"
@@ -141,7 +141,7 @@ def rotational_by_window(results: Results, out: Path | str) -> Drawn:
         return too_few("Rotational distributions in windows", most)
     canvas, grid = new(2, 2, width_in=7.3, height_in=4.8)
     histogram = Histogram("")
-    gone = results.model.gone
+    gone = results.model.left_for_good
     least = 1.05 * float(np.nanmax([20.0, *windows["j_max"]]))
     for axes, (_, row) in zip(grid.flat, windows.iterrows(), strict=False):
         low, high = row["translational_low_meV"], row["translational_high_meV"]
@@ -201,7 +201,7 @@ def vibrational_numbers(results: Results, out: Path | str) -> Drawn:
     """Vibrational quantum numbers of desorbed molecules, the excited one apart."""
     rows = []
     for name, color, ensemble in compared(results):
-        gone = ensemble.gone.dropna(subset=["vibrational_quantum_number"])
+        gone = ensemble.left_for_good.dropna(subset=["vibrational_quantum_number"])
         v = gone.loc[gone["excited"] == 0, "vibrational_quantum_number"].to_numpy(float).round().astype(int)
         if len(v) < FEWEST:
             if name == "model":
@@ -230,7 +230,7 @@ def vibrational_numbers(results: Results, out: Path | str) -> Drawn:
     axes.set_xticks(range(int(table["v"].max()) + 1))
     label(axes, "vibrational quantum number v (EBK, rounded)", "fraction of molecules")
     axes.legend()
-    excited = int((results.model.gone["excited"] == 1).sum())
+    excited = int((results.model.left_for_good["excited"] == 1).sum())
     caption = (
         "Vibrational quantum numbers of desorbed molecules, with 95 % Jeffreys intervals; the excited "
         "molecule is "

@@ -25,19 +25,6 @@ from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
 from frazil.systems.co_energies import kinetic_energy_eV, molecular_energies
 from frazil.systems.diatomic import BondCurve
 
-TRAJECTORIES = (
-    "trajectory_id", "snapshot_id", "model_id", "excited_molecule", "excitation_energy_eV",
-    "initial_temperature_K", "outcome", "n_desorbed", "first_desorption_fs", "duration_fs", "energy_std_meV",
-    "energy_drift_meV_per_ps",
-)  # fmt: skip
-DESORBED = (
-    "trajectory_id", "molecule", "excited", "desorption_fs", "returned", "translational_energy_meV",
-    "rotational_energy_meV", "rotational_quantum_number", "vibrational_energy_meV",
-    "vibrational_quantum_number",
-)  # fmt: skip
-CROSSINGS = ("trajectory_id", "molecule", "criterion_A", "crossing_fs")
-"""Columns of the documented tables."""
-
 
 @dataclass(frozen=True)
 class Curves:

@@ -89,16 +89,14 @@ def _verdict(results: Results) -> str:
 
 def _text(results: Results, omitted: list[str]) -> list[str]:
     desorbed = results.model.desorbed
-    gone, returned = len(results.model.gone), int((desorbed["returned"] == 1).sum())
+    stayed_away, returned = len(results.model.left_for_good), int((desorbed["returned"] == 1).sum())
     text = [
         f"A molecule has desorbed when its centre of mass is farther from the aggregate's than the outermost "
         f"molecule was at the start, plus {results.criterion_A:g} Å. {len(desorbed)} molecules did, "
-        f"{returned} of "
-        f"them returned; energies and quantum numbers are those of the {gone} that did not, in trajectories "
-        f"that "
-        "ended well. Medians, means and peaks have bootstrap intervals over trajectories, since the "
-        "molecules of "
-        f"one trajectory are not independent. Nothing is drawn or fitted from fewer than {FEWEST} molecules.",
+        f"{returned} of them returned; energies and quantum numbers are those of the {stayed_away} that did "
+        "not, in trajectories that ended well. Medians, means and peaks have bootstrap intervals over "
+        "trajectories, since the molecules of one trajectory are not independent. Nothing is drawn or fitted "
+        f"from fewer than {FEWEST} molecules.",
         f"Beside the paper: its values are for 50 CO, PBE-D3(BJ) labels and 5 ps. This run took labels of "
         f"level "
         f"{results.level} and trajectories of {results.duration_fs / 1000:g} ps; agreement is expected only "
@@ -147,10 +145,8 @@ def _gates(results: Results) -> list[Gate]:
     if counts["failed"] and "failure" in table:
         found = table.loc[table["outcome"] == "failed", "failure"].astype(str).unique()
         reasons = "; ".join(found[:3]) + ("; …" if len(found) > 3 else "")
-    gates = [
-        Gate("No failed trajectory (model)", counts["failed"], 0, counts["failed"] == 0, reasons),
-        *_control_gates(results),
-    ]
+    failed = Gate.at_most("No failed trajectory (model)", counts["failed"], 0, reasons)
+    gates = [failed, *_control_gates(results)]
     for time in GATED_TIMES_fs:
         if time <= results.duration_fs:
             gates.append(_agreement_gate(results.truth.agreement, time))
@@ -164,14 +160,13 @@ def _control_gates(results: Results) -> list[Gate]:
         ("model_control", "Control never desorbs: model without excitation"),
     ):
         if key not in results.ensembles:
-            gates.append(Gate(name, None, 0, None, "not run"))
+            gates.append(Gate.unmeasured(name, 0, "not run"))
             continue
         counts = results.ensembles[key].counts
-        bad = counts["total"] - counts["retained"]
         comment = f"{counts['total']} trajectories: {counts['desorbed']} desorbed, {counts['failed']} failed"
         if counts["dissociated"]:
             comment += f", {counts['dissociated']} dissociated"
-        gates.append(Gate(name, bad, 0, bad == 0, comment))
+        gates.append(Gate.at_most(name, counts["total"] - counts["retained"], 0, comment))
     return gates
 
 
@@ -179,11 +174,11 @@ def _agreement_gate(agreement: pandas.DataFrame | None, time_fs: float) -> Gate:
     name = f"Desorption probability at {time_fs / 1000:g} ps: model − teacher, same starts"
     limit = "interval holds 0"
     if agreement is None:
-        return Gate(name, None, limit, None, "the teacher was not run")
+        return Gate.unmeasured(name, limit, "the teacher was not run")
     row = agreement.set_index("quantity").loc[f"desorption probability by {time_fs:g} fs"].to_dict()
     if math.isnan(row["agrees"]):
-        return Gate(name, None, limit, None, "no shared starts")
-    return Gate(
+        return Gate.unmeasured(name, limit, "no shared starts")
+    return Gate.holds(
         name,
         float(row["difference"]),
         limit,

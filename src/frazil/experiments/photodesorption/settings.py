@@ -443,7 +443,10 @@ class RunTrajectories:
     """Run one shard of NVE trajectories: a DeePMD model in LAMMPS, or the van Hemert teacher; one thread."""
 
     engine: str = given(
-        "What drives: deepmd or van-hemert", default="deepmd", choices=("deepmd", "van-hemert")
+        "What drives: a DeePMD model in LAMMPS (deepmd) or in the batched engine (deepmd-jax), or the teacher "
+        "in the engine (van-hemert)",
+        default="deepmd",
+        choices=("deepmd", "deepmd-jax", "van-hemert"),
     )
     model: Path | None = given("Model folder of train-deepmd (deepmd)", default=None, path="any")
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
@@ -457,7 +460,7 @@ class RunTrajectories:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        if self.engine == "deepmd" and self.model is None:
+        if self.engine != "van-hemert" and self.model is None:
             yield "model", "needed: a model folder of train-deepmd, with [engine]"
 
 

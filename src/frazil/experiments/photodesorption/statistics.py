@@ -6,9 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from frazil.analysis.estimates import proportion_of
 from frazil.analysis.statistics import Clustered, cluster_bootstrap, density, jeffreys, mean
-from frazil.errors import UserError
 from frazil.experiments.photodesorption.shards import Ensemble
+from frazil.experiments.photodesorption.tables import (
+    BESIDE_PAPER,
+    FITS,
+    PROBABILITY,
+    REFERENCE,
+    SUMMARY,
+    WINDOWS,
+)  # fmt: skip
 from frazil.seeds import rng
 
 FEWEST = 5
@@ -35,23 +43,25 @@ NAN = float("nan")
 
 
 def probabilities(ensemble: Ensemble, criteria_A: Sequence[float]) -> pandas.DataFrame:
-    """Return table ``probability.csv``: trajectories with a crossing, of all (failed ones included)."""
+    """Return table ``probability.csv``: trajectories with a crossing, of all (failed ones included).
+
+    Where several models ran some of the trajectories each, the members' part of the error is there too.
+    """
     rows = []
     table = ensemble.trajectories
     whole = table.loc[table["outcome"].isin(["desorbed", "retained"]), "trajectory_id"]
     crossings = ensemble.crossings[ensemble.crossings["trajectory_id"].isin(whole)]
-    n, n_failed = len(table), int((table["outcome"] == "failed").sum())
+    n_failed = int((table["outcome"] == "failed").sum())
     for criterion in sorted(criteria_A):
-        k = crossings.loc[np.isclose(crossings["criterion_A"], criterion), "trajectory_id"].nunique()
-        low, high = jeffreys(k, n)
+        crossed = crossings.loc[np.isclose(crossings["criterion_A"], criterion), "trajectory_id"]
+        found = proportion_of(table["trajectory_id"].isin(crossed), table["model_id"])
         rows.append(
             {
-                "criterion_A": criterion, "n": n, "n_desorbed": k, "n_failed": n_failed,
-                "probability": k / n, "low_95": low, "high_95": high,
-                "model_std": NAN, "total_low_95": NAN, "total_high_95": NAN,
+                "criterion_A": criterion, "n": len(table), "n_desorbed": crossed.nunique(),
+                "n_failed": n_failed, **found.row("probability"),
             }
         )  # fmt: skip
-    return pandas.DataFrame(rows)
+    return PROBABILITY.frame(rows)
 
 
 def _peak(values: np.ndarray, upper: float) -> float:
@@ -73,12 +83,12 @@ def rotational_windows(ensemble: Ensemble, campaign_seed: int) -> pandas.DataFra
 
     From 0 to 200 meV, and on to the window of the fastest molecule. Empty where under 5 molecules are.
     """
-    gone = ensemble.gone
-    energies = gone["translational_energy_meV"]
-    fastest = max(WINDOWS_UP_TO_meV - 1, float(energies.max()) if len(gone) else 0.0)
+    left = ensemble.left_for_good
+    energies = left["translational_energy_meV"]
+    fastest = max(WINDOWS_UP_TO_meV - 1, float(energies.max()) if len(left) else 0.0)
     rows = []
     for low in np.arange(0.0, fastest, WINDOW_meV):
-        inside = gone[(energies >= low) & (energies < low + WINDOW_meV)]
+        inside = left[(energies >= low) & (energies < low + WINDOW_meV)]
         sample = ensemble.of("rotational_quantum_number", inside)
         n = len(sample.values)
         row = {
@@ -93,7 +103,7 @@ def rotational_windows(ensemble: Ensemble, campaign_seed: int) -> pandas.DataFra
                 sample, J_UPPER, campaign_seed, f"window {low:g}"
             )
         rows.append(row)
-    return pandas.DataFrame(rows)
+    return WINDOWS.frame(rows)
 
 
 def rotational_fits(windows: pandas.DataFrame) -> pandas.DataFrame:
@@ -116,12 +126,12 @@ def rotational_fits(windows: pandas.DataFrame) -> pandas.DataFrame:
                 "intercept": intercept, "correlation": r,
             }
         )  # fmt: skip
-    return pandas.DataFrame(rows)
+    return FITS.frame(rows)
 
 
 def summarise(ensemble: Ensemble, campaign_seed: int) -> pandas.DataFrame:
     """Return the numbers that the paper reports too: quantity, value, 95 % interval, unit, n."""
-    counts, gone, ids = ensemble.counts, ensemble.gone, ensemble.ids
+    counts, left, ids = ensemble.counts, ensemble.left_for_good, ensemble.ids
     rows: list[dict[str, object]] = []
 
     def add(quantity: str, value: float, interval: tuple[float, float], unit: str, n: int) -> None:
@@ -145,20 +155,20 @@ def summarise(ensemble: Ensemble, campaign_seed: int) -> pandas.DataFrame:
     interval = cluster_bootstrap(mean, [first], ids, rng(campaign_seed, "mean time")) if n > 1 else (NAN, NAN)
     add("mean_desorption_time", mean(first.values), interval, "fs", n)
     add("earliest_desorption", float(first.values.min()) if n else NAN, (NAN, NAN), "fs", n)
-    translational, j = gone["translational_energy_meV"], gone["rotational_quantum_number"]
-    v = gone["vibrational_quantum_number"].astype(float).round()
+    translational, j = left["translational_energy_meV"], left["rotational_quantum_number"]
+    v = left["vibrational_quantum_number"].astype(float).round()
     peak("translational_peak", ensemble.of("translational_energy_meV"), ENERGY_UPPER_meV, "meV")
-    cold = gone[(v == 0) & (j < 7)]
+    cold = left[(v == 0) & (j < 7)]
     sample = ensemble.of("translational_energy_meV", cold)
     peak("translational_peak_v0_j_below_7", sample, ENERGY_UPPER_meV, "meV")
     for limit in (200, 800):
-        proportion(f"fraction_above_{limit}_meV", int((translational > limit).sum()), len(gone))
+        proportion(f"fraction_above_{limit}_meV", int((translational > limit).sum()), len(left))
     proportion("fraction_v1", int((v == 1).sum()), int(v.notna().sum()))
     for name, chosen in (
         ("below", translational < LOW_TRANSLATION_meV),
         ("above", translational >= LOW_TRANSLATION_meV),
     ):
-        sample = ensemble.of("rotational_quantum_number", gone[chosen])
+        sample = ensemble.of("rotational_quantum_number", left[chosen])
         peak(f"j_peak_{name}_{LOW_TRANSLATION_meV:g}_meV", sample, J_UPPER, "")
     spread = ensemble.trajectories["energy_std_meV"].dropna().to_numpy(float)
     everyone = Clustered(spread, np.arange(len(spread)))
@@ -167,7 +177,7 @@ def summarise(ensemble: Ensemble, campaign_seed: int) -> pandas.DataFrame:
         clusters = everyone.clusters
         interval = cluster_bootstrap(mean, [everyone], clusters, rng(campaign_seed, "energy std"))
     add("energy_std", mean(spread), interval, "meV", len(spread))
-    return pandas.DataFrame(rows)
+    return SUMMARY.frame(rows)
 
 
 def beside_paper(summary: pandas.DataFrame, reference: Path | str) -> pandas.DataFrame:
@@ -176,17 +186,11 @@ def beside_paper(summary: pandas.DataFrame, reference: Path | str) -> pandas.Dat
     Raises:
         UserError: the reference table is missing or lacks a column.
     """
-    if not Path(reference).is_file():
-        raise UserError(
-            f"reference table {reference} does not exist; give assets/reference/photodesorption.csv"
-        )
-    table = pandas.read_csv(reference)
-    for column in ("quantity", "value", "unit", "method", "source", "note"):
-        if column not in table:
-            raise UserError(f"reference table {reference} has no column {column}; see assets/reference")
+    table = REFERENCE.read(reference, by_hand=True)
     joined = summary.merge(
         table.rename(columns={"value": "paper"})[["quantity", "paper", "method", "source", "note"]],
         on="quantity",
         how="inner",
     )
-    return joined.rename(columns={"value": "this_run", "method": "paper_method", "source": "paper_section"})
+    names = {"value": "this_run", "method": "paper_method", "source": "paper_section"}
+    return BESIDE_PAPER.arranged(joined.rename(columns=names))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from frazil.cli import progress
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.settings import SNAPSHOT_EVERY_fs, Thermalization
+from frazil.experiments.photodesorption.tables import TEMPERATURE
 from frazil.files import write_atomic
 from frazil.md.lammps import LammpsSession, NoseHoover, Observation
 from frazil.seeds import rng
@@ -62,13 +63,13 @@ def thermalize(
                 settings.equilibration_fs + len(taken) * settings.duration_fs / settings.snapshots_per_replica
             )
             inside = settings.temperature_low_K <= temperature <= settings.temperature_high_K
-            take = inside and now.time_fs >= due - 1e-6 and len(taken) < settings.snapshots_per_replica
-            if take:
+            is_snapshot = inside and now.time_fs >= due - 1e-6 and len(taken) < settings.snapshots_per_replica
+            if is_snapshot:
                 taken.append(now)
-            history.append((now.time_fs, temperature, int(take)))
+            history.append((now.time_fs, temperature, int(is_snapshot)))
             if len(taken) == settings.snapshots_per_replica:
                 break
-    table = pandas.DataFrame(history, columns=["time_fs", "temperature_K", "snapshot"])
+    table = TEMPERATURE.frame(history)
     _require_enough(settings, table, len(taken))
     _write(Path(out), types, taken, table, replica)
 
@@ -127,5 +128,4 @@ def _write(
         frames.append(atoms)
     with write_atomic(out / "snapshots.extxyz") as partial:
         ase.io.write(partial, frames, format="extxyz")
-    with write_atomic(out / "temperature.csv") as partial:
-        table.to_csv(partial, index=False)
+    TEMPERATURE.write(table, out)

@@ -1,37 +1,40 @@
-"""One shard of an ensemble: from initial states to finished rows, by LAMMPS with a model or by the teacher.
+"""One shard of an ensemble: from initial states to finished rows, in LAMMPS or in the engine.
 
 A row is a function of the initial state and the settings, never of the shard, its order or a restart.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import ase
 import ase.io
 import numpy as np
-import pandas
 
-from frazil.checkpoints import Ledger, TimeLimit, key_of
-from frazil.cli import progress
+from frazil import campaigns
+from frazil.campaigns import Row, Runner, Start, Watch, in_engine, in_lammps
+from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
-from frazil.experiments.photodesorption.outcome import (
-    CROSSINGS,
-    DESORBED,
-    TRAJECTORIES,
-    Curves,
-    Tracker,
-)
+from frazil.experiments.photodesorption.outcome import Curves, Tracker
 from frazil.experiments.photodesorption.settings import Trajectories
+from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic
-from frazil.md.lammps import EngineError, LammpsSession, Observation
+from frazil.md.lammps import LammpsSession, Observation
+from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import files_of
 from frazil.systems.co import MOLECULE_MASSES_amu, from_deepmd_types
 from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
+
+if TYPE_CHECKING:
+    from frazil.md.ensemble import Ensemble
+    from frazil.potentials.interface import Potential
+
+TEACHER = "van-hemert"
 
 
 def run_shard(
@@ -48,48 +51,31 @@ def run_shard(
 ) -> None:
     """Run the trajectories with ids from ``first_id`` on and write their tables into ``out``.
 
-    Finished rows are kept under ``checkpoints`` until the tables are written: a killed or full run loses none
-    of them. Raises UserError for bad input and OutOfTime after SIGTERM.
+    Finished rows are kept under ``checkpoints``: a killed or full run loses none of them. Raises UserError
+    for bad input and OutOfTime after SIGTERM.
     """
     shard = read_initial_states(states).select(first_id, n_trajectories)
     files = [Path(states), Path(bond_curves)]
-    if engine == "deepmd":
+    if engine != TEACHER:
         if model is None:
-            raise UserError("engine deepmd needs a model; give --model with a model directory of train")
+            raise UserError(f"engine {engine} needs a model; give --model with a model directory of train")
         files += files_of(model)
-    curves = _curves(engine, bond_curves)
+    physics = _Photodesorption(settings, engine, coupling_eV, shard, _curves(engine, bond_curves))
     ids = [int(i) for i in shard.trajectory_id]
-    kept = {identity for identity in ids if identity < settings.keep_frames_trajectories}
-    ledger = Ledger(
-        checkpoints,
-        key_of(
-            settings=asdict(settings),
-            engine=engine,
-            coupling_eV=coupling_eV,
-            files=[sha256_of(file) for file in files],
-        ),
-    )
-    rows = ledger.finished(ids)
-    todo = [index for index, identity in enumerate(ids) if identity not in rows]
-    with TimeLimit() as limit:
-        runner = _lammps if engine == "deepmd" else _van_hemert
-        results = runner(_Work(settings, coupling_eV, shard, todo, curves, kept, model, limit))
-        for index, row in progress(results, len(todo), "trajectories"):
-            ledger.save(ids[index], row)
-            rows[ids[index]] = row
-            limit.check(f"{len(rows)} of {len(ids)} trajectories are saved")
+    about = {"settings": asdict(settings), "engine": engine, "coupling_eV": coupling_eV}
+    key = key_of(**about, files=[sha256_of(file) for file in files])
+    rows = campaigns.run_shard(ids, physics.runner(model), Ledger(checkpoints, key), "trajectories")
     _write_tables(Path(out), shard, rows, _model_name(engine, coupling_eV, model))
-    ledger.close(ids)
 
 
 def _curves(engine: str, bond_curves: Path | str) -> Curves:
-    columns = ("model_co_eV", "model_x1x2_eV") if engine == "deepmd" else ("label_eV", "label_eV")
+    columns = ("label_eV", "label_eV") if engine == TEACHER else ("model_co_eV", "model_x1x2_eV")
     return Curves(*(BondCurve.read(bond_curves, column) for column in columns))
 
 
 def _model_name(engine: str, coupling_eV: float, model: Path | str | None) -> str:
-    if engine == "van-hemert":
-        return f"van-hemert-{coupling_eV:g}"
+    if engine == TEACHER:
+        return f"{TEACHER}-{coupling_eV:g}"
     assert model is not None
     description = Path(model) / "model.json"
     if description.is_file():
@@ -97,162 +83,157 @@ def _model_name(engine: str, coupling_eV: float, model: Path | str | None) -> st
     return Path(model).name
 
 
-class _Follower:
-    """Tracks one trajectory and keeps its frames if asked."""
-
-    def __init__(self, settings: Trajectories, shard: InitialStates, index: int, kept: set[int]) -> None:
-        self.tracker = Tracker(settings.limits, int(shard.excited_molecule[index]))
-        self.over = False
-        self._identity = int(shard.trajectory_id[index])
-        self._types = shard.types(index)
-        self._frames: list[dict[str, Any]] | None = [] if self._identity in kept else None
-        self._every_fs = settings.keep_frames_every_fs
-
-    def observe(self, now: Observation) -> None:
-        """Take one observation; afterwards ``over`` says whether it was the last one needed."""
-        self.over = self.tracker.observe(now)
-        if self._frames is not None and now.time_fs >= len(self._frames) * self._every_fs - 1e-6:
-            self._frames.append(
-                {
-                    "time_fs": now.time_fs,
-                    "potential_energy_eV": now.potential_energy_eV,
-                    "positions_A": now.positions_A.tolist(),
-                    "velocities_A_per_fs": now.velocities_A_per_fs.tolist(),
-                    "types": self._types.tolist(),
-                }
-            )
-
-    def row(self, curves: Curves) -> dict[str, Any]:
-        """Return the rows and frames of the trajectory, ready for the ledger."""
-        return {**self.tracker.rows(curves), "frames": self._frames or []}
-
-
 @dataclass(frozen=True)
-class _Work:
-    """What an engine needs: the shard, the rows of it still to do, and what to watch."""
+class _Photodesorption:
+    """The physics of a campaign: starts, what ends a trajectory, and its row, whatever runs it."""
 
     settings: Trajectories
+    engine: str
     coupling_eV: float
     shard: InitialStates
-    todo: list[int]
     curves: Curves
-    kept: set[int]
-    model: Path | str | None
-    limit: TimeLimit
 
-    def follow(self, index: int) -> _Follower:
-        """Return the follower of one trajectory."""
-        return _Follower(self.settings, self.shard, index, self.kept)
+    def runner(self, model: Path | str | None) -> Runner:
+        """Return the runner of the engine that was asked for."""
+        settings = self.settings
+        if self.engine == "deepmd":
+            assert model is not None
+            steps = (settings.timestep_fs, settings.n_steps, settings.observe_every)
+            session = partial(LammpsSession, model, self.shard.n_molecules)
+            return in_lammps(session, self.start, self.row, self.watch, *steps)
+        return in_engine(self.start_in_engine, partial(self.ensemble, model), self.row, self.watch)
 
-
-def _lammps(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (index, row) of one trajectory after the other, all with one loaded model."""
-    if not work.todo:
-        return
-    settings, shard = work.settings, work.shard
-    assert work.model is not None
-    with LammpsSession(work.model, shard.n_molecules) as session:
-        for index in work.todo:
-            follower = work.follow(index)
-            run = session.run(
-                shard.positions_A[index],
-                shard.velocities_A_per_fs[index],
-                shard.types(index),
-                settings.timestep_fs,
-                settings.n_steps,
-                settings.observe_every,
-            )
-            try:
-                for now in run:
-                    work.limit.check("finished trajectories are saved")
-                    follower.observe(now)
-                    if follower.over:
-                        break
-            except EngineError as error:
-                follower.tracker.fail(str(error))
-            yield index, follower.row(work.curves)
-
-
-def _van_hemert(work: _Work) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (index, row) of the teacher's trajectories as they end, a batch of replicas at a time."""
-    from frazil.md.ensemble import Ensemble
-    from frazil.md.integrators import VelocityVerlet
-    from frazil.md.observers import energies, frames
-    from frazil.potentials.analytic.van_hemert import VanHemert
-
-    if not work.todo:
-        return
-    settings, shard = work.settings, work.shard
-    ensemble = Ensemble(
-        VanHemert(work.coupling_eV),
-        VelocityVerlet(settings.timestep_fs),
-        np.tile(MOLECULE_MASSES_amu, shard.n_molecules),
-        n_steps=settings.n_steps,
-        observe_every=settings.observe_every,
-        observers=(energies, frames),
-    )
-    followers = {index: work.follow(index) for index in work.todo}
-
-    def watch(index: int, rows: dict[str, np.ndarray]) -> int:
-        for row, step in enumerate(rows["step"]):
-            followers[index].observe(
-                Observation(
-                    int(step) * settings.timestep_fs,
-                    rows["positions"][row],
-                    rows["velocities"][row] * fs,
-                    float(rows["energy"][row]),
-                )
-            )
-            if followers[index].over:
-                return row
-        return -1
-
-    done = ensemble.run(
-        shard.positions_A[work.todo],
-        shard.velocities_A_per_fs[work.todo] / fs,
-        work.todo,
-        watch,
-        after_chunk=lambda: work.limit.check("finished trajectories are saved"),
-    )
-    for trajectory in done:
-        yield trajectory.trajectory_id, followers.pop(trajectory.trajectory_id).row(work.curves)
-
-
-def _write_tables(out: Path, shard: InitialStates, rows: dict[int, dict[str, Any]], model_id: str) -> None:
-    """Write the shard's tables, sorted by id, each whole or not at all."""
-    tables: dict[str, list[dict[str, Any]]] = {"trajectories": [], "desorbed": [], "crossings": []}
-    frames = []
-    for index, identity in enumerate(map(int, shard.trajectory_id)):
-        row = rows[identity]
-        tables["trajectories"].append(
-            {
-                "trajectory_id": identity,
-                "snapshot_id": int(shard.snapshot_id[index]),
-                "model_id": model_id,
-                "excited_molecule": int(shard.excited_molecule[index]),
-                "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
-                "initial_temperature_K": float(shard.initial_temperature_K[index]),
-                **row["trajectory"],
-            }
+    def start(self, identity: int) -> Start:
+        """Return the start of a trajectory, velocities in Å/fs."""
+        index = int(np.searchsorted(self.shard.trajectory_id, identity))
+        return Start(
+            self.shard.positions_A[index],
+            self.shard.velocities_A_per_fs[index],
+            types=self.shard.types(index),
+            known={"trajectory_id": identity, "excited_molecule": int(self.shard.excited_molecule[index])},
         )
-        for name in ("desorbed", "crossings"):
-            tables[name] += [{"trajectory_id": identity, **entry} for entry in row[name]]
-        frames += [_atoms(identity, frame) for frame in row["frames"]]
-    columns = {
-        "trajectories": (*TRAJECTORIES, "closest_contact_A", "failure"),
-        "desorbed": DESORBED,
-        "crossings": CROSSINGS,
-    }
-    for name, table in tables.items():
-        with write_atomic(out / f"{name}.csv") as partial:
-            pandas.DataFrame(table, columns=list(columns[name])).to_csv(partial, index=False)
-    with write_atomic(out / "frames.extxyz") as partial:
-        partial.touch()
+
+    def start_in_engine(self, identity: int) -> Start:
+        """Return the same in ASE's units, atoms in the engine's order: a group has one order of types."""
+        begun = self.start(identity)
+        order = self._order(begun)
+        return replace(
+            begun,
+            positions_A=begun.positions_A[order],
+            velocities=(begun.velocities / fs)[order],
+            group=self.engine != TEACHER and begun.known["excited_molecule"] >= 0,
+        )
+
+    def ensemble(self, model: Path | str | None, excited: bool) -> "Ensemble":
+        """Return what the trajectories with an excited molecule, or those without, share in the engine."""
+        from frazil.md.ensemble import Ensemble
+        from frazil.md.integrators import VelocityVerlet
+        from frazil.md.observers import energies, frames
+
+        settings, n_molecules = self.settings, self.shard.n_molecules
+        potential: Potential
+        if self.engine == TEACHER:
+            from frazil.potentials.analytic.van_hemert import VanHemert
+
+            potential = VanHemert(self.coupling_eV)
+        else:
+            from frazil.potentials.deepmd.co_potential import co_potential
+
+            assert model is not None
+            potential = co_potential(model, n_molecules, 0 if excited else -1)
+        return Ensemble(
+            potential,
+            VelocityVerlet(settings.timestep_fs),
+            np.tile(MOLECULE_MASSES_amu, n_molecules),
+            n_steps=settings.n_steps,
+            observe_every=settings.observe_every,
+            observers=(energies, frames),
+        )
+
+    def watch(self, start: Start) -> Watch:
+        """Return the stop rule of a trajectory: over where it has failed or a molecule has dissociated."""
+        tracker = self._tracker(start)
+
+        def last_needed(rows: Rows) -> int:
+            return next((n for n, now in enumerate(self._moments(start, rows)) if tracker.observe(now)), -1)
+
+        return last_needed
+
+    def row(self, start: Start, ended: Trajectory) -> Row:
+        """Return the rows and frames of a trajectory that has ended, as plain JSON values."""
+        tracker, frames = self._tracker(start), list[Row]()
+        kept = start.known["trajectory_id"] < self.settings.keep_frames_trajectories
+        for now in self._moments(start, ended.rows):
+            tracker.observe(now)
+            if kept and now.time_fs >= len(frames) * self.settings.keep_frames_every_fs - 1e-6:
+                frames.append(
+                    {
+                        "time_fs": now.time_fs,
+                        "potential_energy_eV": now.potential_energy_eV,
+                        "positions_A": now.positions_A.tolist(),
+                        "velocities_A_per_fs": now.velocities_A_per_fs.tolist(),
+                        "types": np.asarray(start.types).tolist(),
+                    }
+                )
+        if ended.outcome == Outcome.GIVEN_UP:
+            tracker.fail(ended.failure)
+        elif ended.outcome == Outcome.CROWDED:
+            tracker.fail("more neighbours than any list may hold")
+        return {**tracker.rows(self.curves), "frames": frames}
+
+    def _order(self, start: Start) -> np.ndarray:
+        """Return the engine's order of atoms (n_atoms,): where types matter, the excited molecule first."""
+        molecules = np.arange(len(start.positions_A) // 2)
+        if self.engine != TEACHER and (excited := start.known["excited_molecule"]) >= 0:
+            molecules = np.concatenate([[excited], np.delete(molecules, excited)])
+        return (2 * molecules[:, None] + np.arange(2)).ravel()
+
+    def _tracker(self, start: Start) -> Tracker:
+        return Tracker(self.settings.limits, start.known["excited_molecule"])
+
+    def _moments(self, start: Start, rows: Rows) -> Iterator[Observation]:
+        """Yield the observations of rows of either runner, molecules in the order of the initial states."""
+        if "velocities_A_per_fs" in rows:
+            positions, velocities = rows["positions"], rows["velocities_A_per_fs"]
+        else:
+            back = np.argsort(self._order(start))
+            positions, velocities = rows["positions"][:, back], (rows["velocities"] * fs)[:, back]
+        for number, step in enumerate(rows["step"]):
+            yield Observation(
+                int(step) * self.settings.timestep_fs,
+                positions[number],
+                velocities[number],
+                float(rows["energy"][number]),
+            )
+
+
+def _write_tables(out: Path, shard: InitialStates, rows: Sequence[Row], model_id: str) -> None:
+    """Write the shard's tables, each whole or not at all."""
+    ids = [int(i) for i in shard.trajectory_id]
+    trajectories = [
+        {
+            "trajectory_id": identity,
+            "snapshot_id": int(shard.snapshot_id[index]),
+            "model_id": model_id,
+            "excited_molecule": int(shard.excited_molecule[index]),
+            "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
+            "initial_temperature_K": float(shard.initial_temperature_K[index]),
+            **rows[index]["trajectory"],
+        }
+        for index, identity in enumerate(ids)
+    ]
+    frames = [_atoms(i, frame) for i, row in zip(ids, rows, strict=True) for frame in row["frames"]]
+    TRAJECTORIES.write(trajectories, out)
+    for table in (DESORBED, CROSSINGS):
+        entries = [(i, entry) for i, row in zip(ids, rows, strict=True) for entry in row[table.name]]
+        table.write([{"trajectory_id": identity, **entry} for identity, entry in entries], out)
+    with write_atomic(out / "frames.extxyz") as partial_file:
+        partial_file.touch()
         if frames:
-            ase.io.write(partial, frames, format="extxyz")
+            ase.io.write(partial_file, frames, format="extxyz")
 
 
-def _atoms(identity: int, frame: dict[str, Any]) -> ase.Atoms:
+def _atoms(identity: int, frame: Row) -> ase.Atoms:
     atoms = from_deepmd_types(np.array(frame["types"]), np.array(frame["positions_A"]))
     atoms.set_velocities(np.array(frame["velocities_A_per_fs"]) / fs)
     atoms.info.update(

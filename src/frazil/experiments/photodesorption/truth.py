@@ -18,6 +18,7 @@ from frazil.analysis.statistics import (
 )
 from frazil.experiments.photodesorption.shards import Ensemble
 from frazil.experiments.photodesorption.statistics import FEWEST, NAN
+from frazil.experiments.photodesorption.tables import AGREEMENT, DISTRIBUTIONS, DRIFT, NET_FORCE
 from frazil.seeds import rng
 
 FRAMES_PER_CALL = 64
@@ -47,20 +48,20 @@ def agreement(
     for name, unit, statistic, values in quantities:
         samples = [values(ensemble) for ensemble in pair]
         rows.append(_value_row(name, unit, statistic, samples, ids, campaign_seed))
-    return pandas.DataFrame(rows)
+    return AGREEMENT.frame(rows)
 
 
 def _probability_row(
     pair: tuple[Ensemble, Ensemble], ids: np.ndarray, time_fs: float, campaign_seed: int
 ) -> dict[str, object]:
     n = len(ids)
-    gone = []
+    desorbed = []
     for ensemble in pair:
         times = ensemble.first_desorptions
-        gone.append(np.isin(ids, times.clusters[times.values <= time_fs]).astype(float))
-    k = [int(item.sum()) for item in gone]
+        desorbed.append(np.isin(ids, times.clusters[times.values <= time_fs]).astype(float))
+    k = [int(item.sum()) for item in desorbed]
     low, high = difference_unpaired(k[0], n, k[1], n)
-    samples = [Clustered(item, ids) for item in gone]
+    samples = [Clustered(item, ids) for item in desorbed]
     paired = cluster_bootstrap(
         lambda a, b: mean(a) - mean(b), samples, ids, rng(campaign_seed, "truth", round(time_fs))
     )
@@ -142,7 +143,7 @@ def distributions(model: Ensemble, teacher: Ensemble, campaign_seed: int) -> pan
                 "wasserstein_high_95": NAN if few else found.wasserstein_high,
             }
         )  # fmt: skip
-    return pandas.DataFrame(rows)
+    return DISTRIBUTIONS.frame(rows)
 
 
 def energy_along_paths(
@@ -184,7 +185,7 @@ def energy_along_paths(
             row[f"{who}_std_meV_per_atom"] = deviation.std(ddof=1) if len(deviation) > 1 else NAN
             row[f"{who}_max_meV_per_atom"] = np.abs(deviation).max()
         summary.append(row)
-    return path.drop(columns="n_atoms"), pandas.DataFrame(summary)
+    return path.drop(columns="n_atoms"), DRIFT.frame(summary)
 
 
 def _model_energy(atoms: ase.Atoms) -> float:
@@ -218,7 +219,7 @@ def net_forces(
                 "error_max_eV_per_A": float(np.abs(error).max()) if filled else NAN,
             }
         )
-    return pandas.DataFrame(rows)
+    return NET_FORCE.frame(rows)
 
 
 def teacher_labels(

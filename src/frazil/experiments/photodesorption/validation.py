@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas
 
 from frazil.experiments.photodesorption.committee import (
@@ -17,8 +16,9 @@ from frazil.experiments.photodesorption.committee import (
     models_table,
     read_committee,
 )
-from frazil.files import write_atomic
+from frazil.experiments.photodesorption.tables import ERRORS_BESIDE_PAPER, EXPLORATIONS
 from frazil.learning.deepmd import COMPRESSION_TOLERANCE_EV_PER_A
+from frazil.learning.errors import COMMITTEE, ERRORS, MODELS
 from frazil.report.section import Figure, Gate, Section, Table
 
 LARGEST_FORCE_RMSE_EV_PER_A = 0.05
@@ -49,15 +49,15 @@ def select_model(
     out.mkdir(parents=True, exist_ok=True)
     spread = calibration(committee)
     rounds = exploration_rounds(explorations)
-    tables = {"models": models_table(committee), "errors": committee.errors, "committee": spread}
-    if len(rounds):
-        tables["explorations"] = rounds
-    beside = beside_paper(committee, reference)
-    if len(beside):
-        tables["errors_beside_paper"] = beside
-    for name, table in tables.items():
-        with write_atomic(out / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.6g")
+    written = [
+        (MODELS, models_table(committee)), (ERRORS, committee.errors), (COMMITTEE, spread),
+        (EXPLORATIONS, rounds), (ERRORS_BESIDE_PAPER, beside_paper(committee, reference)),
+    ]  # fmt: skip
+    optional = (EXPLORATIONS, ERRORS_BESIDE_PAPER)
+    tables = {t.name: content for t, content in written if len(content) or t not in optional}
+    for table, content in written:
+        if table.name in tables:
+            table.write(content, out)
     selected = out / "selected"
     shutil.rmtree(selected, ignore_errors=True)
     shutil.copytree(committee.directories[committee.best], selected)
@@ -75,16 +75,13 @@ def section(committee: Committee, tables: dict[str, pandas.DataFrame], figures: 
         "compression_difference_eV_per_A"
     ]
     gates = [
-        Gate(
-            f"{shown} force RMSE of {name}, eV/Å", by_type[name], LARGEST_FORCE_RMSE_EV_PER_A,
-            None if np.isnan(by_type[name]) else bool(by_type[name] <= LARGEST_FORCE_RMSE_EV_PER_A),
-        )
+        Gate.at_most(f"{shown} force RMSE of {name}, eV/Å", by_type[name], LARGEST_FORCE_RMSE_EV_PER_A)
         for name in ("C", "O")
-    ]  # fmt: skip
+    ]
     gates.append(
-        Gate(
+        Gate.at_most(
             "largest force difference of compressed and frozen model, eV/Å", difference,
-            COMPRESSION_TOLERANCE_EV_PER_A, bool(difference <= COMPRESSION_TOLERANCE_EV_PER_A),
+            COMPRESSION_TOLERANCE_EV_PER_A,
             "" if description["compressed"] else "not compressed: the frozen model itself runs",
         )
     )  # fmt: skip

@@ -3,24 +3,40 @@
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
 
 from frazil.errors import UserError
-from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
+from frazil.experiments.sticking.coefficients import SURFACE, coefficients
 from frazil.experiments.sticking.results import (
-    OUTCOMES,
     Results,
     attempts_of,
     half_lives,
     pairs,
     probabilities,
-    read_all,
-    read_trajectories,
     with_model_error,
 )
+from frazil.experiments.sticking.tables import (
+    ATTEMPT_FREQUENCIES,
+    BINDING_ENERGIES,
+    BINDING_SUMMARY,
+    CHECKS,
+    COEFFICIENTS,
+    CONDITION,
+    OUTCOMES,
+    PAIRS,
+    PATHS,
+    PROBABILITIES,
+    RADIAL,
+    RESIDENCE_TIMES,
+    SURFACE_ATOMS,
+    TEMPERATURE,
+    TRAJECTORIES,
+)  # fmt: skip
 from frazil.files import write_atomic
+from frazil.tables import DIGITS, Table
 
 
 def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
@@ -56,18 +72,18 @@ def analyse(
     ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
     ``reference`` is the folder of the paper's tables. Raises UserError for missing or broken tables.
     """
-    from frazil.experiments.sticking.binding import COLUMNS, summary
+    from frazil.experiments.sticking.binding import summary
     from frazil.experiments.sticking.figures import draw
     from frazil.experiments.sticking.section import section_of
 
-    trajectories = read_trajectories(shards)
+    trajectories = TRAJECTORIES.read(shards)
     found = probabilities(trajectories)
     gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
-    table = read_all(sites, "binding_energies.csv", COLUMNS)[COLUMNS]
-    long_paths = read_all(attempts, "paths.csv")
+    table = BINDING_ENERGIES.read(sites)
+    long_paths = PATHS.read(attempts)
     frequencies = attempts_of(long_paths, attempts_after_fs)
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
-    known = read_trajectories(truth) if with_truth and truth is not None else None
+    known = TRAJECTORIES.read(truth) if with_truth and truth is not None else None
     known_probabilities = None if known is None else probabilities(known)
     results = Results(
         trajectories=trajectories,
@@ -80,14 +96,14 @@ def analyse(
         ),
         sites=table,
         sites_summary=summary(table),
-        atoms=read_all(sites, "surface_atoms.csv"),
+        atoms=SURFACE_ATOMS.read(sites),
         paths=long_paths,
         attempts=frequencies,
         residence=half_lives(table, frequencies, residence_temperatures_K, True),
         residence_sites=half_lives(table, frequencies, residence_temperatures_K, False),
-        checks=read_all(surfaces, "checks.csv"),
-        temperatures=read_all(surfaces, "temperature.csv"),
-        radial=read_all(surfaces, "radial.csv"),
+        checks=CHECKS.read(surfaces),
+        temperatures=TEMPERATURE.read(surfaces),
+        radial=RADIAL.read(surfaces),
         paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
         paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
         paper_residence=pandas.read_csv(Path(reference) / "residence_times.csv"),
@@ -99,19 +115,20 @@ def analyse(
     beside = results.residence.merge(
         results.paper_residence, on=CONDITION, how="left", suffixes=("", "_paper")
     ).drop(columns="note")
-    tables = {
-        "trajectories": trajectories, "sticking_probabilities": found,
-        "sticking_coefficients": results.coefficients, "binding_energies": table,
-        "binding_summary": results.sites_summary, "attempt_frequencies": frequencies,
-        "residence_times": results.residence, "residence_distribution": results.residence_sites,
-        "surfaces": results.checks, "comparison": comparison, "residence_beside_paper": beside,
-    }  # fmt: skip
-    for name in ("truth", "truth_pairs", "truth_coefficients"):
-        if (content := getattr(results, name)) is not None:
-            tables["truth_probabilities" if name == "truth" else name] = content
-    for name, content in tables.items():
-        with write_atomic(folder / f"{name}.csv") as partial:
-            content.to_csv(partial, index=False, float_format="%.8g")
+    written: list[tuple[Table, pandas.DataFrame | None]] = [
+        (TRAJECTORIES, trajectories), (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
+        (BINDING_ENERGIES, table), (BINDING_SUMMARY, results.sites_summary),
+        (ATTEMPT_FREQUENCIES, frequencies), (RESIDENCE_TIMES, results.residence),
+        (RESIDENCE_TIMES.named("residence_distribution"), results.residence_sites),
+        (replace(CHECKS, name="surfaces", digits=DIGITS), results.checks),
+        (PROBABILITIES.named("comparison"), comparison),
+        (RESIDENCE_TIMES.named("residence_beside_paper"), beside),
+        (PROBABILITIES.named("truth_probabilities"), results.truth), (PAIRS, results.truth_pairs),
+        (COEFFICIENTS.named("truth_coefficients"), results.truth_coefficients),
+    ]  # fmt: skip
+    for declared, content in written:
+        if content is not None:
+            declared.write(content, folder)
     keep_starts(surfaces, shards, folder)
     counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
     with write_atomic(folder / "counts.json") as partial:

@@ -13,7 +13,7 @@ from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.surfaces import height_A
-from frazil.files import write_atomic
+from frazil.experiments.sticking.tables import BINDING_ENERGIES, BINDING_SUMMARY, SURFACE_ATOMS
 from frazil.md.minimize import minimize
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO
 from frazil.potentials.interface import Potential, jit
@@ -23,10 +23,6 @@ from frazil.systems.co import molecular_centres
 from frazil.systems.molecules import random_rotation
 from frazil.units import kB
 
-COLUMNS = [
-    "phase", "surface_id", "site_id", "x_A", "y_A", "z_A", "binding_energy_K", "model_std_K", "converged",
-    "truth_energy_K", "largest_shift_A",
-]  # fmt: skip
 FAR_A = 20.0
 """H2 this far above the surface is free: beyond any cutoff, and 0.01 K under the known truth."""
 LONGEST_H2_A = 1.2
@@ -84,7 +80,7 @@ def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
 
 
 def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pandas.DataFrame:
-    """Return the table ``binding_energies.csv`` (COLUMNS) of one surface.
+    """Return the table ``binding_energies.csv`` of one surface.
 
     The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
     ``largest_shift_A`` is how far any atom of the surface moved from where it was without H2,
@@ -136,7 +132,7 @@ def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pa
             "converged": converged.astype(int), "truth_energy_K": known,
             "largest_shift_A": largest,
         }
-    )[COLUMNS]  # fmt: skip
+    )[BINDING_ENERGIES.names]  # fmt: skip
 
 
 def summary(table: pandas.DataFrame) -> pandas.DataFrame:
@@ -158,7 +154,7 @@ def summary(table: pandas.DataFrame) -> pandas.DataFrame:
                 "n_rearranged": int((part["largest_shift_A"] > REARRANGED_A)[part["converged"] == 1].sum()),
             }
         )  # fmt: skip
-    return pandas.DataFrame(rows)
+    return BINDING_SUMMARY.frame(rows)
 
 
 def write_sites(
@@ -177,13 +173,11 @@ def write_sites(
     source, folder = driver(model, curves or ""), Path(out)
     chosen = read_surfaces(surfaces)[: max(binding_surfaces, 1)]
     tables = [sites(surface, grid, source, truth) for surface in chosen]
-    with write_atomic(folder / "binding_energies.csv") as partial:
-        pandas.concat(tables).to_csv(partial, index=False, float_format="%.8g")
+    BINDING_ENERGIES.write(pandas.concat(tables), folder)
     drawn = [
         pandas.DataFrame(molecular_centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(
             phase=s.info["phase"], surface_id=s.info["surface_id"], fixed=s.arrays["fixed"][::2]
         )
         for s in chosen
     ]
-    with write_atomic(folder / "surface_atoms.csv") as partial:
-        pandas.concat(drawn).to_csv(partial, index=False, float_format="%.6g")
+    SURFACE_ATOMS.write(pandas.concat(drawn), folder)

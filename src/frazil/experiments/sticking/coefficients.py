@@ -9,27 +9,31 @@ misses Table 3 by 0.11 and 0.04.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
 from numpy.typing import NDArray
 
+from frazil.analysis.estimates import Z_95
 from frazil.errors import UserError
-from frazil.files import write_atomic
+from frazil.experiments.sticking.tables import COEFFICIENTS, CONDITION, PROBABILITIES
 from frazil.seeds import rng
+from frazil.tables import Table
 
 Array = NDArray[np.float64]
 BELOW = ("one", "held")
 """P at zero energy: 1 (the paper), or that of the lowest energy."""
 ABOVE = ("held", "zero", "linear")
 """P beyond the highest energy: held (gives the paper's table), zero at once, or falling linearly to zero."""
-COLUMNS = ["phase", "surface_temperature_K", "gas_temperature_K", "coefficient", "low_95", "high_95"]
-CONDITION = ["phase", "surface_temperature_K"]
 SURFACE = "surface"
 """Stands for the gas temperature that equals the surface's."""
 DRAWS = 20_000
-Z_95 = 1.959964
+GIVEN_PROBABILITIES = Table(
+    "sticking_probabilities", PROBABILITIES.columns[:3], order=(), made_by="analyse_sticking.py, or by hand"
+)
+BY_HAND = replace(COEFFICIENTS, digits="%.6g")
 
 
 def weights(
@@ -97,7 +101,7 @@ def coefficients(
     campaign_seed: int = 1,
     **ends: object,
 ) -> pandas.DataFrame:
-    """Return the table ``sticking_coefficients.csv`` (COLUMNS) of P(E) tables by phase and surface
+    """Return the table ``sticking_coefficients.csv`` of P(E) tables by phase and surface
     temperature.
 
     The interval is that of 20,000 draws of all probabilities, independent of each other. ``ends``: of
@@ -118,8 +122,8 @@ def coefficients(
             rows.append(
                 (phase, surface_K, gas_K, w @ part["probability"].to_numpy(float) + constant, low, high)
             )
-    found = pandas.DataFrame(rows, columns=COLUMNS)
-    return found.drop_duplicates(COLUMNS[:3]).sort_values(COLUMNS[:3], ignore_index=True)
+    found = COEFFICIENTS.frame(rows)
+    return COEFFICIENTS.sorted(found.drop_duplicates(list(COEFFICIENTS.key)))
 
 
 def _checked(probabilities: pandas.DataFrame) -> pandas.DataFrame:
@@ -156,18 +160,11 @@ def write_coefficients(
     **ends: object,
 ) -> None:
     """Read a table of probabilities, write that of coefficients. Raises UserError for bad input."""
-    try:
-        table = pandas.read_csv(probabilities)
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{probabilities} cannot be read ({error}); give a CSV of sticking probabilities"
-        ) from error
+    table = GIVEN_PROBABILITIES.read(probabilities, by_hand=True)
     gas: list[float | str] = []
     for text in gas_temperatures_K:
         try:
             gas.append(SURFACE if text == SURFACE else float(text))
         except ValueError:
             raise UserError(f"gas temperature {text!r}; give numbers in K, or '{SURFACE}'") from None
-    found = coefficients(table, gas, campaign_seed, **ends)
-    with write_atomic(out) as partial:
-        found.to_csv(partial, index=False, float_format="%.6g")
+    BY_HAND.write(coefficients(table, gas, campaign_seed, **ends), out)

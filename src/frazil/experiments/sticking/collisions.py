@@ -8,7 +8,8 @@ belongs to the campaign: another one may change the last bits.
 
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +20,26 @@ import pandas
 from ase import Atoms
 from ase.data import atomic_masses
 
-from frazil.checkpoints import Ledger, TimeLimit, key_of
-from frazil.cli import progress
+from frazil import campaigns
+from frazil.campaigns import Row, Runner, Start, in_engine
+from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
 from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
+from frazil.experiments.sticking.tables import PATHS, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies
-from frazil.md.state import Outcome, State, System
+from frazil.md.state import State, System
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A
 from frazil.seeds import rng
 from frazil.systems.molecules import random_rotation
 from frazil.units import kB
 
-COLUMNS = [
-    "trajectory_id", "phase", "surface_id", "surface_temperature_K", "model_id", "collision_energy_K",
-    "polar_angle_deg", "azimuth_deg", "aim_x_A", "aim_y_A", "outcome", "time_fs", "n_bounces",
-    "energy_drift_meV_per_ps",
-]  # fmt: skip
 BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
 H2_MASS_amu = 2 * float(atomic_masses[1])
 LONGEST_H2_A = 1.5
@@ -77,15 +76,6 @@ def check_members(campaign: Campaign, n_members: int) -> None:
             "model error asked of a committee of one; train two members or more (--n-members 3), or turn "
             "it off"
         )
-
-
-@dataclass(frozen=True)
-class Start:
-    """One initial state: positions and velocities (natoms + 2, 3), ASE units, and the row as far as known."""
-
-    positions: np.ndarray
-    velocities: np.ndarray
-    row: dict[str, Any]
 
 
 def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start:
@@ -126,27 +116,25 @@ def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start
         "height_A": top,
     }  # fmt: skip
     velocities = np.concatenate([surface.get_velocities(), np.repeat(speed * direction[None], 2, axis=0)])
-    return Start(np.concatenate([surface.positions, h2]), velocities, row)
+    return Start(np.concatenate([surface.positions, h2]), velocities, known=row)
 
 
-def _flight(state: State) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Return the largest over both H of the distance to the nearest other atom, H2's centre and velocity, and
-    its length.
-    """
+def _h2(state: State) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return of H2: how far its farther H is from the nearest other atom, centre, velocity, length."""
     h2, others = state.positions[-2:], state.positions[:-2]
     apart = jnp.sqrt(jnp.sum((h2[:, None] - others[None]) ** 2, axis=-1)).min(axis=1).max()
     length = jnp.sqrt(jnp.sum((h2[1] - h2[0]) ** 2))
     return apart, h2.mean(axis=0), state.velocities[-2:].mean(axis=0), length
 
 
-def flight(state: State, system: System) -> dict[str, jax.Array]:
+def h2_motion(state: State, system: System) -> dict[str, jax.Array]:
     """Observe H2: ``apart_A`` from the surface, its centre ``h2_A`` (3,), ``rising`` velocity along z."""
-    apart, centre, velocity, _ = _flight(state)
+    apart, centre, velocity, _ = _h2(state)
     return {"apart_A": apart, "h2_A": centre, "rising": velocity[2]}
 
 
 @dataclass(frozen=True)
-class Ends:
+class BouncedOrBroken:
     """Stop rule: bounced when an H is beyond ``bounce_A`` of all other atoms and H2 moves away from the
     middle of the surface; dissociated when a bond is broken.
     """
@@ -155,7 +143,7 @@ class Ends:
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the outcome's code, 0 to go on."""
-        apart, centre, velocity, length = _flight(state)
+        apart, centre, velocity, length = _h2(state)
         outwards = jnp.sum(centre * velocity) > 0
         others = state.positions[:-2]
         bonds = jnp.sqrt(jnp.sum((others[1::2] - others[::2]) ** 2, axis=1))
@@ -164,47 +152,53 @@ class Ends:
         return jnp.where(broken, DISSOCIATED, code)
 
 
-def run(
-    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], ids: Sequence[int],
-    potential: Any = None, integrator: Any = None,
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """Yield the rows of trajectories as they end, with their observations as lists.
+def runner(
+    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], potential: Any = None,
+    integrator: Any = None,
+) -> Runner:  # fmt: skip
+    """Return the runner of a campaign's collisions; rows hold their observations as lists.
 
     Each runs under its own member (id modulo members) where model error is asked for, else under the mean.
-    ``potential`` and ``integrator`` take the place of the source's and of
-    velocity Verlet, for tests.
+    ``potential`` and ``integrator`` take the place of the source's and of velocity Verlet, for tests.
     """
     check_members(campaign, source.n_members)
     fixed = np.append(surfaces[0].arrays["fixed"].astype(bool), [False, False])
     n_co, n_fixed = len(surfaces[0]) // 2, int(fixed.sum()) // 2
     masses = np.append(masses_of(surfaces[0]), [H2_MASS_amu / 2] * 2)
-    members = [i % source.n_members if campaign.model_error else None for i in ids]
-    for member in dict.fromkeys(members):
-        own = [i for i, m in zip(ids, members, strict=True) if m == member]
-        begun = {i: start(campaign, i, surfaces) for i in own}
-        ensemble = Ensemble(
+
+    def begun(identity: int) -> Start:
+        member = identity % source.n_members if campaign.model_error else None
+        found = start(campaign, identity, surfaces)
+        return replace(found, group=member, known={**found.known, "model_id": source.name(member)})
+
+    def ensemble(member: int | None) -> Ensemble:
+        return Ensemble(
             potential or source.potential(n_co, True, n_fixed, member),
             integrator or VelocityVerlet(campaign.timestep_fs),
             masses,
             n_steps=round(campaign.duration_fs / campaign.timestep_fs),
             observe_every=round(OBSERVE_fs / campaign.timestep_fs),
             campaign_seed=campaign.campaign_seed,
-            observers=(energies, flight),
-            stop=Ends(campaign.bounce_A),
+            observers=(energies, h2_motion),
+            stop=BouncedOrBroken(campaign.bounce_A),
             frozen=fixed,
             width=campaign.width,
         )
-        positions = np.stack([begun[i].positions for i in own])
-        velocities = np.stack([begun[i].velocities for i in own])
-        for ended in ensemble.run(positions, velocities, own):
-            known = begun[ended.trajectory_id].row | {"model_id": source.name(member)}
-            yield _row(campaign, known, ended.outcome, ended.rows)
+
+    return in_engine(begun, ensemble, partial(_row, campaign))
 
 
-def _row(
-    campaign: Campaign, known: dict[str, Any], outcome: int, rows: dict[str, np.ndarray]
-) -> dict[str, Any]:
+def run(
+    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], ids: Sequence[int], **others: Any
+) -> Iterator[Row]:
+    """Yield the rows of trajectories as they end; ``others`` as ``runner`` takes them."""
+    for _, row in runner(campaign, source, surfaces, **others)(ids, lambda: None):
+        yield row
+
+
+def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
     """Return what the table says of a trajectory that has ended, and its path."""
+    known, rows = dict(start.known), ended.rows
     time = rows["step"] * campaign.timestep_fs
     rising, apart = rows["rising"], rows["apart_A"]
     near = apart < campaign.bounce_A
@@ -213,7 +207,7 @@ def _row(
     finite = np.isfinite(total).all()
     drift = np.polyfit(time / 1000, 1000 * total, 1)[0] if finite and len(time) > 2 else float("nan")
     names = {int(BOUNCED): "bounced", int(DISSOCIATED): "dissociated", int(Outcome.FINISHED): "stuck"}
-    named = names.get(outcome, "failed")
+    named = names.get(ended.outcome, "failed")
     # The paper's rule at the end of a trajectory: beyond the distance is bounced, wherever it goes.
     if named == "stuck" and apart[-1] > campaign.bounce_A:
         named = "bounced"
@@ -242,7 +236,7 @@ def run_shard(
     """Run the ``n_trajectories`` of a phase from its number ``first`` on; write ``trajectories.csv`` and
     paths.
 
-    Finished rows live under ``checkpoints`` until the tables are written. ``paths.csv`` holds the height of
+    Finished rows are kept under ``checkpoints``. ``paths.csv`` holds the height of
     H2 over time of the first ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after
     SIGTERM.
     """
@@ -256,37 +250,23 @@ def run_shard(
         raise UserError(f"{surfaces} holds no {phase} surface; give the folder of that phase")
     digest = sha256_of(Path(surfaces) / "snapshots.extxyz")
     ledger = Ledger(checkpoints, key_of(campaign=asdict(campaign), surfaces=digest, model=source.digest))
-    rows = ledger.finished(ids)
-    todo = [i for i in ids if i not in rows]
-    with TimeLimit() as limit:
-        if todo:
-            for row in progress(run(campaign, source, found, todo), len(todo), "collisions"):
-                ledger.save(row["trajectory_id"], row)
-                rows[row["trajectory_id"]] = row
-                limit.check(f"{len(rows)} of {len(ids)} collisions are saved")
+    rows = campaigns.run_shard(ids, runner(campaign, source, found), ledger, "collisions")
     folder = Path(out)
     kept = {i for i in ids if i - ids_of(campaign, phase)[0] < keep_paths}
-    _write_tables([rows[i] for i in ids], kept, phase, folder)
+    _write_tables(rows, kept, phase, folder)
     with write_atomic(folder / "campaign.json") as partial:
         partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
-    ledger.close(ids)
 
 
-def _write_tables(rows: Sequence[dict[str, Any]], kept: Collection[int], phase: str, folder: Path) -> None:
+def _write_tables(rows: Sequence[Row], kept: Collection[int], phase: str, folder: Path) -> None:
     """Write ``trajectories.csv`` of all rows, and ``paths.csv`` of the trajectories ``kept``."""
     paths = [
         pandas.DataFrame(row["path"]).assign(trajectory_id=row["trajectory_id"], phase=phase)
         for row in rows
         if row["trajectory_id"] in kept
     ]
-    empty = pandas.DataFrame(columns=["time_fs", "z_A", "apart_A", "trajectory_id", "phase"])
-    tables = {
-        "trajectories": pandas.DataFrame(rows)[COLUMNS],
-        "paths": pandas.concat(paths) if paths else empty,
-    }
-    for name, table in tables.items():
-        with write_atomic(folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.8g")
+    TRAJECTORIES.write(pandas.DataFrame(rows)[TRAJECTORIES.names], folder)
+    PATHS.write(pandas.concat(paths) if paths else PATHS.frame([]), folder)
 
 
 def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:

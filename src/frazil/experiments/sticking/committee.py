@@ -11,14 +11,15 @@ from scipy.interpolate import CubicHermiteSpline
 
 from frazil.data.split import SUBSETS
 from frazil.experiments.sticking.clusters import TABLE_1
+from frazil.experiments.sticking.tables import SCAN_MINIMA
 from frazil.labels.interaction import interaction
-from frazil.learning.errors import CALIBRATION, calibration_bins, committee_errors, error_row
+from frazil.learning.errors import COMMITTEE, ERRORS, MODELS, calibration_bins, committee_errors, error_row
 from frazil.potentials.gmnn.committee import Committee
 from frazil.units import kB
 
 Array = NDArray[np.float64]
-TOGETHER = 32
-"""Frames predicted together."""
+FRAMES_PER_CALL = 32
+"""Frames predicted at once."""
 MEAN = "gmnn-mean"
 
 
@@ -74,7 +75,11 @@ class Predicted:
 
 def predicted(committee: Committee, frames: list[Atoms]) -> Predicted:
     """Return what all members say of labelled frames."""
-    made = [p for k in range(0, len(frames), TOGETHER) for p in committee.predict(frames[k : k + TOGETHER])]
+    made = [
+        p
+        for k in range(0, len(frames), FRAMES_PER_CALL)
+        for p in committee.predict(frames[k : k + FRAMES_PER_CALL])
+    ]
     return Predicted(
         frames,
         np.array([p.energies_eV for p in made]).T,
@@ -90,7 +95,7 @@ def errors_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
             named = [*((f"gmnn-{m}", own) for m, own in enumerate(errors)), (MEAN, errors.mean(axis=0))]
             for name, own in named:
                 rows.append(error_row(name, subset, quantity, species, unit, own))
-    return pandas.DataFrame(rows)
+    return ERRORS.frame(rows)
 
 
 def models_table(errors: pandas.DataFrame, seed: int, n_members: int, n_parameters: int) -> pandas.DataFrame:
@@ -104,7 +109,7 @@ def models_table(errors: pandas.DataFrame, seed: int, n_members: int, n_paramete
                 found = own[(own["subset"] == subset) & (own["quantity"] == quantity)]["rmse"]
                 row[f"{subset}_{name}"] = float(found.iloc[0]) if len(found) else float("nan")
         rows.append(row | {"selected": 1})
-    return pandas.DataFrame(rows)
+    return MODELS.frame(rows)
 
 
 def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
@@ -116,7 +121,7 @@ def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
                 continue
             named = quantity if quantity != "force_net_molecule" else f"{quantity}_{species}"
             bins += calibration_bins(subset, named, unit, errors, 0)
-    return pandas.DataFrame(bins, columns=CALIBRATION)
+    return COMMITTEE.frame(bins)
 
 
 def scans_table(
@@ -150,7 +155,7 @@ def scan_minima(scans: pandas.DataFrame) -> pandas.DataFrame:
             "difference_K": own[MEAN + "_K"].min() - own["label_K"].min(),
             "largest_error_bound_K": (own[MEAN + "_K"] - own["label_K"])[bound].abs().max(),
         })  # fmt: skip
-    return pandas.DataFrame(rows)
+    return SCAN_MINIMA.frame(rows)
 
 
 def training_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:

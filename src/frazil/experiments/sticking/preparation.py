@@ -23,17 +23,15 @@ from frazil.experiments.sticking.surfaces import (
     masses_of,
     structure,
 )
+from frazil.experiments.sticking.tables import CHECKS, RADIAL, TEMPERATURE
 from frazil.files import write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin
 from frazil.md.minimize import minimize
 from frazil.md.observers import frames, temperature
-from frazil.md.state import Outcome
+from frazil.md.trajectory import Outcome
 from frazil.seeds import rng
 from frazil.units import kB
-
-EQUILIBRATED = 0.5
-"""Temperatures are judged, and snapshots of a crystal taken, after this part of a run."""
 
 
 def geometry(settings: Preparation) -> Atoms:
@@ -74,9 +72,8 @@ def prepare(
     temperatures = pandas.concat(thermal.temperatures)
     shape = structure(surfaces[0].positions)
     radial = pandas.DataFrame({"phase": settings.phase, "distance_A": shape.distances_A, "g": shape.g})
-    for name, table in (("checks", found), ("temperature", temperatures), ("radial", radial)):
-        with write_atomic(folder / f"{name}.csv") as partial:
-            table.to_csv(partial, index=False, float_format="%.6g")
+    for table, content in ((CHECKS, found), (TEMPERATURE, temperatures), (RADIAL, radial)):
+        table.write(content, folder)
     for name, images in (("relaxed", [relaxed]), ("snapshots", surfaces)):
         with write_atomic(folder / f"{name}.extxyz") as partial:
             ase.io.write(partial, images, format="extxyz")

@@ -1,6 +1,7 @@
 """Residence times: attempt frequencies from the bouncing of a bound H2, half-lives from binding energies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,17 @@ from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
 from frazil.errors import UserError
-from frazil.files import write_atomic
+from frazil.experiments.sticking.tables import RESIDENCE_TIMES
+from frazil.tables import Table, real, text, whole
 
 Array = NDArray[np.float64]
-COLUMNS = ["phase", "surface_temperature_K", "binding_energy_K", "attempt_frequency_per_ps", "half_life_s"]
+SITES = Table(
+    "binding_energies",
+    (*text("phase"), *real("binding_energy_K", blank=True), *whole("converged")),
+    order=(),
+    made_by="bind_sites.py",
+)
+BY_HAND = replace(RESIDENCE_TIMES, digits="%.6g")
 PS_PER_S = 1e12
 
 
@@ -44,7 +52,7 @@ def residence_times(
     attempt_frequency_per_ps: float,
     temperatures_K: Sequence[float],
 ) -> pandas.DataFrame:
-    """Return the table ``residence_times.csv`` (COLUMNS): each binding energy at each surface temperature."""
+    """Return the table ``residence_times.csv`` - each binding energy at each surface temperature."""
     rows = [
         (phase, temperature, energy, attempt_frequency_per_ps, float(life))
         for temperature in temperatures_K
@@ -54,7 +62,7 @@ def residence_times(
             strict=True,
         )
     ]
-    return pandas.DataFrame(rows, columns=COLUMNS)
+    return RESIDENCE_TIMES.frame(rows)
 
 
 def attempt_frequency_per_ps(time_fs: Array, height_A: Array, after_fs: float = 5000.0) -> float:
@@ -92,17 +100,11 @@ def write_residence_times(
         )
         for name, own in sites.groupby("phase", sort=True)
     ]
-    with write_atomic(out) as partial:
-        pandas.concat(parts).to_csv(partial, index=False, float_format="%.6g")
+    BY_HAND.write(pandas.concat(parts), out)
 
 
 def _sites(path: Path | str | None, phase: str) -> pandas.DataFrame:
-    try:
-        sites = pandas.read_csv(str(path))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a binding_energies.csv") from error
-    if not {"phase", "binding_energy_K", "converged"} <= set(sites):
-        raise UserError(f"{path} lacks phase, binding_energy_K or converged; give a binding_energies.csv")
+    sites = SITES.read(str(path), by_hand=True)
     chosen = sites[(sites["converged"] == 1) & ((sites["phase"] == phase) | (phase == ""))]
     if not len(chosen):
         raise UserError(

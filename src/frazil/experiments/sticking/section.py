@@ -3,9 +3,10 @@
 import numpy as np
 
 from frazil.experiments.sticking.binding import REARRANGED_A
-from frazil.experiments.sticking.coefficients import CONDITION, SURFACE, coefficients
+from frazil.experiments.sticking.coefficients import SURFACE, coefficients
 from frazil.experiments.sticking.driver import ANALYTIC
 from frazil.experiments.sticking.results import Results
+from frazil.experiments.sticking.tables import CONDITION
 from frazil.report.section import Figure, Gate, Section, Table
 
 REFERENCES = [
@@ -51,27 +52,26 @@ def _gates(results: Results) -> list[Gate]:
     drift = float(results.trajectories["energy_drift_meV_per_ps"].abs().median())
     unconverged = float((results.sites["converged"] == 0).mean())
     gates = [
-        Gate("trajectories that failed or dissociated", failed, 0, failed == 0),
-        Gate("median energy drift, meV/ps", drift, DRIFT_meV_per_ps, drift <= DRIFT_meV_per_ps),
-        Gate("binding sites that did not converge", unconverged, 0.1, unconverged <= 0.1),
-        Gate(
+        Gate.at_most("trajectories that failed or dissociated", failed, 0),
+        Gate.at_most("median energy drift, meV/ps", drift, DRIFT_meV_per_ps),
+        Gate.at_most("binding sites that did not converge", unconverged, 0.1),
+        Gate.at_most(
             "Table 3 of the paper from its Table 2, largest deviation", table_3_deviation(results),
-            TABLE_3_LIMIT, table_3_deviation(results) <= TABLE_3_LIMIT,
+            TABLE_3_LIMIT,
         ),
     ]  # fmt: skip
     for row in results.sites_summary.to_dict("records"):
         part = float(row["model_std_K"]) / abs(float(row["mean_K"]))
         if np.isfinite(part):
             what = f"members' spread of binding energies, part of their mean ({row['phase']})"
-            gates.append(Gate(what, part, SPREAD_LIMIT, part <= SPREAD_LIMIT))
+            gates.append(Gate.at_most(what, part, SPREAD_LIMIT))
     for row in results.checks.to_dict("records"):
         what = f"{row['phase']}, {row['surface_temperature_K']:g} K"
         error_K = max(float(row["temperature_error_K"]), 1e-9)
         off = abs(float(row["temperature_K"]) - float(row["surface_temperature_K"])) / error_K
-        gates.append(Gate(f"temperature of the surface, standard errors off ({what})", off, 5.0, off <= 5.0))
-        density, (low, high) = float(row["density_g_per_cm3"]), DENSITIES_g_per_cm3[str(row["phase"])]
-        within = low <= density <= high if np.isfinite(density) else None
-        gates.append(Gate(f"density, g/cm³ ({what})", density, f"{low} to {high}", within))
+        gates.append(Gate.at_most(f"temperature of the surface, standard errors off ({what})", off, 5.0))
+        limits = DENSITIES_g_per_cm3[str(row["phase"])]
+        gates.append(Gate.within(f"density, g/cm³ ({what})", float(row["density_g_per_cm3"]), *limits))
     return gates + _truth_gates(results)
 
 
@@ -84,9 +84,7 @@ def _truth_gates(results: Results) -> list[Gate]:
         error = abs(float(row["truth_mean_error_K"]))
         if np.isfinite(error):
             what = f"mean error of binding energies against the known truth, K ({row['phase']})"
-            gates.append(
-                Gate(what, error, BINDING_LIMIT_K, error <= BINDING_LIMIT_K, "the paper: 10 to 20 K")
-            )
+            gates.append(Gate.at_most(what, error, BINDING_LIMIT_K, "the paper: 10 to 20 K"))
     if results.truth_pairs is None or results.truth_coefficients is None:
         return gates
     for row in results.truth_pairs.to_dict("records"):
@@ -95,7 +93,7 @@ def _truth_gates(results: Results) -> list[Gate]:
             f"{row['n_stuck_truth']} "
             f"of {row['n']} stuck)"
         )
-        gates.append(Gate(what, row["p_value"], SMALLEST_P, row["p_value"] >= SMALLEST_P))
+        gates.append(Gate.at_least(what, row["p_value"], SMALLEST_P))
     both = results.coefficients.merge(
         results.truth_coefficients, on=[*CONDITION, "gas_temperature_K"], suffixes=("", "_truth")
     )
@@ -105,7 +103,7 @@ def _truth_gates(results: Results) -> list[Gate]:
     off = (both["coefficient"] - both["coefficient_truth"]).abs() / (0.5 * widths)
     for phase, part in off.groupby(both["phase"]):
         what = f"S(T_g) off the known truth's, in half-widths of both intervals, largest ({phase})"
-        gates.append(Gate(what, float(part.max()), 1.0, bool(part.max() <= 1.0)))
+        gates.append(Gate.at_most(what, float(part.max()), 1.0))
     return gates
 
 

@@ -15,6 +15,7 @@ from ase import Atoms
 pytest.importorskip("optax")
 pytest.importorskip("featomic")
 
+from frazil import campaigns
 from frazil.analysis.normal_modes import Modes
 from frazil.errors import OutOfTime
 from frazil.experiments.infrared import committee_md
@@ -51,10 +52,16 @@ class Spring:
 
 
 class Clock:
-    """A time limit that is reached after some chunks."""
+    """Stands for TimeLimit: one that is reached after some checks."""
 
     def __init__(self, after: int) -> None:
         self.left = after
+
+    def __enter__(self) -> "Clock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def check(self, done: str) -> None:
         self.left -= 1
@@ -73,7 +80,9 @@ def references(monkeypatch: pytest.MonkeyPatch) -> list[Reference]:
 
 def run(references: list[Reference], folder: Path, limits: Limits, clock: Any) -> list[Any]:
     starts, model = SCHEDULE.starts(references), SimpleNamespace(n_members=2)
-    return run_replicas(model, references, starts, SCHEDULE, limits, folder, clock)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaigns, "TimeLimit", lambda: clock)
+        return run_replicas(model, references, starts, SCHEDULE, limits, folder)  # type: ignore[arg-type]
 
 
 def test_replicas_pause_at_their_first_uncertain_frame(references: list[Reference], tmp_path: Path) -> None:
@@ -103,7 +112,7 @@ def test_replicas_pause_at_their_first_uncertain_frame(references: list[Referenc
 def test_a_kill_between_chunks_changes_nothing(references: list[Reference], tmp_path: Path) -> None:
     limits = Limits(0.05, np.inf, 4.0, 15.0)
     expected = run(references, tmp_path / "whole", limits, Clock(99))
-    with pytest.raises(OutOfTime, match="replicas are kept in"):
+    with pytest.raises(OutOfTime, match="of 6 replicas are saved"):
         run(references, tmp_path / "killed", limits, Clock(0))
     with pytest.raises(OutOfTime):
         run(references, tmp_path / "killed", limits, Clock(1))
@@ -126,7 +135,7 @@ def test_members_drive_in_turn(references: list[Reference], monkeypatch: pytest.
     ):
         drives.clear()
         with pytest.raises(KeyError):  # the stand-in runs nothing
-            run_replicas(model, references, starts, SCHEDULE, free, folder, Clock(9), first)  # type: ignore[arg-type]
+            run_replicas(model, references, starts, SCHEDULE, free, folder, first)  # type: ignore[arg-type]
         assert Counter(drives) == expected
 
 
@@ -134,7 +143,7 @@ class Recorder:
     """Stands for Ensemble: notes what drives each trajectory."""
 
     def __init__(self, drives: list[tuple[float, ...]]) -> None:
-        self.drives = drives
+        self.drives, self.masses_amu = drives, np.ones(2)
 
     def __call__(self, watched: Any, *given: Any, **options: Any) -> "Recorder":
         self.drive = tuple(watched.committee.drive)

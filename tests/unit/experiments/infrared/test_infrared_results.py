@@ -21,13 +21,12 @@ pytest.importorskip("tblite")
 from frazil.analysis.normal_modes import Modes
 from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import LIGHT_cm_per_fs
-from frazil.checkpoints import TimeLimit
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.infrared import results
-from frazil.experiments.infrared.batches import alike
+from frazil.experiments.infrared import dynamics, results
+from frazil.experiments.infrared.batches import like_sizes
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
-from frazil.experiments.infrared.dynamics import _runs, run_dipoles
+from frazil.experiments.infrared.dynamics import run_dipoles
 from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
@@ -140,8 +139,8 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
         ("rounds", "round,n_train,harmonic_mae_cm1,energy_rmse_meV_per_atom,force_rmse_eV_per_A,"
          "dipole_rmse_e_A,force_std_eV_per_A,force_factor,limit_force_std_eV_per_A\n"
          "0,54,5.1,2.1,0.05,0.01,0.04,1.2,0.1\n1,80,3.1,1.1,0.03,0.01,0.02,1.1,0.1\n"),
-        ("active_learning", "round,structure,temperature_K,time_fs,committee_std_meV_per_atom,selected\n"
-         "0,P1,400,52,3.1,1\n"),
+        ("active_learning", "round,structure,temperature_K,time_fs,committee_std_meV_per_atom,selected,"
+         "replica,outcome,force_std_eV_per_A,fate\n0,P1,400,52,3.1,1,0,uncertain,0.2,labelled\n"),
         ("calibration", "round,force_std_eV_per_A,force_error_eV_per_A,energy_std_meV_per_atom,"
          "energy_error_meV_per_atom\n0,0.1,0.2,1,2\n0,0.05,0.04,1,2\n1,0.1,0.1,1,1\n1,0.02,0.03,1,1\n"),
         ("harmonic_rounds", "round,P1\n0,5.1\n1,3.1\n"),
@@ -211,7 +210,6 @@ def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: 
         found.append(read_dipoles(tmp_path / "dipoles-P1-label.h5"))
     assert found[0].dipoles_e_A.shape == (1, 1, 1, 11, 3)
     assert found[1].dipoles_e_A[0, 0, 0] == pytest.approx(found[0].dipoles_e_A[0, 0, 0], abs=1e-12)
-    assert not list((tmp_path / "checkpoints").glob("*"))
     with pytest.raises(UserError, match=r"no structure P9 in .*; there are P1"):
         run_dipoles(minima, ["P9"], "label", tmp_path, tmp_path, short)
     with pytest.raises(UserError, match="the engine 'model' needs a model"):
@@ -242,7 +240,7 @@ def test_clusters_of_like_size_share_a_batch(tmp_path: Path) -> None:
             "dipole_derivatives_e": np.zeros((3, 3 * len(atoms))),
         }  # fmt: skip
     ase.io.write(tmp_path / "minima.extxyz", list(names.values()))
-    assert alike(list(names.values())) == [[0, 1], [2]]
+    assert like_sizes(list(names.values())) == [[0, 1], [2]]
     short = Runs((10.0, 20.0), 1, n_replicas=2, duration_fs=10.0, equilibration_fs=2.0)
     files = {}
     for folder, groups in (("together", [list(names)]), ("alone", [[name] for name in names])):
@@ -275,18 +273,23 @@ class Pulled:
         return Batched(lambda _: jnp.zeros(0), evaluate)
 
 
-def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(minima: Path, tmp_path: Path) -> None:
-    reference = read_minima(minima)[0]
+def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(
+    minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Runs(
         temperatures_K=(1.0, 300.0), campaign_seed=1, n_replicas=2, duration_fs=80.0, equilibration_fs=20.0
     )
-    with TimeLimit() as limit:
-        (still,) = _runs(Pulled(0.0), [reference], settings, tmp_path / "still", limit)
-        (torn,) = _runs(Pulled(5.0), [reference], settings, tmp_path / "torn", limit)
-    assert (torn["outcomes"] != "finished").all()
-    assert (torn["outcomes"][1] == "broken").all()
-    assert (torn["ended_fs"] < 100).all()
-    assert np.isnan(torn["dipoles_e_A"]).all()
+    found = []
+    for pull in (0.0, 5.0):
+        monkeypatch.setattr(dynamics, "_labeller", lambda _, pull=pull: Pulled(pull))
+        folder = tmp_path / f"{pull:g}"
+        run_dipoles(minima, ["P1"], "label", folder, folder / "checkpoints", settings)
+        found.append(read_dipoles(folder / "dipoles-P1-label.h5"))
+    still, torn = found
+    assert (torn.outcomes != "finished").all()
+    assert (torn.outcomes[0, 1] == "broken").all()
+    assert (torn.ended_fs < 100).all()
+    assert np.isnan(torn.dipoles_e_A).all()
     # Free atoms at 1 K: none has gone far in 0.1 ps.
-    assert (still["outcomes"][0] == "finished").all()
-    assert (still["dipoles_e_A"][0] == 1).all()
+    assert (still.outcomes[0, 0] == "finished").all()
+    assert (still.dipoles_e_A[0, 0] == 1).all()

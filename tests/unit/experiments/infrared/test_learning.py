@@ -21,7 +21,7 @@ from frazil.checkpoints import TimeLimit
 from frazil.errors import UserError
 from frazil.experiments.infrared import learning
 from frazil.experiments.infrared.committee_md import Visit, _read, _write
-from frazil.experiments.infrared.integrity import Whole
+from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.experiments.infrared.settings import Learning, Training
@@ -248,7 +248,7 @@ def test_labels_of_other_levels_and_charges_are_refused(minima: Path, tmp_path: 
 
 def test_broken_structures_are_seen() -> None:
     def connected(atoms: Atoms) -> bool:
-        return bool(Whole.of(atoms).holds(jnp.asarray(atoms.positions)))
+        return bool(OneCluster.of(atoms).holds(jnp.asarray(atoms.positions)))
 
     water = molecule("H2O")
     assert connected(water)

@@ -52,7 +52,7 @@ def test_known_distributions_are_found(tmp_path: Path, write_shards: Callable[..
         p["low_95"] < 0.05 * 7 / 8 < p["high_95"]
     )  # the excited molecule, one of eight, is in the denominator
     windows = rotational_windows(run, 1)
-    assert windows["n"].sum() == len(run.gone)
+    assert windows["n"].sum() == len(run.left_for_good)
     fits = rotational_fits(windows).set_index("quantity")
     # J ~ gamma(2.5, 2 + 0.03 E): the mode is 1.5 (2 + 0.03 E)
     assert fits.loc["j_peak", "slope_per_meV"] == pytest.approx(0.045, abs=0.02)

@@ -96,9 +96,9 @@ def test_the_best_model_is_selected_whatever_the_order(
 ) -> None:
     explored = tmp_path / "exploration.csv"
     explored.write_text(
-        "round,trajectory_id,model_id,end_fs,reason,closest_contact_A,max_deviation_eV_per_A,"
+        "round,trajectory_id,excited,model_id,end_fs,reason,closest_contact_A,max_deviation_eV_per_A,"
         "median_deviation_eV_per_A,n_frames,n_above_low,n_chosen\n"
-        "1,0,0,50,unphysical,1.4,2,0.1,5,3,2\n1,1,1,100,finished,2.9,0.2,0.1,10,0,0\n"
+        "1,0,1,0,50,unphysical,1.4,2,0.1,5,3,2\n1,1,1,1,100,finished,2.9,0.2,0.1,10,0,0\n"
     )
     reference = tmp_path / "paper.csv"
     reference.write_text("quantity,value\nvalidation_force_rmse_C,0.045\n")
@@ -161,5 +161,5 @@ def test_models_and_evaluations_that_do_not_match_are_refused(
         read_committee([tiny_committee[0]] * 2, evaluations)
     with pytest.raises(UserError, match=r"holds no evaluation\.json"):
         read_committee(tiny_committee, [tmp_path])
-    with pytest.raises(UserError, match="no reference table"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist"):
         select_model(tiny_committee, evaluations, [], tmp_path / "none.csv", tmp_path)

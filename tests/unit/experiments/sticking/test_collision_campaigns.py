@@ -71,9 +71,11 @@ def test_ids_count_the_grid_of_the_paper() -> None:
 
 
 def test_azimuths_are_the_grid_s_or_random() -> None:
-    grid = [start(replace(CAMPAIGN, azimuth="grid"), i, [surface()]).row["azimuth_deg"] for i in (24, 25, 26)]
+    grid = [
+        start(replace(CAMPAIGN, azimuth="grid"), i, [surface()]).known["azimuth_deg"] for i in (24, 25, 26)
+    ]
     assert grid == [0.0, 120.0, 240.0]
-    drawn = [start(CAMPAIGN, i, [surface()]).row["azimuth_deg"] for i in (24, 25, 26)]
+    drawn = [start(CAMPAIGN, i, [surface()]).known["azimuth_deg"] for i in (24, 25, 26)]
     assert len(set(drawn)) == 3
     assert not set(drawn) & set(grid)
 

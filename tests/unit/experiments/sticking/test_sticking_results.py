@@ -27,12 +27,11 @@ from frazil.experiments.sticking.results import (
     half_lives,
     pairs,
     probabilities,
-    read_all,
-    read_trajectories,
     with_model_error,
 )
 from frazil.experiments.sticking.section import section_of
 from frazil.experiments.sticking.settings import Grid
+from frazil.experiments.sticking.tables import TRAJECTORIES
 from frazil.report.section import Section
 
 
@@ -132,23 +131,31 @@ def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
 
 
 def test_broken_tables_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no trajectories\.csv"):
-        read_trajectories(tmp_path)
+    whole = table({"analytic": 3}, 5).assign(
+        **dict.fromkeys(["surface_id", "n_bounces"], 0),
+        **dict.fromkeys(["polar_angle_deg", "azimuth_deg", "aim_x_A", "aim_y_A", "time_fs"], 0.0),
+        energy_drift_meV_per_ps=0.0,
+    )
+    with pytest.raises(UserError, match=r"holds no trajectories\.csv; it is made by run_collisions\.py"):
+        TRAJECTORIES.read(tmp_path)
     for shard in ("a", "b"):
         (tmp_path / shard).mkdir()
-        table({"analytic": 3}, 5).to_csv(tmp_path / shard / "trajectories.csv", index=False)
-    with pytest.raises(UserError, match="trajectory 0 occurs twice"):
-        read_trajectories(tmp_path)
-    table({"analytic": 3}, 5).replace("stuck", "lost").to_csv(tmp_path / "b/trajectories.csv", index=False)
-    (tmp_path / "a/trajectories.csv").unlink()
-    with pytest.raises(UserError, match="outcome 'lost'"):
-        read_trajectories(tmp_path)
+        whole.to_csv(tmp_path / shard / "trajectories.csv", index=False)
+    with pytest.raises(UserError, match=r"trajectories\.csv has trajectory_id 0 twice \(in .*/a/.*, .*/b/"):
+        TRAJECTORIES.read(tmp_path)
+    whole.replace("stuck", "lost").to_csv(tmp_path / "b/trajectories.csv", index=False)
+    with pytest.raises(UserError, match="has outcome 'lost' in row 1; allowed: stuck"):
+        TRAJECTORIES.read(tmp_path)
+    (tmp_path / "b/trajectories.csv").unlink()
+    with pytest.raises(UserError, match=r"shard .*b has no trajectories\.csv"):
+        TRAJECTORIES.read(tmp_path)
     for shard in ("a", "b"):
         (tmp_path / shard / "campaign.json").write_text(shard)
     with pytest.raises(UserError, match="holds shards of 2 campaigns"):
         keep_starts(tmp_path, tmp_path, tmp_path / "out")
-    with pytest.raises(UserError, match="no column x_A"):
-        read_all(tmp_path, "trajectories.csv", ["x_A"])
+    whole.drop(columns="aim_x_A").to_csv(tmp_path / "b/trajectories.csv", index=False)
+    with pytest.raises(UserError, match="no column aim_x_A"):
+        TRAJECTORIES.read(tmp_path)
 
 
 def test_the_grid_of_sites_is_the_paper_s() -> None:
@@ -225,7 +232,9 @@ def finished(folder: Path) -> None:
             [
                 {
                     "phase": phase, "surface_temperature_K": 10, "n_molecules": 60, "n_fixed": 28,
-                    "temperature_K": 10.2, "temperature_error_K": 0.3, "density_g_per_cm3": 1.04,
+                    "radius_A": 9.0, "n_surfaces": 1, "temperature_K": 10.2, "temperature_error_K": 0.3,
+                    "initial_density_g_per_cm3": 1.0, "density_g_per_cm3": 1.04, "n_deep": 9,
+                    "rms_displacement_A": 0.1,
                 }
             ]
         )  # fmt: skip

@@ -1,0 +1,242 @@
+"""Result tables: each is declared once, written whole and sorted, and read with nothing missing or foreign.
+
+A declaration says columns (type, allowed values, bounds, whether a cell may be empty), the key that tells
+rows apart, their order and how numbers are written. More columns than those declared are kept as they are.
+"""
+
+import math
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from frazil.errors import UserError
+from frazil.files import write_atomic
+
+LONG_TABLE = 10_000
+"""A table with more rows is also written as Parquet."""
+DIGITS = "%.8g"
+"""How numbers of new tables are written."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``kind`` is int, float or str; an empty cell (nan, None) only where ``blank``."""
+
+    name: str
+    kind: type = float
+    blank: bool = False
+    allowed: tuple[Any, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+
+    def fault(self, cells: pandas.Series) -> str:
+        """Return what is wrong with the first bad cell, empty where all are good."""
+        empty = cells.isna().to_numpy()
+        if empty.any() and not self.blank:
+            return f"has an empty cell in column {self.name}, row {int(np.argmax(empty)) + 1}"
+        given, rows = cells[~empty], np.flatnonzero(~empty) + 1
+        checks = []
+        if self.kind is not str:
+            values = pandas.to_numeric(given, errors="coerce").to_numpy(float)
+            whole_only = self.kind is int
+            wrong = np.isnan(values) | ((values % 1 != 0) if whole_only else False)
+            beyond = (values < self.low) | (values > self.high)
+            checks += [
+                (wrong, "allowed are whole numbers" if whole_only else "allowed are numbers"),
+                (beyond, f"allowed are {self.low:g} to {self.high:g}"),
+            ]
+        if self.allowed:
+            foreign = ~given.isin(self.allowed).to_numpy()
+            checks.append((foreign, f"allowed: {', '.join(map(str, self.allowed))}"))
+        for bad, allowed in checks:
+            if bad.any():
+                place = int(np.argmax(bad))
+                return f"has {self.name} {given.iloc[place]!r} in row {rows[place]}; {allowed}"
+        return ""
+
+
+def real(*names: str, **limits: Any) -> tuple[Column, ...]:
+    """Return columns of numbers with the same limits (fields of ``Column``)."""
+    return tuple(Column(name, float, **limits) for name in names)
+
+
+def whole(*names: str, **limits: Any) -> tuple[Column, ...]:
+    """Return columns of whole numbers."""
+    return tuple(Column(name, int, **limits) for name in names)
+
+
+def text(*names: str, **limits: Any) -> tuple[Column, ...]:
+    """Return columns of text."""
+    return tuple(Column(name, str, **limits) for name in names)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table; its file is ``name``.csv.
+
+    key: columns that no two rows share. order: columns that rows are sorted by, the key if None, as they come
+    if empty. digits: format of numbers; None writes as many digits as tell a number from its neighbours.
+    made_by: what writes it, for messages.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    order: tuple[str, ...] | None = None
+    digits: str | None = DIGITS
+    made_by: str = field(default="", compare=False)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the declared columns."""
+        return [column.name for column in self.columns]
+
+    @property
+    def file(self) -> str:
+        """Name of its CSV file."""
+        return f"{self.name}.csv"
+
+    def named(self, name: str) -> "Table":
+        """Return the same table under another name."""
+        return replace(self, name=name)
+
+    def frame(self, rows: Iterable[Mapping[str, Any] | Sequence[Any]]) -> pandas.DataFrame:
+        """Return rows (by column's name, or in the order of the columns) as a table, in the order given."""
+        given = list(rows)
+        if not given:
+            kinds = {c.name: object if c.kind is str else c.kind for c in self.columns}
+            return pandas.DataFrame({name: pandas.Series(dtype=kind) for name, kind in kinds.items()})
+        named = isinstance(given[0], Mapping)
+        return self.arranged(pandas.DataFrame(given, columns=None if named else self.names))
+
+    def arranged(self, table: pandas.DataFrame) -> pandas.DataFrame:
+        """Return the table with the declared columns first. KeyError where one is missing."""
+        return table[[*self.names, *(name for name in table if name not in self.names)]]
+
+    def sorted(self, table: pandas.DataFrame) -> pandas.DataFrame:
+        """Return the table with its rows in order."""
+        order = list(self.key if self.order is None else self.order)
+        return table.sort_values(order, kind="stable", ignore_index=True) if order else table
+
+    def fault(self, table: pandas.DataFrame) -> str:
+        """Return what is wrong with a table, empty where nothing is."""
+        missing = [name for name in self.names if name not in table]
+        if missing:
+            return f"has no column {missing[0]}; needed: {', '.join(self.names)}"
+        return next((fault for column in self.columns if (fault := column.fault(table[column.name]))), "")
+
+    def write(self, table: pandas.DataFrame | Sequence[Mapping[str, Any]], target: Path | str) -> Path:
+        """Write the table whole and sorted into a folder (or to a ``.csv``), long ones as Parquet too.
+
+        Raises ValueError for a table that is not what was declared.
+        """
+        path = Path(target) if str(target).endswith(".csv") else Path(target) / self.file
+        content = table if isinstance(table, pandas.DataFrame) else self.frame(table)
+        if fault := self.fault(content):
+            raise ValueError(f"table {self.name} {fault}")
+        content = self.sorted(self.arranged(content))
+        if twice := self._twice(content):
+            raise ValueError(f"table {self.name} has {twice[0]} twice")
+        with write_atomic(path) as partial:
+            content.to_csv(partial, index=False, float_format=self.digits)
+        if len(content) > LONG_TABLE:
+            with write_atomic(path.with_suffix(".parquet")) as partial:
+                content.to_parquet(partial, index=False)
+        else:
+            path.with_suffix(".parquet").unlink(missing_ok=True)
+        return path
+
+    def read(
+        self,
+        *sources: Path | str,
+        only: Mapping[str, Collection[Any]] | None = None,
+        by_hand: bool = False,
+    ) -> pandas.DataFrame:
+        """Return one table of all sources, sorted: CSV files, folders that hold one, or folders of such.
+
+        ``only`` gives, of some columns, the values that belong. ``by_hand``: a file that a person wrote need
+        not end with the end of a line. Raises UserError for a missing, empty or cut file, a missing column,
+        an empty cell or one that is not allowed, a row that occurs twice and one that does not belong.
+        """
+        parts, places = [], []
+        for file in (file for source in sources for file in self.files(source)):
+            part = self._read(file, by_hand)
+            parts.append(part)
+            places += [file] * len(part)
+        filled = [part for part in parts if len(part)]
+        table = pandas.concat(filled, ignore_index=True) if filled else parts[0]
+        if twice := self._twice(table):
+            what, rows = twice
+            where = ", ".join(sorted({str(places[row]) for row in rows})[:4])
+            raise UserError(
+                f"{self.file} has {what} twice (in {where}); each belongs to one shard: remove the one that "
+                "is not of this campaign"
+            )
+        for name, values in (only or {}).items():
+            foreign = ~table[name].isin(list(values)).to_numpy()
+            if foreign.any():
+                row = int(np.argmax(foreign))
+                raise UserError(
+                    f"{places[row]} names {name} {table[name].iloc[row]}, which does not belong to the rest; "
+                    "shards are written whole: remove the incomplete one and run it again"
+                )
+        return self.sorted(self.arranged(table))
+
+    def files(self, source: Path | str) -> list[Path]:
+        """Return the files of a source. Raises UserError where there is none, or a shard lacks its own."""
+        path = Path(source)
+        if path.is_file():
+            return [path]
+        how = f"; it is made by {self.made_by}" if self.made_by else ""
+        if not path.exists():
+            raise UserError(f"{path} does not exist; give a {self.file} or a folder that holds it{how}")
+        if path.is_dir() and not (path / self.file).is_file():
+            shards = sorted(item for item in path.iterdir() if item.is_dir() and item.name[0] != ".")
+            for shard in shards:
+                if not (shard / self.file).is_file():
+                    raise UserError(
+                        f"shard {shard} has no {self.file}; remove the incomplete shard and run it again"
+                    )
+            if shards:
+                return [shard / self.file for shard in shards]
+        if not (path / self.file).is_file():
+            raise UserError(f"{path} holds no {self.file}{how}")
+        return [path / self.file]
+
+    def _read(self, file: Path, by_hand: bool) -> pandas.DataFrame:
+        content = file.read_bytes()
+        if not content.strip():
+            raise UserError(f"{file} is empty; needed are the columns {', '.join(self.names)}")
+        if not by_hand and not content.endswith(b"\n"):
+            raise UserError(f"{file} is cut in the middle of its last row; write it again")
+        kinds = {column.name: str for column in self.columns if column.kind is str}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pandas.errors.ParserWarning)
+                table = pandas.read_csv(file, dtype=kinds, index_col=False)
+        except (ValueError, pandas.errors.ParserWarning) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{file} cannot be read ({reason}); give a CSV of equal rows") from error
+        if not len(table):
+            return self.arranged(table).astype(self.frame([]).dtypes) if not self.fault(table) else table
+        if fault := self.fault(table):
+            raise UserError(f"{file} {fault}")
+        exact = {c.name: c.kind for c in self.columns if c.kind is not str and not table[c.name].isna().any()}
+        return table.astype({name: kind for name, kind in exact.items() if kind is int})
+
+    def _twice(self, table: pandas.DataFrame) -> tuple[str, NDArray[np.intp]] | None:
+        """Return the first key that occurs twice, in words, and the numbers of its rows."""
+        if not self.key:
+            return None
+        doubled = table.duplicated(list(self.key), keep=False).to_numpy()
+        if not doubled.any():
+            return None
+        first = table[list(self.key)].iloc[int(np.argmax(doubled))]
+        same = (table[list(self.key)] == first).all(axis=1).to_numpy()
+        return ", ".join(f"{name} {value}" for name, value in first.items()), np.flatnonzero(same)
