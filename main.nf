@@ -14,7 +14,7 @@ workflow {
         exit(0)
     }
     run = Settings.resolve(params, projectDir)
-    settings = run.parameters + [steps: run.steps]
+    settings = run.parameters + [steps: run.steps, code: run.code]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
@@ -36,8 +36,8 @@ workflow {
         INFRARED(settings, checkpoints)
         sections = sections.mix(INFRARED.out.sections)
     }
-    VERSIONS(Code.of(projectDir, 'collect_versions.py'))
-    RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, Code.of(projectDir, 'render_report.py'))
+    VERSIONS(settings.code['collect_versions.py'])
+    RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, settings.code['render_report.py'])
 
-    workflow.onComplete = { Provenance.write(workflow, run.parameters, images, projectDir) }
+    workflow.onComplete = { Provenance.write(workflow, run.parameters, images, run.code.all, projectDir) }
 }

@@ -6,7 +6,7 @@ import java.nio.file.Path
 /** Writes run.json: what ran, with which parameters, inputs, code and software, where, when, and how it ended. */
 class Provenance {
 
-    static void write(workflow, Map settings, Map images, Path projectDir) {
+    static void write(workflow, Map settings, Map images, String code, Path projectDir) {
         Path outdir = Path.of(settings.outdir.toString()).toAbsolutePath()
         Files.createDirectories(outdir)
         Map run = [
@@ -18,7 +18,7 @@ class Provenance {
             versions         : read(outdir.resolve('versions.json')) ?: [:],
             nextflow         : workflow.nextflow.version.toString(),
             container_digests: images,
-            code_hash        : Code.ofAll(projectDir),
+            code_hash        : code,
             git_commit       : commit(projectDir),
             profile          : workflow.profile,
             command          : workflow.commandLine,

@@ -5,8 +5,9 @@ import groovy.json.JsonSlurperClassic
 class Settings {
 
     /**
-     * Return [parameters: …, steps: …]: all parameters, typed, defaults filled in, and what each step takes of them
-     * (run-collisions → its settings). Bad ones: a line each on standard error, exit 2.
+     * Return [parameters: …, steps: …, code: …]: all parameters, typed, defaults filled in; what each step takes of
+     * them (run-collisions → its settings); and the hash of the code that each script reaches (run_collisions.py → …),
+     * an input of its process: -resume sees a task's script and inputs, not what the script imports. Bad ones: a line each on standard error, exit 2.
      */
     static Map resolve(Map params, Object projectDir) {
         Map found = new JsonSlurperClassic().parseText(frazil(projectDir, ['launch'], JsonOutput.toJson(params))) as Map

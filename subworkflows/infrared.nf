@@ -15,7 +15,7 @@ workflow INFRARED {
     given = [['trained', file(i.structures ?: "${projectDir}/assets/structures/mgsio3.extxyz")]] +
         (i.isomers ? [['unseen', file(i.isomers)]] : [])
     FIND_MINIMA(
-        Channel.fromList(given), settings.steps['find-minima'], checkpoints, Code.of(projectDir, 'find_minima.py'),
+        Channel.fromList(given), settings.steps['find-minima'], checkpoints, settings.code['find_minima.py'],
     )
     minima = FIND_MINIMA.out.minima.filter { id, file -> id == 'trained' }.map { id, file -> file }.first()
     isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
@@ -27,14 +27,14 @@ workflow INFRARED {
         (dataset, files) = with_files(i.dataset)
         IMPORT_FRAMES(
             dataset, files, settings.steps['import-frames'] + [level: i.level],
-            true, 'imports-infrared', Code.of(projectDir, 'import_frames.py'),
+            true, 'imports-infrared', settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
-    LEARN_ACTIVELY(minima, labelled, settings.steps['learn-actively'], checkpoints, Code.of(projectDir, 'learn_actively.py'))
+    LEARN_ACTIVELY(minima, labelled, settings.steps['learn-actively'], checkpoints, settings.code['learn_actively.py'])
 
-    code = Code.of(projectDir, 'run_dipoles.py')
+    code = settings.code['run_dipoles.py']
     RUN_DIPOLES(
         // In batches on one device; one by one (1 per task) over the nodes of a cluster without GPUs.
         names.collate(i.structures_per_task).map { [it] }.combine(minima).combine(LEARN_ACTIVELY.out),
@@ -47,16 +47,16 @@ workflow INFRARED {
     dipoles = RUN_DIPOLES.out.flatten()
     if (i.dipole_model == 'schnet') {
         TRAIN_SCHNET(
-            LEARN_ACTIVELY.out, settings.steps['train-schnet'], Code.of(projectDir, 'train_schnet.py'),
+            LEARN_ACTIVELY.out, settings.steps['train-schnet'], settings.code['train_schnet.py'],
         )
-        SCHNET_DIPOLES(dipoles.combine(TRAIN_SCHNET.out.model), Code.of(projectDir, 'schnet_dipoles.py'))
+        SCHNET_DIPOLES(dipoles.combine(TRAIN_SCHNET.out.model), settings.code['schnet_dipoles.py'])
         dipoles = SCHNET_DIPOLES.out
     }
     ANALYSE_INFRARED(
         minima, LEARN_ACTIVELY.out,
         dipoles.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
         isomers, settings.steps['analyse-infrared'],
-        Code.of(projectDir, 'analyse_infrared.py'),
+        settings.code['analyse_infrared.py'],
     )
 
     emit:

@@ -8,17 +8,17 @@ def asked(Map labels) { labels.subMap('level', 'coupling_eV', 'hessian', 'polari
 workflow LABEL {
     take:
     frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
-    labels      // e.g. [shard_hours: 1, frame_limit_s: 0, …]
+    settings    // of the run
     checkpoints
 
     main:
-    PLAN_LABELS(frames, labels.shard_hours, Code.of(projectDir, 'plan_labels.py'))
-    LABEL_FRAMES(PLAN_LABELS.out.transpose(), labels.frame_limit_s, checkpoints, Code.of(projectDir, 'label_frames.py'))
+    PLAN_LABELS(frames, settings.labels.shard_hours, settings.code['plan_labels.py'])
+    LABEL_FRAMES(PLAN_LABELS.out.transpose(), settings.labels.frame_limit_s, checkpoints, settings.code['label_frames.py'])
     GATHER_LABELS(
         LABEL_FRAMES.out.groupTuple().map { meta, labelled, failed ->
             [meta, labelled.sort { it.name }, failed.sort { it.name }]
         },
-        Code.of(projectDir, 'gather_labels.py'),
+        settings.code['gather_labels.py'],
     )
 
     emit:

@@ -16,19 +16,19 @@ workflow LEVEL_OF_THEORY {
     }
     MAKE_DIMERS(
         Channel.of(false, true).map { [it, it && l.counterpoise] },
-        settings.steps['make-dimers'], Code.of(projectDir, 'make_dimers.py'),
+        settings.steps['make-dimers'], settings.code['make_dimers.py'],
     )
     wanted = Channel.fromList(l.levels.collect { of_level(it, false) } + [of_level(l.reference, true)])
     LABEL(
         wanted.combine(MAKE_DIMERS.out).filter { meta, reference, frames -> meta.reference == reference }
             .map { meta, reference, frames -> [meta, frames] },
-        settings.labels, checkpoints,
+        settings, checkpoints,
     )
     ANALYSE_LEVELS(
         LABEL.out.labelled.filter { meta, frames -> !meta.reference }.toSortedList { a, b -> a[0].id <=> b[0].id }
             .map { rows -> rows.collect { it[1] } + (l.dataset ? [file(l.dataset, glob: false)] : []) },
         LABEL.out.labelled.filter { meta, frames -> meta.reference }.map { meta, frames -> frames }.first(),
-        file("${projectDir}/assets/reference/level_of_theory.csv"), Code.of(projectDir, 'analyse_levels.py'),
+        file("${projectDir}/assets/reference/level_of_theory.csv"), settings.code['analyse_levels.py'],
     )
 
     emit:

@@ -23,7 +23,7 @@ workflow PHOTODESORPTION {
     THERMALIZE(
         Channel.fromList((0..<settings.thermalization.n_replicas).toList())
             .combine(model).combine(POTENTIAL.out.aggregates),
-        settings.steps['thermalize'], Code.of(projectDir, 'thermalize.py'),
+        settings.steps['thermalize'], settings.code['thermalize.py'],
     )
     snapshots = in_order(THERMALIZE.out.snapshots).map { [it] }
 
@@ -39,11 +39,11 @@ workflow PHOTODESORPTION {
         shards([id: 'model', engine: 'deepmd', excitation: p.excitation], p.n_trajectories, size)
     EXCITE(
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
-        settings.steps['excite'], Code.of(projectDir, 'excite.py'),
+        settings.steps['excite'], settings.code['excite.py'],
     )
     RUN_TRAJECTORIES(
         EXCITE.out.combine(bond_curves).combine(model),
-        settings.steps['run-trajectories'], checkpoints, Code.of(projectDir, 'run_trajectories.py'),
+        settings.steps['run-trajectories'], checkpoints, settings.code['run_trajectories.py'],
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
@@ -51,7 +51,7 @@ workflow PHOTODESORPTION {
     ANALYSE_PHOTODESORPTION(
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control,
         model, file("${projectDir}/assets/reference/photodesorption.csv"),
-        settings.steps['analyse-photodesorption'], Code.of(projectDir, 'analyse_photodesorption.py'),
+        settings.steps['analyse-photodesorption'], settings.code['analyse_photodesorption.py'],
     )
 
     emit:

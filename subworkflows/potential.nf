@@ -25,22 +25,22 @@ workflow POTENTIAL {
     checkpoints
 
     main:
-    SAMPLE_FRAMES(settings.steps['sample-frames'], Code.of(projectDir, 'sample_frames.py'))
+    SAMPLE_FRAMES(settings.steps['sample-frames'], settings.code['sample_frames.py'])
     if (settings.labels.dataset) {
         (dataset, files) = with_files(settings.labels.dataset)
         IMPORT_FRAMES(
             dataset, files, settings.steps['import-frames'], settings.exploration.rounds > 0, 'imports',
-            Code.of(projectDir, 'import_frames.py'),
+            settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
     else {
-        LABEL(SAMPLE_FRAMES.out.frames.map { [asked(settings.labels) + [id: 'sampled'], it] }, settings.labels, checkpoints)
+        LABEL(SAMPLE_FRAMES.out.frames.map { [asked(settings.labels) + [id: 'sampled'], it] }, settings, checkpoints)
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
-    BOND_CURVE(settings.steps['bond-curve'], Code.of(projectDir, 'bond_curve.py'))
+    BOND_CURVE(settings.steps['bond-curve'], settings.code['bond_curve.py'])
 
     ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
     ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
@@ -56,24 +56,24 @@ workflow POTENTIAL {
 
     FINAL_DATASET(
         explored.map { ['final', it.frames] },
-        settings.steps['prepare-dataset'], 'CO', Code.of(projectDir, 'prepare_dataset.py'),
+        settings.steps['prepare-dataset'], 'CO', settings.code['prepare_dataset.py'],
     )
     TRAIN_DEEPMD(
         FINAL_DATASET.out.flatMap { id, dataset ->
             (0..<settings.deepmd.n_models).collect { [id, it, settings.deepmd.n_steps, dataset] }
         },
-        settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : [], settings.steps['train-deepmd'], checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : [], settings.steps['train-deepmd'], checkpoints, settings.code['train_deepmd.py'],
     )
     EVALUATE_MODEL(
         TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }
             .combine(FINAL_DATASET.out.map { id, dataset -> dataset }).combine(BOND_CURVE.out.fine),
-        Code.of(projectDir, 'evaluate_model.py'),
+        settings.code['evaluate_model.py'],
     )
     SELECT_MODEL(
         in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
         in_order(EVALUATE_MODEL.out),
         in_order(explorations),
-        Code.of(projectDir, 'select_model.py'),
+        settings.code['select_model.py'],
     )
 
     emit:

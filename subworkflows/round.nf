@@ -22,13 +22,13 @@ workflow ROUND {
 
     PREPARE_DATASET(
         todo.map { [id, it.frames] },
-        settings.steps['prepare-dataset'], 'CO', Code.of(projectDir, 'prepare_dataset.py'),
+        settings.steps['prepare-dataset'], 'CO', settings.code['prepare_dataset.py'],
     )
     TRAIN_DEEPMD(
         PREPARE_DATASET.out.flatMap { name, dataset ->
             (0..<settings.deepmd.n_models).collect { [name, it, e.n_steps, dataset] }
         },
-        settings.deepmd.bond_baseline ? bond_curves : [], settings.steps['train-deepmd'], checkpoints, Code.of(projectDir, 'train_deepmd.py'),
+        settings.deepmd.bond_baseline ? bond_curves : [], settings.steps['train-deepmd'], checkpoints, settings.code['train_deepmd.py'],
     )
     models = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }.map { [it.collect { row -> row[2] }] }
 
@@ -38,12 +38,12 @@ workflow ROUND {
                 [[id: id, first_id: (round - 1) * n, n: n, excitation: excitation], starts, curves]
             }
         },
-        settings.steps['excite'], Code.of(projectDir, 'excite.py'),
+        settings.steps['excite'], settings.code['excite.py'],
     )
     EXPLORE_COMMITTEE(
         models.combine(EXCITE.out.map { meta, states -> [meta.excitation, states] }.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it.collect { kind -> kind[1] }] })
             .map { members, states -> [id, round, members, states] },
-        settings.steps['explore-committee'], Code.of(projectDir, 'explore_committee.py'),
+        settings.steps['explore-committee'], settings.code['explore_committee.py'],
     )
     explored = EXPLORE_COMMITTEE.out.candidates.map { name, candidates, summary ->
         // Read at once: the lazy map of JsonSlurper is not safe where several operators share it.
@@ -52,7 +52,7 @@ workflow ROUND {
     }
     LABEL(
         explored.filter { name, candidates, summary -> summary.n_candidates > 0 }.map { name, candidates, summary -> [asked(settings.labels) + [id: name], candidates] },
-        settings.labels, checkpoints,
+        settings, checkpoints,
     )
     labelled = LABEL.out.labelled.map { meta, frames -> [meta.id, frames] }
         .mix(explored.filter { name, candidates, summary -> summary.n_candidates == 0 }.map { name, candidates, summary -> [name, []] })

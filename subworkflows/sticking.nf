@@ -30,7 +30,7 @@ workflow STICKING {
         model = Channel.value(ready)
         curves = Channel.value(ready.resolve('molecular_curves.csv').exists() ? ready.resolve('molecular_curves.csv') : [])
         VALIDATE_COMMITTEE(
-            model, curves, ready, ready.resolve('scans.extxyz'), published, Code.of(projectDir, 'validate_committee.py'),
+            model, curves, ready, ready.resolve('scans.extxyz'), published, settings.code['validate_committee.py'],
         )
         validated = VALIDATE_COMMITTEE.out
     }
@@ -38,7 +38,7 @@ workflow STICKING {
         // With frames or scans of your own none are made here; what is left is molecules alone.
         SAMPLE_CLUSTERS(
             settings.steps['sample-clusters'] + (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
-            Code.of(projectDir, 'sample_clusters.py'),
+            settings.code['sample_clusters.py'],
         )
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
@@ -46,7 +46,7 @@ workflow STICKING {
                 .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] })
                 .mix(SAMPLE_CLUSTERS.out.scans.filter { !s.scans }.map { ['scans', it] })
                 .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0, hessian: false, polarizability: false], frames] },
-            settings.labels, checkpoints,
+            settings, checkpoints,
         )
         labelled = LABEL.out.labelled.branch { meta, frames ->
             clusters:  meta.id == 'clusters'
@@ -61,14 +61,14 @@ workflow STICKING {
             (dataset, files) = with_files(s.dataset)
             IMPORT_FRAMES(
                 dataset, files, settings.steps['import-frames'] + [level: s.label_level, coupling_eV: 0],
-                true, 'imports-sticking', Code.of(projectDir, 'import_frames.py'),
+                true, 'imports-sticking', settings.code['import_frames.py'],
             )
             trained_on = IMPORT_FRAMES.out.labelled
             imported = IMPORT_FRAMES.out.section
         }
         if (s.interaction_only) {
             TAKE_MOLECULES_OUT(
-                trained_on, labelled.molecules, settings.steps['take-molecules-out'], Code.of(projectDir, 'take_molecules_out.py'),
+                trained_on, labelled.molecules, settings.steps['take-molecules-out'], settings.code['take_molecules_out.py'],
             )
             frames = TAKE_MOLECULES_OUT.out.frames
             curves = TAKE_MOLECULES_OUT.out.curves.first()
@@ -79,17 +79,17 @@ workflow STICKING {
         }
         PREPARE_DATASET(
             frames.map { ['clusters', it] },
-            settings.steps['prepare-dataset'], 'any', Code.of(projectDir, 'prepare_dataset.py'),
+            settings.steps['prepare-dataset'], 'any', settings.code['prepare_dataset.py'],
         )
         TRAIN_GMNN(
             PREPARE_DATASET.out, settings.steps['train-gmnn'], checkpoints,
-            Code.of(projectDir, 'train_gmnn.py'),
+            settings.code['train_gmnn.py'],
         )
         model = TRAIN_GMNN.out.map { id, folder -> folder }.first()
         VALIDATE_COMMITTEE(
             model, curves, PREPARE_DATASET.out.map { id, dataset -> dataset },
             s.scans ? file(s.scans, glob: false) : labelled.scans,
-            published, Code.of(projectDir, 'validate_committee.py'),
+            published, settings.code['validate_committee.py'],
         )
         validated = VALIDATE_COMMITTEE.out
     }
@@ -102,12 +102,12 @@ workflow STICKING {
     driver = model.map { [it] }.combine(curves.map { [it] })
     PREPARE_SURFACE(
         Channel.of('crystalline', 'amorphous').combine(driver),
-        settings.steps['prepare-surface'], Code.of(projectDir, 'prepare_surface.py'),
+        settings.steps['prepare-surface'], settings.code['prepare_surface.py'],
     )
     surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
         surfaces,
-        settings.steps['bind-sites'], s.potential == 'gmnn' && s.truth, Code.of(projectDir, 'bind_sites.py'),
+        settings.steps['bind-sites'], s.potential == 'gmnn' && s.truth, settings.code['bind_sites.py'],
     )
     def campaign = settings.steps['run-collisions']
     def per_phase = s.n_polar * s.n_azimuth * s.energies_K.size() * s.surface_temperatures_K.size()
@@ -121,7 +121,7 @@ workflow STICKING {
     RUN_COLLISIONS(
         Channel.fromList(metas).map { [it.phase, it] }.combine(surfaces, by: 0)
             .map { phase, meta, surface, folder, curve -> [meta, surface] + (meta.id == 'truth' ? [[], []] : [folder, curve]) },
-        checkpoints, Code.of(projectDir, 'run_collisions.py'),
+        checkpoints, settings.code['run_collisions.py'],
     )
     shards = ['model', 'attempts', 'truth'].collectEntries { id ->
         [id, RUN_COLLISIONS.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> shard }
@@ -132,7 +132,7 @@ workflow STICKING {
         ['sticking_probabilities', 'sticking_coefficients', 'residence_times'].collect {
             file("${projectDir}/assets/reference/${it}.csv")
         },
-        settings.steps['analyse-sticking'], Code.of(projectDir, 'analyse_sticking.py'),
+        settings.steps['analyse-sticking'], settings.code['analyse_sticking.py'],
     )
 
     emit:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from frazil import parameters
+from frazil import code, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.settings import steps
 
@@ -81,11 +81,13 @@ def usage() -> str:
 def launch() -> str:
     """Return what a run needs to know before its first task, as JSON; standard input holds its parameters.
 
-    parameters: all of them, checked. steps: what each step takes of them. Raises UserError with all problems.
+    parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
+    reaches, and of all. Raises UserError with all problems.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
     run = parameters.plain(parameters.resolve(given))
-    return json.dumps({"parameters": run, "steps": parameters.of_steps(run)})
+    hashes = code.hashes(Path(__file__).resolve().parents[2])
+    return json.dumps({"parameters": run, "steps": parameters.of_steps(run), "code": hashes})
 
 
 if __name__ == "__main__":
