@@ -86,6 +86,7 @@ process SELECT_MODEL {
     path models
     path evaluations
     path explorations, stageAs: 'explorations/round_*.csv'
+    path reference // the paper's errors, to print beside
     val code
 
     output:
@@ -95,7 +96,8 @@ process SELECT_MODEL {
 
     script:
     """
-    select_model.py --models ${models} --evaluations ${evaluations} --explorations ${explorations} --out potential
+    select_model.py --models ${models} --evaluations ${evaluations} --explorations ${explorations} \\
+        --reference ${reference} --out potential
     """
 
     stub:

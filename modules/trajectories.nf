@@ -64,11 +64,11 @@ process RUN_TRAJECTORIES {
     tuple val(meta), path("shard_${meta.first_id}")
 
     script:
-    def settings = trajectories + meta.subMap('coupling_eV')
-    def potential = meta.engine == 'deepmd' ? "--model ${model}" : ''
+    def settings = trajectories + meta.subMap('coupling_eV', 'engine')
+    def potential = meta.engine == 'van-hemert' ? '' : "--model ${model}"
     """
     ${Settings.file(settings)}
-    run_trajectories.py --settings settings.json --engine ${meta.engine} ${potential} --states ${states} --bond-curves ${bond_curves} \\
+    run_trajectories.py --settings settings.json ${potential} --states ${states} --bond-curves ${bond_curves} \\
         --first-id ${meta.first_id} --n-trajectories ${meta.n} --checkpoints '${checkpoints}' --out shard_${meta.first_id}
     """
 

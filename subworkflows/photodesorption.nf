@@ -33,10 +33,10 @@ workflow PHOTODESORPTION {
     def of_teacher = settings.labels.level == 'van-hemert'
     def size = p.shard_size
     // The short ones first, so that they do not run alone at the end.
-    ensembles = shards([id: 'model_control', engine: 'deepmd', excitation: 'none'], n_control, size) +
+    ensembles = shards([id: 'model_control', engine: p.engine, excitation: 'none'], n_control, size) +
         shards([id: 'teacher', engine: 'van-hemert', excitation: p.excitation, coupling_eV: settings.labels.coupling_eV], n_truth, n_truth) +
         shards([id: 'teacher_control', engine: 'van-hemert', excitation: p.excitation, coupling_eV: 0], of_teacher ? n_control : 0, n_control) +
-        shards([id: 'model', engine: 'deepmd', excitation: p.excitation], p.n_trajectories, size)
+        shards([id: 'model', engine: p.engine, excitation: p.excitation], p.n_trajectories, size)
     EXCITE(
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
         settings.steps['excite'], settings.code['excite.py'],

@@ -72,7 +72,7 @@ workflow POTENTIAL {
     SELECT_MODEL(
         in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
         in_order(EVALUATE_MODEL.out),
-        in_order(explorations),
+        in_order(explorations), file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.code['select_model.py'],
     )
 

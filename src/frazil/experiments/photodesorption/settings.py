@@ -109,6 +109,11 @@ class Photodesorption:
         "Trajectories of the ensemble, one per snapshot", default=11000, minimum=1, maximum=10_000_000
     )
     shard_size: int = setting("Trajectories in one task; changes no result", default=100, minimum=1)
+    engine: str = setting(
+        "What runs the DeePMD model: LAMMPS (deepmd), or the batched engine (deepmd-jax), whose trajectories part from "
+        "LAMMPS's after some picoseconds of chaos while their statistics agree",
+        default="deepmd", choices=("deepmd", "deepmd-jax"),
+    )  # fmt: skip
     excite: Excitation = part(Excitation)
     trajectories: Trajectories = part(Trajectories)
     n_truth: int = setting(
@@ -442,12 +447,7 @@ class Excite:
 class RunTrajectories:
     """Run one shard of NVE trajectories: a DeePMD model in LAMMPS, or the van Hemert teacher; one thread."""
 
-    engine: str = given(
-        "What drives: a DeePMD model in LAMMPS (deepmd) or in the batched engine (deepmd-jax), or the teacher "
-        "in the engine (van-hemert)",
-        default="deepmd",
-        choices=("deepmd", "deepmd-jax", "van-hemert"),
-    )
+    engine: str = same_as(Photodesorption, "engine", choices=("deepmd", "deepmd-jax", "van-hemert"))
     model: Path | None = given("Model folder of train-deepmd (deepmd)", default=None, path="any")
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     states: Path = given("initial_states.h5 of excite", path="file")
