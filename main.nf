@@ -39,5 +39,10 @@ workflow {
     VERSIONS(settings.code['collect_versions.py'])
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, settings.code['render_report.py'])
 
-    workflow.onComplete = { Provenance.write(workflow, run.parameters, images, run.code.all, projectDir) }
+    workflow.onComplete = {
+        Provenance.write(workflow, run.parameters, images, run.code.all, projectDir)
+        if (workflow.success) {
+            Settings.sweep(projectDir, "${workflow.workDir}/checkpoints".toString(), workflow.sessionId)
+        }
+    }
 }

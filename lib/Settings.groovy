@@ -22,6 +22,11 @@ class Settings {
         return "cat > settings.json <<'END_OF_SETTINGS'\n${JsonOutput.prettyPrint(JsonOutput.toJson(settings))}\nEND_OF_SETTINGS"
     }
 
+    /** Let go of the work that only this run kept (frazil.checkpoints). */
+    static void sweep(Object projectDir, String checkpoints, Object run) {
+        frazil(projectDir, ['sweep', checkpoints, '--run', run.toString()], '')
+    }
+
     private static String frazil(Object projectDir, List<String> words, String input) {
         String own = "${projectDir}/.frazil/venv/bin/python"
         List<String> command = [new File(own).canExecute() ? own : 'python3', "${projectDir}/bin/frazil".toString()] + words

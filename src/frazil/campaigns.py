@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from frazil.checkpoints import TimeLimit
+from frazil.checkpoints import TimeLimit, read_arrays
 from frazil.cli import progress
 from frazil.files import write_atomic
 from frazil.md.trajectory import Outcome, Rows, Trajectory
@@ -72,19 +72,18 @@ class Kept(Protocol):
 
 
 class ArrayLedger:
-    """The finished rows of a campaign whose rows are arrays: one ``.npz`` per id, each whole or absent."""
+    """The finished rows of a campaign whose rows are arrays: one ``.npz`` per id, each whole or absent.
+
+    The folder, or one around it, is held by a ``Claim``.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def finished(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are finished."""
-        rows = {}
-        for identity in ids:
-            if self._file(identity).is_file():
-                with np.load(self._file(identity), allow_pickle=False) as saved:
-                    rows[identity] = {name: saved[name] for name in saved.files}
-        return rows
+        rows = {identity: read_arrays(self._file(identity)) for identity in ids}
+        return {identity: row for identity, row in rows.items() if row is not None}
 
     def save(self, identity: int, row: Mapping[str, Any]) -> None:
         """Keep the row of one id (arrays, numbers, text). Raises OSError on a full disk."""

@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from frazil import code, parameters
+from frazil import checkpoints, code, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.settings import steps
 
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
        frazil help [NAME]              all that is called NAME: parameters and steps; NAME parameters: all
        frazil schema | docs            nextflow_schema.json | docs/parameters.md on standard output
+       frazil sweep FOLDER             delete kept work that nobody needs (work/checkpoints)
 
 steps:"""
 
@@ -33,6 +34,7 @@ def main(words: Sequence[str]) -> int:
         "help": lambda: help_of(words[1:]),
         "--help": usage,
         "launch": launch,
+        "sweep": lambda: checkpoints.sweep_by_hand(words[1:]),
     }
     if command in asked:
         try:

@@ -53,7 +53,7 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
     environment = {**os.environ, "NXF_ANSI_LOG": "false"}
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + TOO_LONG_s
-    while not list(tmp_path.glob("work/checkpoints/infrared-*/round-00/model.h5")):
+    while not list(tmp_path.glob("work/checkpoints/infrared-*/round-00/model.h5.sha256")):
         assert first.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,37 @@ def test_a_file_appears_whole_with_its_folder(tmp_path: Path) -> None:
         assert not target.exists()
     assert target.read_text() == "whole\n"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_file_and_folder_are_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a crashed node leaves is what had been synced: whole files only."""
+    done: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append(("sync", Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+        fsync(handle)
+
+    def replaced(source: Path, target: Path) -> None:
+        done.append(("replace", source.name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    with write_atomic(tmp_path / "rows.csv") as partial:
+        partial.write_text("whole\n")
+    assert done == [("sync", partial.name), ("replace", partial.name), ("sync", tmp_path.name)]
+
+
+def test_two_writers_of_a_file_do_not_share_a_partial_one(tmp_path: Path) -> None:
+    """Two containers of one host can have the same process number."""
+    with write_atomic(tmp_path / "a") as one, write_atomic(tmp_path / "a") as two:
+        one.write_text("one")
+        two.write_text("two")
+        assert one != two
+    assert (tmp_path / "a").read_text() == "one"
 
 
 def fail_half_way(target: Path, error: BaseException) -> None:

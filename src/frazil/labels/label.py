@@ -90,18 +90,17 @@ def label(
 def _kept(source: Labeller, frames: Sequence[Atoms], store: LabelStore) -> Iterator[Label | str]:
     """Yield the frames' answers, each kept as soon as it is there; those already kept are not asked for."""
     found = [store.find(atoms, source.details) for atoms in frames]
-    fresh = source.labels([atoms for atoms, answer in zip(frames, found, strict=True) if answer is None])
-
-    def answers() -> Iterator[Label | str]:
-        with TimeLimit() as limit:
-            for number, (atoms, answer) in enumerate(zip(frames, found, strict=True)):
-                if answer is None:
-                    limit.check(f"the labels of {number} of {len(frames)} frames are in {store.folder}")
-                    answer = next(fresh)
-                    store.keep(atoms, answer)
-                yield answer
-
-    return answers()
+    missing = [number for number, answer in enumerate(found) if answer is None]
+    with store.claim(frames[number] for number in missing), TimeLimit() as limit:
+        for number in missing:  # another process may have labelled some of them
+            found[number] = store.find(frames[number], source.details)
+        fresh = source.labels([atoms for atoms, answer in zip(frames, found, strict=True) if answer is None])
+        for number, (atoms, answer) in enumerate(zip(frames, found, strict=True)):
+            if answer is None:
+                limit.check(f"the labels of {number} of {len(frames)} frames are in {store.folder}")
+                answer = next(fresh)
+                store.keep(atoms, answer)
+            yield answer
 
 
 def _not_finite(answer: Label) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from frazil.checkpoints import Claim, read_kept, write_kept
 from frazil.errors import UserError
-from frazil.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,18 @@ class LabelStore:
         readable = "".join(letter if letter.isalnum() else "-" for letter in level)
         self.folder = Path(directory) / f"{readable}-{digest}"
 
+    def claim(self, frames: Iterable[Atoms]) -> Claim:
+        """Hold these frames until it is closed; waits while another process labels one of them."""
+        return Claim(self.folder, (int(self._file(atoms).stem[:15], 16) for atoms in frames))
+
     def find(self, atoms: Atoms, wanted: Collection[str] = ()) -> Label | str | None:
         """Return the frame's label, or the reason why it has none; None if it was not tried.
 
         None too for a label without one of the details ``wanted``.
         """
-        file = self._file(atoms)
-        if not file.is_file():
+        kept = read_kept(self._file(atoms))
+        if kept is None:
             return None
-        kept = json.loads(file.read_text())
         if "reason" in kept:
             enough = self._limit_s <= (kept.get("limit_s") or math.inf)
             return str(kept["reason"]) if enough else None
@@ -83,8 +86,7 @@ class LabelStore:
                 "dipole_eA": None if dipole is None else np.asarray(dipole).tolist(),
                 "details": {name: _plain(value) for name, value in answer.details.items()},
             }
-        with write_atomic(self._file(atoms)) as partial:
-            partial.write_text(json.dumps(kept))
+        write_kept(self._file(atoms), kept)
 
     def take(self, labelled: Iterable[Atoms]) -> None:
         """Keep the labels of frames that an earlier run has written.

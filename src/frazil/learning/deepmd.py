@@ -1,7 +1,6 @@
 """Training DeePMD-kit models (descriptor se_e2_a): from a labelled dataset to a model directory."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -20,13 +19,23 @@ import numpy as np
 import pandas
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from frazil.checkpoints import Claim, read_kept, seal, sealed, warn_damaged
 from frazil.cli import progress
 from frazil.data.deepmd_npy import to_deepmd
 from frazil.data.frames import read_co_frames
 from frazil.errors import EXIT_OUT_OF_TIME, OutOfTime, UserError
-from frazil.files import sha256_of, write_atomic
+from frazil.files import partial_of, sha256_of, sync, write_atomic
 from frazil.learning.deepmd_input import check_neighbours, to_input, type_map
-from frazil.learning.deepmd_process import COMPRESSED, CURVE, FROZEN, INPUT, RESULT, SAVED, command
+from frazil.learning.deepmd_process import (
+    COMPRESSED,
+    CURVE,
+    FROZEN,
+    INPUT,
+    RESULT,
+    SAVED,
+    command,
+    digest_of,
+)
 from frazil.learning.settings import DeepmdTraining
 from frazil.potentials.deepmd.bond_baseline import BondBaseline
 from frazil.potentials.deepmd.model import (
@@ -59,13 +68,16 @@ def train(
 ) -> None:
     """Train one model and write its directory; one that was cut short goes on from its checkpoint.
 
+    It ends with the bytes of a training that nothing has interrupted. A model that is finished is kept, and
+    copied out when it is asked for again.
+
     Args:
         dataset: directory with ``train.extxyz`` and ``test.extxyz``, both labelled.
         out: model directory: ``model.pb`` (compressed or frozen), ``frozen.pb``, ``model.json``,
             ``learning_curve.csv``; of a residual model ``residual.pb``, ``residual_frozen.pb`` and
             ``bond.table``.
         checkpoints: a folder that outlives the task; each training has one of its own there, named by the
-            digest of all its inputs, until the model is written.
+            digest of all its inputs.
         model_id: number of the model in its committee.
         campaign_seed: with the model's number it gives the seed of its weights and of the data's order.
         settings: hyper-parameters.
@@ -93,47 +105,53 @@ def train(
     inputs = [content, data_sha256, compress, versions(), bond_curve and sha256_of(bond_curve)]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
-    work = checkpoints.resolve() / digest
-    work.mkdir(parents=True, exist_ok=True)
-    with _locked(work):
-        with write_atomic(work / INPUT) as partial:
-            partial.write_text(json.dumps(content, indent=1))
-        for subset, some in frames.items():
-            shutil.rmtree(work / "data" / subset, ignore_errors=True)
-            systems = to_deepmd(
-                [_excited_first(frame, bonds, excited_types) for frame in some],
-                work / "data" / subset,
-                excited_types=excited_types,
+    work = checkpoints.resolve() / f"deepmd-{digest}"
+    training, finished = work / "training", work / "model"
+    with Claim(work):
+        if not sealed(finished):
+            Claim(training).close()  # the process of a killed task may still be saving its checkpoint
+            with write_atomic(training / INPUT) as partial:
+                partial.write_text(json.dumps(content, indent=1))
+            for subset, some in frames.items():
+                shutil.rmtree(training / "data" / subset, ignore_errors=True)
+                systems = to_deepmd(
+                    [_excited_first(frame, bonds, excited_types) for frame in some],
+                    training / "data" / subset,
+                    excited_types=excited_types,
+                )
+                for system in systems:
+                    (system / "type_map.raw").write_text("\n".join(type_map(excited_types)) + "\n")
+            result = _run(training, settings.n_steps, compress)
+            curve = read_learning_curve(training / CURVE)
+            if not np.isfinite(curve.to_numpy()).all():
+                raise UserError(
+                    f"the training of model {model_id} diverged (its learning curve holds a NaN); "
+                    f"lower learning_rate_start ({settings.learning_rate_start:g})"
+                )
+            if compress:
+                _check_compression(training, frames["train"])
+            description = {
+                "model_id": model_id, "kind": "deepmd", "seed": seed,
+                "type_map": type_map(excited_types),
+                **result, **asdict(settings), "compressed": compress,
+                "bond_baseline": bonds is not None, "n_train_frames": len(frames["train"]),
+                "n_test_frames": len(frames["test"]), "data_sha256": data_sha256, "versions": versions(),
+                "wall_s": round(time.monotonic() - start, 1), "input": content,
+            }  # fmt: skip
+            _write_model(
+                finished, training, curve, description, FROZEN if not compress else COMPRESSED, bonds
             )
-            for system in systems:
-                (system / "type_map.raw").write_text("\n".join(type_map(excited_types)) + "\n")
-        _run(work, settings.n_steps, compress)
-        curve = read_learning_curve(work / CURVE)
-        if not np.isfinite(curve.to_numpy()).all():
-            raise UserError(
-                f"the training of model {model_id} diverged (its learning curve holds a NaN); "
-                f"lower learning_rate_start ({settings.learning_rate_start:g})"
-            )
-        if compress:
-            _check_compression(work, frames["train"])
-        description = {
-            "model_id": model_id, "kind": "deepmd", "seed": seed,
-            "type_map": type_map(excited_types),
-            **json.loads((work / RESULT).read_text()), **asdict(settings), "compressed": compress,
-            "bond_baseline": bonds is not None, "n_train_frames": len(frames["train"]),
-            "n_test_frames": len(frames["test"]), "data_sha256": data_sha256, "versions": versions(),
-            "wall_s": round(time.monotonic() - start, 1), "input": content,
-        }  # fmt: skip
-        _write_model(out, work, curve, description, FROZEN if not compress else COMPRESSED, bonds)
-    shutil.rmtree(work)
+            seal(finished)
+        shutil.rmtree(training, ignore_errors=True)
+        _copy(finished, out)
 
 
 def read_learning_curve(file: Path) -> pandas.DataFrame:
-    """Return DeePMD-kit's learning curve with units; rows repeated after a restart count once.
+    """Return DeePMD-kit's learning curve with units.
 
     The errors are those of a few batches on the fly, not of whole subsets.
     """
-    raw = pandas.read_csv(file, sep=r"\s+", comment="#", header=None).drop_duplicates(0, keep="last")
+    raw = pandas.read_csv(file, sep=r"\s+", comment="#", header=None)
     columns = {"step": raw[0], "learning_rate": raw[7]}
     for subset, shift in (("train", 1), ("test", 0)):
         columns |= {
@@ -141,7 +159,7 @@ def read_learning_curve(file: Path) -> pandas.DataFrame:
             f"{subset}_energy_rmse_meV_per_atom": 1000 * raw[3 + shift],
             f"{subset}_force_rmse_eV_per_A": raw[5 + shift],
         }
-    return pandas.DataFrame(columns).sort_values("step", ignore_index=True)
+    return pandas.DataFrame(columns)
 
 
 def _excited_first(frame: ase.Atoms, bonds: BondBaseline | None, excited_types: bool) -> ase.Atoms:
@@ -160,8 +178,11 @@ def _excited_first(frame: ase.Atoms, bonds: BondBaseline | None, excited_types: 
     return ordered
 
 
-def _run(work: Path, n_steps: int, compress: bool) -> None:
-    first, restart = _saved(work)
+def _run(work: Path, n_steps: int, compress: bool) -> dict[str, Any]:
+    """Train, freeze and compress in the folder ``work``, from its last checkpoint on; return the result."""
+    saved = _saved(work)
+    first, restart = (saved["step"], saved["prefix"]) if saved else (0, None)
+    (work / CURVE).write_text(saved["curve"] if saved else "")
     log = work / "train.log"
     with open(log, "ab") as output, _terminations() as terminated:
         process = subprocess.Popen(
@@ -178,20 +199,22 @@ def _run(work: Path, n_steps: int, compress: bool) -> None:
                 process.terminate()
                 process.wait()
     if process.returncode == EXIT_OUT_OF_TIME or (terminated and process.returncode):
-        raise OutOfTime(
-            f"training stopped at step {_saved(work)[0]} of {n_steps}; run it again to go on from there"
-        )
+        reached = (_saved(work) or {"step": 0})["step"]
+        raise OutOfTime(f"training stopped at step {reached} of {n_steps}; run it again to go on from there")
     if process.returncode:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise RuntimeError(f"DeePMD-kit ended with {process.returncode}; its last lines:\n{last}")
+    result: dict[str, Any] = read_kept(work / RESULT)
+    return result
 
 
-def _saved(work: Path) -> tuple[int, str | None]:
-    """Return the step and the prefix of the last checkpoint; 0 and None where there is none."""
-    if not (work / SAVED).exists():
-        return 0, None
-    saved = json.loads((work / SAVED).read_text())
-    return int(saved["step"]), str(saved["prefix"])
+def _saved(work: Path) -> dict[str, Any] | None:
+    """Return the last checkpoint that is whole (step, prefix, learning curve); None where there is none."""
+    for saved in reversed(read_kept(work / SAVED) or []):
+        if digest_of(work, saved["prefix"]) == saved["sha256"]:
+            return dict(saved)
+        warn_damaged(work / saved["prefix"], "its digest is another")
+    return None
 
 
 def _steps(
@@ -233,19 +256,6 @@ def _terminations() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    with open(work.with_suffix(".lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(
-                f"another process trains this very model in {work}; wait for it or end it"
-            ) from error
-        yield
-    work.with_suffix(".lock").unlink(missing_ok=True)
-
-
 def read_description(model: Path) -> dict[str, Any]:
     """Return ``model.json`` of a model directory.
 
@@ -278,8 +288,7 @@ def _write_model(
     file: str,
     bonds: BondBaseline | None,
 ) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{os.getpid()}.{out.name}")
+    partial = partial_of(out)
     partial.mkdir()
     try:
         for source, names in ((file, MODEL_FILES), (FROZEN, FROZEN_FILES)):
@@ -288,8 +297,25 @@ def _write_model(
             bonds.write_beside(partial / MODEL_FILES[1])
         curve.to_csv(partial / "learning_curve.csv", index=False, float_format="%.6g")
         (partial / "model.json").write_text(json.dumps(description, indent=1) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(partial, out)
+        _replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _copy(model: Path, out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_of(out)
+    try:
+        shutil.copytree(model, partial)
+        _replace(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(partial: Path, out: Path) -> None:
+    for file in partial.iterdir():
+        sync(file)
+    if out.exists():
+        shutil.rmtree(out)
+    os.replace(partial, out)
+    sync(out.parent)

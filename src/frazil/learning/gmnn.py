@@ -17,10 +17,10 @@ import numpy as np
 import optax
 from ase import Atoms
 
-from frazil.checkpoints import TimeLimit, key_of
+from frazil.checkpoints import Claim, TimeLimit, key_of, read_arrays, warn_damaged
 from frazil.cli import progress
 from frazil.data.frames import read_frames
-from frazil.errors import OutOfTime, UserError
+from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning.batches import Batch, Frames, batches, groups, prepare
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
@@ -230,23 +230,26 @@ def save(state: Progress, fingerprint: str, path: Path) -> None:
         )
 
 
-def restore(template: Progress, fingerprint: str, path: Path) -> Progress:
-    """Read a checkpoint of the same training. Raises UserError for one of other settings or data."""
-    with np.load(path, allow_pickle=False) as file:
-        header = json.loads(file["header"].tobytes())
-        if header["fingerprint"] != fingerprint:
-            raise UserError(
-                f"{path} is of another training (settings, data or code differ); give another --checkpoints"
-            )
-        trees = (template.parameters, template.optimizer_state, template.best)
-        leaves, shape = jax.tree.flatten(trees)
-        read = [jnp.asarray(file[f"arr_{i}"]) for i in range(len(leaves))]
-        parameters, optimizer_state, best = jax.tree.unflatten(shape, read)
-        return Progress(
-            *(parameters, optimizer_state, best, file["best_loss"], file["best_epoch"]),
-            header["epoch"],
-            header["curve"],
-        )
+def restore(template: Progress, fingerprint: str, path: Path) -> Progress | None:
+    """Return a checkpoint of the same training; None where there is none, or, with a warning, one that is
+    damaged or of another training.
+    """
+    arrays = read_arrays(path)
+    if arrays is None:
+        return None
+    header = json.loads(arrays["header"].tobytes())
+    if header["fingerprint"] != fingerprint:
+        warn_damaged(path, "it is of another training")
+        return None
+    trees = (template.parameters, template.optimizer_state, template.best)
+    leaves, shape = jax.tree.flatten(trees)
+    read = [jnp.asarray(arrays[f"arr_{i}"]) for i in range(len(leaves))]
+    parameters, optimizer_state, best = jax.tree.unflatten(shape, read)
+    return Progress(
+        *(parameters, optimizer_state, best, arrays["best_loss"], arrays["best_epoch"]),
+        header["epoch"],
+        header["curve"],
+    )
 
 
 @cache
@@ -303,8 +306,8 @@ def fit(
         [],
     )
     fingerprint = fingerprint_of(architecture, settings, train, test, warm)
-    if checkpoint.exists():
-        state = restore(state, fingerprint, checkpoint)
+    state = restore(state, fingerprint, checkpoint) or state
+    saved_epoch = state.epoch
     begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
     for epoch in progress(range(state.epoch, settings.n_epochs), settings.n_epochs - state.epoch, "epochs"):
         if epoch - state.best_epoch.max() > settings.patience:
@@ -339,13 +342,12 @@ def fit(
                 *(settings.learning_rate * (1 - 0.99 * epoch / settings.n_epochs), time.monotonic() - begin),
             )
             state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
-        if state.epoch % settings.checkpoint_every == 0 or state.epoch == settings.n_epochs:
+        if limit.reached or state.epoch % settings.checkpoint_every == 0:
             save(state, fingerprint, checkpoint)
-        try:
-            limit.check(f"{state.epoch} of {settings.n_epochs} epochs are saved")
-        except OutOfTime:
-            save(state, fingerprint, checkpoint)
-            raise
+            saved_epoch = state.epoch
+        limit.check(f"{saved_epoch} of {settings.n_epochs} epochs are saved")
+    if state.epoch > saved_epoch:
+        save(state, fingerprint, checkpoint)
     return state
 
 
@@ -392,7 +394,7 @@ def train(
     architecture: GmnnArchitecture,
 ) -> None:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
-    ``out``.
+    ``out``. The checkpoint stays: a finished training that is asked for again is only written again.
 
     Elements are those of the training frames, ``architecture`` says the rest. Raises UserError for data
     without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
@@ -407,11 +409,9 @@ def train(
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
-    # Its own file for every training: a folder of checkpoints serves many.
-    digest = fingerprint_of(network, settings, frames, held_out)[:16]
-    checkpoint = checkpoints / f"gmnn-{digest}.npz"
-    with TimeLimit() as limit:
-        state = fit(network, settings, frames, held_out, checkpoint, limit)
+    kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out)[:16]}"
+    with Claim(kept), TimeLimit() as limit:
+        state = fit(network, settings, frames, held_out, kept / "training.npz", limit)
     metadata = {
         "label_level": str(frames[0].info.get("label_level", "not stated")),
         "training_data_sha256": sha256_of(*files),
@@ -423,4 +423,3 @@ def train(
         writer.writeheader()
         writer.writerows(state.curve)
     write_model(out / "model.h5", network, state.best, metadata)
-    checkpoint.unlink(missing_ok=True)

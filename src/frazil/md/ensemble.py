@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frazil.checkpoints import key_of
+from frazil.checkpoints import key_of, read_arrays
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.md.integrators import Integrator, OwnTemperature
@@ -230,7 +230,7 @@ class _Run:
         self.key = jax.random.key(ensemble.campaign_seed, impl="threefry2x32")
         self.capacity = 0
         self._static = {"observers": ensemble.observers, "stop": ensemble.stop}
-        self.queue = deque(self._restored(members) if checkpoint and checkpoint.exists() else members)
+        self.queue = deque(self._restored(members) if checkpoint else members)
 
     def trajectories(self, after_chunk: Callable[[], None]) -> Iterator[Trajectory]:
         """Yield trajectories as they end."""
@@ -441,31 +441,33 @@ class _Run:
         """Return the members, those of the checkpoint first and as far as they had come."""
         assert self.file is not None
         waiting = {member.trajectory_id: member for member in members}
-        with np.load(self.file, allow_pickle=False) as saved:
-            header = json.loads(saved["header"].tobytes())
-            if header["fingerprint"] != self.fingerprint:
+        saved = read_arrays(self.file)
+        if saved is None:
+            return members
+        header = json.loads(saved["header"].tobytes())
+        if header["fingerprint"] != self.fingerprint:
+            raise UserError(
+                f"{self.file} is of another model, setting or version of the code; remove it, or give "
+                "another file"
+            )
+        restored = []
+        for number, (identity, digest) in enumerate(header["members"]):
+            member = waiting.pop(identity, None)
+            if member is None:
+                continue
+            if member.digest != digest:
                 raise UserError(
-                    f"{self.file} is of another model, setting or version of the code; remove it, or give "
+                    f"{self.file} holds trajectory {identity} from another start; remove it, or give "
                     "another file"
                 )
-            restored = []
-            for number, (identity, digest) in enumerate(header["members"]):
-                member = waiting.pop(identity, None)
-                if member is None:
-                    continue
-                if member.digest != digest:
-                    raise UserError(
-                        f"{self.file} holds trajectory {identity} from another start; remove it, or give "
-                        "another file"
-                    )
-                shape = jax.tree.structure(self._template(member))
-                leaves = [np.asarray(saved[f"{number}/{i}"]) for i in range(shape.num_leaves)]
-                names = [n.split("/", 2)[2] for n in saved.files if n.startswith(f"{number}/rows/")]
-                member.rows = [{name: saved[f"{number}/rows/{name}"] for name in names}]
-                member.reached = jax.tree.unflatten(shape, leaves)
-                restored.append(member)
-                if self.watch:
-                    self.watch(identity, member.so_far())
+            shape = jax.tree.structure(self._template(member))
+            leaves = [np.asarray(saved[f"{number}/{i}"]) for i in range(shape.num_leaves)]
+            names = [n.split("/", 2)[2] for n in saved if n.startswith(f"{number}/rows/")]
+            member.rows = [{name: saved[f"{number}/rows/{name}"] for name in names}]
+            member.reached = jax.tree.unflatten(shape, leaves)
+            restored.append(member)
+            if self.watch:
+                self.watch(identity, member.so_far())
         return restored + list(waiting.values())
 
     def _template(self, member: _Member) -> _Batch:

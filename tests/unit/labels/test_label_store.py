@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,3 +142,45 @@ def test_labels_of_another_level_are_not_taken_over(slow: type[Slow], tmp_path: 
     labelled[0].info["label_level"] = "quick"
     with pytest.raises(UserError, match="a label by quick, slow, 1 cannot be taken over for slow, slow, 1"):
         labelling.label(frames(1), "slow", checkpoints=tmp_path, known=labelled)
+
+
+def test_a_damaged_label_costs_that_label_and_a_warning(
+    slow: type[Slow], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelling.label(frames(4), "slow", checkpoints=tmp_path)
+    store = LabelStore(tmp_path, "slow", "slow", "1")
+    files = [store._file(atoms) for atoms in frames(4)]
+    files[1].write_bytes(bytes(files[1].stat().st_size))
+    slow.asked.clear()
+    labelled, _ = labelling.label(frames(4), "slow", checkpoints=tmp_path)
+    assert slow.asked == [1.11]
+    assert [atoms.get_potential_energy() for atoms in labelled] == pytest.approx([1.1, 1.11, 1.13])
+    told = {line for line in capsys.readouterr().err.splitlines() if "damaged" in line}
+    assert len(told) == 1
+    assert str(files[1]) in told.pop()
+
+
+OTHER = """
+import sys
+from ase import Atoms
+from frazil.labels.store import Label, LabelStore
+frames = [Atoms("CO", [[0, 0, 0], [0, 0, 1.1 + 0.01 * number]]) for number in range(3)]
+store = LabelStore(sys.argv[1], "slow", "slow", "1")
+held = store.claim(frames[1:])
+print("held", flush=True)
+sys.stdin.readline()
+store.keep(frames[1], Label(7.0, None, details={"label_attempt": "default"}))
+"""
+
+
+def test_a_frame_that_another_process_labels_is_waited_for(slow: type[Slow], tmp_path: Path) -> None:
+    words = [sys.executable, "-c", OTHER, str(tmp_path)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        labelling.label(frames(1), "slow", checkpoints=tmp_path)  # nobody's: not waited for
+        threading.Timer(0.3, other.communicate, ("end\n",)).start()
+        labelled, _ = labelling.label(frames(2), "slow", checkpoints=tmp_path)
+    assert slow.asked == [1.1]
+    assert labelled[1].get_potential_energy() == 7.0

@@ -42,7 +42,6 @@ def test_the_model_directory_is_complete(tiny_model: Path) -> None:
     curve = pandas.read_csv(tiny_model / "learning_curve.csv")
     assert curve["step"].tolist() == list(range(TINY.n_steps + 1))
     assert curve["learning_rate"].iloc[-1] == pytest.approx(TINY.learning_rate_stop)
-    assert not list(tiny_model.parent.glob("checkpoints/*"))
 
 
 def test_compressed_equals_frozen(tiny_model: Path) -> None:
@@ -51,28 +50,60 @@ def test_compressed_equals_frozen(tiny_model: Path) -> None:
     assert np.abs(np.array(frozen) - np.array(compressed)).max() < 1e-6
 
 
-def test_a_terminated_training_goes_on_and_ends_at_the_same_step(tiny_dataset: Path, tmp_path: Path) -> None:
-    wanted = settings(n_steps=3000)
+def test_a_killed_training_ends_with_the_bytes_of_an_unkilled_one(tiny_dataset: Path, tmp_path: Path) -> None:
+    """Terminated twice, and once its last checkpoint is damaged too: then the one before it serves."""
+    wanted = settings(n_steps=1200)
+    train(tiny_dataset, tmp_path / "whole", tmp_path / "unkilled", 0, 7, wanted, compress=False)
     checkpoints, out = tmp_path / "checkpoints", tmp_path / "model"
 
-    def terminate() -> None:
-        while not any(training._last_step(file) >= 60 for file in checkpoints.glob("*/learning_curve.out")):
-            time.sleep(0.05)
+    def steps() -> list[int]:
+        files = checkpoints.glob("*/training/saved.json")
+        return [saved["step"] for file in files for saved in json.loads(file.read_text())["value"]]
+
+    def terminate(step: int) -> None:
+        curves = "*/training/learning_curve.out"
+        while not any(training._last_step(file) >= step for file in checkpoints.glob(curves)):
+            time.sleep(0.02)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    killer = threading.Thread(target=terminate)
-    killer.start()
-    with pytest.raises(OutOfTime, match=r"stopped at step \d+ of 3000"):
-        train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
-    killer.join()
+    for step in (150, 500):
+        killer = threading.Thread(target=terminate, args=(step,))
+        killer.start()
+        with pytest.raises(OutOfTime, match=r"stopped at step \d+ of 1200"):
+            train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
+        killer.join()
+        assert step <= steps()[-1] < 1200
     assert not out.exists()
-    (saved,) = checkpoints.glob("*/saved.json")
-    assert 60 <= json.loads(saved.read_text())["step"] < 3000
-    train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
-    steps = pandas.read_csv(out / "learning_curve.csv")["step"]
-    assert steps.iloc[-1] == 3000
-    assert steps.is_unique
-    assert not list(checkpoints.glob("*"))
+    earlier, last = steps()
+    (file,) = checkpoints.glob(f"*/training/model.ckpt-{last}.data*")
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.MonkeyPatch.context() as patch:
+        found: list[str | None] = []
+        command = training.command
+        patch.setattr(training, "command", lambda *given: found.append(given[0]) or command(*given))
+        train(tiny_dataset, out, checkpoints, 0, 7, wanted, compress=False)
+    assert found == [f"model.ckpt-{earlier}"]
+    for name in ("model.pb", "frozen.pb", "learning_curve.csv"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+
+
+def test_a_finished_training_is_copied_out_when_it_is_asked_for_again(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = settings(n_steps=2)
+    train(tiny_dataset, tmp_path / "one", tmp_path / "checkpoints", 0, 7, wanted, compress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_run", None)
+        train(tiny_dataset, tmp_path / "two", tmp_path / "checkpoints", 0, 7, wanted, compress=False)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+    (kept,) = tmp_path.glob("checkpoints/deepmd-*/model")
+    assert {file.name for file in kept.parent.iterdir()} == {"lock", "model", "model.sha256"}
+    (kept / "model.pb").write_bytes(b"")
+    capsys.readouterr()
+    train(tiny_dataset, tmp_path / "three", tmp_path / "checkpoints", 0, 7, wanted, compress=False)
+    assert f"warning: {kept} is damaged (its digest is another)" in capsys.readouterr().err
+    assert (tmp_path / "three/model.pb").read_bytes() == (tmp_path / "one/model.pb").read_bytes()
 
 
 @pytest.mark.parametrize("excited_types", [True, False])
@@ -140,27 +171,14 @@ def test_a_failure_of_deepmd_shows_its_last_lines(
         train(tiny_dataset, tmp_path / "model", tmp_path / "checkpoints", 0, 7, TINY)
 
 
-def test_a_learning_curve_after_a_restart_has_no_doubled_row(tmp_path: Path) -> None:
+def test_a_learning_curve_has_units(tmp_path: Path) -> None:
     file = tmp_path / "curve.out"
-    file.write_text(
-        "# step\n 0 9 8 7 6 5 4 1e-3\n 10 8 8 7 6 5 4 1e-4\n 10 7 8 7 6 5 4 1e-4\n 20 7 8 7 6 5 4 1e-5\n"
-    )
+    file.write_text("# step\n 0 9 8 7 6 5 4 1e-3\n 10 8 8 7 6 5 4 1e-4\n# step\n 20 7 8 7 6 5 4 1e-5\n")
     curve = read_learning_curve(file)
     assert curve["step"].tolist() == [0, 10, 20]
-    assert curve["test_loss"].tolist() == [9, 7, 7]
+    assert curve["test_loss"].tolist() == [9, 8, 7]
     assert curve["train_energy_rmse_meV_per_atom"].tolist() == [6000, 6000, 6000]
     assert curve["train_force_rmse_eV_per_A"].tolist() == [4, 4, 4]
-
-
-def test_one_training_at_a_time(tiny_dataset: Path, tmp_path: Path) -> None:
-    work = tmp_path / "digest"
-    work.mkdir()
-    with (
-        training._locked(work),
-        pytest.raises(UserError, match="another process trains"),
-        training._locked(work),
-    ):
-        pass
 
 
 def test_a_dataset_without_labels_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.checkpoints import TimeLimit
-from frazil.errors import OutOfTime, UserError
+from frazil.errors import OutOfTime
 
 pytest.importorskip("optax")
 
@@ -173,8 +173,23 @@ def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(
     np.testing.assert_array_equal(resumed.best["embedding"], whole.best["embedding"])
     np.testing.assert_array_equal(resumed.parameters["layers"][0]["w"], whole.parameters["layers"][0]["w"])
     assert [row["test_loss"] for row in resumed.curve] == [row["test_loss"] for row in whole.curve]
-    with pytest.raises(UserError, match="is of another training"):
-        gmnn.fit(ARCHITECTURE, SETTINGS, test, train, tmp_path / "part.npz", TimeLimit())
+
+
+def test_a_foreign_or_damaged_checkpoint_counts_as_none(
+    whole: gmnn.Progress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "training.npz"
+    gmnn.save(whole, "this one", file)
+    again = gmnn.restore(whole, "this one", file)
+    assert again is not None
+    assert again.curve == whole.curve
+    assert gmnn.restore(whole, "another", file) is None
+    file.write_bytes(file.read_bytes()[:-300])
+    assert gmnn.restore(whole, "this one", file) is None
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"warning: {file} is damaged (it is of another training); it counts as not done"
+    assert told[1].startswith(f"warning: {file} is damaged (")
+    assert len(told) == 2
 
 
 def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
@@ -184,7 +199,12 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
     settings = GmnnTraining(n_members=1, n_epochs=2, batch_size=4)
     size = GmnnArchitecture(n_radial=2, hidden=(8,))
     gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints", settings, size)
-    assert not list((tmp_path / "checkpoints").iterdir())
+    (kept,) = tmp_path.glob("checkpoints/gmnn-*/training.npz")
+    written = kept.stat().st_mtime_ns
+    gmnn.train(tmp_path / "data", tmp_path / "again", tmp_path / "checkpoints", settings, size)
+    assert kept.stat().st_mtime_ns == written, "it was trained again"
+    for name in ("model.h5", "learning_curve.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     model = read_model(tmp_path / "out/model.h5")
     assert model.architecture.elements == ("C", "O")
     assert model.metadata["label_level"] == "van-hemert"

@@ -136,6 +136,17 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
         list(base().run(*starts(2, 200.0), checkpoint=file))
 
 
+def test_a_damaged_checkpoint_counts_as_none(
+    ten: dict[int, Trajectory], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.npz"
+    for content in (b"", bytes(5000), b"PK"):
+        file.write_bytes(content)
+        assert same(next(iter(base().run(*starts(1), checkpoint=file))), ten[0])
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(" (")[0] for line in told] == [f"warning: {file} is damaged"] * 3
+
+
 def far(state: State, system: System) -> jax.Array:
     distance = jnp.linalg.norm(state.positions[0] - state.positions[1])
     return jnp.where(distance > 8.01, Outcome.FIRST_OF_EXPERIMENT + 1, 0)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
-from frazil.checkpoints import key_of
+from frazil.checkpoints import Claim, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.batches import Batch, like_sizes
 from frazil.experiments.infrared.committee_md import thermal_velocities
@@ -82,13 +82,14 @@ def run_dipoles(
     )  # fmt: skip
     folder = checkpoints / f"dipoles-{identity[:16]}"
     one_each = [[number] for number in range(len(references))]
-    for together in like_sizes(clusters) if engine == "model" else one_each:
-        runs = _Runs([references[s] for s in together], models, settings, keep_positions)
-        own = folder / str(together[0])
-        runner = in_engine(runs.start, runs.ensemble, runs.row, running=own)
-        rows = run_shard(range(runs.n_runs), runner, ArrayLedger(own), "runs")
-        for dipoles in runs.dipoles(engine, rows):
-            dipoles.write(out / f"dipoles-{dipoles.structure}-{engine}.h5")
+    with Claim(folder):
+        for together in like_sizes(clusters) if engine == "model" else one_each:
+            runs = _Runs([references[s] for s in together], models, settings, keep_positions)
+            own = folder / str(together[0])
+            runner = in_engine(runs.start, runs.ensemble, runs.row, running=own)
+            rows = run_shard(range(runs.n_runs), runner, ArrayLedger(own), "runs")
+            for dipoles in runs.dipoles(engine, rows):
+                dipoles.write(out / f"dipoles-{dipoles.structure}-{engine}.h5")
 
 
 def _labeller(reference: Reference) -> Semiempirical:

@@ -1,8 +1,8 @@
 """Active learning: train, look where the committee disagrees, label, train again, until modes stand still.
 
-Everything that is done lies in a ledger, a folder per round, each file whole or absent: the driver asks for a
-file and makes it only where it is missing. So a kill at any moment loses at most what was being computed, and
-running the same command again goes on.
+Everything that is done lies in a ledger, a folder per round, each file with its digest (in it or in
+``NAME.sha256``): the driver asks for a file and makes it only where it is missing or damaged. So a kill at
+any moment loses at most what was being computed, and running the same command again goes on.
 
     initial.extxyz, initial-failed.csv     frames of the normal modes, labelled
     round-00/model.h5                      the committee after training on all frames so far
@@ -12,7 +12,6 @@ running the same command again goes on.
     test/                                  the last committee's own dynamics, labelled: the test set
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +23,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.checkpoints import TimeLimit, key_of
+from frazil.checkpoints import Claim, TimeLimit, key_of, read_kept, seal, sealed, write_kept
 from frazil.data.frames import load_frames, max_force, read_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.committee_md import (
@@ -117,7 +116,7 @@ def learn(
         files=[sha256_of(minima), sha256_of(labelled) if labelled else ""],
     )
     ledger = checkpoints / f"infrared-{identity[:16]}"
-    with TimeLimit() as limit:
+    with Claim(ledger), TimeLimit() as limit:
         trained = GmnnTraining(**asdict(training), seed=settings.campaign_seed, checkpoint_every=100)
         campaign = _Campaign(references, ledger, settings, trained, asdict(architecture), limit)
         campaign.run(labelled)
@@ -172,9 +171,10 @@ class _Campaign:
         self, path: Path, make: Callable[[], tuple[Sequence[Atoms], Sequence[tuple[str, str]]]]
     ) -> list[Atoms]:
         """Return a file's frames; make them, and the table of failures beside, where it is missing."""
-        if not path.is_file():
+        failed = path.with_name(f"{path.stem}-failed.csv")
+        if not (sealed(path) and sealed(failed)):
             frames, failures = make()
-            with write_atomic(path.with_name(f"{path.stem}-failed.csv")) as partial:
+            with write_atomic(failed) as partial:
                 table = pandas.DataFrame(failures, columns=["frame", "reason"])
                 table.to_csv(partial, index=False)
             if frames:
@@ -182,6 +182,8 @@ class _Campaign:
             else:
                 with write_atomic(path) as partial:
                     partial.touch()
+            seal(failed)
+            seal(path)
         self.limit.check(f"everything up to {path} is kept")
         return load_frames(path) if path.stat().st_size else []
 
@@ -240,7 +242,7 @@ class _Campaign:
 
     def _trained(self, number: int) -> Model:
         file = self._folder(number) / "model.h5"
-        if not file.is_file():
+        if not sealed(file):
             train, held_out = self._divided()
             settings, warm = self.training, None
             if number:
@@ -259,13 +261,15 @@ class _Campaign:
             with write_atomic(file.with_name("learning_curve.csv")) as partial:
                 pandas.DataFrame(state.curve).to_csv(partial, index=False)
             write_model(file, self.architecture, state.best, metadata)
+            seal(file)
             checkpoint.unlink(missing_ok=True)
         self.limit.check(f"everything up to {file} is kept")
         return read_model(file)
 
     def _judged(self, number: int, model: Model) -> Round:
         file = self._folder(number) / "state.json"
-        if not file.is_file():
+        kept = read_kept(file)
+        if kept is None:
             found: dict[str, float | None] = {}
             for reference in self.references:
                 expected, atoms = reference.minimum.modes, reference.minimum.atoms
@@ -283,10 +287,10 @@ class _Campaign:
             whole = len(values) == len(found)
             mean = float(np.mean(values)) if whole else None
             state = Round(len(train), mean, found, float(ratios[0]), float(ratios[1]), spreads.tolist())
-            with write_atomic(file) as partial:
-                partial.write_text(json.dumps(asdict(state)))
+            kept = asdict(state)
+            write_kept(file, kept)
         self.limit.check(f"everything up to {file} is kept")
-        return Round(**json.loads(file.read_text()))
+        return Round(**kept)
 
     def _settled(self) -> bool:
         """Return whether the last ``patience`` rounds brought no better harmonic error."""

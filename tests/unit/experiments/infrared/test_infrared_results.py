@@ -201,8 +201,10 @@ def test_one_round_of_learning_is_compared_with_nothing() -> None:
     assert gate.passed is None
 
 
-def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: Path) -> None:
-    short = Runs((300.0,), 1, n_replicas=1, duration_fs=10.0, equilibration_fs=2.0)
+def test_labels_own_dynamics_do_not_depend_on_the_batch(
+    minima: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = Runs((300.0,), campaign_seed=1, n_replicas=1, duration_fs=10.0, equilibration_fs=2.0)
     found = []
     for n_replicas in (1, 3):
         settings = Runs(**{**vars(short), "n_replicas": n_replicas})
@@ -210,14 +212,22 @@ def test_labels_own_dynamics_do_not_depend_on_the_batch(minima: Path, tmp_path: 
         found.append(read_dipoles(tmp_path / "dipoles-P1-label.h5"))
     assert found[0].dipoles_e_A.shape == (1, 1, 1, 11, 3)
     assert found[1].dipoles_e_A[0, 0, 0] == pytest.approx(found[0].dipoles_e_A[0, 0, 0], abs=1e-12)
+    damaged = max(tmp_path.glob("checkpoints/dipoles-*/*/trajectory-*1.npz"))
+    kept = {file: file.stat().st_mtime_ns for file in damaged.parent.glob("trajectory-*.npz")}
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    table = (tmp_path / "dipoles-P1-label.h5").read_bytes()
+    run_dipoles(minima, ["P1"], "label", tmp_path, tmp_path / "checkpoints", settings)
+    assert f"warning: {damaged} is damaged" in capsys.readouterr().err
+    assert {file for file, written in kept.items() if file.stat().st_mtime_ns != written} == {damaged}
+    assert (tmp_path / "dipoles-P1-label.h5").read_bytes() == table
     with pytest.raises(UserError, match=r"no structure P9 in .*; there are P1"):
         run_dipoles(minima, ["P9"], "label", tmp_path, tmp_path, short)
     with pytest.raises(UserError, match="the engine 'model' needs a model"):
         run_dipoles(minima, ["P1"], "model", tmp_path, tmp_path, short)
-    with pytest.raises(UserError, match=r"equilibration_fs is 2\.5; it must be a whole number"):
-        Runs((300.0,), 1, equilibration_fs=2.5)
-    with pytest.raises(UserError, match=r"a whole number of time steps of 0\.3 fs"):
-        Runs((300.0,), 1, timestep_fs=0.3)
+    with pytest.raises(UserError, match=r"equilibration_fs: given 2\.5 fs; allowed: a whole number"):
+        Runs((300.0,), campaign_seed=1, equilibration_fs=2.5)
+    with pytest.raises(UserError, match=r"a whole number of timestep_fs, now 0\.3 fs"):
+        Runs((300.0,), campaign_seed=1, timestep_fs=0.3)
 
 
 def test_clusters_of_like_size_share_a_batch(tmp_path: Path) -> None:
@@ -241,7 +251,7 @@ def test_clusters_of_like_size_share_a_batch(tmp_path: Path) -> None:
         }  # fmt: skip
     ase.io.write(tmp_path / "minima.extxyz", list(names.values()))
     assert like_sizes(list(names.values())) == [[0, 1], [2]]
-    short = Runs((10.0, 20.0), 1, n_replicas=2, duration_fs=10.0, equilibration_fs=2.0)
+    short = Runs((10.0, 20.0), campaign_seed=1, n_replicas=2, duration_fs=10.0, equilibration_fs=2.0)
     files = {}
     for folder, groups in (("together", [list(names)]), ("alone", [[name] for name in names])):
         (tmp_path / folder).mkdir()

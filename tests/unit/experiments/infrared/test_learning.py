@@ -1,5 +1,6 @@
 """The rounds of active learning: what is done survives a kill at any moment, and nothing is done twice."""
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -17,10 +18,11 @@ from ase.calculators.singlepoint import SinglePointCalculator
 pytest.importorskip("optax")
 pytest.importorskip("featomic")
 
+from frazil.campaigns import ArrayLedger
 from frazil.checkpoints import TimeLimit
 from frazil.errors import UserError
 from frazil.experiments.infrared import learning
-from frazil.experiments.infrared.committee_md import Visit, _read, _write
+from frazil.experiments.infrared.committee_md import _KINDS, Visit
 from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
@@ -145,6 +147,42 @@ def test_kill_at_any_moment_loses_nothing(
         assert tables(folder / "out") == expected
 
 
+@pytest.mark.parametrize(
+    ("damaged", "done"),
+    [
+        ("initial.extxyz", {"labels": 1}),
+        ("round-00/frames-failed.csv", {"labels": 1}),
+        ("round-01/model.h5", {"fit": 1}),
+        ("round-02/state.json", {"modes": 1}),
+        ("test/frames.extxyz", {"run": 1, "labels": 1}),
+    ],
+)
+def test_a_damaged_file_costs_that_piece_and_a_warning(
+    damaged: str, done: dict[str, int], learned: Path, minima: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    shutil.copytree(learned, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob(f"checkpoints/infrared-*/{damaged}")
+    file.write_bytes(file.read_bytes()[:-20])
+    stage = Stage(monkeypatch)
+    learning.learn(minima, tmp_path / "again", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
+    # The stand-in for dynamics keeps no files, so that each round runs its own again.
+    assert {**stage.calls, "run": stage.calls["run"] - 2} == {"run": 0, **done}
+    assert tables(tmp_path / "again").keys() == tables(tmp_path / "out").keys()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert str(file) in line
+
+
+@pytest.fixture(scope="module")
+def learned(minima: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the ledger and the results of a whole campaign."""
+    folder = tmp_path_factory.mktemp("learned")
+    with pytest.MonkeyPatch.context() as patch:
+        Stage(patch)
+        learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
+    return folder
+
+
 def test_every_replica_is_accounted_for(
     minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,8 +251,9 @@ def test_rounds_end_where_the_modes_stand_still() -> None:
 
 def test_visits_come_back_from_their_files(tmp_path: Path) -> None:
     visit = Visit("uncertain", 3.5, 0.1, 0.2, -5.0, np.eye(3), np.zeros((3, 3)))
-    _write(tmp_path / "replica.npz", visit)
-    found = _read(tmp_path / "replica.npz")
+    ArrayLedger(tmp_path).save(0, vars(visit))
+    row = ArrayLedger(tmp_path).finished([0])[0]
+    found = Visit(**{name: _KINDS.get(name, float)(row[name]) for name in row})
     assert (found.outcome, found.time_fs, found.energy_eV) == ("uncertain", 3.5, -5.0)
     assert (found.positions == visit.positions).all()
 
