@@ -41,7 +41,7 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
         for name in re.findall(r"^process (\w+)", file.read_text(), re.M)
     }
     ran = {*counts.index, *tasks(tmp_path)["process"]}
-    aliases = {"FINAL_DATASET": "PREPARE_DATASET", "RUN_LABEL_DIPOLES": "RUN_DIPOLES"}
+    aliases = {"FINAL_DATASET": "PREPARE_DATASET"}
     assert {aliases.get(name, name) for name in ran} == defined
 
 

@@ -46,7 +46,7 @@ def test_help_lists_every_parameter_and_stops(run_pipeline: Run, tmp_path: Path)
     lines = run_pipeline(tmp_path, "--help").stdout.splitlines()
     for line in (
         "  --outdir  a file or folder that can be written; default: results",
-        "frames: Training frames made by the toolkit: aggregates and trajectories at the labelling level",
+        "frames: Training frames made by the toolkit: aggregates and trajectories at the labelling level.",
         "  --frames.n_molecules  an integer from 3 to 500; default: 50",
         "  --sticking.model  an existing folder; default: not set",
     ):
