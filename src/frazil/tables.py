@@ -1,13 +1,14 @@
 """Result tables: each is declared once, written whole and sorted, and read with nothing missing or foreign.
 
-A declaration says columns (type, allowed values, bounds, whether a cell may be empty), the key that tells
-rows apart, their order and how numbers are written. More columns than those declared are kept as they are.
+A declaration names the columns in a line of text: ``*trajectory_id:int outcome:str time_fs?`` is a key of
+whole numbers, a text, and a number whose cell may be empty. More columns than those are kept as they are.
 """
 
-import math
+import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,22 @@ from frazil.files import write_atomic
 
 LONG_TABLE = 10_000
 """A table with more rows is also written as Parquet."""
-DIGITS = "%.8g"
-"""How numbers of new tables are written."""
+DIGITS, SIX_DIGITS, ALL_DIGITS = "%.8g", "%.6g", None
+"""How numbers are written: in new tables, in old ones, and so that not a bit is lost."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``kind`` is int, float or str; an empty cell (nan, None) only where ``blank``."""
+    """One column: ``kind`` is int, float or str; an empty cell (nan, None) only where ``blank``.
+
+    allowed: the values of a text, the lowest and highest of a number; all if empty.
+    """
 
     name: str
-    kind: type = float
-    blank: bool = False
-    allowed: tuple[Any, ...] = ()
-    low: float = -math.inf
-    high: float = math.inf
+    kind: type
+    is_key: bool
+    blank: bool
+    allowed: tuple[Any, ...]
 
     def fault(self, cells: pandas.Series) -> str:
         """Return what is wrong with the first bad cell, empty where all are good."""
@@ -41,19 +44,18 @@ class Column:
         if empty.any() and not self.blank:
             return f"has an empty cell in column {self.name}, row {int(np.argmax(empty)) + 1}"
         given, rows = cells[~empty], np.flatnonzero(~empty) + 1
-        checks = []
-        if self.kind is not str:
+        checks: list[tuple[NDArray[np.bool_], str]] = []
+        if self.kind is str:
+            if self.allowed:
+                listed = ", ".join(map(str, self.allowed))
+                checks.append((~given.isin(self.allowed).to_numpy(), f"allowed: {listed}"))
+        else:
             values = pandas.to_numeric(given, errors="coerce").to_numpy(float)
-            whole_only = self.kind is int
-            wrong = np.isnan(values) | ((values % 1 != 0) if whole_only else False)
-            beyond = (values < self.low) | (values > self.high)
-            checks += [
-                (wrong, "allowed are whole numbers" if whole_only else "allowed are numbers"),
-                (beyond, f"allowed are {self.low:g} to {self.high:g}"),
-            ]
-        if self.allowed:
-            foreign = ~given.isin(self.allowed).to_numpy()
-            checks.append((foreign, f"allowed: {', '.join(map(str, self.allowed))}"))
+            wrong = np.isnan(values) | ((values % 1 != 0) if self.kind is int else False)
+            checks.append((wrong, f"allowed are {'whole ' if self.kind is int else ''}numbers"))
+            if self.allowed:
+                low, high = self.allowed
+                checks.append(((values < low) | (values > high), f"allowed are {low:g} to {high:g}"))
         for bad, allowed in checks:
             if bad.any():
                 place = int(np.argmax(bad))
@@ -61,36 +63,43 @@ class Column:
         return ""
 
 
-def real(*names: str, **limits: Any) -> tuple[Column, ...]:
-    """Return columns of numbers with the same limits (fields of ``Column``)."""
-    return tuple(Column(name, float, **limits) for name in names)
-
-
-def whole(*names: str, **limits: Any) -> tuple[Column, ...]:
-    """Return columns of whole numbers."""
-    return tuple(Column(name, int, **limits) for name in names)
-
-
-def text(*names: str, **limits: Any) -> tuple[Column, ...]:
-    """Return columns of text."""
-    return tuple(Column(name, str, **limits) for name in names)
+_COLUMN = re.compile(r"(\*?)([\w-]+)(?::(int|str|bool))?(\??)")
+_KINDS = {"": float, "int": int, "str": str, "bool": int}
 
 
 @dataclass(frozen=True)
 class Table:
     """A declared table; its file is ``name``.csv.
 
-    key: columns that no two rows share. order: columns that rows are sorted by, the key if None, as they come
-    if empty. digits: format of numbers; None writes as many digits as tell a number from its neighbours.
-    made_by: what writes it, for messages.
+    text: columns, ``name`` (a number), ``name:int``, ``name:str`` or ``name:bool`` (0 or 1); ``*`` before
+    those that make the key, which no two rows share, ``?`` behind those that may be empty. order: what rows
+    are sorted by, "key", "given" (as they come) or columns. limits: of texts the allowed ones, of numbers the
+    lowest and highest. digits: format of numbers. made_by: what writes it, for messages.
     """
 
     name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-    order: tuple[str, ...] | None = None
+    text: str
+    order: str = "key"
+    limits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
     digits: str | None = DIGITS
-    made_by: str = field(default="", compare=False)
+    made_by: str = ""
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The declared columns. ValueError for a declaration that is none."""
+        found = []
+        for word in self.text.split():
+            if not (match := _COLUMN.fullmatch(word)):
+                raise ValueError(f"table {self.name}: {word!r} declares no column")
+            star, name, kind, blank = match.groups(default="")
+            allowed = (0, 1) if kind == "bool" else self.limits.get(name, ())
+            found.append(Column(name, _KINDS[kind], bool(star), bool(blank), tuple(allowed)))
+        return tuple(found)
+
+    @cached_property
+    def key(self) -> list[str]:
+        """Names of the columns that no two rows share."""
+        return [column.name for column in self.columns if column.is_key]
 
     @property
     def names(self) -> list[str]:
@@ -121,7 +130,7 @@ class Table:
 
     def sorted(self, table: pandas.DataFrame) -> pandas.DataFrame:
         """Return the table with its rows in order."""
-        order = list(self.key if self.order is None else self.order)
+        order = {"key": self.key, "given": []}.get(self.order, self.order.split())
         return table.sort_values(order, kind="stable", ignore_index=True) if order else table
 
     def fault(self, table: pandas.DataFrame) -> str:
@@ -234,9 +243,9 @@ class Table:
         """Return the first key that occurs twice, in words, and the numbers of its rows."""
         if not self.key:
             return None
-        doubled = table.duplicated(list(self.key), keep=False).to_numpy()
+        doubled = table.duplicated(self.key, keep=False).to_numpy()
         if not doubled.any():
             return None
-        first = table[list(self.key)].iloc[int(np.argmax(doubled))]
-        same = (table[list(self.key)] == first).all(axis=1).to_numpy()
+        first = table[self.key].iloc[int(np.argmax(doubled))]
+        same = (table[self.key] == first).all(axis=1).to_numpy()
         return ", ".join(f"{name} {value}" for name, value in first.items()), np.flatnonzero(same)

@@ -13,17 +13,12 @@ from frazil.experiments.infrared import tables as infrared
 from frazil.experiments.photodesorption import tables as photodesorption
 from frazil.experiments.sticking import tables as sticking
 from frazil.learning import errors
-from frazil.tables import Table, real, text, whole
+from frazil.tables import ALL_DIGITS, Table
 
 RUNS = Table(
     "runs",
-    (
-        *whole("trajectory_id", low=0),
-        *text("outcome", allowed=("stuck", "bounced")),
-        *real("probability", low=0, high=1),
-        *real("time_fs", blank=True),
-    ),
-    key=("trajectory_id",),
+    "*trajectory_id:int outcome:str probability time_fs?",
+    limits={"outcome": ("stuck", "bounced"), "probability": (0, 1)},
     made_by="run_collisions.py",
 )
 ROWS = [(2, "bounced", 0.25, 1 / 3), (0, "stuck", 1.0, None), (11, "stuck", 0.0, 20.0)]
@@ -45,7 +40,7 @@ def test_a_table_is_written_sorted_with_one_format_and_read_as_it_was(tmp_path: 
 
 
 def test_all_digits_survive_where_they_are_wanted(tmp_path: Path) -> None:
-    exact = Table("exact", real("x"), order=(), digits=None)
+    exact = Table("exact", "x", order="given", digits=ALL_DIGITS)
     values = np.random.default_rng(1).normal(size=500) * 10.0 ** np.random.default_rng(2).integers(-9, 9, 500)
     exact.write(pandas.DataFrame({"x": values}), tmp_path)
     assert (exact.read(tmp_path)["x"].to_numpy() == values).all()
@@ -129,6 +124,11 @@ def test_what_could_not_be_read_is_not_written(tmp_path: Path, rows: list[Any], 
     with pytest.raises(ValueError, match=message):
         RUNS.write(RUNS.frame(rows), tmp_path)
     assert not (tmp_path / "runs.csv").exists()
+
+
+def test_a_declaration_that_is_none_is_a_bug() -> None:
+    with pytest.raises(ValueError, match=r"table runs: 'time_fs:float' declares no column"):
+        _ = Table("runs", "*trajectory_id:int time_fs:float").names
 
 
 def test_long_tables_are_parquet_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

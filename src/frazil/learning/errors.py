@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frazil.tables import Table, real, text, whole
+from frazil.tables import SIX_DIGITS, Table
 
 
 def error_row(
@@ -28,48 +28,33 @@ def error_row(
 N_BINS = 10
 
 
-_SUBSETS = ("train", "test", "validation")
 MODELS = Table(
     "models",
-    (
-        *text("model_id", "kind"),
-        *whole("seed", "n_parameters"),
-        *real(
-            *(
-                f"{subset}_{quantity}"
-                for subset in _SUBSETS
-                for quantity in ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A")
-            ),
-            blank=True,
-        ),
-        *whole("selected", low=0, high=1),
-    ),
-    key=("model_id",),
-    order=(),
-    digits="%.6g",
+    """
+    *model_id:str kind:str seed:int n_parameters:int train_energy_rmse_meV_per_atom?
+    train_force_rmse_eV_per_A? test_energy_rmse_meV_per_atom? test_force_rmse_eV_per_A?
+    validation_energy_rmse_meV_per_atom? validation_force_rmse_eV_per_A? selected:bool
+    """,
+    order="given",
+    digits=SIX_DIGITS,
 )
 ERRORS = Table(
     "errors",
-    (
-        *text("model_id", "subset", "quantity", "species", "unit"),
-        *whole("n", low=0),
-        *real("mae", "rmse", "max", blank=True),
-    ),
-    key=("model_id", "subset", "quantity", "species"),
-    order=(),
-    digits="%.6g",
+    """
+    *model_id:str *subset:str *quantity:str *species:str unit:str n:int mae? rmse? max?
+    """,
+    order="given",
+    digits=SIX_DIGITS,
     made_by="evaluate_model.py",
 )
 COMMITTEE = Table(
     "committee",
-    (
-        *text("subset", "quantity", "unit"),
-        *real("spread_low", "spread_high"),
-        *whole("n"),
-        *real("spread_rms", "error_of_mean_rms", "error_of_selected_rms"),
-    ),
-    order=(),
-    digits="%.6g",
+    """
+    subset:str quantity:str unit:str spread_low spread_high n:int spread_rms error_of_mean_rms
+    error_of_selected_rms
+    """,
+    order="given",
+    digits=SIX_DIGITS,
 )
 """The committee's spread against its true errors, in bins."""
 

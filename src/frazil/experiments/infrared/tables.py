@@ -1,149 +1,95 @@
 """Tables of infrared spectra, each declared once; numbers are written with six digits."""
 
-from frazil.tables import Table, real, text, whole
-
-SIX = "%.6g"
-_PLACE = (*text("structure"), *real("temperature_K", low=0))
+from frazil.tables import SIX_DIGITS, Table
 
 ROUNDS = Table(
     "rounds",
-    (
-        *whole("round", "n_train"),
-        *real("harmonic_mae_cm1", "energy_rmse_meV_per_atom", "force_rmse_eV_per_A", blank=True),
-    ),
-    key=("round",),
-    digits=SIX,
+    """
+    *round:int n_train:int harmonic_mae_cm1? energy_rmse_meV_per_atom? force_rmse_eV_per_A?
+    """,
+    digits=SIX_DIGITS,
     made_by="learn_actively.py",
 )
 ACTIVE_LEARNING = Table(
     "active_learning",
-    (
-        *whole("round"),
-        *_PLACE,
-        *real("time_fs", low=0),
-        *real("committee_std_meV_per_atom", blank=True),
-        *whole("selected", low=0, high=1),
-        *whole("replica"),
-        *text("outcome"),
-        *real("force_std_eV_per_A", blank=True),
-        *text("fate", blank=True),
-    ),
-    order=(),
-    digits=SIX,
+    """
+    round:int structure:str temperature_K time_fs committee_std_meV_per_atom? selected:bool replica:int
+    outcome:str force_std_eV_per_A? fate:str?
+    """,
+    order="given",
+    digits=SIX_DIGITS,
     made_by="learn_actively.py",
 )
 CALIBRATION = Table(
     "calibration",
-    (
-        *whole("round"),
-        *real(
-            "force_std_eV_per_A", "force_error_eV_per_A", "energy_std_meV_per_atom",
-            "energy_error_meV_per_atom",
-        ),
-    ),
-    order=(),
-    digits=SIX,
+    """
+    round:int force_std_eV_per_A force_error_eV_per_A energy_std_meV_per_atom energy_error_meV_per_atom
+    """,
+    order="given",
+    digits=SIX_DIGITS,
     made_by="learn_actively.py",
-)  # fmt: skip
-HARMONIC_ROUNDS = Table(
-    "harmonic_rounds", whole("round"), key=("round",), digits=SIX, made_by="learn_actively.py"
 )
+HARMONIC_ROUNDS = Table("harmonic_rounds", "*round:int", digits=SIX_DIGITS, made_by="learn_actively.py")
 HARMONIC = Table(
     "harmonic",
-    (
-        *text("structure"),
-        *text("method", allowed=("model", "label")),
-        *whole("mode"),
-        *real("wavenumber_cm1", "intensity_km_per_mol"),
-        *real("model_std_cm1", blank=True),
-    ),
-    key=("structure", "method", "mode"),
-    order=(),
-    digits=SIX,
+    """
+    *structure:str *method:str *mode:int wavenumber_cm1 intensity_km_per_mol model_std_cm1?
+    """,
+    order="given",
+    limits={"method": ("model", "label")},
+    digits=SIX_DIGITS,
 )
 SPECTRA = Table(
     "spectra",
-    (
-        *_PLACE,
-        *real("wavenumber_cm1", "intensity"),
-        *real("low_95", "high_95", blank=True),
-        *whole("n_runs"),
-        *real("model_std", "total_low_95", "total_high_95", blank=True),
-        *whole("n_lost"),
-    ),
-    key=("structure", "temperature_K", "wavenumber_cm1"),
-    digits=SIX,
+    """
+    *structure:str *temperature_K *wavenumber_cm1 intensity low_95? high_95? n_runs:int model_std?
+    total_low_95? total_high_95? n_lost:int
+    """,
+    digits=SIX_DIGITS,
 )
 RUNS = Table(
     "runs",
-    (
-        *text("structure", "engine"),
-        *whole("member"),
-        *real("temperature_K"),
-        *whole("replica"),
-        *text("outcome"),
-        *real("ended_fs"),
-        *real("mean_temperature_K", blank=True),
-    ),
-    key=("structure", "engine", "member", "temperature_K", "replica"),
-    order=(),
-    digits=SIX,
+    """
+    *structure:str *engine:str *member:int *temperature_K *replica:int outcome:str ended_fs
+    mean_temperature_K?
+    """,
+    order="given",
+    digits=SIX_DIGITS,
 )
 BANDS = Table(
     "bands",
-    (
-        *_PLACE,
-        *real("label_cm1"),
-        *real("model_cm1", "difference_cm1", blank=True),
-        *real("label_height"),
-        *real("model_height", blank=True),
-    ),
-    key=("structure", "temperature_K", "label_cm1"),
-    order=(),
-    digits=SIX,
+    """
+    *structure:str *temperature_K *label_cm1 model_cm1? difference_cm1? label_height model_height?
+    """,
+    order="given",
+    digits=SIX_DIGITS,
 )
 COMPARISON = Table(
     "comparison",
-    (
-        *_PLACE,
-        *real("cosine", "label_noise_floor", "model_noise_floor", blank=True),
-        *whole("n_runs_model", "n_runs_label", "n_lost_model", "n_lost_label"),
-    ),
-    key=("structure", "temperature_K"),
-    order=(),
-    digits=SIX,
+    """
+    *structure:str *temperature_K cosine? label_noise_floor? model_noise_floor? n_runs_model:int
+    n_runs_label:int n_lost_model:int n_lost_label:int
+    """,
+    order="given",
+    digits=SIX_DIGITS,
 )
 SUMS = Table(
     "sums",
-    (
-        *text("family"),
-        *real("temperature_K", "wavelength_um", "wavenumber_cm1", "intensity"),
-        *real("low_95", "high_95", blank=True),
-        *whole("n_structures"),
-    ),
-    key=("family", "temperature_K", "wavenumber_cm1"),
-    digits=SIX,
+    """
+    *family:str *temperature_K wavelength_um *wavenumber_cm1 intensity low_95? high_95? n_structures:int
+    """,
+    digits=SIX_DIGITS,
 )
 SILICATE_BANDS = Table(
     "silicate_bands",
-    (
-        *text("family"),
-        *real("temperature_K", "peak_um"),
-        *real("centre_um", blank=True),
-        *real("peak_minus_9_7_um"),
-        *whole("n_structures"),
-    ),
-    key=("family", "temperature_K"),
-    digits=SIX,
+    """
+    *family:str *temperature_K peak_um centre_um? peak_minus_9_7_um n_structures:int
+    """,
+    digits=SIX_DIGITS,
 )
 TRANSFERABILITY = Table(
     "transferability",
-    (
-        *text("structure"),
-        *whole("trained", low=0, high=1),
-        *real("harmonic_mae_cm1", blank=True),
-        *real("distance", "pca_1", "pca_2"),
-    ),
-    order=(),
-    digits=SIX,
+    "structure:str trained:bool harmonic_mae_cm1? distance pca_1 pca_2",
+    order="given",
+    digits=SIX_DIGITS,
 )

@@ -15,33 +15,28 @@ from frazil.experiments.level_of_theory.dimers import ALONE
 from frazil.report import section
 from frazil.report.plot import BLACK, CYCLE, new, save
 from frazil.report.section import Figure, Section
-from frazil.tables import Table, real, text, whole
+from frazil.tables import SIX_DIGITS, Table
 
 KJ_PER_MOL = ase.units.kJ / ase.units.mol
 KEYS = ["system", "radius_A", "point"]
-_KEYS = (*text("system"), *real("radius_A"), *whole("point"))
 INTERACTIONS = Table(
     "interactions",
-    (*text("level"), *_KEYS, *real("interaction_kJ_per_mol", "reference_kJ_per_mol")),
-    key=("level", *KEYS),
-    digits="%.6g",
+    """
+    *level:str *system:str *radius_A *point:int interaction_kJ_per_mol reference_kJ_per_mol
+    """,
+    digits=SIX_DIGITS,
 )
 ERRORS = Table(
     "errors",
-    (
-        *text("system"), *real("radius_A"), *text("level"), *whole("n"),
-        *real(
-            "mae_kJ_per_mol", "mean_error_kJ_per_mol", "largest_kJ_per_mol", "mean_reference_kJ_per_mol"
-        ),
-        *real("published_mae_kJ_per_mol", blank=True),
-    ),
-    key=("system", "radius_A", "level"),
-    digits="%.6g",
-)  # fmt: skip
+    """
+    *system:str *radius_A *level:str n:int mae_kJ_per_mol mean_error_kJ_per_mol largest_kJ_per_mol
+    mean_reference_kJ_per_mol published_mae_kJ_per_mol?
+    """,
+    digits=SIX_DIGITS,
+)
 PUBLISHED = Table(
     "level_of_theory",
-    (*text("system"), *real("radius_A"), *text("method"), *real("published_mae_kJ_per_mol", blank=True)),
-    key=("system", "radius_A", "method"),
+    "*system:str *radius_A *method:str published_mae_kJ_per_mol?",
     made_by="hand, as assets/reference/level_of_theory.csv is",
 )
 FRAME_KEYS = (*KEYS, "part", "label_level")

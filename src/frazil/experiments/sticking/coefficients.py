@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from frazil.analysis.estimates import Z_95
 from frazil.errors import UserError
-from frazil.experiments.sticking.tables import COEFFICIENTS, CONDITION, PROBABILITIES
+from frazil.experiments.sticking.tables import COEFFICIENTS, CONDITION
 from frazil.seeds import rng
-from frazil.tables import Table
+from frazil.tables import SIX_DIGITS, Table
 
 Array = NDArray[np.float64]
 BELOW = ("one", "held")
@@ -31,9 +31,12 @@ SURFACE = "surface"
 """Stands for the gas temperature that equals the surface's."""
 DRAWS = 20_000
 GIVEN_PROBABILITIES = Table(
-    "sticking_probabilities", PROBABILITIES.columns[:3], order=(), made_by="analyse_sticking.py, or by hand"
+    "sticking_probabilities",
+    "phase:str surface_temperature_K collision_energy_K",
+    order="given",
+    made_by="analyse_sticking.py, or by hand",
 )
-BY_HAND = replace(COEFFICIENTS, digits="%.6g")
+BY_HAND = replace(COEFFICIENTS, digits=SIX_DIGITS)
 
 
 def weights(

@@ -11,16 +11,13 @@ from scipy.signal import find_peaks
 
 from frazil.errors import UserError
 from frazil.experiments.sticking.tables import RESIDENCE_TIMES
-from frazil.tables import Table, real, text, whole
+from frazil.tables import SIX_DIGITS, Table
 
 Array = NDArray[np.float64]
 SITES = Table(
-    "binding_energies",
-    (*text("phase"), *real("binding_energy_K", blank=True), *whole("converged")),
-    order=(),
-    made_by="bind_sites.py",
+    "binding_energies", "phase:str binding_energy_K? converged:bool", order="given", made_by="bind_sites.py"
 )
-BY_HAND = replace(RESIDENCE_TIMES, digits="%.6g")
+BY_HAND = replace(RESIDENCE_TIMES, digits=SIX_DIGITS)
 PS_PER_S = 1e12
 
 
