@@ -71,7 +71,7 @@ def import_dataset(
     if wanted:
         found = label_origin(frames[0])
         section.gates.append(
-            Gate("level of the imported labels", found, wanted, found == wanted, "the run's own labels")
+            Gate.equal("level of the imported labels", found, wanted, "the run's own labels")
         )
     section.write(folder)
     write_frames(out, used)
@@ -238,12 +238,12 @@ def _section(
             f"({len(compared)} steps were short enough to compare).",
         ],
         gates=[
-            Gate("suspect frames", n_suspect, 0, n_suspect == 0, "listed in suspects.csv"),
-            Gate(
+            Gate.at_most("suspect frames", n_suspect, 0, "listed in suspects.csv"),
+            Gate.within(
                 "energy difference over work of the forces",
-                ratio if np.isfinite(ratio) else None,
-                "0.9 to 1.1",
-                bool(0.9 < ratio < 1.1) if np.isfinite(ratio) else None,
+                ratio,
+                0.9,
+                1.1,
                 "median over steps; one unit system gives 1",
             ),
         ],
