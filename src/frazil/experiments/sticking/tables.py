@@ -70,7 +70,7 @@ CHECKS = Table(
     "checks",
     """
     *phase:str *surface_temperature_K n_molecules:int n_fixed:int radius_A n_surfaces:int temperature_K
-    temperature_error_K initial_density_g_per_cm3 density_g_per_cm3? n_deep:int rms_displacement_A
+    temperature_error_K initial_density_g_per_cm3? density_g_per_cm3? n_deep:int rms_displacement_A
     """,
     order="given",
     digits=SIX_DIGITS,
