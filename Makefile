@@ -5,11 +5,11 @@ OUTDIR ?= results/demo
 VARIANT ?= cpu
 PROFILE ?= local
 
-.PHONY: help setup demo test test-hpc check schnet images doctor rerun clean
+.PHONY: help setup demo test test-unit test-hpc check schnet images doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Set up what is missing (demo, test and check do it by themselves)
 	@scripts/setup.sh
@@ -18,8 +18,11 @@ demo: setup ## Run the demo into results/demo: make demo EXPERIMENTS=photodesorp
 	@.frazil/bin/nextflow run main.nf -profile demo --experiments "$(EXPERIMENTS)" --outdir "$(OUTDIR)" -resume
 	@echo "Report: $(OUTDIR)/report.html"
 
-test: setup ## Run the tests
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest --ignore tests/hpc
+test: test-unit ## Run the tests, those of real Nextflow runs and of physics one after the other
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest tests/pipeline tests/physics
+
+test-unit: setup ## Run the unit tests, by two workers (after every change)
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit
 
 test-hpc: setup ## Run the test on a real Slurm with real images (as root on Debian; installs both)
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -rs tests/hpc

@@ -1,18 +1,25 @@
-"""Fixtures of all tests."""
+"""Fixtures of all tests, and a store of what JAX has compiled, which is most of their time."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from models import tiny_committee, tiny_dataset, tiny_model
+from models import tiny_committee, tiny_dataset, tiny_model, tiny_residual
 
-__all__ = ["tiny_committee", "tiny_dataset", "tiny_model"]
+ROOT = Path(__file__).resolve().parent.parent
+# Read by JAX when it is imported, here and in what the tests start. A key is the program and the compiler.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".frazil/jax-cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+__all__ = ["tiny_committee", "tiny_dataset", "tiny_model", "tiny_residual"]
 
 
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout's folder."""
-    return Path(__file__).resolve().parent.parent
+    return ROOT
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 """Small labelled frames and a small model that is really trained, shared by all tests."""
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import ase
@@ -69,18 +72,33 @@ def write_dataset(directory: Path, n_train: int = 12, n_other: int = 4) -> Path:
     return directory
 
 
+def once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], object]) -> Path:
+    """Return a folder that is filled once in a run of the tests, by whichever worker comes first."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with open(folder.with_name(f"{name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "filled").exists():
+            folder.mkdir()
+            fill(folder)
+            (folder / "filled").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset directory of 3-CO frames."""
-    return write_dataset(tmp_path_factory.mktemp("dataset"))
+    return once(tmp_path_factory, "dataset", write_dataset)
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory, really trained (for a few steps, and compressed) on ``tiny_dataset``."""
-    directory = tmp_path_factory.mktemp("model")
-    train(tiny_dataset, directory / "model_0", directory / "checkpoints", 0, 7, TINY)
-    return directory / "model_0"
+
+    def fill(folder: Path) -> None:
+        train(tiny_dataset, folder / "model_0", folder / "checkpoints", 0, 7, TINY)
+
+    return once(tmp_path_factory, "model", fill) / "model_0"
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +106,27 @@ def tiny_committee(
     tiny_model: Path, tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
     """``tiny_model`` and a second member, of another seed and not compressed."""
-    directory = tmp_path_factory.mktemp("committee")
-    train(tiny_dataset, directory / "model_1", directory / "checkpoints", 1, 7, TINY, compress=False)
-    return [tiny_model, directory / "model_1"]
+
+    def fill(folder: Path) -> None:
+        train(tiny_dataset, folder / "model_1", folder / "checkpoints", 1, 7, TINY, compress=False)
+
+    return [tiny_model, once(tmp_path_factory, "committee", fill) / "model_1"]
+
+
+@pytest.fixture(scope="session")
+def tiny_residual(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory trained like ``tiny_model`` on what a Morse curve of the bonds leaves."""
+
+    def fill(folder: Path) -> None:
+        lengths = np.linspace(0.7, 2.6, 400)
+        morse = 11.2 * (1 - np.exp(-2.3 * (lengths - 1.128))) ** 2
+        np.savetxt(
+            folder / "curve.csv", np.c_[lengths, morse],
+            header="bond_length_A,label_eV", comments="", delimiter=",", fmt="%.12g",
+        )  # fmt: skip
+        train(
+            tiny_dataset, folder / "model", folder / "checkpoints", 0, 8, TINY,
+            bond_curve=folder / "curve.csv",
+        )  # fmt: skip
+
+    return once(tmp_path_factory, "residual", fill) / "model"

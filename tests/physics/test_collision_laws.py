@@ -11,7 +11,7 @@ from ase import Atoms
 
 from frazil.campaigns import Start
 from frazil.experiments.sticking.collisions import _row, ids_of, run, start
-from frazil.experiments.sticking.driver import Driver
+from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.settings import Campaign
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
@@ -22,7 +22,7 @@ from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.units import fs, kB
 
-TRUTH = Driver(None, "analytic")
+TRUTH = driver("analytic")
 CAMPAIGN = Campaign(
     surface_temperatures_K=(10.0,), energies_K=(12.0, 116.0, 348.0), n_polar=2, polar_max_deg=40.0,
     n_azimuth=2, azimuth="random", aim_radius_A=1.0, start_height_A=8.0, bounce_A=6.0, timestep_fs=1.0,

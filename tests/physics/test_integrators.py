@@ -19,10 +19,10 @@ from frazil.potentials.analytic.simple import (
     MorseBonds,
     SphericalWall,
     Springs,
-    Sum,
 )
 from frazil.potentials.analytic.van_hemert import VanHemert, VanHemertCalculator
 from frazil.potentials.interface import Potential
+from frazil.potentials.transform import sum_of
 from frazil.systems.co import MOLECULE_MASSES_amu
 from frazil.systems.packing import relax
 from frazil.units import fs, hbar, inverse_cm, kB
@@ -140,7 +140,7 @@ def test_morse_and_lennard_jones_minima() -> None:
         np.testing.assert_allclose(at_rest[0].rows["positions"][-1], positions[0], atol=1e-9)
 
 
-ANHARMONIC = Sum((Springs(0.02), LennardJones(0.01, 3.4)))
+ANHARMONIC = sum_of((Springs(0.02), LennardJones(0.01, 3.4)))
 CUBE = 1.9 * np.array([[i, j, k] for i in (-1, 1) for j in (-1, 1) for k in (-1, 1)], float)
 THERMOSTATS = {
     "langevin": Langevin(4.0, 60.0, 100.0),

@@ -14,11 +14,10 @@ from scipy.interpolate import CubicHermiteSpline
 
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
+from frazil.potentials.folder import INTERACTION
 from frazil.potentials.molecular import write_curves
 from frazil.systems.molecules import molecules_of
 
-LABEL = " interaction"
-"""Added to ``label_level``, so that these labels never mix with whole ones."""
 NEAR_MINIMUM_eV = 0.03
 """Molecules alone are trained on within this of their minimum: CO ± 0.02 Å, H2 ± 0.04 Å."""
 SAME_LENGTH_A = 1e-3
@@ -86,7 +85,7 @@ def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
         forces[first] -= pull
     copy = atoms.copy()
     copy.calc = SinglePointCalculator(copy, energy=energy, forces=forces)
-    copy.info["label_level"] = str(copy.info.get("label_level", "not stated")) + LABEL
+    copy.info["label_level"] = str(copy.info.get("label_level", "not stated")) + INTERACTION
     return copy
 
 

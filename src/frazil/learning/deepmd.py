@@ -37,7 +37,7 @@ from frazil.learning.deepmd_process import (
     digest_of,
 )
 from frazil.learning.settings import DeepmdTraining
-from frazil.potentials.deepmd.bond_baseline import BondBaseline
+from frazil.potentials.deepmd.bond_baseline import TABLE, BondBaseline
 from frazil.potentials.deepmd.model import (
     FROZEN_FILES,
     MODEL_FILES,
@@ -45,6 +45,7 @@ from frazil.potentials.deepmd.model import (
     UNTAGGED_TYPE_MAP,
     evaluate,
 )
+from frazil.potentials.folder import describe
 from frazil.provenance import versions
 from frazil.seeds import derived_seed
 from frazil.systems.co import deepmd_types
@@ -131,7 +132,8 @@ def train(
             if compress:
                 _check_compression(training, frames["train"])
             description = {
-                "model_id": model_id, "kind": "deepmd", "seed": seed,
+                "model_id": model_id, "members": 1, "seed": seed, "residual": "bonds" if bonds else None,
+                "level": str(frames["train"][0].info.get("label_level", "not stated")),
                 "type_map": type_map(excited_types),
                 **result, **asdict(settings), "compressed": compress,
                 "bond_baseline": bonds is not None, "n_train_frames": len(frames["train"]),
@@ -256,19 +258,6 @@ def _terminations() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def read_description(model: Path) -> dict[str, Any]:
-    """Return ``model.json`` of a model directory.
-
-    Raises:
-        UserError: there is none.
-    """
-    file = model / "model.json"
-    if not file.is_file():
-        raise UserError(f"{model} holds no model.json; give a model directory of train_deepmd.py")
-    description: dict[str, Any] = json.loads(file.read_text())
-    return description
-
-
 def _check_compression(work: Path, frames: Sequence[ase.Atoms]) -> None:
     some = frames[:: math.ceil(len(frames) / _CHECKED_FRAMES)]
     (_, frozen), (_, compressed) = (evaluate(work / name, some) for name in (FROZEN, COMPRESSED))
@@ -296,7 +285,8 @@ def _write_model(
         if bonds is not None:
             bonds.write_beside(partial / MODEL_FILES[1])
         curve.to_csv(partial / "learning_curve.csv", index=False, float_format="%.6g")
-        (partial / "model.json").write_text(json.dumps(description, indent=1) + "\n")
+        files = [MODEL_FILES[bonds is not None], FROZEN_FILES[bonds is not None]]
+        describe(partial, "deepmd", files + [TABLE] * (bonds is not None), **description)
         _replace(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -26,8 +26,8 @@ from frazil.learning.batches import Batch, Frames, batches, groups, prepare
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
+from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.gmnn.derivatives import loss_and_gradient
-from frazil.potentials.gmnn.files import write_model
 from frazil.potentials.neighbours import Neighbours
 from frazil.seeds import derived_seed, rng
 
@@ -393,8 +393,9 @@ def train(
     settings: GmnnTraining,
     architecture: GmnnArchitecture,
 ) -> None:
-    """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write model.h5 and learning_curve.csv into
-    ``out``. The checkpoint stays: a finished training that is asked for again is only written again.
+    """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
+    learning_curve.csv in it. The checkpoint stays: a finished training that is asked for again is only
+    written again.
 
     Elements are those of the training frames, ``architecture`` says the rest. Raises UserError for data
     without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
@@ -422,4 +423,4 @@ def train(
         writer = csv.DictWriter(file, CURVE_COLUMNS)
         writer.writeheader()
         writer.writerows(state.curve)
-    write_model(out / "model.h5", network, state.best, metadata)
+    write_folder(out, network, state.best, metadata)

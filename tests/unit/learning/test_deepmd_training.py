@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,8 +21,12 @@ from frazil.errors import OutOfTime, UserError
 from frazil.learning.deepmd import read_learning_curve, train
 from frazil.learning.deepmd_input import check_neighbours, to_input
 from frazil.learning.settings import DeepmdTraining
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import VelocityVerlet
 from frazil.md.lammps import LammpsSession
+from frazil.md.observers import energies as energies_of
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
+from frazil.potentials.registry import load
 from frazil.systems.co import deepmd_types
 from models import TINY, random_frames, write_dataset
 
@@ -108,18 +113,15 @@ def test_a_finished_training_is_copied_out_when_it_is_asked_for_again(
 
 @pytest.mark.parametrize("excited_types", [True, False])
 def test_a_residual_model_has_its_bonds_wherever_it_runs(
-    excited_types: bool, tiny_dataset: Path, tmp_path: Path
+    excited_types: bool, tiny_residual: Path, tiny_dataset: Path, tmp_path: Path
 ) -> None:
-    lengths = np.linspace(0.7, 2.6, 400)
-    morse = 11.2 * (1 - np.exp(-2.3 * (lengths - 1.128))) ** 2
-    np.savetxt(
-        tmp_path / "curve.csv", np.c_[lengths, morse],
-        header="bond_length_A,label_eV", comments="", delimiter=",", fmt="%.12g",
-    )  # fmt: skip
-    train(
-        tiny_dataset, tmp_path / "model", tmp_path, 0, 8, settings(),
-        excited_types=excited_types, bond_curve=tmp_path / "curve.csv",
-    )  # fmt: skip
+    if excited_types:
+        shutil.copytree(tiny_residual, tmp_path / "model")
+    else:
+        train(
+            tiny_dataset, tmp_path / "model", tmp_path, 0, 8, settings(),
+            excited_types=False, bond_curve=tiny_residual.with_name("curve.csv"),
+        )  # fmt: skip
     assert json.loads((tmp_path / "model/model.json").read_text())["bond_baseline"]
     frames = random_frames(6, seed=3)
     file = model_file_of(tmp_path / "model")
@@ -139,6 +141,14 @@ def test_a_residual_model_has_its_bonds_wherever_it_runs(
     with LammpsSession(tmp_path / "model", 3) as session:
         start = next(session.run(frame.positions, 0 * frame.positions, deepmd_types(frame), 0.1, 0, 1))
     assert start.potential_energy_eV == pytest.approx(energy, abs=1e-6)
+    frozen, frozen_forces = evaluate(tmp_path / "model/residual_frozen.pb", [frame])
+    engine = Ensemble(
+        load(tmp_path / "model").potential(frame), VelocityVerlet(0.1), frame.get_masses(), 0, 1,
+        observers=(energies_of, lambda state, system: {"forces": state.forces}), width=1,
+    )  # fmt: skip
+    (found,) = engine.run(frame.positions[None], np.zeros((1, len(frame), 3)))
+    assert found.rows["energy"][0] == pytest.approx(frozen[0], abs=1e-10)
+    np.testing.assert_allclose(found.rows["forces"][0], frozen_forces[0], atol=1e-10)
     (tmp_path / "model/bond.table").unlink()
     with pytest.raises(UserError, match=r"is a residual model and its bond\.table is not beside it"):
         evaluate(file, frames)

@@ -18,7 +18,7 @@ from frazil.md.integrators import Langevin, NoseHooverChain, OwnTemperature, Vel
 from frazil.md.observers import Distances, energies, frames, potential_info
 from frazil.md.state import State, System, padded_positions
 from frazil.md.trajectory import Outcome, Trajectory
-from frazil.potentials.analytic.simple import LennardJones, Springs
+from frazil.potentials.analytic.simple import Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.files import Model
@@ -304,18 +304,6 @@ def test_a_periodic_crystal_keeps_its_energy() -> None:
     assert found.rows["energy"][-1] == pytest.approx(crystal.get_potential_energy(), abs=1e-9)
     with pytest.raises(UserError, match=r"smaller than two cutoffs of 4 Å and a skin of 0\.1 Å; repeat it"):
         list(replace(ensemble, cell_A=np.eye(3) * 7.9).run(*starts(1, 500.0, crystal)))
-
-
-def test_a_restart_with_velocities_is_the_same_dynamics() -> None:
-    """run(2n) = run(n) + run(n) for dynamics that keep no state of their own; Nosé–Hoover does keep one."""
-    lj = {"potential": LennardJones(0.01, 2.5), "skin_A": 0.5, "width": 1}
-    whole = next(iter(base(integrator=VelocityVerlet(0.5), **lj).run(*starts(1))))
-    half = next(iter(base(integrator=VelocityVerlet(0.5), n_steps=30, **lj).run(*starts(1))))
-    again = half.rows["positions"][-1:], half.rows["velocities"][-1:]
-    rest = next(iter(base(integrator=VelocityVerlet(0.5), n_steps=30, **lj).run(*again)))
-    assert np.array_equal(rest.rows["positions"][-1], whole.rows["positions"][-1])
-    warm = next(iter(base(integrator=NoseHooverChain(0.5, 300.0, 50.0), **lj).run(*starts(1))))
-    assert warm.outcome == Outcome.FINISHED
 
 
 @pytest.mark.parametrize(

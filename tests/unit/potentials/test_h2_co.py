@@ -1,4 +1,4 @@
-"""The known truth of H2 on CO: its published wells, its derivatives, and what it leaves out."""
+"""The known truth of H2 on CO: its published wells, and what it leaves out."""
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from frazil.labels.levels import labeller
 from frazil.labels.store import Label
 from frazil.potentials.analytic import van_hemert
-from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy, evaluate, interaction
+from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy, interaction
 
 WEIGHTS = van_hemert.CENTRE_WEIGHTS
 CO = van_hemert.BOND_LENGTH_A * np.array([[0.0, 0.0, -WEIGHTS[1]], [0.0, 0.0, WEIGHTS[0]]])
@@ -54,20 +54,10 @@ def test_bond_has_the_measured_frequency() -> None:
     assert frequency * 0.0646541 / invcm == pytest.approx(4401, rel=0.005)
 
 
-def test_forces_are_the_gradient_and_nothing_collapses() -> None:
-    hydrogen = h2(np.array([1.5, 3.0, 0.3]), np.array([0.6, 0.8, 0.0]))
-    positions = np.concatenate([CO, CO + np.array([3.6, 0.4, 0.2]), hydrogen])
-    _, forces = evaluate(positions[None], True)
-    for atom, axis in [(0, 0), (3, 2), (4, 1), (5, 0)]:
-        ends = []
-        for sign in (1, -1):
-            moved = positions.copy()
-            moved[atom, axis] += sign * 1e-5
-            ends.append(float(evaluate(moved[None], True)[0][0]))
-        assert forces[0, atom, axis] == pytest.approx(-(ends[0] - ends[1]) / 2e-5, abs=1e-7)
-    assert np.allclose(np.asarray(forces[0]).sum(axis=0), 0.0, atol=1e-12)
+def test_nothing_collapses() -> None:
+    energy = jax.jit(interaction)
     for distance in np.linspace(0.3, 2.5, 23):
-        assert interaction(CO, h2(np.array([0.0, distance, 0.0]), np.array([1.0, 0.0, 0.0]))) > 0.0
+        assert energy(CO, h2(np.array([0.0, distance, 0.0]), np.array([1.0, 0.0, 0.0]))) > 0.0
 
 
 def test_pairs_of_fixed_molecules_are_a_constant() -> None:
@@ -75,11 +65,10 @@ def test_pairs_of_fixed_molecules_are_a_constant() -> None:
     centres = 4.0 * np.stack(np.meshgrid(*[np.arange(2)] * 3), axis=-1).reshape(-1, 1, 3)
     positions = (centres + CO + generator.normal(scale=0.05, size=(8, 2, 3))).reshape(-1, 3)
     whole, some = H2OnCO(hydrogen=False), H2OnCO(n_fixed=3, hydrogen=False)
-    fixed = float(whole.energy(positions[-6:])) - sum(
-        float(whole.energy(positions[i : i + 2])) for i in (10, 12, 14)
-    )
-    assert float(whole.energy(positions)) == pytest.approx(float(some.energy(positions)) + fixed, abs=1e-12)
-    forces = [-jax.grad(potential.energy)(positions) for potential in (whole, some)]
+    energy, partly = jax.jit(whole.energy), jax.jit(some.energy)
+    fixed = float(energy(positions[-6:])) - sum(float(energy(positions[i : i + 2])) for i in (10, 12, 14))
+    assert float(energy(positions)) == pytest.approx(float(partly(positions)) + fixed, abs=1e-12)
+    forces = [-jax.jit(jax.grad(potential.energy))(positions) for potential in (whole, some)]
     assert np.allclose(forces[0][:10], forces[1][:10], atol=1e-13)
 
 

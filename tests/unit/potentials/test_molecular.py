@@ -45,12 +45,12 @@ def bonds(*lengths: float) -> np.ndarray:
 def test_molecules_alone_are_the_truth_s(own: dict[str, CubicHermiteSpline]) -> None:
     numbers = np.array([6, 8, 6, 8, 1, 1])
     potential = WithMolecules.of(Nothing(), numbers, own)
+    truth = jax.jit(jax.value_and_grad(H2OnCO().energy))
     for lengths in ((1.128, 1.131, 0.7414), (1.01, 1.36, 0.66), (0.93, 1.55, 0.97)):
         positions = bonds(*lengths)
         ready = potential.batched(2)
-        found = ready.evaluate(ready.arrange(None), jnp.asarray(np.stack([positions, positions + 1.0])))
-        truth = H2OnCO()
-        energy, gradient = jax.value_and_grad(truth.energy)(jnp.asarray(positions))
+        found = jax.jit(ready.evaluate)(ready.arrange(None), np.stack([positions, positions + 1.0]))
+        energy, gradient = truth(positions)
         # Spline of 0.02 Å: some µeV; molecules 50 Å apart still attract each other by some 0.1 µeV.
         assert np.allclose(found.energies, energy, atol=2e-5)
         assert np.allclose(found.forces, -gradient, atol=2e-3)
@@ -60,14 +60,13 @@ def test_molecules_alone_are_the_truth_s(own: dict[str, CubicHermiteSpline]) -> 
 
 def test_forces_are_the_energy_s_slope_beyond_the_ends_too(own: dict[str, CubicHermiteSpline]) -> None:
     potential = WithMolecules.of(Nothing(), np.array([6, 8, 1, 1]), own)
+    alone, gradient = jax.jit(potential.alone), jax.jit(jax.grad(lambda x: potential.alone(x)[0]))
     for lengths in ((0.8, 1.7), (1.128, 0.4), (1.9, 0.74)):
         positions = jnp.asarray(bonds(*lengths))
-        _, forces = potential.alone(positions)
-        slope = jax.grad(lambda x: potential.alone(x)[0])(positions)
+        _, forces = alone(positions)
+        slope = gradient(positions)
         assert np.allclose(forces, -slope, atol=1e-9)
-    assert float(potential.alone(jnp.asarray(bonds(0.8, 0.74)))[0]) > float(
-        potential.alone(jnp.asarray(bonds(0.9, 0.74)))[0]
-    )
+    assert float(alone(jnp.asarray(bonds(0.8, 0.74)))[0]) > float(alone(jnp.asarray(bonds(0.9, 0.74)))[0])
 
 
 def test_curves_survive_their_file(own: dict[str, CubicHermiteSpline], tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """se_e2_a in JAX against DeePMD-kit's own evaluation of the same frozen file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from ase import Atoms
 
 from frazil.errors import UserError
+from frazil.md import ensemble as engine
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
@@ -15,7 +18,8 @@ from frazil.potentials.deepmd.model import DeepPotential
 from frazil.potentials.deepmd.se_e2_a import DeepPotSE, constants
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import allocate
-from frazil.systems.co import MOLECULE_MASSES_amu, deepmd_types
+from frazil.potentials.registry import load
+from frazil.systems.co import MOLECULE_MASSES_amu, deepmd_types, set_excited
 from models import random_frames
 
 
@@ -54,6 +58,38 @@ def test_it_runs_in_the_engine(tiny_model: Path) -> None:
     np.testing.assert_allclose(done.rows["energy"], theirs, atol=1e-10)
     total = done.rows["energy"] + done.rows["kinetic_energy"]
     np.testing.assert_allclose(total, total[0], atol=2e-3)
+
+
+def test_excited_molecules_share_a_batch_and_a_compilation(tiny_residual: Path) -> None:
+    """Replicas with another excited molecule each: as DeePMD-kit has them, in any slot, compiled once."""
+    frame = random_frames(1, seed=4)[0]
+    tagged = [frame.copy() for _ in range(3)]
+    for molecule, own in enumerate(tagged):
+        set_excited(own, molecule)
+    potential = load(tiny_residual).potential(tagged)
+    kinds, width = [2, 0, 1, 1, 0, 2, 2], 4
+    positions = frame.positions + np.random.default_rng(1).normal(0, 0.02, (len(kinds), 6, 3))
+    ensemble = Ensemble(
+        potential, VelocityVerlet(0.2), np.tile(MOLECULE_MASSES_amu, (3, 3)), 20, 10,
+        observers=(energies, frames), width=width,
+    )  # fmt: skip
+    rest = np.zeros_like(positions)
+    found = {t.trajectory_id: t for t in ensemble.run(positions, rest, kinds=kinds)}
+    compiled = engine._advance._cache_size()
+    theirs = DeepPotential(tiny_residual / "residual_frozen.pb")
+    for number, kind in enumerate(kinds):
+        known, _ = theirs.evaluate(found[number].rows["positions"], deepmd_types(tagged[kind]))
+        np.testing.assert_allclose(found[number].rows["energy"], known, rtol=0, atol=1e-10)
+    turned = [6, 3, 0, 5, 1, 4, 2]
+    again = ensemble.run(positions[turned], rest, turned, kinds=[kinds[i] for i in turned])
+    for trajectory in again:
+        own = found[trajectory.trajectory_id]
+        assert trajectory.rows["positions"].tobytes() == own.rows["positions"].tobytes()
+    other = replace(ensemble, potential=load(tiny_residual).potential(tagged[::-1]))
+    list(other.run(positions, rest, kinds=kinds))
+    assert engine._advance._cache_size() == compiled, "other excited molecules compile nothing anew"
+    with pytest.raises(UserError, match="those of a batch must have equally many of each"):
+        load(tiny_residual).potential([tagged[0], Atoms("CO" * 3, positions=frame.positions)])
 
 
 def test_what_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.observers import potential_info, temperature
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
-from frazil.potentials.gmnn.files import Model, read_model
-from frazil.potentials.semiempirical import Semiempirical
+from frazil.potentials.gmnn.files import Model
+from frazil.potentials.interface import Potential
+from frazil.potentials.registry import load
 
 OUTCOMES = {
     int(Outcome.FINISHED): FINISHED,
@@ -72,7 +73,7 @@ def run_dipoles(
     if engine == "model":
         if model is None:
             raise UserError("the engine 'model' needs a model; give --model")
-        committee = read_model(model)
+        committee = load(model).model
         if "charge" not in committee.architecture.heads:
             raise UserError(f"{model} has no dipoles; train one with a charge head")
         models = [committee] if members == "mean" else [*one_by_one(committee)]
@@ -92,10 +93,8 @@ def run_dipoles(
                 dipoles.write(out / f"dipoles-{dipoles.structure}-{engine}.h5")
 
 
-def _labeller(reference: Reference) -> Semiempirical:
-    atoms = reference.minimum.atoms
-    flat = tuple(float(x) for x in atoms.positions.ravel())
-    return Semiempirical(reference.label_level, tuple(int(n) for n in atoms.numbers), flat)
+def _labeller(reference: Reference) -> Potential:
+    return load(reference.label_level).potential(reference.minimum.atoms)
 
 
 def one_by_one(model: Model) -> list[Model]:

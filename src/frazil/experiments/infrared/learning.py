@@ -43,7 +43,7 @@ from frazil.files import sha256_of, write_atomic
 from frazil.learning import gmnn
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture
-from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model, read_model, write_model
 
 TOGETHER = 16
@@ -475,7 +475,7 @@ class _Campaign:
         write_frames(out / "frames.extxyz", self.frames)
         write_frames(out / "test.extxyz", self.test)
         last = models[-1]
-        write_model(out / "model.h5", last.architecture, last.parameters, last.metadata)
+        write_folder(out, last.architecture, last.parameters, last.metadata)
 
 
 def committee_errors(model: Model, frames: Sequence[Atoms]) -> np.ndarray:

@@ -31,7 +31,8 @@ from frazil.experiments.infrared.tables import (
     SUMS,
     TRANSFERABILITY,
 )  # fmt: skip
-from frazil.potentials.gmnn.files import Model, read_model
+from frazil.potentials.gmnn.files import Model
+from frazil.potentials.registry import load
 from frazil.report.section import Gate, Section, Table
 
 LARGEST_BAND_ERROR_cm1 = 15.0
@@ -61,7 +62,7 @@ def analyse(
     """
     chosen = spectrum or Spectrum()
     references = read_minima(minima)
-    model = read_model(learned / "model.h5")
+    model = load(learned).model
     runs = [read_dipoles(path) for path in dipoles]
     known = {reference.name for reference in references}
     foreign = sorted({run.structure for run in runs} - known)

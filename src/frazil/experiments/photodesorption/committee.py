@@ -19,8 +19,8 @@ from frazil.experiments.photodesorption.tables import (
     EXPLORATIONS,
     PAPER_VALUES,
 )
-from frazil.learning.deepmd import read_description
 from frazil.learning.errors import COMMITTEE, ERRORS, MODELS, calibration_bins
+from frazil.potentials.folder import read_description
 
 RULE = (
     "The model with the smallest sum of force errors (RMSE over all components of all atoms, on the "

@@ -15,9 +15,9 @@ from frazil.data.split import SUBSETS
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.labels.bond_curve import BOND_LENGTHS_A
-from frazil.learning.deepmd import read_description
 from frazil.learning.errors import ERRORS, error_row
 from frazil.potentials.deepmd.model import FROZEN_FILES, DeepPotential, evaluate, model_file_of
+from frazil.potentials.folder import read_description
 from frazil.systems.co import TYPE_MAP, deepmd_types, set_excited
 
 WELL_A = (1.0, 1.3)

@@ -1,76 +1,53 @@
-"""The potential that drives the sticking experiment: the known truth, or a GM-NN committee's file."""
+"""The potential that drives the sticking experiment: the known truth, or what the registry loads."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
+from ase import Atoms
 
-from frazil.errors import UserError
-from frazil.files import sha256_of
-from frazil.labels.interaction import LABEL
-from frazil.potentials.analytic.h2_co import H2OnCO
-from frazil.potentials.gmnn.committee import select_members
-from frazil.potentials.gmnn.files import Model, read_model
-from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.interface import Potential
-from frazil.potentials.molecular import WithMolecules, read_curves
+from frazil.potentials.registry import Source, load
 
 ANALYTIC = "analytic"
-CO, H2 = (6, 8), (1, 1)
+TRUTH = "h2-co-analytic"
+"""What the registry calls it."""
 
 
 @dataclass(frozen=True)
 class Driver:
     """A source of potentials for any number of CO molecules with or without H2."""
 
-    model: Model | None
-    digest: str
-    curves: Mapping[str, CubicHermiteSpline] = field(default_factory=dict)
-    """What molecules do alone, where the model holds their interactions only."""
+    source: Source
 
     @property
     def n_members(self) -> int:
         """Members of the committee; the known truth has one."""
-        return 1 if self.model is None else self.model.n_members
+        return self.source.n_members
+
+    @property
+    def digest(self) -> str:
+        """Tells its numbers from others'."""
+        return self.source.digest
 
     def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0, member: int | None = None) -> Potential:
         """Return the potential of CO molecules, then H2; ``member`` None is the committee's mean."""
-        if self.model is None:
-            return H2OnCO(n_fixed=n_fixed, hydrogen=hydrogen)
-        model = self.model
-        if member is not None:
-            chosen = select_members(model.parameters, [member])
-            model = Model(model.architecture, chosen, model.metadata)
-        numbers = np.array(n_co * CO + hydrogen * H2)
-        network = GMNN.of(model, numbers)
-        return WithMolecules.of(network, numbers, self.curves) if self.curves else network
+        atoms = Atoms("CO" * n_co + "H2" * hydrogen)
+        places = np.arange(len(atoms)) // 2
+        atoms.set_array("fixed", (places >= n_co - n_fixed) & (places < n_co), bool)
+        return self.source.potential(atoms, member)
 
     def name(self, member: int | None = None) -> str:
         """Return the ``model_id`` of tables."""
-        if self.model is None:
+        if self.source.kind == TRUTH:
             return ANALYTIC
-        return "gmnn-mean" if member is None else f"gmnn-{member}"
+        return f"{self.source.kind}-mean" if member is None else f"{self.source.kind}-{member}"
 
 
 def driver(model: str | Path, curves: str | Path = "") -> Driver:
-    """Return the driver of ``analytic``, or of a model file and the curves that were taken out of its labels.
+    """Return the driver of ``analytic``, or of what ``registry.load`` takes and the curves that were taken
+    out of its labels.
 
-    Raises UserError for a file that is no model, and for one of interactions without curves, or the reverse.
+    Raises UserError for what is no model, and for one of interactions without curves, or the reverse.
     """
-    if str(model) == ANALYTIC:
-        return Driver(None, ANALYTIC)
-    if not Path(model).is_file():
-        raise UserError(f"no model {model}; give a model.h5 of train_gmnn.py, or '{ANALYTIC}'")
-    found = read_model(model)
-    level = str(found.metadata["label_level"])
-    if level.endswith(LABEL) != bool(str(curves)):
-        raise UserError(
-            f"{model} was trained on labels of {level!r}, curves of molecules: {str(curves) or 'none'}; a "
-            f"model of "
-            "interactions needs the molecular_curves.csv that was taken out, any other needs none"
-        )
-    if not str(curves):
-        return Driver(found, sha256_of(Path(model)))
-    return Driver(found, sha256_of(Path(model), Path(curves)), read_curves(curves))
+    return Driver(load(TRUTH) if str(model) == ANALYTIC else load(model, curves=curves))

@@ -23,8 +23,8 @@ from frazil.experiments.sticking.committee import (
 )
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
-from frazil.labels.interaction import LABEL
 from frazil.learning.errors import COMMITTEE, ERRORS, MODELS
+from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
 from frazil.report.section import Figure, Gate, Section, Table
@@ -44,13 +44,13 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
     """
     from frazil.experiments.sticking.committee_figures import draw
 
-    source = driver(model / "model.h5", curves or "")
+    source = driver(model, curves or "").source
     if source.model is None or source.n_members < 2:
         raise UserError(
             "a committee of one; its error is not known: train two members or more (--n-members 3)"
         )
     tested_on = read_frames([scans])
-    learnt = str(source.model.metadata["label_level"]).removesuffix(LABEL)
+    learnt = str(source.model.metadata["label_level"]).removesuffix(INTERACTION)
     tested = tested_on[0].info.get("label_level", "no stated level")
     if tested != learnt:
         raise UserError(

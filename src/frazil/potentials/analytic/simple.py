@@ -1,4 +1,4 @@
-"""Analytic potentials whose dynamics are known, a wall, and sums: for tests, and as parts of others."""
+"""Analytic potentials whose dynamics are known, and a wall: for tests, and as parts of others."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frazil.potentials.interface import Analytic, Batched, Evaluation, Potential
-from frazil.potentials.neighbours import Neighbours
+from frazil.potentials.interface import Analytic
 
 
 def _pair_distances(positions_A: jax.Array) -> jax.Array:
@@ -94,35 +93,3 @@ class SphericalWall(Analytic):
         outside = squares > self.radius_A**2
         beyond = jnp.where(outside, jnp.sqrt(jnp.where(outside, squares, 1.0)) - self.radius_A, 0.0)
         return 0.5 * self.stiffness_eV_per_A2 * jnp.sum(beyond**2)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Sum:
-    """Several potentials on the same atoms; their infos are those of all, later ones before earlier ones."""
-
-    parts: tuple[Potential, ...]
-
-    @property
-    def cutoff_A(self) -> float | None:
-        """The largest of the parts' cutoffs."""
-        return max((part.cutoff_A for part in self.parts if part.cutoff_A is not None), default=None)
-
-    @property
-    def n_atoms(self) -> int | None:
-        """The number that the parts are made for."""
-        return next((part.n_atoms for part in self.parts if part.n_atoms is not None), None)
-
-    def batched(self, n_replicas: int) -> Batched:
-        """Return the parts' functions, added up."""
-        parts = [part.batched(n_replicas) for part in self.parts]
-
-        def arrange(neighbours: Neighbours | None) -> Any:
-            return tuple(part.arrange(neighbours) for part in parts)
-
-        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
-            found = [part.evaluate(own, positions) for part, own in zip(parts, lists, strict=True)]
-            info = {name: value for one in found for name, value in one.info.items()}
-            return Evaluation(sum(f.energies for f in found), sum(f.forces for f in found), info)
-
-        return Batched(arrange, evaluate)

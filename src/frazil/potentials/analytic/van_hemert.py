@@ -11,7 +11,7 @@ Published: a Morse bond, atom–atom Buckingham terms between molecules, and thr
   of 1.4 Å to 1 at 1.9 Å. Without it (ε = 0) a vibrating molecule keeps its energy, and nothing ever desorbs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import ase.units
@@ -21,7 +21,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from frazil.potentials.interface import Analytic
+from frazil.potentials.interface import Analytic, Batched, Evaluation
 
 MORSE_DEPTH_eV = 11.2301
 MORSE_EXPONENT_per_A = 2.3281
@@ -146,13 +146,27 @@ def dipole(positions_A: jax.Array) -> jax.Array:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class VanHemert(Analytic):
-    """The field with its coupling fixed, for the engine."""
+    """The field with its coupling fixed, for the engine; its info is the dipole where ``with_dipole`` says
+    so.
+    """
 
     coupling_eV: Any
+    with_dipole: bool = field(default=False, metadata={"static": True})
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the potential energy, eV."""
         return energy(positions_A, self.coupling_eV)
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the energy's value and gradient, mapped over replicas, and the dipole if asked for."""
+        ready = super().batched(n_replicas)
+        if not self.with_dipole:
+            return ready
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            return ready.evaluate(lists, positions)._replace(info={"dipole_e_A": jax.vmap(dipole)(positions)})
+
+        return Batched(ready.arrange, evaluate)
 
 
 @jax.jit

@@ -80,6 +80,10 @@ class BondBaseline:
         with write_atomic(model_file.with_name(TABLE)) as partial:
             partial.write_text("# Bonds of a residual model; UNITS: metal\n" + "\n\n\n".join(sections) + "\n")
 
+    def spline(self, name: str) -> CubicSpline:
+        """Return the curve of ``GROUND`` or ``EXCITED``: eV over Å, of evenly spaced knots."""
+        return self._curves[name]
+
     def energies_and_forces(
         self, positions_A: npt.NDArray[np.float64], excited: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -1,5 +1,7 @@
 """DeePMD-kit's se_e2_a, read from its frozen graph, as a potential of the engine (float64, no TensorFlow).
 
+``Bonds`` are what a residual model was trained without, to be added (``transform.sum_of``).
+
 Descriptor and fitting network: Zhang et al., NeurIPS 2018 (arXiv:1805.09003); constants and normalisation as
 DeePMD-kit's TensorFlow backend freezes them. Places of its neighbour list that are empty count there like
 neighbours at the cutoff; so do they here. More neighbours than ``sel`` are all taken, where DeePMD-kit drops
@@ -15,10 +17,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from frazil.errors import UserError
+from frazil.potentials.deepmd.bond_baseline import EXCITED, GROUND, BondBaseline
 from frazil.potentials.deepmd.frozen_graph import constants
-from frazil.potentials.interface import Batched, Evaluation
+from frazil.potentials.interface import Analytic, Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
 
 Layers = list[dict[str, jax.Array]]
@@ -32,6 +36,8 @@ class DeepPotSE:
 
     embedding [centre type][neighbour type] (one row if all centres share it), fitting [centre type]; mean and
     deviation (types, 4) normalise (s, s x/r, s y/r, s z/r) per centre type; shift (types,) eV.
+    types (natoms,), or (structures, natoms) for a batch of several, which have equal numbers of each type,
+    ``counts``: another excited molecule compiles nothing anew.
     """
 
     embedding: list[list[Layers]]
@@ -39,7 +45,8 @@ class DeepPotSE:
     mean: jax.Array
     deviation: jax.Array
     shift: jax.Array
-    types: tuple[int, ...] = field(metadata={"static": True})
+    types: jax.Array
+    counts: tuple[int, ...] = field(metadata={"static": True})
     type_map: tuple[str, ...] = field(metadata={"static": True})
     sel: tuple[int, ...] = field(metadata={"static": True})
     axis: int = field(metadata={"static": True})
@@ -47,11 +54,12 @@ class DeepPotSE:
     smooth: float = field(metadata={"static": True})
 
     @classmethod
-    def of(cls, frozen: Path | str, types: Sequence[int]) -> "DeepPotSE":
+    def of(cls, frozen: Path | str, types: npt.ArrayLike) -> "DeepPotSE":
         """Return the model of a frozen (not compressed) ``.pb`` for atoms of types (natoms,), indices into
-        its type map.
+        its type map, or (structures, natoms) for a batch of several.
 
-        Raises UserError for another kind of model, or a type that it does not have.
+        Raises UserError for another kind of model, a type that it does not have, or structures with other
+        numbers of a type than the first.
         """
         graph = constants(frozen)
         model = json.loads(graph["train_attr/training_script"])["model"]
@@ -63,11 +71,17 @@ class DeepPotSE:
         if not any(name.endswith("/matrix_1_0") for name in graph):
             raise UserError(f"{frozen} is compressed (its embedding is a table); give its frozen.pb")
         names = graph["model_attr/tmap"].decode().split()
-        given = tuple(int(i) for i in types)
-        if not given or not 0 <= min(given) <= max(given) < len(names):
+        given = np.asarray(types, np.int32)
+        if not given.size or not 0 <= given.min() <= given.max() < len(names):
             raise UserError(
-                f"types {sorted(set(given))} for {frozen}, which has {len(names)}: {' '.join(names)}; "
+                f"types {np.unique(given).tolist()} for {frozen}, which has {len(names)}: {' '.join(names)}; "
                 "give indices into these, from 0"
+            )
+        counts = np.stack([np.bincount(own, minlength=len(names)) for own in np.atleast_2d(given)])
+        if (counts != counts[0]).any():
+            raise UserError(
+                f"structures of {np.unique(counts, axis=0).tolist()} atoms of {' '.join(names)}; "
+                "those of a batch must have equally many of each, run the others apart"
             )
         centres = ["all"] if shared else [str(i) for i in range(len(names))]
         depth, fitting_depth = len(descriptor["neuron"]), len(fitting["neuron"])
@@ -107,7 +121,8 @@ class DeepPotSE:
             mean=jnp.asarray(graph["descrpt_attr/t_avg"][:, :4], jnp.float64),
             deviation=jnp.asarray(graph["descrpt_attr/t_std"][:, :4], jnp.float64),
             shift=jnp.asarray(bias),
-            types=given,
+            types=jnp.asarray(given),
+            counts=tuple(counts[0].tolist()),
             type_map=tuple(names),
             sel=tuple(int(n) for n in graph["descrpt_attr/sel"]),
             axis=int(descriptor["axis_neuron"]),
@@ -123,51 +138,73 @@ class DeepPotSE:
     @property
     def n_atoms(self) -> int | None:
         """The number of its types."""
-        return len(self.types)
+        return int(self.types.shape[-1])
 
     def batched(self, n_replicas: int) -> Batched:
         """Return energies by replica, and forces as their gradient."""
-        return Batched(self._arrange, self._evaluate)
+        return self._on(jnp.broadcast_to(self.types, (n_replicas, *self.types.shape)))
 
-    def _arrange(self, neighbours: Neighbours | None) -> Any:
-        """Return, per type that is there, its neighbours (R, natoms, K): index, whether real, shift."""
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the same for replicas of several structures (R,)."""
+        return self._on(self.types[kinds])
+
+    def _on(self, types: jax.Array) -> Batched:
+        """Return the functions for replicas of types (R, natoms)."""
+        # The atoms of each type, (R, count), ascending.
+        order = jnp.argsort(types, axis=1, stable=True)
+        ends = np.cumsum(self.counts)
+        centres = {
+            kind: order[:, end - count : end]
+            for kind, (count, end) in enumerate(zip(self.counts, ends, strict=True))
+            if count
+        }
+
+        def arrange(neighbours: Neighbours | None) -> Any:
+            return self._arrange(neighbours, types, centres)
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            def total(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+                energies = self._energies(lists, centres, positions)
+                return energies.sum(), energies
+
+            gradient, energies = jax.grad(total, has_aux=True)(positions)
+            return Evaluation(energies, -gradient, {})
+
+        return Batched(arrange, evaluate)
+
+    def _arrange(self, neighbours: Neighbours | None, types: jax.Array, centres: dict[int, jax.Array]) -> Any:
+        """Return, by type of centre and of neighbour, (R, count, K): index, whether it is real, shift."""
         assert neighbours is not None
         slots = neighbours.index.shape[2]
-        kinds = jnp.append(jnp.asarray(self.types), -1)[neighbours.index]
-        lists = {}
-        for kind in sorted(set(self.types)):
-            wide = min(slots, self.types.count(kind))
+        kinds = jax.vmap(lambda own, index: jnp.append(own, -1)[index])(types, neighbours.index)
+        lists: dict[int, dict[int, Any]] = {centre: {} for centre in centres}
+        for kind in centres:
+            wide = min(slots, self.counts[kind])
             ranks = jnp.where(kinds == kind, slots - jnp.arange(slots, dtype=jnp.int32), 0)
             found = jax.lax.top_k(ranks, wide)[0]
             real, slot = found > 0, jnp.where(found > 0, slots - found, 0)
             index = jnp.where(real, jnp.take_along_axis(neighbours.index, slot, axis=2), 0)
-            shift = jnp.zeros(())
+            parts = [index, real]
             if neighbours.shift is not None:
-                shift = jnp.take_along_axis(neighbours.shift, slot[..., None], axis=2)
-            lists[kind] = (index, real, shift)
+                parts.append(jnp.take_along_axis(neighbours.shift, slot[..., None], axis=2))
+            for centre, chosen in centres.items():
+                own = [_of_atoms(part, chosen) for part in parts]
+                lists[centre][kind] = (*own, jnp.zeros(())) if neighbours.shift is None else tuple(own)
         return lists
 
-    def _evaluate(self, lists: Any, positions: jax.Array) -> Evaluation:
-        def total(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-            energies = self._energies(lists, positions)
-            return energies.sum(), energies
-
-        gradient, energies = jax.grad(total, has_aux=True)(positions)
-        return Evaluation(energies, -gradient, {})
-
-    def _energies(self, lists: Any, positions: jax.Array) -> jax.Array:
+    def _energies(self, lists: Any, centres: dict[int, jax.Array], positions: jax.Array) -> jax.Array:
         """Return the energies (R,), eV, of positions (R, natoms, 3)."""
         energy: Any = 0.0
-        for centre in sorted(set(self.types)):
-            chosen = np.flatnonzero(np.array(self.types) == centre)
+        for centre, chosen in centres.items():
+            own = _of_atoms(positions, chosen)
             sums: Any = 0.0
             for kind in range(len(self.type_map)):
                 net = self.embedding[centre if len(self.embedding) > 1 else 0][kind]
                 empty = -self.mean[centre] / self.deviation[centre]
                 places = self.sel[kind]
-                if kind in lists:
-                    index, real, shift = (part[:, chosen] if part.ndim else part for part in lists[kind])
-                    rows = self._environment(positions, positions[:, chosen], index, real, shift)
+                if kind in centres:
+                    index, real, shift = lists[centre][kind]
+                    rows = self._environment(positions, own, index, real, shift)
                     rows = (rows - self.mean[centre]) / self.deviation[centre]
                     # (R, n, K, 4), (R, n, K, M) -> (R, n, 4, M)
                     sums = sums + jnp.einsum("rnkx,rnkm->rnxm", rows, _embed(net, rows[..., :1]))
@@ -176,9 +213,8 @@ class DeepPotSE:
             sums = sums / sum(self.sel)
             product = jnp.einsum("rnxm,rnxa->rnma", sums, sums[..., : self.axis])
             values = product.reshape(*product.shape[:2], -1)
-            energy = (
-                energy + _fit(self.fitting[centre], values).sum(axis=1) + len(chosen) * self.shift[centre]
-            )
+            atomic = _fit(self.fitting[centre], values).sum(axis=1)
+            energy = energy + atomic + self.counts[centre] * self.shift[centre]
         return jnp.asarray(energy)
 
     def _environment(
@@ -194,6 +230,71 @@ class DeepPotSE:
         s = jnp.where(inside, (u**3 * (-6.0 * u**2 + 15.0 * u - 10.0) + 1.0) / distance, 0.0)
         unit = jnp.where(inside[..., None], vectors, 0.0) / distance[..., None]
         return s[..., None] * jnp.concatenate([jnp.ones_like(s)[..., None], unit], axis=-1)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Bonds(Analytic):
+    """The bond baseline of atoms that are molecules two by two, by cubic splines.
+
+    excited (n_molecules,), or (structures, n_molecules) for a batch of several; coefficients (2, 4, knots) of
+    ground and excited bonds, highest power first, from first_A (2,) at distances of spacing_A (2,) to last_A
+    (2,), beyond which there is no baseline.
+    """
+
+    excited: jax.Array
+    coefficients: jax.Array
+    first_A: jax.Array
+    spacing_A: jax.Array
+    last_A: jax.Array
+
+    @classmethod
+    def of(cls, baseline: BondBaseline, excited: npt.ArrayLike) -> "Bonds":
+        """Return the baseline for molecules, excited or not."""
+        splines = [baseline.spline(name) for name in (GROUND, EXCITED)]
+        most = max(spline.c.shape[1] for spline in splines)
+        return cls(
+            jnp.asarray(excited, bool),
+            jnp.asarray(np.stack([np.pad(s.c, ((0, 0), (0, most - s.c.shape[1]))) for s in splines])),
+            *(jnp.asarray([edge(s.x) for s in splines]) for edge in (np.min, lambda x: x[1] - x[0], np.max)),
+        )
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        return self._energy(positions_A, self.excited)
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the functions for replicas of several structures (R,)."""
+        value_and_gradient = jax.vmap(jax.value_and_grad(self._energy))
+
+        def evaluate(_: Any, positions: jax.Array) -> Evaluation:
+            energies, gradients = value_and_gradient(positions, self.excited[kinds])
+            return Evaluation(energies, -gradients, {})
+
+        return Batched(lambda _: jnp.zeros(0), evaluate)
+
+    def _energy(self, positions_A: jax.Array, excited: jax.Array) -> jax.Array:
+        lengths = jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
+        table = excited.astype(jnp.int32)
+        first, spacing, last = self.first_A[table], self.spacing_A[table], self.last_A[table]
+        inside = lengths < last
+        reached = jnp.where(inside, lengths, first)
+        knots = jnp.round((last - first) / spacing).astype(jnp.int32) - 1
+        place = jnp.clip(jnp.floor((reached - first) / spacing).astype(jnp.int32), 0, knots)
+        x = reached - (first + spacing * place)
+        a, b, c, d = (self.coefficients[table, power, place] for power in range(4))
+        return jnp.sum(jnp.where(inside, ((a * x + b) * x + c) * x + d, 0.0))
+
+
+def type_map_of(frozen: Path | str) -> list[str]:
+    """Return the names of a frozen model's types. Raises UserError for a file that is none."""
+    names: list[str] = constants(frozen)["model_attr/tmap"].decode().split()
+    return names
+
+
+def _of_atoms(values: jax.Array, chosen: jax.Array) -> jax.Array:
+    """Return the values (R, count, …) of chosen atoms (R, count) of each replica."""
+    return jax.vmap(lambda own, atoms: own[atoms])(values, chosen)
 
 
 def _layer(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:

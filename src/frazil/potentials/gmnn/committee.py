@@ -1,12 +1,15 @@
 """Committees: members share geometry and one compilation; batches of structures share one set of lanes.
 
-Every number here is also computed one member, one structure at a time by ``self_check``: nested ``vmap`` has
-given silently wrong forces elsewhere, so members are the only axis that is mapped, and that is checked.
+Nested ``vmap`` has given silently wrong forces elsewhere, so members are the only axis that is mapped, and
+``self_check`` compares that with one member, one structure at a time: when a folder is written, and when it
+is loaded with another JAX, or on another kind of machine, than it was checked on (``registry.load``).
 """
 
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,13 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+import frazil
 from frazil.errors import UserError
+from frazil.potentials.folder import INTERACTION, describe
 from frazil.potentials.gmnn import fast, reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, Weights, fold, member, n_members
-from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.files import Model, write_model
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import Neighbours, allocate
 
+MODEL_FILE = "model.h5"
 CHECK_TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Largest difference of batched and single forces that rounding explains, relative to the largest force."""
 
@@ -175,6 +181,38 @@ def neighbours_of(
     """Return the neighbour lists of ASE atoms for a model (options: of ``allocate``)."""
     cell = atoms.cell.array if atoms.pbc.any() else None
     return allocate(atoms.positions, architecture.cutoff_A, skin_A, cell, atoms.pbc, **options)
+
+
+def check_structures(architecture: Architecture) -> list[Atoms]:
+    """Return a structure of a model's elements, each twice, on a jittered grid of a third of its cutoff: for
+    ``self_check`` where no other is at hand.
+    """
+    symbols = 2 * list(architecture.elements)
+    places = np.indices((2, 2, -(-len(symbols) // 4))).reshape(3, -1).T[: len(symbols)]
+    jitter = np.random.default_rng(0).uniform(-0.1, 0.1, (len(symbols), 3))
+    return [Atoms(symbols, positions=architecture.cutoff_A / 3.0 * (places + jitter))]
+
+
+def checked_on() -> dict[str, str]:
+    """Return what the outcome of ``self_check`` depends on, but for the model."""
+    return {
+        "frazil": frazil.__version__, "jax": jax.__version__, "backend": jax.default_backend(),
+        "machine": platform.machine(),
+    }  # fmt: skip
+
+
+def write_folder(
+    folder: Path, architecture: Architecture, parameters: Parameters, metadata: Mapping[str, Any]
+) -> None:
+    """Check a committee, and write it as a potential's folder: model.h5 and model.json."""
+    self_check(Committee(Model(architecture, parameters, dict(metadata))), check_structures(architecture))
+    write_model(folder / MODEL_FILE, architecture, parameters, metadata)
+    level = str(metadata["label_level"])
+    describe(
+        folder, "gmnn", [MODEL_FILE], members=n_members(parameters), elements=list(architecture.elements),
+        cutoff_A=architecture.cutoff_A, level=level,
+        residual="molecules" if level.endswith(INTERACTION) else None, checked_on=checked_on(),
+    )  # fmt: skip
 
 
 def self_check(committee: Committee, structures: Sequence[Atoms]) -> float:

@@ -19,7 +19,7 @@ from frazil.experiments.sticking.collisions import (
     run_shard,
     start,
 )
-from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.settings import Campaign
 
 CAMPAIGN = Campaign(
@@ -39,7 +39,7 @@ def surface(temperature_K: float = 10.0, height: float = 0.0) -> Atoms:
 
 def test_model_error_needs_a_committee() -> None:
     with pytest.raises(UserError, match="model error asked of a committee of one"):
-        list(run(replace(CAMPAIGN, model_error=True), Driver(None, "analytic"), [surface()], [24]))
+        list(run(replace(CAMPAIGN, model_error=True), driver("analytic"), [surface()], [24]))
     check_members(replace(CAMPAIGN, model_error=True), 3)
 
 
@@ -49,7 +49,7 @@ def test_h2_inside_the_surface_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
         start(CAMPAIGN, 24, [surface()])
     with pytest.raises(UserError, match="no surface at 5 K; prepare one"):
         start(CAMPAIGN, 0, [surface(10.0)])
-    with pytest.raises(UserError, match=r"no model x\.h5"):
+    with pytest.raises(UserError, match=r"no potential x\.h5; give a model folder"):
         driver("x.h5")
 
 
@@ -81,7 +81,7 @@ def test_azimuths_are_the_grid_s_or_random() -> None:
 
 
 def test_a_trajectory_alone_is_the_one_in_company() -> None:
-    source = Driver(None, "analytic")
+    source = driver("analytic")
     together = {row["trajectory_id"]: row for row in run(CAMPAIGN, source, [surface()], range(24, 31))}
     (alone,) = run(CAMPAIGN, source, [surface()], [29])
     assert alone == together[29]

@@ -127,8 +127,8 @@ def test_explored_frames_get_bonds_of_their_own() -> None:
 
 
 def test_interactions_need_their_curves(folder: Path) -> None:
-    assert driver(folder / "2-interaction/model.h5", folder / "molecular_curves.csv").curves
-    assert not driver(folder / "2/model.h5").curves
+    assert driver(folder / "2-interaction/model.h5", folder / "molecular_curves.csv").source.curves
+    assert not driver(folder / "2/model.h5").source.curves
     with pytest.raises(UserError, match=r"needs the molecular_curves\.csv that was taken out"):
         driver(folder / "2-interaction/model.h5")
     with pytest.raises(UserError, match="any other needs none"):

@@ -1,0 +1,225 @@
+"""Potentials made of potentials: sums, committees, mixtures, a bias, an electric field.
+
+All parts see the same atoms. A batch may hold several structures wherever all parts take several
+(``interface.Mixed``).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from frazil.errors import UserError
+from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential
+from frazil.potentials.neighbours import Neighbours
+
+Combine = Callable[[list[Evaluation], Any], Evaluation]
+"""Of the parts' evaluations and the parameters."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Combined:
+    """Several potentials on the same atoms, made one by ``combine``: see ``sum_of`` and those after it.
+
+    parameters: what ``combine`` takes, of one structure; with ``by_kind`` an axis of structures leads.
+    """
+
+    parts: tuple[Potential, ...]
+    parameters: Any
+    combine: Combine = field(metadata={"static": True})
+    by_kind: bool = field(default=False, metadata={"static": True})
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The largest of the parts' cutoffs."""
+        return max((part.cutoff_A for part in self.parts if part.cutoff_A is not None), default=None)
+
+    @property
+    def n_atoms(self) -> int | None:
+        """The number that the parts are made for."""
+        return next((part.n_atoms for part in self.parts if part.n_atoms is not None), None)
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the parts' functions, combined."""
+        return self._joined([part.batched(n_replicas) for part in self.parts], self.parameters)
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the same for replicas of several structures (R,). Raises UserError for a part of one."""
+        parameters = self.parameters
+        if self.by_kind:
+            parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf)[kinds], parameters)
+        return self._joined([_mixed(part, kinds) for part in self.parts], parameters)
+
+    def _joined(self, parts: Sequence[Batched], parameters: Any) -> Batched:
+        def arrange(neighbours: Neighbours | None) -> Any:
+            return tuple(part.arrange(neighbours) for part in parts)
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            found = [part.evaluate(own, positions) for part, own in zip(parts, lists, strict=True)]
+            return self.combine(found, parameters)
+
+        return Batched(arrange, evaluate)
+
+
+def sum_of(parts: Sequence[Potential]) -> Combined:
+    """Return Σ V_i; infos are those of all parts, later ones before earlier ones."""
+    return Combined(tuple(parts), (), _add)
+
+
+def committee_of(parts: Sequence[Potential]) -> Combined:
+    """Return the mean of two or more potentials, with the spreads that ``gmnn.potential.GMNN`` has in its
+    info.
+    """
+    return Combined(tuple(parts), (), _mean)
+
+
+def mixture_of(parts: Sequence[Potential], weights: Any, by_kind: bool = False) -> Combined:
+    """Return Σ w_i V_i, of weights (parts,), or (structures, parts) ``by_kind``; (1 − λ, λ) goes from one to
+    the other.
+
+    Its info holds each part's own energy, ``part_energies_eV`` (R, parts), and with it ∂V/∂λ = V_2 − V_1. A
+    part of weight 0 does not matter, not even where it is not finite.
+    """
+    return Combined(tuple(parts), jnp.asarray(weights, jnp.float64), _weighted, by_kind)
+
+
+def _add(found: list[Evaluation], _: Any) -> Evaluation:
+    info = {name: value for one in found for name, value in one.info.items()}
+    return Evaluation(sum(f.energies for f in found), sum(f.forces for f in found), info)
+
+
+def _mean(found: list[Evaluation], _: Any) -> Evaluation:
+    energies, forces = jnp.stack([f.energies for f in found]), jnp.stack([f.forces for f in found])
+    info = {
+        "energy_spread_eV": energies.std(axis=0, ddof=1),
+        "force_spread_eV_per_A": jnp.sqrt(forces.var(axis=0, ddof=1).sum(axis=-1)).max(axis=-1),
+    }
+    for name in set.intersection(*(set(f.info) for f in found)):
+        info[name] = jnp.mean(jnp.stack([f.info[name] for f in found]), axis=0)
+    return Evaluation(energies.mean(axis=0), forces.mean(axis=0), info)
+
+
+def _weighted(found: list[Evaluation], weights: jax.Array) -> Evaluation:
+    def total(values: Sequence[jax.Array]) -> jax.Array:
+        parts = jnp.stack(values)
+        own = weights.T.reshape(len(found), -1, *[1] * (parts.ndim - 2))
+        return jnp.where(own == 0, 0.0, own * parts).sum(axis=0)
+
+    energies = [f.energies for f in found]
+    info = _add(found, ()).info | {"part_energies_eV": jnp.stack(energies, axis=1)}
+    return Evaluation(total(energies), total([f.forces for f in found]), info)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Bias(Analytic):
+    """An energy of one's own, to be added: ``function(positions (natoms, 3), parameters)`` → (), eV.
+
+    ``parameters`` are leaves, so that another restraint of the same form compiles nothing anew.
+    """
+
+    function: Callable[[jax.Array, Any], jax.Array] = field(metadata={"static": True})
+    parameters: Any = ()
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        return self.function(positions_A, self.parameters)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class InField:
+    """A potential with a dipole μ in a uniform electric field: V − μ·E, for E (3,) in V/Å.
+
+    The force on an atom is that of V, plus (∂μ/∂r)·E by differentiation of the potential's dipole. Raises
+    UserError for a potential that has no dipole, or none that can be differentiated.
+    """
+
+    potential: Any
+    field_V_per_A: Any
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The potential's."""
+        found: float | None = self.potential.cutoff_A
+        return found
+
+    @property
+    def n_atoms(self) -> int | None:
+        """The potential's."""
+        found: int | None = self.potential.n_atoms
+        return found
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the potential's functions in the field."""
+        return self._in_field(self.potential.batched(n_replicas))
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the same for replicas of several structures (R,). Raises UserError for one of one."""
+        return self._in_field(_mixed(self.potential, kinds))
+
+    def _in_field(self, ready: Batched) -> Batched:
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            def dipoles(positions: jax.Array) -> tuple[jax.Array, Evaluation]:
+                found = ready.evaluate(lists, positions)
+                if "dipole_e_A" not in found.info:
+                    raise UserError(
+                        f"a field on {type(self.potential).__name__}, which has no dipole; take a potential "
+                        "that has one (a GM-NN with charges, van-hemert with its dipole)"
+                    )
+                return found.info["dipole_e_A"], found
+
+            try:
+                dipole, pull, found = jax.vjp(dipoles, positions, has_aux=True)
+            except ValueError as error:
+                if "callback" not in str(error).lower():
+                    raise
+                raise UserError(
+                    f"a field on {type(self.potential).__name__}, whose dipole is called back and cannot be "
+                    "differentiated; give its calculator the field instead"
+                ) from error
+            field = jnp.asarray(self.field_V_per_A, jnp.float64)
+            (added,) = pull(jnp.broadcast_to(field, dipole.shape))
+            return found._replace(energies=found.energies - dipole @ field, forces=found.forces + added)
+
+        return Batched(ready.arrange, evaluate)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SameForAll:
+    """A potential in a batch of structures that are all the same to it (isotopes, tags it does not know)."""
+
+    potential: Any
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The potential's."""
+        found: float | None = self.potential.cutoff_A
+        return found
+
+    @property
+    def n_atoms(self) -> int | None:
+        """The potential's."""
+        found: int | None = self.potential.n_atoms
+        return found
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the potential's functions."""
+        ready: Batched = self.potential.batched(n_replicas)
+        return ready
+
+    def mixed(self, kinds: jax.Array) -> Batched:
+        """Return the potential's functions."""
+        return self.batched(kinds.shape[0])
+
+
+def _mixed(potential: Potential, kinds: jax.Array) -> Batched:
+    if not isinstance(potential, Mixed):
+        raise UserError(
+            f"{type(potential).__name__} takes one structure in a batch; run the structures one by one"
+        )
+    return potential.mixed(kinds)
