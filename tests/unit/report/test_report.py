@@ -158,7 +158,7 @@ def test_what_is_missing_is_named(results: Path, tmp_path: Path) -> None:
     (results / "section.json").write_text("{}")
     with pytest.raises(UserError, match=r"is not a report section \(KeyError: 'title'\)"):
         Section.read(results)
-    with pytest.raises(UserError, match=r"settings .*gone.json cannot be read"):
+    with pytest.raises(UserError, match=r"parameters .*gone.json cannot be read"):
         render([], tmp_path / "gone.json", tmp_path / "gone.json", tmp_path / "report.html")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(UserError, match=r"settings .* holds a list; give a JSON object"):
