@@ -84,7 +84,7 @@ TEMPERATURE = Table(
     made_by="prepare_surface.py",
 )
 RADIAL = Table(
-    "radial", "*phase:str *distance_A g", order="given", digits=SIX_DIGITS, made_by="prepare_surface.py"
+    "radial", "*phase:str *distance_A g?", order="given", digits=SIX_DIGITS, made_by="prepare_surface.py"
 )
 PAIRS = Table(
     "truth_pairs",
