@@ -14,7 +14,7 @@ workflow {
         exit(0)
     }
     run = Settings.resolve(params, projectDir)
-    settings = run.parameters + [steps: run.steps, code: run.code]
+    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it

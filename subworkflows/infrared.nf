@@ -24,7 +24,7 @@ workflow INFRARED {
     labelled = []
     imported = Channel.empty()
     if (i.dataset) {
-        (dataset, files) = with_files(i.dataset)
+        (dataset, files) = with_files(settings, i.dataset)
         IMPORT_FRAMES(
             dataset, files, settings.steps['import-frames'] + [level: i.level],
             true, 'imports-infrared', settings.code['import_frames.py'],

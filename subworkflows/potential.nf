@@ -13,10 +13,8 @@ def in_order(channel) {
 }
 
 // [dataset, files that it names if it is a samplesheet]: what a task must have in its folder
-def with_files(String dataset) {
-    def data = file(dataset, glob: false)
-    def rows = data.name.endsWith('.csv') ? data.splitCsv(header: true, strip: true) : []
-    [data, rows.collect { file(data.parent.resolve(it.file), glob: false, checkIfExists: true) }]
+def with_files(Map settings, String dataset) {
+    [file(dataset, glob: false), settings.files[dataset].collect { file(it, glob: false) }]
 }
 
 workflow POTENTIAL {
@@ -27,7 +25,7 @@ workflow POTENTIAL {
     main:
     SAMPLE_FRAMES(settings.steps['sample-frames'], settings.code['sample_frames.py'])
     if (settings.labels.dataset) {
-        (dataset, files) = with_files(settings.labels.dataset)
+        (dataset, files) = with_files(settings, settings.labels.dataset)
         IMPORT_FRAMES(
             dataset, files, settings.steps['import-frames'], settings.exploration.rounds > 0, 'imports',
             settings.code['import_frames.py'],

@@ -58,7 +58,7 @@ workflow STICKING {
         }
         trained_on = labelled.clusters
         if (s.dataset) {
-            (dataset, files) = with_files(s.dataset)
+            (dataset, files) = with_files(settings, s.dataset)
             IMPORT_FRAMES(
                 dataset, files, settings.steps['import-frames'] + [level: s.label_level, coupling_eV: 0],
                 true, 'imports-sticking', settings.code['import_frames.py'],

@@ -15,6 +15,7 @@ from typing import Any
 
 from frazil import checkpoints, code, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
+from frazil.labels.imports.sheet import files_of
 from frazil.settings import steps
 
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
@@ -84,14 +85,19 @@ def launch() -> str:
     """Return what a run needs to know before its first task, as JSON; standard input holds its parameters.
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
-    reaches, and of all. Raises UserError with all problems.
+    reaches, and of all. files: those that each data set names. Raises UserError with all problems.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
     run = parameters.plain(parameters.resolve(given))
     hashes = code.hashes(Path(__file__).resolve().parents[2])
-    return json.dumps({"parameters": run, "steps": parameters.of_steps(run), "code": hashes})
+    datasets = [
+        group["dataset"] for group in run.values() if isinstance(group, dict) and group.get("dataset")
+    ]
+    files = {name: [str(file.resolve()) for file in files_of(Path(name))] for name in datasets}
+    steps_of = parameters.of_steps(run)
+    return json.dumps({"parameters": run, "steps": steps_of, "code": hashes, "files": files})
 
 
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+def entry() -> None:
+    """Run the command line of an installed package: ``frazil STEP …`` inside images."""
     sys.exit(main(sys.argv[1:]))

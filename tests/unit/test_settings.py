@@ -299,3 +299,23 @@ def test_the_launcher_works_in_a_fresh_shell(tmp_path: Path) -> None:
 
 def test_flags_are_the_fields_names() -> None:
     assert flag_of("energies_K") == "--energies-K"
+
+
+@pytest.mark.parametrize(
+    ("sheet", "told"),
+    [
+        (b"fil,level\na.xyz,pbe\n", "unknown column fil; its columns are file, level"),
+        ("file,level\na.xyz,pbé\n".encode("latin-1"), "is not UTF-8 (Latin-1 or UTF-16?)"),
+        ("file,level\na.xyz,pbe\n".encode("utf-16"), "is not UTF-8"),
+        (b"file,level\na.xyz,pbe\n", "files are relative to the sheet's folder"),
+        (b"file,level,interval_fs\na.xyz,pbe,soon\n", "interval_fs is a number"),
+        (b"file,level,interval_fs\na.xyz,pbe,nan\n", "a time above 0 is needed"),
+        (b"file,level\n" + b"a" * 140_000 + b",pbe\n", "is no CSV table"),
+    ],
+)
+def test_samplesheets_are_read_before_any_task(tmp_path: Path, sheet: bytes, told: str) -> None:
+    (tmp_path / "sheet.csv").write_bytes(sheet)
+    for group in ("labels", "sticking", "infrared"):
+        lines = refused({group: {"dataset": str(tmp_path / "sheet.csv")}})
+        assert lines[0].startswith(f"--{group}.dataset: given ")
+        assert told in lines[0]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+from frazil.errors import UserError
+from frazil.labels.imports.sheet import files_of
 from frazil.settings import given, same_as, setting, settings, step
 
 FUNCTIONALS = (
@@ -110,9 +112,19 @@ class Labels:
                 "allowed: a sum with [validation_fraction] below 1, the rest is the test set",
             )
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
+        yield from dataset_problems(self.dataset)
         asked = [name for name in ("hessian", "polarizability") if getattr(self, name)]
         if asked and self.level not in DFT:
             yield asked[0], "allowed: false with [level]; a functional of PySCF gives it (pbe0/def2-svp)"
+
+
+def dataset_problems(dataset: Path | None) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the samplesheet of a data set."""
+    try:
+        if dataset is not None:
+            files_of(dataset)
+    except UserError as problem:
+        yield "dataset", str(problem)
 
 
 def window_problems(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frazil.analysis.settings import Spectrum
-from frazil.labels.settings import DFT, SEMIEMPIRICAL, Seed
+from frazil.labels.settings import DFT, SEMIEMPIRICAL, Seed, dataset_problems
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
@@ -180,6 +180,7 @@ class Infrared:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
+        yield from dataset_problems(self.dataset)
         if self.spectrum.depth_fs > self.runs.duration_fs:
             yield "depth_fs", "allowed: at most [duration_fs]"
         if self.n_label_replicas and self.learning.level not in SEMIEMPIRICAL:

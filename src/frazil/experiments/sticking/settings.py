@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.labels.settings import Seed, TakeMoleculesOut
+from frazil.labels.settings import Seed, TakeMoleculesOut, dataset_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 PHASES = ("crystalline", "amorphous")
@@ -312,6 +312,7 @@ class Sticking:
                 "binding_surfaces",
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
+        yield from dataset_problems(self.dataset)
         missing = [name for name in NEEDED_OF_A_MODEL if self.model and not (self.model / name).is_file()]
         if missing:
             yield "model", f"the folder lacks {', '.join(missing)}; needed: {', '.join(NEEDED_OF_A_MODEL)}"

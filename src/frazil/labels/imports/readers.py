@@ -5,7 +5,6 @@ energy), one value of the Hartree, aggregates taken out of their box, tags of th
 level, which must be stated, of every frame.
 """
 
-import csv
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,34 +21,12 @@ from ase.units import Bohr, Debye, Hartree
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
+from frazil.labels.imports.sheet import Entry, read_sheet
 
 VACUUM_A = 6.0
 """A periodic frame is taken for a free aggregate if every direction holds at least this much vacuum."""
-SHEET_COLUMNS = ("file", "level", "format", "code", "trajectory_id", "interval_fs", "excited_atoms")
-REQUIRED_COLUMNS = ("file", "level")
 HEAD_BYTES = 20_000
 OUTCAR_VERSION = r"vasp\.(\S+)"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of a samplesheet: a file, and what it does not say itself."""
-
-    file: Path
-    name: str = ""
-    """What tables call it; the file's path if empty."""
-    level: str = ""
-    format: str = ""
-    code: str = ""
-    trajectory_id: str = ""
-    interval_fs: float | None = None
-    """Time between frames."""
-    excited_atoms: tuple[int, ...] = ()
-    """Atoms of the excited molecule, counted from 0 in the file's order."""
-
-    def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", str(self.file))
 
 
 @dataclass
@@ -77,48 +54,6 @@ def read_dataset(path: Path | str, staged: Sequence[Path] = ()) -> list[Imported
             raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
         entries = [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
     return [read_entry(entry) for entry in entries]
-
-
-def read_sheet(path: Path) -> list[Entry]:
-    """Return the rows of a samplesheet; files are relative to its folder."""
-    if not path.is_file():
-        raise UserError(f"no samplesheet {path}; give a CSV file with columns {', '.join(SHEET_COLUMNS)}")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        names = [name.strip() for name in table.fieldnames or []]
-        rows = [{k.strip(): (v or "").strip() for k, v in row.items() if k} for row in table]
-    wrong = [name for name in names if name not in SHEET_COLUMNS]
-    missing = [name for name in REQUIRED_COLUMNS if name not in names]
-    if wrong or missing or not rows:
-        problem = (
-            f"unknown column {', '.join(wrong)}"
-            if wrong
-            else f"no column {', '.join(missing)}"
-            if missing
-            else "no rows"
-        )
-        raise UserError(
-            f"samplesheet {path}: {problem}; its columns are {', '.join(SHEET_COLUMNS)}, of which "
-            f"{' and '.join(REQUIRED_COLUMNS)} are needed"
-        )
-    return [_entry(path, number, row) for number, row in enumerate(rows, 2)]
-
-
-def _entry(path: Path, line: int, row: dict[str, str]) -> Entry:
-    where = f"samplesheet {path}, line {line}"
-    if not row["file"] or not row["level"]:
-        raise UserError(f"{where}: no file or no level; both are needed in every row")
-    if row.get("format", "") not in ("", *FORMATS):
-        raise UserError(f"{where}: format {row['format']!r}; allowed are {', '.join(FORMATS)}, or nothing")
-    try:
-        interval = float(row["interval_fs"]) if row.get("interval_fs") else None
-        excited = tuple(int(word) for word in row.get("excited_atoms", "").split())
-    except ValueError as error:
-        raise UserError(
-            f"{where}: {error}; interval_fs is a number, excited_atoms are whole numbers with spaces between"
-        ) from error
-    texts = {name: row.get(name, "") for name in ("level", "format", "code", "trajectory_id")}
-    return Entry(path.parent / row["file"], row["file"], interval_fs=interval, excited_atoms=excited, **texts)
 
 
 def read_entry(entry: Entry) -> Imported:
