@@ -63,7 +63,11 @@ def _parser(step: type) -> argparse.ArgumentParser:
         "--settings", dest="settings_file", metavar="FILE", help="settings by name, JSON; flags go over it"
     )
     for name, spec in fields_of(step).items():
-        many: dict[str, Any] = {"nargs": "+"} if spec.many and spec.kind in ("path", "string") else {}
+        many: dict[str, Any] = (
+            {"nargs": "*" if spec.default == () else "+"}
+            if spec.many and spec.kind in ("path", "string")
+            else {}
+        )
         if spec.kind == "boolean":
             many = {"nargs": "?", "const": "true"}
         allowed = f"{spec.meaning}; {spec.allowed}; default: {default_text(spec)}"

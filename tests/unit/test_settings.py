@@ -281,6 +281,16 @@ def test_a_step_reads_settings_from_a_file_and_flags_go_over_it(
     assert "error: --out: not given; needed: a file or folder that can be written" in told
 
 
+def test_a_list_of_files_may_be_empty_where_none_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(steps()["select-model"], ["--explorations", "--models"])
+    told = capsys.readouterr().err
+    assert "--models: expected at least one argument" in told
+    with pytest.raises(SystemExit):
+        run(steps()["select-model"], ["--explorations"])
+    assert "--explorations" not in capsys.readouterr().err
+
+
 def test_the_launcher_works_in_a_fresh_shell(tmp_path: Path) -> None:
     done = subprocess.run(
         [ROOT / "bin/frazil", "sticking-coefficients",
