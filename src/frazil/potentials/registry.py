@@ -258,8 +258,9 @@ def _deepmd(path: Path, description: Mapping[str, Any]) -> Source:
         return sum_of([network, Bonds.of(BondBaseline.beside(frozen), types[..., ::2] >= 2)])
 
     folder = path if path.is_dir() else path.parent
+    frozen_too = [folder / name for name in FROZEN_FILES if path.is_dir() and (folder / name).is_file()]
     level = str(description.get("level") or "not stated")
-    return Source("deepmd", level, sha256_of(*files_of(running)), make, 1, folder)
+    return Source("deepmd", level, sha256_of(*files_of(running), *frozen_too), make, 1, folder)
 
 
 def _imported(what: str, parameters: Mapping[str, Any]) -> Source:
