@@ -1,6 +1,7 @@
 #!/usr/bin/env nextflow
 // frazil: parameters → experiments → report. `nextflow run main.nf --help` lists the parameters.
 
+include { CAMPAIGN                } from './subworkflows/campaign'
 include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
@@ -35,6 +36,11 @@ workflow {
     if ('infrared' in settings.experiments) {
         INFRARED(settings, checkpoints)
         sections = sections.mix(INFRARED.out.sections)
+    }
+    alone = settings.experiments.findAll { it in run.alone }
+    if (alone) {
+        CAMPAIGN(alone, settings, checkpoints)
+        sections = sections.mix(CAMPAIGN.out.sections)
     }
     VERSIONS(settings.code['collect_versions.py'])
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, settings.code['render_report.py'])

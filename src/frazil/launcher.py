@@ -85,17 +85,26 @@ def launch() -> str:
     """Return what a run needs to know before its first task, as JSON; standard input holds its parameters.
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
-    reaches, and of all. files: those that each data set names. Raises UserError with all problems.
+    reaches, and of all. files: those that each data set names.
+    alone: the experiments that are one campaign, whose graph is one for all. Raises UserError
+    with all problems.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
     run = parameters.plain(parameters.resolve(given))
     hashes = code.hashes(Path(__file__).resolve().parents[2])
+    package = Path(__file__).resolve().parent
+    alone = parameters.campaigns()
+    for name, module in alone.items():  # what runs them reaches their physics by its name only
+        physics = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
+        hashes[name] = code.digest_of(package, physics)
     datasets = [
         group["dataset"] for group in run.values() if isinstance(group, dict) and group.get("dataset")
     ]
     files = {name: [str(file.resolve()) for file in files_of(Path(name))] for name in datasets}
     steps_of = parameters.of_steps(run)
-    return json.dumps({"parameters": run, "steps": steps_of, "code": hashes, "files": files})
+    return json.dumps(
+        {"parameters": run, "steps": steps_of, "code": hashes, "files": files, "alone": [*alone]}
+    )
 
 
 def entry() -> None:

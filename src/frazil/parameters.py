@@ -62,6 +62,15 @@ def groups() -> dict[str, type]:
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
 
+def campaigns() -> dict[str, str]:
+    """Return the modules of experiments that are one campaign (``frazil.experiments.campaign``), by name."""
+    found = {}
+    for module in settings_modules():
+        if hasattr(module, "CAMPAIGN"):
+            found[module.__name__.split(".")[-2]] = str(module.CAMPAIGN)
+    return found
+
+
 def parameters_of(cls: type) -> dict[str, Setting]:
     """Return a group's own parameters: those of its settings whose home is no other group."""
     return {name: spec for name, spec in fields_of(cls).items() if spec.of is None}
