@@ -67,8 +67,9 @@ process VALIDATE_COMMITTEE {
     validate_committee.py --model ${model} ${curves ? "--curves ${curves}" : ''} --dataset ${dataset} --scans ${scans} --out ${name}
     # All that --sticking.model takes, and that a repeated collision needs.
     mkdir ${name}/committee
-    cp ${model}/model.json ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
+    cp ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
     cp -rL ${scans} ${name}/committee/scans.extxyz
+    find -L ${model} -maxdepth 1 -name model.json -exec cp {} ${name}/committee \\;
     """
 
     stub:
