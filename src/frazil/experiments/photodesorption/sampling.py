@@ -165,7 +165,7 @@ def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
     """Return frames of random packings on their way down to thermal aggregates.
 
     A model that knows relaxed aggregates only invents deeper minima between them, into which its own thermal
-    dynamics falls (measured: docs/methods.md).
+    dynamics falls (measured: docs/validation.md).
     """
     numbers = range(plan.sampling.n_aggregates, plan.sampling.n_aggregates + plan.sampling.n_packings)
     templates = [
@@ -302,7 +302,7 @@ def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
     """Return an aggregate drawn together or apart, every molecule of it turned at random.
 
     A model that knows pairs in close contact only invents deeper minima of whole aggregates that are too
-    dense (measured: docs/methods.md).
+    dense (measured: docs/benchmarks.md).
     """
     random = rng(plan.campaign_seed, "sample-compressed", number)
     while True:
@@ -338,7 +338,7 @@ def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
     """Return every second frame with the bonds of its unexcited molecules stretched and shortened at random.
 
     At 15 K a bond's length varies by 0.003 Å: too little to learn its stiffness from, which then errs by more
-    than the forces between molecules (measured: docs/methods.md). Centres of mass stay.
+    than the forces between molecules (measured: docs/benchmarks.md). Centres of mass stay.
     """
     random = rng(plan.campaign_seed, "sample-spread", number)
     if plan.sampling.bond_spread_A == 0 or random.random() < 0.5:
@@ -360,7 +360,7 @@ def _bond(plan: Plan, number: int, curve: BondCurve, turning_points: np.ndarray)
     The tagged molecule's length rises from frame to frame between the excitation's turning points, those of
     the others are random between the turning points of ``NEIGHBOUR_ENERGY_eV``. All frames have the size of
     the aggregates: frames of one molecule, with a mean squared force many times larger, spoil a training
-    (measured: docs/methods.md).
+    (measured: docs/validation.md).
     """
     random = rng(plan.campaign_seed, "sample-bond", number)
     tagged = 0 if number % 2 else -1

@@ -11,7 +11,7 @@ from frazil.settings import given, is_multiple, part, same_as, setting, settings
 
 MOST_STEPS = 1_000_000_000
 UNLEARNABLE_CONTACT_A = 1.85
-"""Frames with atoms of two molecules nearer than this spoil a fit (docs/methods.md)."""
+"""Frames with atoms of two molecules nearer than this spoil a fit (docs/validation.md)."""
 SNAPSHOT_EVERY_fs = 10.0
 """Thermalization looks at the temperature in this interval."""
 

@@ -1,4 +1,4 @@
-"""Small outputs in the layout of codes that cannot be run here (real files: docs/methods.md)."""
+"""Small outputs in the layout of codes that cannot be run here (real files: docs/validation.md)."""
 
 from pathlib import Path
 
