@@ -1,6 +1,6 @@
 """The door through which labels come: a level of theory gives energy, forces and dipole to frames.
 
-A failed label is recorded, never fatal. What each level does is in ``labellers``.
+A failed label is recorded, never fatal. What each level does is in ``levels``.
 """
 
 from collections.abc import Iterator, Sequence
