@@ -55,7 +55,7 @@ class Labeller(Protocol):
 
 
 class VanHemertLabeller(Labeller):
-    """The analytic CO–CO field with guard and excited-bond attraction (``potentials.analytic.van_hemert``)."""
+    """The analytic CO–CO field with guard and excited-bond attraction (``analytic.van_hemert``)."""
 
     version = frazil.__version__
     bond_scan_A = CO_SCAN_A
