@@ -15,7 +15,7 @@ workflow {
         exit(0)
     }
     run = Settings.resolve(params, projectDir)
-    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files]
+    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, alone: run.alone]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
@@ -37,7 +37,7 @@ workflow {
         INFRARED(settings, checkpoints)
         sections = sections.mix(INFRARED.out.sections)
     }
-    alone = settings.experiments.findAll { it in run.alone }
+    alone = settings.experiments.findAll { it in run.alone.keySet() }
     if (alone) {
         CAMPAIGN(alone, settings, checkpoints)
         sections = sections.mix(CAMPAIGN.out.sections)

@@ -10,7 +10,7 @@ workflow CAMPAIGN {
 
     main:
     def shards = experiments.collectMany { name ->
-        def s = settings[name]
+        def s = settings.alone[name]
         (0..<s.n_trajectories).step(s.shard_size).collect { first ->
             [experiment: name, first_id: first, n: Math.min(s.shard_size, s.n_trajectories - first), settings: s, code: settings.code[name]]
         }

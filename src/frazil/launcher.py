@@ -16,7 +16,7 @@ from typing import Any
 from frazil import checkpoints, code, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.labels.imports.sheet import files_of
-from frazil.settings import steps
+from frazil.settings import steps, values_of
 
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
        frazil help [NAME]              all that is called NAME: parameters and steps; NAME parameters: all
@@ -86,11 +86,12 @@ def launch() -> str:
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
     reaches, and of all. files: those that each data set names.
-    alone: the experiments that are one campaign, whose graph is one for all. Raises UserError
-    with all problems.
+    alone: settings of the experiments that are one campaign, whose graph is one for all. Raises UserError with
+    all problems.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
-    run = parameters.plain(parameters.resolve(given))
+    resolved = parameters.resolve(given)
+    run = parameters.plain(resolved)
     hashes = code.hashes(Path(__file__).resolve().parents[2])
     package = Path(__file__).resolve().parent
     alone = parameters.campaigns()
@@ -101,10 +102,11 @@ def launch() -> str:
         group["dataset"] for group in run.values() if isinstance(group, dict) and group.get("dataset")
     ]
     files = {name: [str(file.resolve()) for file in files_of(Path(name))] for name in datasets}
-    steps_of = parameters.of_steps(run)
-    return json.dumps(
-        {"parameters": run, "steps": steps_of, "code": hashes, "files": files, "alone": [*alone]}
-    )
+    found = {
+        "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files,
+        "alone": {name: values_of(getattr(resolved, name)) for name in alone},
+    }  # fmt: skip
+    return json.dumps(found)
 
 
 def entry() -> None:

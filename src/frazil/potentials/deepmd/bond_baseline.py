@@ -2,7 +2,8 @@
 
 A residual model is trained on what the labels leave after each molecule's bond is taken out, and the same
 table is added wherever the model runs: here, and in LAMMPS by ``pair_style hybrid/overlay … table``. Bonds
-hold eV where neighbours hold meV; without them a network of equal cost errs half as much (docs/benchmarks.md).
+hold eV where neighbours hold meV; without them a network of equal cost errs half as much
+(docs/benchmarks.md).
 """
 
 from pathlib import Path
