@@ -86,7 +86,7 @@ def launch() -> str:
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
     reaches, and of all. files: those that each data set names.
-    alone: settings of the experiments that are one campaign, whose graph is one for all. Raises UserError with
+    alone: settings of the experiments that are one campaign, with one graph for all. Raises UserError with
     all problems.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
