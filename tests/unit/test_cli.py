@@ -1,47 +1,54 @@
-import argparse
+"""What a step's command line does: help, exit codes, progress, and the time limit."""
+
 import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
-from frazil.cli import boolean, integers, numbers, parser, progress, run
+from frazil.cli import progress, run
 from frazil.errors import OutOfTime, UserError
+from frazil.settings import setting, step
 
 
-def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = parser("Say a number.")
-    arguments.add_argument("--timestep-fs", type=float, default=0.2, help="time step, fs")
+@step("frazil.toy:say")
+class Say:
+    """Say a number."""
+
+    timestep_fs: float = setting("Time step", default=0.2, above=0)
+
+
+def says(monkeypatch: pytest.MonkeyPatch, answer: object) -> None:
+    def say(timestep_fs: float) -> object:
+        if isinstance(answer, Exception):
+            raise answer
+        return f"{timestep_fs} fs"
+
+    monkeypatch.setitem(sys.modules, "frazil.toy", SimpleNamespace(say=say))  # type: ignore[arg-type]
+
+
+def test_help_shows_meaning_bounds_unit_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        arguments.parse_args(["--help"])
-    assert "time step, fs (default: 0.2)" in capsys.readouterr().out
+        run(Say, ["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Say a number." in told
+    assert "Time step; a number above 0, in fs; default: 0.2" in told
 
 
 def test_abbreviated_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = parser("Say a number.")
-    arguments.add_argument("--timestep-fs", type=float)
     with pytest.raises(SystemExit, match="2"):
-        arguments.parse_args(["--timestep", "1"])
+        run(Say, ["--timestep", "1"])
     assert "unrecognized arguments: --timestep 1" in capsys.readouterr().err
 
 
-def test_lists_are_comma_separated() -> None:
-    assert numbers("2, 3.5") == [2.0, 3.5]
-    assert integers("10,20") == [10, 20]
-
-
-@pytest.mark.parametrize("parse", [numbers, integers])
-def test_a_list_with_a_word_in_it_is_refused(parse: type) -> None:
-    with pytest.raises(ValueError, match="'x'"):
-        parse("1,x")
-
-
-def test_boolean_is_true_or_false() -> None:
-    assert boolean("true") is True
-    assert boolean("false") is False
-    with pytest.raises(argparse.ArgumentTypeError, match="'yes' is neither true nor false"):
-        boolean("yes")
+def test_what_a_step_returns_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, None)
+    run(Say, ["--timestep-fs", "5e-1"])
+    assert capsys.readouterr().out == "0.5 fs\n"
 
 
 @pytest.mark.parametrize(
@@ -52,23 +59,23 @@ def test_boolean_is_true_or_false() -> None:
     ],
 )
 def test_expected_failures_are_one_line_and_their_own_exit_code(
-    capsys: pytest.CaptureFixture[str], error: Exception, code: int, line: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+    line: str,
 ) -> None:
-    def main() -> None:
-        raise error
-
+    says(monkeypatch, error)
     with pytest.raises(SystemExit) as stopped:
-        run(main)
+        run(Say, [])
     assert stopped.value.code == code
     assert capsys.readouterr().err == line
 
 
-def test_a_bug_keeps_its_traceback() -> None:
-    def main() -> None:
-        raise ZeroDivisionError("a bug")
-
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    says(monkeypatch, ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        run(main)
+        run(Say, [])
 
 
 def test_progress_gives_every_item_and_reports_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,17 +87,25 @@ def test_progress_gives_every_item_and_reports_on_standard_error(capsys: pytest.
 
 TASK = """
     import sys, time
+    from types import SimpleNamespace
     from frazil.checkpoints import TimeLimit
     from frazil.cli import run
+    from frazil.settings import step
 
-    def main():
+    def work():
         with TimeLimit() as limit:
             print("ready", flush=True)
             for _ in range(1000):
                 time.sleep(0.02)
                 limit.check("all is saved")
 
-    run(main if sys.argv[1] == "with" else lambda: time.sleep(20))
+    @step("frazil.toy:work")
+    class Work:
+        "Work."
+
+    work = work if sys.argv[1] == "with" else lambda: time.sleep(20)
+    sys.modules["frazil.toy"] = SimpleNamespace(work=work)
+    run(Work, [])
 """
 
 

@@ -161,7 +161,7 @@ def test_what_is_missing_is_named(results: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"parameters .*gone.json cannot be read"):
         render([], tmp_path / "gone.json", tmp_path / "gone.json", tmp_path / "report.html")
     (tmp_path / "list.json").write_text("[]")
-    with pytest.raises(UserError, match=r"settings .* holds a list; give a JSON object"):
+    with pytest.raises(UserError, match=r"parameters .* holds a list; give a JSON object"):
         render([], tmp_path / "list.json", tmp_path / "list.json", tmp_path / "report.html")
 
 

@@ -152,7 +152,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
         dipoles("P1", engine, members).write(files[-1])
 
     out = tmp_path / "infrared"
-    results.analyse(minima, learned, files, out, highest_cm1=1500.0)
+    results.analyse(minima, learned, files, out, spectrum=Spectrum(highest_cm1=1500.0))
 
     first = {
         "harmonic": [

@@ -140,7 +140,7 @@ def test_surfaces_are_written_with_their_checks(tmp_path: object) -> None:
     assert np.array_equal(surfaces[0].positions[fixed], surfaces[1].positions[fixed])
     assert np.abs(surfaces[0].get_velocities()[fixed]).max() == 0.0
     assert np.abs(surfaces[0].get_velocities()[~fixed]).max() > 0.0
-    with pytest.raises(UserError, match="no model"):
+    with pytest.raises(UserError, match="no potential"):
         prepare(SETTINGS, f"{tmp_path}/no.h5", f"{tmp_path}/x")
     with pytest.raises(UserError, match="has no snapshots"):
         read_surfaces(f"{tmp_path}")
