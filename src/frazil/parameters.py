@@ -191,9 +191,8 @@ def help_of(wanted: str = "") -> str:
                         ]
         if not lines:
             names = [*all_parameters(), *steps()]
-            near = difflib.get_close_matches(
-                wanted, [*names, *(name.rpartition(".")[2] for name in names)], 3, 0.5
-            )
+            words = dict.fromkeys([*names, *(name.rpartition(".")[2] for name in names)])
+            near = difflib.get_close_matches(wanted, words, 3, 0.5)
             lines = [f"nothing is called {wanted}" + (f"; did you mean {' or '.join(near)}?" if near else "")]
     return "\n".join(lines).strip("\n")
 

@@ -35,7 +35,7 @@ BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc
 COST_s, COST_OF_ATOMS, COST_OF_BASIS = 4.9e-3, 1.7, 0.9
 """Cost of a label and its exponents, measured on one core of 2026 (see ``seconds``)."""
 
-TIMES_AS_DEAR = MappingProxyType({"hessian": 10, "polarizability": 7})
+COST_FACTORS = MappingProxyType({"hessian": 10, "polarizability": 7})
 """What may be asked for besides energy, forces and dipole, and how many times as much it costs."""
 
 FIELD_au = 2e-3

@@ -135,7 +135,7 @@ class PySCFLabeller(Labeller):
     def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
         self.level = level
         self.version = electronic_structure.code_version()
-        self.extras = {name: True for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)}
+        self.extras = {name: True for name in electronic_structure.COST_FACTORS if settings.get(name, False)}
         self.limit_s = float(settings.get("frame_limit_s", 0))
         units = {"hessian": "eV_per_A2", "polarizability": "A3"}
         self.details = tuple(f"label_{name}_{units[name]}" for name in self.extras)
@@ -145,7 +145,7 @@ class PySCFLabeller(Labeller):
         """Return the cost by the number of basis functions, counted once for each formula."""
         formula = atoms.get_chemical_formula()
         if formula not in self._known_seconds:
-            times = 1 + sum(electronic_structure.TIMES_AS_DEAR[name] for name in self.extras)
+            times = 1 + sum(electronic_structure.COST_FACTORS[name] for name in self.extras)
             self._known_seconds[formula] = times * electronic_structure.seconds(atoms, self.level)
         return self._known_seconds[formula]
 
@@ -294,7 +294,7 @@ def labeller(level: str, **settings: Any) -> Labeller:
         raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
     if not 0 <= (limit_s := settings.get("frame_limit_s", 0)) < math.inf:
         raise UserError(f"a frame is allowed {limit_s:g} s; give a time of 0 s (any) or more")
-    asked = [name for name in electronic_structure.TIMES_AS_DEAR if settings.get(name, False)]
+    asked = [name for name in electronic_structure.COST_FACTORS if settings.get(name, False)]
     theory = electronic_structure.LEVELS.get(level)
     if asked and (theory is None or not theory.has_forces):
         raise UserError(

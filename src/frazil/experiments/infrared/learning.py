@@ -46,7 +46,7 @@ from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model, read_model, write_model
 
-TOGETHER = 16
+FRAMES_PER_CALL = 16
 """Frames that are predicted at once."""
 VISIT_COLUMNS = (
     "round",
@@ -518,9 +518,9 @@ def errors_on(model: Model, frames: Sequence[Atoms]) -> dict[str, float | None]:
 def _predicted(model: Model, frames: Sequence[Atoms]) -> list[Any]:
     """Return predictions of frames, in parts of one shape (the last one filled up)."""
     committee, out = Committee(model), []
-    for first in range(0, len(frames), TOGETHER):
-        part = list(frames[first : first + TOGETHER])
-        full = part + [part[-1]] * (TOGETHER - len(part))
+    for first in range(0, len(frames), FRAMES_PER_CALL):
+        part = list(frames[first : first + FRAMES_PER_CALL])
+        full = part + [part[-1]] * (FRAMES_PER_CALL - len(part))
         out += committee.predict(full)[: len(part)]
     return out
 

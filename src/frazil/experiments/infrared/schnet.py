@@ -22,7 +22,7 @@ from frazil.experiments.infrared.settings import SchnetTraining
 from frazil.files import write_atomic
 from frazil.seeds import derived_seed, rng
 
-TOGETHER = 4096
+FRAMES_PER_CALL = 4096
 """Frames that are predicted at once."""
 
 
@@ -81,8 +81,8 @@ def schnet_dipoles(model: Path, dipoles: Path, out: Path) -> None:
     flat = given.positions_A.reshape(-1, len(given.numbers), 3)
     whole = np.isfinite(flat).all(axis=(1, 2))
     found = np.full((len(flat), 3), np.nan)
-    for first in range(0, len(flat), TOGETHER):
-        here = first + np.flatnonzero(whole[first : first + TOGETHER])
+    for first in range(0, len(flat), FRAMES_PER_CALL):
+        here = first + np.flatnonzero(whole[first : first + FRAMES_PER_CALL])
         if len(here):
             with torch.no_grad():
                 found[here] = _forward(network, [Atoms(given.numbers, flat[i]) for i in here]).numpy()

@@ -15,7 +15,8 @@ from frazil.data.deepmd_npy import to_deepmd
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.labels.imports.quality import find_suspects, steps, unit_ratio
-from frazil.labels.imports.readers import Entry, free_aggregate, read_dataset, read_entry, recognise
+from frazil.labels.imports.readers import FORMATS, Entry, free_aggregate, read_dataset, read_entry, recognise
+from frazil.labels.imports.sheet import FORMAT_NAMES
 from frazil.systems.co import set_excited
 
 from .conftest import Trajectory
@@ -269,3 +270,7 @@ def test_recognition_by_content(tmp_path: Path) -> None:
     (tmp_path / "aimd").mkdir()
     (tmp_path / "aimd/co-pos-1.xyz").touch()
     assert recognise(tmp_path / "aimd") == "cp2k"
+
+
+def test_a_sheet_may_name_what_can_be_read() -> None:
+    assert tuple(FORMATS) == FORMAT_NAMES
