@@ -25,7 +25,7 @@ class Spectrum:
         default="none",
         choices=("none", "standard", "schofield"),
     )
-    highest_cm1: float = setting("Where spectra end", default=2000.0, above=0, maximum=100000)
+    highest_cm1: float = setting("Where spectra end", default=5000.0, above=0, maximum=100000)
 
 
 @step("frazil.analysis.spectra:write_spectrum", group="infrared")

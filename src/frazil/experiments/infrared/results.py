@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.harmonic import ModelModes, matched, model_modes
 from frazil.experiments.infrared.minima import Reference, read_minima
+from frazil.experiments.infrared.settings import ClusterSpectrum
 from frazil.experiments.infrared.tables import (
     ACTIVE_LEARNING,
     BANDS,
@@ -34,6 +36,7 @@ from frazil.experiments.infrared.tables import (
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.registry import load
 from frazil.report.section import Gate, Section, Table
+from frazil.settings import load
 
 LARGEST_BAND_ERROR_cm1 = 15.0
 LEAST_COSINE = 0.93
@@ -52,7 +55,7 @@ def analyse(
     dipoles: Sequence[Path],
     out: Path,
     isomers: Path | None = None,
-    spectrum: Spectrum | None = None,
+    spectrum: ClusterSpectrum | None = None,
 ) -> None:
     """Write every table of the experiment, the figures and the section into ``out``.
 
@@ -60,7 +63,7 @@ def analyse(
     file of minima that were not trained on; ``spectrum`` says how spectra are made. Raises UserError for
     files that do not belong together.
     """
-    chosen = spectrum or Spectrum()
+    chosen = Spectrum(**asdict(spectrum or load(ClusterSpectrum, {})))
     references = read_minima(minima)
     model = load(learned).model
     runs = [read_dipoles(path) for path in dipoles]

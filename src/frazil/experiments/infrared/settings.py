@@ -128,6 +128,17 @@ class Runs:
 
 
 @settings
+class ClusterSpectrum:
+    """How the spectra of clusters are made: up to 2000 cm⁻¹, where silicates absorb."""
+
+    depth_fs: float = same_as(Spectrum, "depth_fs")
+    window: str = same_as(Spectrum, "window")
+    padding: int = same_as(Spectrum, "padding")
+    correction: str = same_as(Spectrum, "correction")
+    highest_cm1: float = same_as(Spectrum, "highest_cm1", default=2000.0)
+
+
+@settings
 class Infrared:
     """Infrared spectra of clusters by active learning and molecular dynamics."""
 
@@ -176,7 +187,7 @@ class Infrared:
     label_timestep_fs: float = setting(
         "Their time step; a whole part of dipole_every_fs", default=0.5, above=0, maximum=2
     )
-    spectrum: Spectrum = part(Spectrum)
+    spectrum: ClusterSpectrum = part(ClusterSpectrum)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
@@ -283,5 +294,5 @@ class AnalyseInfrared:
     learned: Path = given("Folder of learn-actively", path="folder")
     dipoles: tuple[Path, ...] = given("Files of run-dipoles", path="file")
     isomers: Path | None = given("Minima that were not trained on", default=None, path="file")
-    spectrum: Spectrum = part(Spectrum)
+    spectrum: ClusterSpectrum = part(ClusterSpectrum)
     out: Path = given("Folder of tables, figures and section", path="new")

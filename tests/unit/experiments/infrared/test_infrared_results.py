@@ -30,7 +30,7 @@ from frazil.experiments.infrared.dynamics import run_dipoles
 from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
-from frazil.experiments.infrared.settings import Runs
+from frazil.experiments.infrared.settings import ClusterSpectrum, Runs
 from frazil.experiments.infrared.spectra_tables import (
     bands,
     compared,
@@ -152,7 +152,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
         dipoles("P1", engine, members).write(files[-1])
 
     out = tmp_path / "infrared"
-    results.analyse(minima, learned, files, out, spectrum=Spectrum(highest_cm1=1500.0))
+    results.analyse(minima, learned, files, out, spectrum=ClusterSpectrum(highest_cm1=1500.0))
 
     first = {
         "harmonic": [
