@@ -36,7 +36,7 @@ from frazil.experiments.infrared.tables import (
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.registry import load
 from frazil.report.section import Gate, Section, Table
-from frazil.settings import load
+from frazil.settings import load as load_settings
 
 LARGEST_BAND_ERROR_cm1 = 15.0
 LEAST_COSINE = 0.93
@@ -63,7 +63,7 @@ def analyse(
     file of minima that were not trained on; ``spectrum`` says how spectra are made. Raises UserError for
     files that do not belong together.
     """
-    chosen = Spectrum(**asdict(spectrum or load(ClusterSpectrum, {})))
+    chosen = Spectrum(**asdict(spectrum or load_settings(ClusterSpectrum, {})))
     references = read_minima(minima)
     model = load(learned).model
     runs = [read_dipoles(path) for path in dipoles]
