@@ -60,6 +60,8 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
     kill_all_below(tmp_path)
     first.wait()
     ledger = next(tmp_path.glob("work/checkpoints/infrared-*"))
+    with (ledger / "lock").open("a") as users:
+        users.write("another run\n")  # so that the run that succeeds does not sweep it
     kept = {file: file.stat().st_mtime_ns for file in ledger.rglob("*.*") if file.name != "training.npz"}
     assert {file.name for file in kept} >= {"initial.extxyz", "model.h5"}
     assert not list(ledger.glob("round-01/model.h5"))
