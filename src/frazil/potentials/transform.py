@@ -129,17 +129,11 @@ class Bias(Analytic):
         return self.function(positions_A, self.parameters)
 
 
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class InField:
-    """A potential with a dipole μ in a uniform electric field: V − μ·E, for E (3,) in V/Å.
-
-    The force on an atom is that of V, plus (∂μ/∂r)·E by differentiation of the potential's dipole. Raises
-    UserError for a potential that has no dipole, or none that can be differentiated.
-    """
+class _Around:
+    """One potential, changed: its reach and its atoms stay as they are."""
 
     potential: Any
-    field_V_per_A: Any
 
     @property
     def cutoff_A(self) -> float | None:
@@ -152,6 +146,18 @@ class InField:
         """The potential's."""
         found: int | None = self.potential.n_atoms
         return found
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class InField(_Around):
+    """A potential with a dipole μ in a uniform electric field: V − μ·E, for E (3,) in V/Å.
+
+    The force on an atom is that of V, plus (∂μ/∂r)·E by differentiation of the potential's dipole. Raises
+    UserError for a potential that has no dipole, or none that can be differentiated.
+    """
+
+    field_V_per_A: Any
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the potential's functions in the field."""
@@ -190,22 +196,8 @@ class InField:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class SameForAll:
+class SameForAll(_Around):
     """A potential in a batch of structures that are all the same to it (isotopes, tags it does not know)."""
-
-    potential: Any
-
-    @property
-    def cutoff_A(self) -> float | None:
-        """The potential's."""
-        found: float | None = self.potential.cutoff_A
-        return found
-
-    @property
-    def n_atoms(self) -> int | None:
-        """The potential's."""
-        found: int | None = self.potential.n_atoms
-        return found
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the potential's functions."""
