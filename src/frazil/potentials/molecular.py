@@ -5,7 +5,7 @@ of the labels; here it comes back, as the same cubic Hermite spline. Beyond a cu
 linearly. Importing this module switches JAX to float64.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,15 +80,11 @@ class WithMolecules:
             raise UserError(
                 f"no curve of {', '.join(missing)} alone; curves are there for {', '.join(sorted(curves))}"
             )
-        return cls.of_each(interaction, [curves[name] for name in names])
-
-    @classmethod
-    def of_each(cls, interaction: Potential, curves: Sequence[CubicHermiteSpline]) -> "WithMolecules":
-        """Return the potential with a curve for each molecule, in order."""
         # Splines of fewer knots are filled up beyond their end, where they go on linearly.
-        most = max(len(curve.x) for curve in curves)
+        own = [curves[name] for name in names]
+        most = max(len(curve.x) for curve in own)
         rows = []
-        for curve in curves:
+        for curve in own:
             beyond = np.arange(1, most - len(curve.x) + 1)
             slope = float(curve(curve.x[-1], 1))
             rows.append((

@@ -26,13 +26,12 @@ from frazil.files import sha256_of, write_atomic
 from frazil.md.lammps import LammpsSession, Observation
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import files_of
-from frazil.systems.co import MOLECULE_MASSES_amu, from_deepmd_types
+from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
 from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
 
 if TYPE_CHECKING:
     from frazil.md.ensemble import Ensemble
-    from frazil.potentials.interface import Potential
 
 TEACHER = "van-hemert"
 
@@ -114,37 +113,28 @@ class _Photodesorption:
         )
 
     def start_in_engine(self, identity: int) -> Start:
-        """Return the same in ASE's units, atoms in the engine's order: a group has one order of types."""
+        """Return the same in ASE's units; to a model, each excited molecule is a kind of its own."""
         begun = self.start(identity)
-        order = self._order(begun)
-        return replace(
-            begun,
-            positions_A=begun.positions_A[order],
-            velocities=(begun.velocities / fs)[order],
-            group=self.engine != TEACHER and begun.known["excited_molecule"] >= 0,
-        )
+        excited = -1 if self.engine == TEACHER else begun.known["excited_molecule"]
+        return replace(begun, velocities=begun.velocities / fs, group=excited >= 0, kind=max(excited, 0))
 
     def ensemble(self, model: Path | str | None, excited: bool) -> "Ensemble":
         """Return what the trajectories with an excited molecule, or those without, share in the engine."""
         from frazil.md.ensemble import Ensemble
         from frazil.md.integrators import VelocityVerlet
         from frazil.md.observers import energies, frames
+        from frazil.potentials.registry import load
 
         settings, n_molecules = self.settings, self.shard.n_molecules
-        potential: Potential
-        if self.engine == TEACHER:
-            from frazil.potentials.analytic.van_hemert import VanHemert
-
-            potential = VanHemert(self.coupling_eV)
-        else:
-            from frazil.potentials.deepmd.co_potential import co_potential
-
-            assert model is not None
-            potential = co_potential(model, n_molecules, 0 if excited else -1)
+        source = load(TEACHER, coupling_eV=self.coupling_eV) if self.engine == TEACHER else load(model)
+        places = np.zeros((2 * n_molecules, 3))
+        molecules = range(n_molecules) if excited else [-1]
+        kinds = [from_deepmd_types(co_types(n_molecules, molecule), places) for molecule in molecules]
+        masses_amu = np.tile(MOLECULE_MASSES_amu, n_molecules)
         return Ensemble(
-            potential,
+            source.potential(kinds),
             VelocityVerlet(settings.timestep_fs),
-            np.tile(MOLECULE_MASSES_amu, n_molecules),
+            masses_amu if len(kinds) == 1 else np.tile(masses_amu, (len(kinds), 1)),
             n_steps=settings.n_steps,
             observe_every=settings.observe_every,
             observers=(energies, frames),
@@ -155,7 +145,7 @@ class _Photodesorption:
         tracker = self._tracker(start)
 
         def last_needed(rows: Rows) -> int:
-            return next((n for n, now in enumerate(self._moments(start, rows)) if tracker.observe(now)), -1)
+            return next((n for n, now in enumerate(self._moments(rows)) if tracker.observe(now)), -1)
 
         return last_needed
 
@@ -163,7 +153,7 @@ class _Photodesorption:
         """Return the rows and frames of a trajectory that has ended, as plain JSON values."""
         tracker, frames = self._tracker(start), list[Row]()
         kept = start.known["trajectory_id"] < self.settings.keep_frames_trajectories
-        for now in self._moments(start, ended.rows):
+        for now in self._moments(ended.rows):
             tracker.observe(now)
             if kept and now.time_fs >= len(frames) * self.settings.keep_frames_every_fs - 1e-6:
                 frames.append(
@@ -181,23 +171,13 @@ class _Photodesorption:
             tracker.fail("more neighbours than any list may hold")
         return {**tracker.rows(self.curves), "frames": frames}
 
-    def _order(self, start: Start) -> np.ndarray:
-        """Return the engine's order of atoms (n_atoms,): where types matter, the excited molecule first."""
-        molecules = np.arange(len(start.positions_A) // 2)
-        if self.engine != TEACHER and (excited := start.known["excited_molecule"]) >= 0:
-            molecules = np.concatenate([[excited], np.delete(molecules, excited)])
-        return (2 * molecules[:, None] + np.arange(2)).ravel()
-
     def _tracker(self, start: Start) -> Tracker:
         return Tracker(self.settings.limits, start.known["excited_molecule"])
 
-    def _moments(self, start: Start, rows: Rows) -> Iterator[Observation]:
-        """Yield the observations of rows of either runner, molecules in the order of the initial states."""
-        if "velocities_A_per_fs" in rows:
-            positions, velocities = rows["positions"], rows["velocities_A_per_fs"]
-        else:
-            back = np.argsort(self._order(start))
-            positions, velocities = rows["positions"][:, back], (rows["velocities"] * fs)[:, back]
+    def _moments(self, rows: Rows) -> Iterator[Observation]:
+        """Yield the observations of rows of either runner."""
+        positions = rows["positions"]
+        velocities = rows["velocities_A_per_fs"] if "velocities_A_per_fs" in rows else rows["velocities"] * fs
         for number, step in enumerate(rows["step"]):
             yield Observation(
                 int(step) * self.settings.timestep_fs,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import CubicHermiteSpline, CubicSpline
+from scipy.interpolate import CubicSpline
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
@@ -104,13 +104,6 @@ class BondBaseline:
         forces[:, ::2] = (slopes / lengths)[..., None] * bonds
         forces[:, 1::2] = -forces[:, ::2]
         return energies.sum(axis=1), forces
-
-    def splines(self) -> dict[str, CubicHermiteSpline]:
-        """Return the same curves, of ``GROUND`` and ``EXCITED``, as ``WithMolecules`` takes them."""
-        return {
-            name: CubicHermiteSpline(lengths, energies, self._curves[name](lengths, 1))
-            for name, (lengths, energies) in self._tables.items()
-        }
 
     def lammps_commands(self, model_file: Path, tagged: bool) -> list[str]:
         """Return the ``pair_coeff`` commands of the two tables; without tags every bond is C–O."""
