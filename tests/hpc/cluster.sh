@@ -46,7 +46,7 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 JobCompType=jobcomp/none
 MinJobAge=86400
-KillWait=5
+KillWait=30
 SchedulerParameters=sched_interval=5
 ReturnToService=2
 MpiDefault=none

@@ -323,7 +323,11 @@ def test_a_task_stopped_by_its_time_limit_goes_on_from_its_checkpoint(cluster: C
     tries = trace(folder / "results").query("name.str.contains('model:4')", engine="python")
     shard = tries[tries["process"] == "RUN_TRAJECTORIES"].sort_values("task_id")
     assert len(shard) == 3
-    assert list(shard["exit"]) == ["143", "75", "0"]
+    # A stopped task has 30 s to write its exit status. One that could not has "-", and is tried again as well.
+    assert shard["exit"].iloc[0] in ("143", "-")
+    shards = [job for job in cluster.jobs() if "RUN_TRAJECTORIES" in job["JobName"]]
+    assert [job["JobState"] for job in shards].count("TIMEOUT") == 1
+    assert list(shard["exit"])[1:] == ["75", "0"]
     assert list(shard["status"]) == ["FAILED", "FAILED", "COMPLETED"]
     trajectories = pd.read_csv(folder / "results/photodesorption/trajectories.csv")
     assert list(trajectories["trajectory_id"]) == list(range(8))
