@@ -22,6 +22,11 @@ class Settings {
         return "cat > settings.json <<'END_OF_SETTINGS'\n${JsonOutput.prettyPrint(JsonOutput.toJson(settings))}\nEND_OF_SETTINGS"
     }
 
+    /** Return [[first_id: 0, n: 100], …]: n trajectories in shards of a size. */
+    static List<Map> shards(int n, int size) {
+        return n == 0 ? [] : (0..<n).step(size).collect { first -> [first_id: first, n: Math.min(size, n - first)] }
+    }
+
     /** Let go of the work that only this run kept (frazil.checkpoints). */
     static void sweep(Object projectDir, String checkpoints, Object run) {
         frazil(projectDir, ['sweep', checkpoints, '--run', run.toString()], '')

@@ -125,18 +125,18 @@ process BIND_SITES {
 }
 
 process RUN_COLLISIONS {
-    tag "${meta.id}:${meta.phase}:${meta.first}"
+    tag "${meta.id}:${meta.phase}:${meta.first_id}"
     label 'gpu'
     label 'shard'
 
     input:
-    // e.g. [[id: 'model', phase: 'amorphous', first: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
+    // e.g. [[id: 'model', phase: 'amorphous', first_id: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
     tuple val(meta), path(surface), path(model), path(curves)
     val checkpoints
     val code
 
     output:
-    tuple val(meta), path("${meta.id}_${meta.phase}_${meta.first}")
+    tuple val(meta), path("${meta.id}_${meta.phase}_${meta.first_id}")
 
     script:
     def settings = meta.campaign
@@ -144,12 +144,12 @@ process RUN_COLLISIONS {
     """
     ${Settings.file(settings)}
     run_collisions.py --settings settings.json --surfaces ${surface} ${potential} --phase ${meta.phase} \\
-        --first ${meta.first} --n-trajectories ${meta.n} --keep-paths ${meta.keep_paths} \\
-        --checkpoints '${checkpoints}' --out ${meta.id}_${meta.phase}_${meta.first}
+        --first ${meta.first_id} --n-trajectories ${meta.n} --keep-paths ${meta.keep_paths} \\
+        --checkpoints '${checkpoints}' --out ${meta.id}_${meta.phase}_${meta.first_id}
     """
 
     stub:
-    "mkdir ${meta.id}_${meta.phase}_${meta.first} && touch ${meta.id}_${meta.phase}_${meta.first}/trajectories.csv"
+    "mkdir ${meta.id}_${meta.phase}_${meta.first_id} && touch ${meta.id}_${meta.phase}_${meta.first_id}/trajectories.csv"
 }
 
 process ANALYSE_STICKING {

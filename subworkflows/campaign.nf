@@ -11,9 +11,7 @@ workflow CAMPAIGN {
     main:
     def shards = experiments.collectMany { name ->
         def s = settings.alone[name]
-        (0..<s.n_trajectories).step(s.shard_size).collect { first ->
-            [experiment: name, first_id: first, n: Math.min(s.shard_size, s.n_trajectories - first), settings: s, code: settings.code[name]]
-        }
+        Settings.shards(s.n_trajectories, s.shard_size).collect { it + [experiment: name, settings: s, code: settings.code[name]] }
     }
     RUN_CAMPAIGN(Channel.fromList(shards), settings.campaign_seed, checkpoints, settings.code['run_campaign.py'])
     ANALYSE_CAMPAIGN(

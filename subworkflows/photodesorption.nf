@@ -6,7 +6,7 @@ include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
 
 // [[id: …, engine: …, excitation: …, first_id: 0, n: 100], …]: the shards of n trajectories
 def shards(Map meta, int n, int size) {
-    n == 0 ? [] : (0..<n).step(size).collect { first -> meta + [first_id: first, n: Math.min(size, n - first)] }
+    Settings.shards(n, size).collect { meta + it }
 }
 
 workflow PHOTODESORPTION {

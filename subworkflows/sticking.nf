@@ -7,12 +7,10 @@ include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
 include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
 
-// The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first: 0, n: 36, campaign: […]], …]
+// The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first_id: 0, n: 36, campaign: […]], …]
 def shards_of(String id, Map campaign, int n, int size) {
     ['crystalline', 'amorphous'].collectMany { phase ->
-        (0..<n).step(size).collect { first ->
-            [id: id, phase: phase, first: first, n: Math.min(size, n - first), keep_paths: id == 'attempts' ? n : 0, campaign: campaign]
-        }
+        Settings.shards(n, size).collect { it + [id: id, phase: phase, keep_paths: id == 'attempts' ? n : 0, campaign: campaign] }
     }
 }
 

@@ -37,9 +37,9 @@ REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 """Default of a setting that has to be given."""
 KINDS = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "Path": "path"}
 UNITS = {
-    "g_per_cm3": "g/cm³", "meV_per_atom": "meV/atom", "eV_per_A": "eV/Å", "per_ps": "ps⁻¹", "meV": "meV",
-    "cm1": "cm⁻¹", "deg": "°", "hours": "h", "fs": "fs", "ps": "ps", "eV": "eV", "A2": "Å²", "A": "Å",
-    "K": "K", "s": "s",
+    "g_per_cm3": "g/cm³", "meV_per_atom": "meV/atom", "meV_per_ps": "meV/ps", "km_per_mol": "km/mol",
+    "eV_per_A": "eV/Å", "per_ps": "ps⁻¹", "meV": "meV", "cm1": "cm⁻¹", "deg": "°", "hours": "h", "fs": "fs",
+    "ps": "ps", "ns": "ns", "eV": "eV", "A2": "Å²", "A": "Å", "K": "K", "s": "s",
 }  # fmt: skip
 """Unit at the end of a name -> how it is printed."""
 LARGEST, SMALLEST, MOST = 1e9, 1e-9, 10_000_000
@@ -50,6 +50,12 @@ WORDS = {
     "file": "an existing file", "folder": "an existing folder", "any": "an existing file or folder",
     "new": "a file or folder that can be written",
 }  # fmt: skip
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that a name ends with (``timestep_fs`` -> ``fs``), or an empty string."""
+    endings = (ending for ending in sorted(UNITS, key=len, reverse=True) if name.endswith("_" + ending))
+    return UNITS.get(next(endings, ""), "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,7 +299,7 @@ def own_fields(cls: type) -> dict[str, Setting]:
         word = kind.replace(" | None", "").replace("tuple[", "").replace(", ...]", "")
         unit = known.pop("unit", None)
         if unit is None:
-            unit = next((u for suffix, u in UNITS.items() if field.name.endswith(f"_{suffix}")), "")
+            unit = unit_of(field.name)
         for listed in ("choices", "examples"):
             if known.get(listed) is not None:
                 known[listed] = tuple(known[listed])

@@ -10,7 +10,8 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.report.section import Gate, Section, number, unit_of
+from frazil.report.section import Gate, Section, number
+from frazil.settings import unit_of
 
 LONGEST_TABLE = 25
 WIDE_px = 850

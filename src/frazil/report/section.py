@@ -14,13 +14,6 @@ SECTION_FILE = "section.json"
 
 Value = str | int | float | bool | None
 
-UNITS = {
-    "fs": "fs", "ps": "ps", "ns": "ns", "K": "K", "A": "Å", "eV": "eV", "meV": "meV", "cm1": "cm⁻¹",
-    "eV_per_A": "eV/Å", "meV_per_atom": "meV/atom", "per_ps": "ps⁻¹", "meV_per_ps": "meV/ps", "deg": "°",
-    "km_per_mol": "km/mol",
-}  # fmt: skip
-"""Unit at the end of a name -> how it is printed."""
-
 
 @dataclass(frozen=True)
 class Gate:
@@ -160,9 +153,3 @@ def number(value: Any) -> str:
     if isinstance(value, dict | list | tuple):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
-
-
-def unit_of(name: str) -> str:
-    """Return the unit that a name ends with (``timestep_fs`` -> ``fs``), or an empty string."""
-    endings = (ending for ending in sorted(UNITS, key=len, reverse=True) if name.endswith("_" + ending))
-    return UNITS.get(next(endings, ""), "")

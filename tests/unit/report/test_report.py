@@ -11,7 +11,8 @@ import pytest
 from frazil.errors import UserError
 from frazil.report.page import render
 from frazil.report.plot import new, save
-from frazil.report.section import Figure, Gate, Section, Table, number, unit_of
+from frazil.report.section import Figure, Gate, Section, Table, number
+from frazil.settings import unit_of
 
 
 @pytest.fixture
