@@ -323,7 +323,7 @@ def test_a_task_stopped_by_its_time_limit_goes_on_from_its_checkpoint(cluster: C
     tries = trace(folder / "results").query("name.str.contains('model:4')", engine="python")
     shard = tries[tries["process"] == "RUN_TRAJECTORIES"].sort_values("task_id")
     assert len(shard) == 3
-    # A stopped task has 30 s to write its exit status. One that could not has "-", and is tried again as well.
+    # A stopped task has 30 s to write its exit status. One that could not has "-", and is tried again too.
     assert shard["exit"].iloc[0] in ("143", "-")
     shards = [job for job in cluster.jobs() if "RUN_TRAJECTORIES" in job["JobName"]]
     assert [job["JobState"] for job in shards].count("TIMEOUT") == 1
