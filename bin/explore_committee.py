@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a committee of models from initial states and choose the frames it should learn next."""
+"""Run a committee of models, excited and not, and choose the frames it should learn next."""
 
 from frazil.cli import run
 from frazil.experiments.photodesorption.settings import ExploreCommittee

@@ -25,10 +25,10 @@ content() { files | xargs -0 sha256sum | sha256sum | cut -c 1-12; }
 # What uv is asked for: extras of pyproject.toml, and the CUDA packages in place of the CPU's.
 requirements_of() {
     case $1-$variant in
-        deepmd-cpu) echo "--extra deepmd --extra jax" ;;
-        jax-cpu) echo "--extra jax" ;;
+        deepmd-cpu) echo "--extra deepmd --extra jax --extra infrared" ;;
+        jax-cpu) echo "--extra jax --extra infrared" ;;
         labels-cpu) echo "--extra labels --extra jax --extra infrared" ;;
-        deepmd-cuda | jax-cuda) echo "--extra jax containers/cuda-$1.in" ;;
+        deepmd-cuda | jax-cuda) echo "--extra jax --extra infrared containers/cuda-$1.in" ;;
         *) fail "no image '$1' of the variant '$variant'; allowed: deepmd, jax (cpu, cuda), labels (cpu)" ;;
     esac
 }

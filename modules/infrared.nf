@@ -1,4 +1,4 @@
-// Infrared spectra: minima → active learning → dipoles along dynamics → tables and figures.
+// Infrared spectra: minima → frames to begin with, what was learned → dipoles along dynamics → tables and figures.
 
 process FIND_MINIMA {
     tag "${id}"
@@ -27,27 +27,47 @@ process FIND_MINIMA {
     "touch minima-${id}.extxyz && echo P1 > names-${id}.txt"
 }
 
-process LEARN_ACTIVELY {
-    label 'long'
+process DISPLACE_MINIMA {
+    label 'cpu'
     label 'labels'
+
+    input:
+    path minima
+    val settings
+    val code
+
+    output:
+    path 'frames.extxyz'
+
+    script:
+    """
+    ${Settings.file(settings)}
+    displace_minima.py --settings settings.json --minima ${minima} --out frames.extxyz
+    """
+
+    stub:
+    'touch frames.extxyz'
+}
+
+process GATHER_LEARNED {
+    label 'gpu'
     label 'published'
 
     input:
     path minima
-    path labelled // frames to begin with, or []
+    // What the rounds of learning left, in their order: folders, labelled frames, frames without a label.
+    tuple path(rounds), path(frames, stageAs: 'labelled*/*'), path(failed, stageAs: 'failed*/*')
     val settings
-    val checkpoints
     val code
 
     output:
     path 'learned'
 
     script:
-    def known = labelled ? "--labelled ${labelled}" : ''
     """
     ${Settings.file(settings)}
-    learn_actively.py --settings settings.json --minima ${minima} ${known} --n-workers ${task.cpus} \\
-        --checkpoints '${checkpoints}' --out learned
+    gather_learned.py --settings settings.json --minima ${minima} --rounds ${rounds} --frames ${frames} --failed ${failed} \\
+        --out learned
     """
 
     stub:

@@ -119,11 +119,13 @@ process GATHER_LABELS {
 
     output:
     tuple val(meta), path("${meta.id}/labelled-${meta.id}.extxyz"), emit: labelled
-    path "${meta.id}/*.csv",                                       emit: tables
+    tuple val(meta), path("${meta.id}/failed.csv"),                emit: failed
+    path "${meta.id}/labels.csv",                                  emit: counts
 
     script:
     """
-    gather_labels.py --labelled ${labelled} --failed ${failed} --name ${meta.id} --out ${meta.id}
+    gather_labels.py --labelled ${labelled} --failed ${failed} --name ${meta.id} --allow-none ${meta.allow_none ?: false} \\
+        --out ${meta.id}
     """
 
     stub:

@@ -1,4 +1,4 @@
-// The committee: training, exploration for frames it does not know, evaluation and choice.
+// The committee: training, evaluation and choice.
 
 process TRAIN_DEEPMD {
     tag "${id}:${model_id}"
@@ -26,35 +26,6 @@ process TRAIN_DEEPMD {
 
     stub:
     "mkdir model_${model_id} && touch model_${model_id}/model.pb model_${model_id}/model.json"
-}
-
-process EXPLORE_COMMITTEE {
-    tag "${id}"
-    label 'gpu'
-    label 'all_cores'
-
-    input:
-    // e.g. ['round-1', 1, [model_0/, model_1/], [excited states, ground states]]
-    tuple val(id), val(round), path(models), path(states, stageAs: 'states/states_*.h5')
-    val settings
-    val code
-
-    output:
-    tuple val(id), path('exploration/candidates.extxyz'), path('exploration/summary.json'), emit: candidates
-    tuple val(round), path('exploration/exploration.csv'),                                 emit: trajectories
-
-    script:
-    """
-    ${Settings.file(settings)}
-    explore_committee.py --settings settings.json --models ${models} --states ${states} --round-number ${round} \\
-        --n-processes ${task.cpus} --out exploration
-    """
-
-    stub:
-    """
-    mkdir exploration && touch exploration/candidates.extxyz exploration/exploration.csv
-    echo '{"clean": ${round > 1}, "n_candidates": ${round > 1 ? 0 : 1}}' > exploration/summary.json
-    """
 }
 
 process EVALUATE_MODEL {

@@ -1,8 +1,10 @@
 // Infrared spectra of clusters: minima at the labelling level → a committee → dynamics of model and label → tables.
 
+include { LABEL         } from './labels'
+include { LEARN         } from './learn'
 include { with_files    } from './potential'
 include { IMPORT_FRAMES } from '../modules/label'
-include { FIND_MINIMA; LEARN_ACTIVELY; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
+include { FIND_MINIMA; DISPLACE_MINIMA; GATHER_LEARNED; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
 include { TRAIN_SCHNET; SCHNET_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
 
 workflow INFRARED {
@@ -21,7 +23,7 @@ workflow INFRARED {
     isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
     names = FIND_MINIMA.out.names.filter { it.name == 'names-trained.txt' }.splitText().map { it.trim() }
 
-    labelled = []
+    def asked = [level: i.level, coupling_eV: 0, hessian: false, polarizability: false]
     imported = Channel.empty()
     if (i.dataset) {
         (dataset, files) = with_files(settings, i.dataset)
@@ -32,12 +34,27 @@ workflow INFRARED {
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
-    LEARN_ACTIVELY(minima, labelled, settings.steps['learn-actively'], checkpoints, settings.code['learn_actively.py'])
+    else {
+        DISPLACE_MINIMA(minima, settings.steps['displace-minima'], settings.code['displace_minima.py'])
+        LABEL(DISPLACE_MINIMA.out.map { [asked + [id: 'infrared-initial'], it] }, settings, checkpoints)
+        labelled = LABEL.out.labelled.map { meta, frames -> frames }
+    }
+    LEARN(
+        // Round 0 has the frames to begin with; the last round's frames are the test set.
+        [id: 'infrared-round-', rounds: i.max_rounds + 1, first: 0, step: 'learn-round', takes: ['frames', 'before', 'checkpoints'],
+         asked: asked + [allow_none: true]],
+        labelled, minima.map { [minima: it] }, settings, checkpoints,
+    )
+    GATHER_LEARNED(
+        minima, LEARN.out.state.map { [it.rounds, it.frames, it.failed] },
+        settings.steps['gather-learned'], settings.code['gather_learned.py'],
+    )
+    learned = GATHER_LEARNED.out.first()
 
     code = settings.code['run_dipoles.py']
     RUN_DIPOLES(
         // In batches on one device; one by one (1 per task) over the nodes of a cluster without GPUs.
-        names.collate(i.structures_per_task).map { [it] }.combine(minima).combine(LEARN_ACTIVELY.out),
+        names.collate(i.structures_per_task).map { [it] }.combine(minima).combine(learned),
         settings.steps['run-dipoles'], i.dipole_model == 'schnet', checkpoints, code,
     )
     RUN_LABEL_DIPOLES(
@@ -47,13 +64,13 @@ workflow INFRARED {
     dipoles = RUN_DIPOLES.out.flatten()
     if (i.dipole_model == 'schnet') {
         TRAIN_SCHNET(
-            LEARN_ACTIVELY.out, settings.steps['train-schnet'], settings.code['train_schnet.py'],
+            learned, settings.steps['train-schnet'], settings.code['train_schnet.py'],
         )
         SCHNET_DIPOLES(dipoles.combine(TRAIN_SCHNET.out.model), settings.code['schnet_dipoles.py'])
         dipoles = SCHNET_DIPOLES.out
     }
     ANALYSE_INFRARED(
-        minima, LEARN_ACTIVELY.out,
+        minima, learned,
         dipoles.mix(RUN_LABEL_DIPOLES.out).toSortedList { a, b -> a.name <=> b.name },
         isomers, settings.steps['analyse-infrared'],
         settings.code['analyse_infrared.py'],

@@ -23,4 +23,5 @@ workflow LABEL {
 
     emit:
     labelled = GATHER_LABELS.out.labelled // [meta, labelled-round-1.extxyz]
+    failed = GATHER_LABELS.out.failed     // [meta, failed.csv]
 }

@@ -4,8 +4,7 @@ include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
 include { LABEL; asked } from './labels'
-include { ROUND as ROUND_1; ROUND as ROUND_2; ROUND as ROUND_3 } from './round'
-include { ROUND as ROUND_4; ROUND as ROUND_5; ROUND as ROUND_6 } from './round'
+include { LEARN       } from './learn'
 
 // [[1, b], [0, a]] → [a, b]: one list of what comes with an id, in the order of the ids
 def in_order(channel) {
@@ -40,17 +39,15 @@ workflow POTENTIAL {
     }
     BOND_CURVE(settings.steps['bond-curve'], settings.code['bond_curve.py'])
 
-    ROUND_1(1, labelled.map { [frames: [it], clean: false] }, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    ROUND_2(2, ROUND_1.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    ROUND_3(3, ROUND_2.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    ROUND_4(4, ROUND_3.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    ROUND_5(5, ROUND_4.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    ROUND_6(6, ROUND_5.out.state, SAMPLE_FRAMES.out.snapshots, BOND_CURVE.out.scan, settings, checkpoints)
-    explorations = ROUND_1.out.trajectories.mix(
-        ROUND_2.out.trajectories, ROUND_3.out.trajectories, ROUND_4.out.trajectories,
-        ROUND_5.out.trajectories, ROUND_6.out.trajectories,
+    LEARN(
+        [id: 'round-', rounds: settings.exploration.rounds, first: 1, step: 'explore-committee', takes: ['n_processes'],
+         asked: asked(settings.labels), committee: 'deepmd', n_steps: settings.exploration.n_steps,
+         bond_curve: settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : []],
+        labelled,
+        SAMPLE_FRAMES.out.snapshots.combine(BOND_CURVE.out.scan).map { starts, curves -> [snapshots: starts, bond_curves: curves] },
+        settings, checkpoints,
     )
-    explored = ROUND_6.out.state
+    explored = LEARN.out.state
 
     FINAL_DATASET(
         explored.map { ['final', it.frames] },
@@ -70,7 +67,7 @@ workflow POTENTIAL {
     SELECT_MODEL(
         in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
         in_order(EVALUATE_MODEL.out),
-        in_order(explorations), file("${projectDir}/assets/reference/photodesorption.csv"),
+        explored.map { now -> now.rounds.collect { it.resolve('exploration.csv') } }, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.code['select_model.py'],
     )
 

@@ -53,31 +53,29 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
     environment = {**os.environ, "NXF_ANSI_LOG": "false"}
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + TOO_LONG_s
-    while not list(tmp_path.glob("work/checkpoints/infrared-*/round-00/model.h5.sha256")):
+    while not list(tmp_path.glob("work/checkpoints/infrared-*/training.npz")):
         assert first.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.05)
     kill_all_below(tmp_path)
     first.wait()
-    ledger = next(tmp_path.glob("work/checkpoints/infrared-*"))
+    (ledger,) = tmp_path.glob("work/checkpoints/infrared-*")
     with (ledger / "lock").open("a") as users:
         users.write("another run\n")  # so that the run that succeeds does not sweep it
-    kept = {file: file.stat().st_mtime_ns for file in ledger.rglob("*.*") if file.name != "training.npz"}
-    assert {file.name for file in kept} >= {"initial.extxyz", "model.h5"}
-    assert not list(ledger.glob("round-01/model.h5"))
+    trained = (ledger / "training.npz").stat().st_mtime_ns
 
     second = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert second.returncode == 0, second.stdout + second.stderr
-    assert [*tmp_path.glob("work/checkpoints/infrared-*")] == [ledger]
-    for file, written in kept.items():
-        if file.suffix in (".h5", ".extxyz"):
-            assert file.stat().st_mtime_ns == written, f"{file.name} was made again"
+    assert [*tmp_path.glob("work/checkpoints/infrared-*")] == [ledger], "that of round 1 is swept"
+    assert (ledger / "training.npz").stat().st_mtime_ns == trained, "the training was done again"
     results = tmp_path / "results/infrared"
     rounds = pd.read_csv(results / "rounds.csv")
     assert rounds["round"].tolist() == [0, 1]
     assert rounds["n_train"].is_monotonic_increasing
+    labels = {folder.name for folder in (tmp_path / "results/labels").iterdir()}
+    assert labels == {"infrared-initial", "infrared-round-0", "infrared-round-1"}
     runs = pd.read_csv(results / "runs.csv")
     assert len(runs) == 2 * (2 * 2 * 2 + 2 * 2), "two clusters, which share batches under the model"
     assert (runs.loc[runs["engine"] == "label", "outcome"] == "finished").all()
@@ -87,6 +85,6 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert third.returncode == 0, third.stdout + third.stderr
-    assert "LEARN_ACTIVELY" in third.stdout
+    assert "LEARN:EIGHT_1:ROUND_2:PROPOSE" in third.stdout
     again = [line for line in third.stdout.splitlines() if "Submitted process" in line]
     assert not again, "everything is cached"

@@ -73,7 +73,7 @@ class Labels:
         "Labelling work in one task; changes no result", default=1, above=0, maximum=24
     )
     frame_limit_s: float = setting(
-        "Wall time that PySCF may take for one frame of the label step (not of infrared active learning); one that "
+        "Wall time that PySCF may take for one frame of the label step; one that "
         "takes longer is recorded as failed. 0: any",
         default=0, minimum=0, maximum=1000000,
     )  # fmt: skip
@@ -196,6 +196,7 @@ class GatherLabels:
     labelled: tuple[Path, ...] = given("Labelled shards, in order", path="file")
     failed: tuple[Path, ...] = given("Their failed.csv, in the same order", path="file")
     name: str = given("Name of the set")
+    allow_none: bool = given("Write an empty file where no frame could be labelled", default=False)
     out: Path = given("Folder for labelled-NAME.extxyz, failed.csv, labels.csv", path="new")
 
 

@@ -75,18 +75,25 @@ def label_file(
     write_frames(out, labelled)
 
 
-def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Path | str, name: str) -> str:
+def gather(
+    labelled: Sequence[Path | str],
+    failed: Sequence[Path | str],
+    out: Path | str,
+    name: str,
+    allow_none: bool = False,
+) -> str:
     """Put shards together: ``labelled-NAME.extxyz``, ``failed.csv`` and ``labels.csv`` (counts) in ``out``.
 
     Shards come in the order of their frames. Returns, for people, how many frames have no label and the
-    commonest reason; nothing where all have one. Raises UserError if no shard holds a label.
+    commonest reason; nothing where all have one. Raises UserError if no shard holds a label, unless
+    ``allow_none``, which writes an empty file.
     """
     frames = [atoms for path in labelled if Path(path).stat().st_size for atoms in load_frames(path)]
     rows: list[list[str]] = []
     for shard, path in enumerate(failed):
         with Path(path).open(newline="") as file:
             rows += [[str(shard), *row] for row in list(csv.reader(file))[1:]]
-    if not frames:
+    if not frames and not allow_none:
         raise UserError(f"none of the {len(rows)} frames of {name} could be labelled ({rows[0][-1]})")
     write_frames(Path(out) / f"labelled-{name}.extxyz", frames)
     with write_atomic(Path(out) / "failed.csv") as partial, partial.open("w", newline="") as file:
@@ -94,7 +101,9 @@ def gather(labelled: Sequence[Path | str], failed: Sequence[Path | str], out: Pa
             [["shard", "frame", "trajectory_id", "time_fs", "reason"], *rows]
         )
     attempts = Counter(str(atoms.info.get("label_attempt", "")) for atoms in frames)
-    origin = [str(frames[0].info[key]) for key in ("label_level", "label_code", "label_version")]
+    origin = [
+        str(frames[0].info[key]) if frames else "" for key in ("label_level", "label_code", "label_version")
+    ]
     with write_atomic(Path(out) / "labels.csv") as partial, partial.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(
             [

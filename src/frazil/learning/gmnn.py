@@ -2,10 +2,8 @@
 
 import csv
 import hashlib
-import json
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,13 @@ import numpy as np
 import optax
 from ase import Atoms
 
-from frazil.checkpoints import Claim, TimeLimit, key_of, read_arrays, warn_damaged
-from frazil.cli import progress
+from frazil.checkpoints import Claim, TimeLimit, key_of
 from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
+from frazil.learning import fit as training
 from frazil.learning.batches import Batch, Frames, batches, groups, prepare
+from frazil.learning.fit import Progress
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
@@ -203,55 +202,6 @@ def optimizer(settings: GmnnTraining, n_steps: Any) -> optax.GradientTransformat
     return optax.multi_transform({**transforms, "fixed": optax.set_to_zero()}, labels)
 
 
-@dataclass
-class Progress:
-    """Everything that a checkpoint holds."""
-
-    parameters: Parameters
-    optimizer_state: Any
-    best: Parameters
-    best_loss: np.ndarray
-    best_epoch: np.ndarray
-    epoch: int
-    curve: list[dict[str, Any]]
-
-
-def save(state: Progress, fingerprint: str, path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
-    arrays = jax.tree.leaves((state.parameters, state.optimizer_state, state.best))
-    header = {"fingerprint": fingerprint, "epoch": state.epoch, "curve": state.curve}
-    with write_atomic(path) as partial_path, partial_path.open("wb") as file:
-        np.savez(
-            file,
-            *map(np.asarray, arrays),
-            best_loss=state.best_loss,
-            best_epoch=state.best_epoch,
-            header=np.frombuffer(json.dumps(header).encode(), np.uint8),
-        )
-
-
-def restore(template: Progress, fingerprint: str, path: Path) -> Progress | None:
-    """Return a checkpoint of the same training; None where there is none, or, with a warning, one that is
-    damaged or of another training.
-    """
-    arrays = read_arrays(path)
-    if arrays is None:
-        return None
-    header = json.loads(arrays["header"].tobytes())
-    if header["fingerprint"] != fingerprint:
-        warn_damaged(path, "it is of another training")
-        return None
-    trees = (template.parameters, template.optimizer_state, template.best)
-    leaves, shape = jax.tree.flatten(trees)
-    read = [jnp.asarray(arrays[f"arr_{i}"]) for i in range(len(leaves))]
-    parameters, optimizer_state, best = jax.tree.unflatten(shape, read)
-    return Progress(
-        *(parameters, optimizer_state, best, arrays["best_loss"], arrays["best_epoch"]),
-        header["epoch"],
-        header["curve"],
-    )
-
-
 @cache
 def _compiled(architecture: Architecture, settings: GmnnTraining) -> tuple[Any, Any]:
     """Return the compiled steps over a group of batches, and the errors of all members on a batch."""
@@ -274,6 +224,63 @@ def _compiled(architecture: Architecture, settings: GmnnTraining) -> tuple[Any, 
     return jax.jit(steps), jax.jit(measure)
 
 
+class CommitteeTraining:
+    """A committee's training, as ``frazil.learning.fit`` asks for it.
+
+    ``warm`` are parameters to begin with, whose feature normalisation stays.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        settings: GmnnTraining,
+        train: Sequence[Atoms],
+        test: Sequence[Atoms],
+        warm: Parameters | None = None,
+    ) -> None:
+        self.n_members = settings.n_members
+        self.fingerprint = fingerprint_of(architecture, settings, train, test, warm)
+        self._architecture, self._settings, self._warm = architecture, settings, warm
+        self._frames = prepare(architecture, train)
+        self._n_train, self._n_test = len(train), len(test)
+        self._n_test_atoms = sum(len(atoms) for atoms in test)
+        self._checks = batches(prepare(architecture, test), np.arange(len(test)), settings.batch_size)
+        self._steps_per_epoch = -(-len(train) // settings.batch_size)
+        self._n_steps = settings.n_epochs * self._steps_per_epoch
+        # What compiles nothing anew: trainings of other lengths, data and seeds share their code.
+        same = replace(settings, seed=1, n_epochs=1, patience=1)
+        self._advance, self._measure = _compiled(architecture, same)
+
+    def start(self) -> tuple[Parameters, Any]:
+        """Return random or warm parameters and the optimizer's first state."""
+        start = self._warm or start_parameters(self._architecture, self._settings, self._frames)
+        return start, optimizer(self._settings, self._n_steps).init(start)
+
+    def epoch(
+        self, parameters: Parameters, optimizer_state: Any, number: int
+    ) -> tuple[Parameters, Any, np.ndarray]:
+        """Return both after all batches in the epoch's own order, and the mean losses (members,)."""
+        order = rng(self._settings.seed, "gmnn-batches", number).permutation(self._n_train)
+        sums = np.zeros(self.n_members)
+        for group, count in groups(batches(self._frames, order, self._settings.batch_size), BATCHES_PER_CALL):
+            parameters, optimizer_state, losses = self._advance(
+                parameters, optimizer_state, group, count, self._n_steps
+            )
+            sums += np.asarray(losses)
+        return parameters, optimizer_state, sums / self._steps_per_epoch
+
+    def test(self, parameters: Parameters, number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the test losses (members,), root mean square errors and the learning rate."""
+        errors = np.sum([np.asarray(self._measure(parameters, batch)) for batch in self._checks], axis=0)
+        rate = self._settings.learning_rate * (1 - 0.99 * number / self._settings.n_epochs)
+        return errors @ _weights(self._settings) / self._n_test, {
+            "test_energy_rmse_meV_per_atom": 1000 * np.sqrt(errors[:, 3] / self._n_test),
+            "test_force_rmse_eV_per_A": np.sqrt(errors[:, 4] / (3 * self._n_test_atoms)),
+            "test_dipole_rmse_e_A": np.sqrt(errors[:, 5] / self._n_test),
+            "learning_rate": np.full(self.n_members, rate),
+        }
+
+
 def fit(
     architecture: Architecture,
     settings: GmnnTraining,
@@ -283,72 +290,14 @@ def fit(
     limit: TimeLimit,
     warm: Parameters | None = None,
 ) -> Progress:
-    """Train a committee, members side by side; goes on from ``checkpoint`` where there is one, to the same
-    numbers. ``warm`` are parameters to begin with, whose feature normalisation stays. Raises OutOfTime, the
-    checkpoint being saved, once the limit is reached.
+    """Train a committee; goes on from ``checkpoint`` where there is one, to the same numbers.
+
+    ``warm`` are parameters to begin with. Raises as ``frazil.learning.fit.fit`` does.
     """
-    frames, held_out = prepare(architecture, train), prepare(architecture, test)
-    start = warm or start_parameters(architecture, settings, frames)
-    steps_per_epoch = -(-len(train) // settings.batch_size)
-    members, loss_weights = settings.n_members, _weights(settings)
-    n_steps = settings.n_epochs * steps_per_epoch
-    # What compiles nothing anew: trainings of other lengths, data and seeds share their code.
-    advance, measure = _compiled(architecture, replace(settings, seed=1, n_epochs=1, patience=1))
-    checks = batches(held_out, np.arange(len(test)), settings.batch_size)
-    n_test_atoms = sum(len(atoms) for atoms in test)
-    state = Progress(
-        start,
-        optimizer(settings, n_steps).init(start),
-        start,
-        np.full(members, np.inf),
-        np.zeros(members, int),
-        0,
-        [],
+    trained = CommitteeTraining(architecture, settings, train, test, warm)
+    return training.fit(
+        trained, settings.n_epochs, settings.patience, settings.checkpoint_every, checkpoint, limit
     )
-    fingerprint = fingerprint_of(architecture, settings, train, test, warm)
-    state = restore(state, fingerprint, checkpoint) or state
-    saved_epoch = state.epoch
-    begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
-    for epoch in progress(range(state.epoch, settings.n_epochs), settings.n_epochs - state.epoch, "epochs"):
-        if epoch - state.best_epoch.max() > settings.patience:
-            break
-        order = rng(settings.seed, "gmnn-batches", epoch).permutation(len(train))
-        sums = np.zeros(members)
-        for group, count in groups(batches(frames, order, settings.batch_size), BATCHES_PER_CALL):
-            state.parameters, state.optimizer_state, losses = advance(
-                state.parameters, state.optimizer_state, group, count, n_steps
-            )
-            sums += np.asarray(losses)
-        errors = np.sum([np.asarray(measure(state.parameters, batch)) for batch in checks], axis=0)
-        test_loss = errors @ loss_weights / len(test)
-        if not np.isfinite(sums).all():
-            raise UserError(
-                f"the loss is not finite in epoch {epoch}; lower --learning-rate ({settings.learning_rate:g})"
-            )
-        better = test_loss < state.best_loss
-        state.best = jax.tree.map(
-            lambda new, old, b=better: jnp.where(b.reshape(-1, *[1] * (new.ndim - 1)), new, old),
-            state.parameters,
-            state.best,
-        )
-        state.best_loss = np.where(better, test_loss, state.best_loss)
-        state.best_epoch = np.where(better, epoch, state.best_epoch)
-        state.epoch = epoch + 1
-        for m in range(members):
-            values = (
-                *(epoch, m, sums[m] / steps_per_epoch, test_loss[m]),
-                1000 * np.sqrt(errors[m, 3] / len(test)),
-                *(np.sqrt(errors[m, 4] / (3 * n_test_atoms)), np.sqrt(errors[m, 5] / len(test))),
-                *(settings.learning_rate * (1 - 0.99 * epoch / settings.n_epochs), time.monotonic() - begin),
-            )
-            state.curve.append(dict(zip(CURVE_COLUMNS, map(float, values), strict=True)))
-        if limit.reached or state.epoch % settings.checkpoint_every == 0:
-            save(state, fingerprint, checkpoint)
-            saved_epoch = state.epoch
-        limit.check(f"{saved_epoch} of {settings.n_epochs} epochs are saved")
-    if state.epoch > saved_epoch:
-        save(state, fingerprint, checkpoint)
-    return state
 
 
 def fingerprint_of(

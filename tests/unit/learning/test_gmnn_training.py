@@ -15,7 +15,7 @@ from frazil.errors import OutOfTime
 pytest.importorskip("optax")
 
 from frazil.data.frames import write_frames
-from frazil.learning import gmnn
+from frazil.learning import fit, gmnn
 from frazil.learning.batches import batches, prepare
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.analytic.van_hemert import VanHemertCalculator
@@ -133,12 +133,12 @@ def test_walls_count_less_than_wells() -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> gmnn.Progress:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> fit.Progress:
     checkpoint = tmp_path_factory.mktemp("gmnn") / "whole.npz"
     return gmnn.fit(ARCHITECTURE, SETTINGS, frames(16, 2), frames(4, 3), checkpoint, TimeLimit())
 
 
-def test_the_spread_grows_off_the_training_data(whole: gmnn.Progress) -> None:
+def test_the_spread_grows_off_the_training_data(whole: fit.Progress) -> None:
     committee = Committee(Model(ARCHITECTURE, whole.best, {}))
 
     def spread(seen: list[Atoms]) -> float:
@@ -157,7 +157,7 @@ def test_the_spread_grows_off_the_training_data(whole: gmnn.Progress) -> None:
 
 
 def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(
-    whole: gmnn.Progress, tmp_path: Path
+    whole: fit.Progress, tmp_path: Path
 ) -> None:
     train, test = frames(16, 2), frames(4, 3)
     losses = np.array([row["test_loss"] for row in whole.curve]).reshape(-1, 2)
@@ -176,16 +176,16 @@ def test_training_learns_and_a_stopped_one_goes_on_to_the_same_numbers(
 
 
 def test_a_foreign_or_damaged_checkpoint_counts_as_none(
-    whole: gmnn.Progress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    whole: fit.Progress, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "training.npz"
-    gmnn.save(whole, "this one", file)
-    again = gmnn.restore(whole, "this one", file)
+    fit.save(whole, "this one", file)
+    again = fit.restore(whole, "this one", file)
     assert again is not None
     assert again.curve == whole.curve
-    assert gmnn.restore(whole, "another", file) is None
+    assert fit.restore(whole, "another", file) is None
     file.write_bytes(file.read_bytes()[:-300])
-    assert gmnn.restore(whole, "this one", file) is None
+    assert fit.restore(whole, "this one", file) is None
     told = capsys.readouterr().err.splitlines()
     assert told[0] == f"warning: {file} is damaged (it is of another training); it counts as not done"
     assert told[1].startswith(f"warning: {file} is damaged (")

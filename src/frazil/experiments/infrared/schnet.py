@@ -152,9 +152,9 @@ def _labelled(path: Path) -> list[Atoms]:
     try:
         frames = list(ase.io.read(path, ":"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a folder of learn_actively.py") from error
+        raise UserError(f"{path} cannot be read ({error}); give a folder of gather_learned.py") from error
     if any(atoms.calc is None or "dipole" not in atoms.calc.results for atoms in frames):
-        raise UserError(f"{path} holds frames without a dipole; give a folder of learn_actively.py")
+        raise UserError(f"{path} holds frames without a dipole; give a folder of gather_learned.py")
     return frames
 
 

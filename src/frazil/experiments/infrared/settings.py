@@ -14,6 +14,8 @@ ENGINES = ("model", "label")
 MEMBERS = ("each", "mean")
 """Every member of a committee by itself, or all together."""
 MOST_STEPS = 1_000_000_000
+MOST_ROUNDS = 63
+"""The graph has places for 64 rounds, the first of which begins (subworkflows/learn.nf)."""
 
 
 @settings
@@ -33,7 +35,7 @@ class Learning:
         "Lowest and highest temperature whose energy the displaced modes get",
         default=(100.0, 1000.0), above=0, length=2, repeated=True,
     )  # fmt: skip
-    max_rounds: int = setting("Rounds of exploration, at most", default=40, minimum=1, maximum=200)
+    max_rounds: int = setting("Rounds of exploration, at most", default=40, minimum=1, maximum=MOST_ROUNDS)
     patience: int = setting(
         "Rounds without a better harmonic error after which the rounds end", default=5, minimum=1
     )
@@ -69,7 +71,6 @@ class Learning:
     )  # fmt: skip
 
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    n_workers: int = given("Processes for labels that cost much", default=1, minimum=1, maximum=4096)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
@@ -213,7 +214,7 @@ class FindMinima:
     only: tuple[str, ...] = given("Names of those that are wanted; all if none is given", default=())
     level: str = same_as(Learning, "level")
     on_no_minimum: str = same_as(Infrared, "on_no_minimum")
-    n_workers: int = same_as(Learning, "n_workers")
+    n_workers: int = given("Processes for labels that cost much", default=1, minimum=1, maximum=4096)
     checkpoints: Path | None = given(
         "Folder of finished labels, so that a killed run goes on", default=None, path="new"
     )
@@ -221,18 +222,47 @@ class FindMinima:
     out_names: Path | None = given("Their names, one a line", default=None, path="new")
 
 
-@step("frazil.experiments.infrared.learning:learn", group="infrared")
-class LearnActively:
-    """Train a committee for energies, forces and dipoles by active learning; run again, it goes on."""
+@step("frazil.experiments.infrared.learning:displace_minima", group="infrared")
+class DisplaceMinima:
+    """Displace minima along their normal modes: the first frames to label."""
 
     minima: Path = given("Minima of find-minima, extxyz", path="file")
-    labelled: Path | None = given(
-        "Labelled frames to begin with, extxyz; else displaced minima", default=None, path="file"
+    n_initial: int = same_as(Learning, "n_initial")
+    initial_temperatures_K: tuple[float, ...] = same_as(Learning, "initial_temperatures_K")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Frames, extxyz", path="new")
+
+
+@step("frazil.experiments.infrared.learning:learn_round", group="infrared")
+class LearnRound:
+    """Train a committee on all frames so far, and say which frames it does not know."""
+
+    minima: Path = given("Minima of find-minima, extxyz", path="file")
+    frames: tuple[Path, ...] = given(
+        "Labelled frames, extxyz: those to begin with, then those of each round", path="file"
     )
+    round_number: int = given(
+        "Number of the round; round 0 begins", default=0, minimum=0, maximum=MOST_ROUNDS
+    )
+    before: Path | None = given("Folder of the round before", default=None, path="folder")
     settings: Learning = part(Learning)
     training: Training = part(Training)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
     checkpoints: Path = given("Folder that outlives the task", path="new")
+    out: Path = given("Folder of the round: model.h5, candidates.extxyz, tables", path="new")
+
+
+@step("frazil.experiments.infrared.learned:gather_learned", group="infrared")
+class GatherLearned:
+    """Put together what the rounds of active learning have learned: committee, frames, tables."""
+
+    minima: Path = given("Minima of find-minima, extxyz", path="file")
+    rounds: tuple[Path, ...] = given("Folders of learn-round, in order", path="folder")
+    frames: tuple[Path, ...] = given(
+        "Labelled frames, extxyz: those to begin with, then those of each round", path="file"
+    )
+    failed: tuple[Path, ...] = given("failed.csv of each round", default=(), path="file")
+    settings: Learning = part(Learning)
     out: Path = given("Folder of model.h5, frames.extxyz and tables", path="new")
 
 
@@ -272,7 +302,7 @@ class SchnetTraining:
 class TrainSchnet:
     """Train SchNet's charges on the dipoles of the frames that were learned (environment: make schnet)."""
 
-    learned: Path = given("Folder of learn-actively", path="folder")
+    learned: Path = given("Folder of gather-learned", path="folder")
     settings: SchnetTraining = part(SchnetTraining)
     out: Path = given("The network, HDF5; its error goes beside as CSV", path="new")
 
@@ -291,7 +321,7 @@ class AnalyseInfrared:
     """Tables, figures, gates and report section of infrared spectra."""
 
     minima: Path = given("Minima of find-minima, extxyz", path="file")
-    learned: Path = given("Folder of learn-actively", path="folder")
+    learned: Path = given("Folder of gather-learned", path="folder")
     dipoles: tuple[Path, ...] = given("Files of run-dipoles", path="file")
     isomers: Path | None = given("Minima that were not trained on", default=None, path="file")
     spectrum: ClusterSpectrum = part(ClusterSpectrum)

@@ -8,7 +8,7 @@ ROUNDS = Table(
     *round:int n_train:int harmonic_mae_cm1? energy_rmse_meV_per_atom? force_rmse_eV_per_A?
     """,
     digits=SIX_DIGITS,
-    made_by="learn_actively.py",
+    made_by="gather_learned.py",
 )
 ACTIVE_LEARNING = Table(
     "active_learning",
@@ -18,7 +18,7 @@ ACTIVE_LEARNING = Table(
     """,
     order="given",
     digits=SIX_DIGITS,
-    made_by="learn_actively.py",
+    made_by="gather_learned.py",
 )
 CALIBRATION = Table(
     "calibration",
@@ -27,9 +27,9 @@ CALIBRATION = Table(
     """,
     order="given",
     digits=SIX_DIGITS,
-    made_by="learn_actively.py",
+    made_by="gather_learned.py",
 )
-HARMONIC_ROUNDS = Table("harmonic_rounds", "*round:int", digits=SIX_DIGITS, made_by="learn_actively.py")
+HARMONIC_ROUNDS = Table("harmonic_rounds", "*round:int", digits=SIX_DIGITS, made_by="gather_learned.py")
 HARMONIC = Table(
     "harmonic",
     """

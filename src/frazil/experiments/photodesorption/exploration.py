@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import ase
 import numpy as np
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
 from frazil.experiments.photodesorption.tables import EXPLORATION
@@ -62,6 +64,51 @@ class Visit:
         ground = self.excited_molecule < 0
         low = limits.ground_deviation_low_eV_per_A if ground else limits.deviation_low_eV_per_A
         return self.deviations_eV_per_A >= low
+
+
+def explore_round(
+    models: Sequence[Path],
+    snapshots: Path,
+    bond_curves: Path,
+    n_trajectories: int,
+    n_ground: int,
+    excitation_energy_eV: float,
+    core_radius_A: float,
+    campaign_seed: int,
+    round_number: int,
+    out: Path,
+    **how: Any,
+) -> str:
+    """Run a committee from excited and ground states of this round's own; return a line about it.
+
+    Args:
+        models: model directories of the committee, at least two.
+        snapshots: thermal starts; every round takes the next ones, in turns.
+        bond_curves: curve of one molecule, which the excitation follows.
+        n_trajectories: trajectories with an excited molecule.
+        n_ground: trajectories without one.
+        excitation_energy_eV: internal energy of the excited molecule.
+        core_radius_A: it is one whose centre is this close to the aggregate's.
+        campaign_seed: of the whole run.
+        round_number: of the exploration.
+        out: directory for the states and what ``explore`` writes.
+        **how: the rest of ``explore``'s arguments.
+
+    Raises:
+        UserError: as ``explore`` and ``make_initial_states`` do.
+    """
+    states = []
+    for kind, n in (("energy", n_trajectories), ("none", n_ground)):
+        states.append(out / ("ground.h5" if kind == "none" else "excited.h5"))
+        make_initial_states(
+            [snapshots], n, (round_number - 1) * n, kind, excitation_energy_eV, 0, bond_curves,
+            core_radius_A, campaign_seed, states[-1], in_turns=True,
+        )  # fmt: skip
+    summary = explore(models, states, round_number=round_number, out=out, **how)
+    return (
+        f"round {round_number}: {summary['n_finished']} of {summary['n_trajectories']} trajectories finished; "
+        f"uncertain are {summary['fraction_above_low']:.1%} of the frames, {summary['n_candidates']} to label"
+    )
 
 
 def explore(

@@ -37,17 +37,20 @@ def make_initial_states(
     core_radius_A: float,
     campaign_seed: int,
     out: Path | str,
+    in_turns: bool = False,
 ) -> None:
     """Write ``initial_states.h5`` for ids from ``first_id`` on (see ``InitialStates``).
 
     The internal energy is ``excitation_energy_eV`` (``energy``), or that of the vibrational quantum number on
-    the model's or the labels' bond curve; ``none`` excites nothing. Each snapshot is used at most once.
+    the model's or the labels' bond curve; ``none`` excites nothing. Each snapshot is used at most once, or
+    ``in_turns``, as exploration does: what is excited in it then is drawn anew.
     Raises UserError for too few or unfit snapshots and for an aggregate without a molecule in its core.
     """
     if excitation not in EXCITATIONS:
         raise UserError(f"excitation {excitation!r}; allowed: {', '.join(EXCITATIONS)}")
     frames = read_snapshots(snapshots)
-    if n_trajectories <= 0 or first_id < 0 or first_id + n_trajectories > len(frames):
+    too_many = first_id + n_trajectories > len(frames) and not in_turns
+    if n_trajectories <= 0 or first_id < 0 or too_many:
         raise UserError(
             f"{n_trajectories} snapshots asked for from number {first_id} on; {len(frames)} exist; "
             f"ask for fewer trajectories, or thermalize longer for more snapshots"
@@ -55,7 +58,7 @@ def make_initial_states(
     curve, energy_eV = _excitation(excitation, excitation_energy_eV, vibrational_quantum_number, bond_curves)
     order = rng(campaign_seed, "snapshots").permutation(len(frames))
     ids = np.arange(first_id, first_id + n_trajectories)
-    chosen = [frames[order[identity]] for identity in ids]
+    chosen = [frames[order[identity % len(frames)]] for identity in ids]
     velocities = [frame.get_velocities() * fs for frame in chosen]
     temperatures = [float(temperature_K(velocity)) for velocity in velocities]
     molecules = np.full(n_trajectories, -1)

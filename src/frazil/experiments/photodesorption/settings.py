@@ -293,7 +293,7 @@ class Exploration:
     """Rounds in which the committee finds the frames that it does not know, and has them labelled."""
 
     rounds: int = setting(
-        "Most rounds of exploration; they stop early when one is clean", default=4, minimum=0, maximum=6
+        "Most rounds of exploration; they stop early when one is clean", default=4, minimum=0, maximum=64
     )
     n_steps: int = setting(
         "Training steps in each round; rounds and final models start from new weights",
@@ -376,12 +376,20 @@ class SampleFrames:
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
 
 
-@step("frazil.experiments.photodesorption.exploration:explore", group="exploration")
+@step("frazil.experiments.photodesorption.exploration:explore_round", group="exploration")
 class ExploreCommittee:
-    """Run a committee of models from initial states and choose the frames it should learn next."""
+    """Run a committee of models, excited and not, and choose the frames it should learn next."""
 
     models: tuple[Path, ...] = given("Model folders, at least two", path="any")
-    states: tuple[Path, ...] = given("initial_states.h5, excited and not", path="file")
+    snapshots: Path = given("Thermal starts: snapshots.extxyz of sample-frames", path="file")
+    bond_curves: Path = given("Table of bond-curve, which the excitation follows", path="file")
+    n_trajectories: int = same_as(Exploration, "n_trajectories")
+    n_ground: int = same_as(Exploration, "n_ground")
+    excitation_energy_eV: float = same_as(
+        Excitation, "excitation_energy_eV", of="photodesorption.excitation_energy_eV"
+    )
+    core_radius_A: float = same_as(Excitation, "core_radius_A", of="photodesorption.core_radius_A")
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     duration_fs: float = same_as(Exploration, "duration_fs")
     timestep_fs: float = same_as(Exploration, "timestep_fs")
     observe_fs: float = same_as(Trajectories, "observe_fs", of="photodesorption.observe_fs")

@@ -1,6 +1,6 @@
 """The rounds of active learning: what is done survives a kill at any moment, and nothing is done twice."""
 
-import shutil
+import json
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -19,17 +19,16 @@ pytest.importorskip("optax")
 pytest.importorskip("featomic")
 
 from frazil.campaigns import ArrayLedger
-from frazil.checkpoints import TimeLimit
+from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
-from frazil.experiments.infrared import learning
+from frazil.experiments.infrared import learned, learning
 from frazil.experiments.infrared.committee_md import _KINDS, Visit
 from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.experiments.infrared.settings import Learning, Training
-from frazil.labels.label import Failure
-from frazil.learning import gmnn
-from frazil.learning.settings import GmnnArchitecture, GmnnTraining
+from frazil.learning import fit, gmnn
+from frazil.learning.settings import GmnnArchitecture
 from frazil.potentials.gmnn.architecture import initialize_committee
 
 SETTINGS = Learning(
@@ -59,19 +58,19 @@ class Stage:
         monkeypatch.setattr(gmnn, "fit", self.fit)
         monkeypatch.setattr(learning, "model_modes", self.modes)
         monkeypatch.setattr(learning, "committee_errors", self.errors)
-        monkeypatch.setattr(learning, "errors_on", lambda model, frames: {"force_rmse_eV_per_A": 0.1})
+        errors = {"energy_rmse_meV_per_atom": 1.0, "force_rmse_eV_per_A": 0.1}
+        monkeypatch.setattr(learned, "errors_on", lambda model, frames: errors)
         monkeypatch.setattr(learning, "run_replicas", self.run)
-        monkeypatch.setattr(learning, "Labels", lambda *given: self)
 
     def count(self, name: str) -> None:
         self.calls[name] += 1
         if self.calls.total() == self.dies_at:
             raise Killed(name)
 
-    def fit(self, architecture: Any, settings: Any, train: Any, test: Any, *rest: Any) -> gmnn.Progress:
+    def fit(self, architecture: Any, settings: Any, train: Any, test: Any, *rest: Any) -> fit.Progress:
         self.count("fit")
         parameters = started(architecture)
-        return gmnn.Progress(parameters, None, parameters, np.zeros(2), np.zeros(2), 1, [{"epoch": 0.0}])
+        return fit.Progress(parameters, None, parameters, np.zeros(2), np.zeros(2), 1, [{"epoch": 0.0}])
 
     def modes(self, model: Any, atoms: Any, name: str) -> Any:
         self.count("modes")
@@ -86,26 +85,63 @@ class Stage:
         return [
             Visit(
                 outcome, 10.0 * i, 0.02, 0.05 if outcome == "finished" else 0.3, -1.0,
-                replica.positions + 0.03 * np.sin(np.arange(9.0) * (i + 1) + self.calls["run"]).reshape(3, 3),
+                replica.positions + 0.03 * np.sin(np.arange(9.0) * (i + 1) + replica.restarts).reshape(3, 3),
                 replica.velocities,
             )
             for i, (outcome, replica) in enumerate(zip(outcomes, replicas, strict=False))
         ]  # fmt: skip
 
-    def of(self, frames: list[Atoms]) -> tuple[list[Atoms], list[Failure]]:
-        """Labels; the first frame of a round fails, the second has too large a force."""
-        self.count("labels")
-        out, failures = [], []
-        for i, atoms in enumerate(frames):
-            if str(atoms.info["trajectory_id"]).startswith("round") and i == 0:
-                failures.append(Failure(i, "", "", "no convergence"))
+
+class Rounds:
+    """The loop of the pipeline: rounds one after the other, their frames labelled in between."""
+
+    def __init__(self, minima: Path, folder: Path, stage: Stage) -> None:
+        self.minima, self.folder, self.stage = minima, folder, stage
+        (folder / "in").mkdir(parents=True, exist_ok=True)
+        self.frames, self.failed, self.rounds = [self.label("initial", self.displaced())], [], []
+
+    def displaced(self) -> Path:
+        file = self.folder / "in/frames.extxyz"
+        learning.displace_minima(self.minima, file, 12, (100.0, 1000.0), 3)
+        return file
+
+    def label(self, name: str, candidates: Path) -> Path:
+        """Label; the first frame of a round fails, the second has too large a force."""
+        out, failures = [], ["shard,frame,trajectory_id,time_fs,reason"]
+        for i, atoms in enumerate(load_frames(candidates)):
+            identity = str(atoms.info["trajectory_id"])
+            if identity.startswith("round") and i == 0:
+                failures.append(f"0,0,{identity},0,no convergence")
                 continue
-            copy = atoms.copy()
-            forces = np.full((3, 3), 99.0 if i == 1 and len(frames) < 5 else 0.1)
-            copy.calc = SinglePointCalculator(copy, energy=-137.9, forces=forces, dipole=np.ones(3))
-            copy.info |= {"label_level": "gfn2-xtb", "label_code": "tests", "label_version": "1"}
-            out.append(copy)
-        return out, failures
+            forces = np.full((3, 3), 99.0 if identity.startswith("round") and i == 1 else 0.1)
+            atoms.calc = SinglePointCalculator(atoms, energy=-137.9, forces=forces, dipole=np.ones(3))
+            atoms.info |= {"label_level": "gfn2-xtb", "label_code": "tests", "label_version": "1"}
+            out.append(atoms)
+        (self.folder / f"in/{name}.csv").write_text("\n".join(failures) + "\n")
+        write_frames(self.folder / f"in/{name}.extxyz", out)
+        return self.folder / f"in/{name}.extxyz"
+
+    def round(self, **changes: Any) -> Path:
+        number = len(self.rounds)
+        given: dict[str, Any] = {
+            "minima": self.minima, "frames": self.frames, "round_number": number, "settings": SETTINGS,
+            "training": TRAINING, "architecture": SIZE, "checkpoints": self.folder / "checkpoints",
+            "out": self.folder / f"round-{number}", "before": self.rounds[-1] if number else None,
+        }  # fmt: skip
+        learning.learn_round(**given | changes)
+        return Path(given["out"])
+
+    def run(self) -> Path:
+        clean = False
+        while not clean:
+            self.rounds.append(self.round())
+            clean = json.loads((self.rounds[-1] / "summary.json").read_text())["clean"]
+            name = f"labels-{len(self.rounds) - 1}"
+            self.frames.append(self.label(name, self.rounds[-1] / "candidates.extxyz"))
+            self.failed.append(self.folder / f"in/{name}.csv")
+        out = self.folder / "out"
+        learned.gather_learned(self.minima, self.rounds, self.frames, self.failed, SETTINGS, out)
+        return out
 
 
 @pytest.fixture(scope="module")
@@ -124,71 +160,47 @@ def tables(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".h5"}
 
 
-def test_kill_at_any_moment_loses_nothing(
-    minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Stage(monkeypatch)
-    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
-    assert whole.calls == {"labels": 4, "fit": 3, "modes": 3, "run": 3}
-    expected = tables(tmp_path / "out")
+@pytest.fixture
+def whole(minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    """All rounds, run."""
+    rounds = Rounds(minima, tmp_path / "whole", Stage(monkeypatch))
+    rounds.run()
+    return rounds
 
-    for dies_at in (1, 2, 3, 5, 9, whole.calls.total()):
-        done: Counter[str] = Counter()
-        folder = tmp_path / f"killed-{dies_at}"
-        stage = Stage(monkeypatch, dies_at)
+
+def test_a_round_killed_at_any_moment_ends_at_the_same_folder(
+    whole: Rounds, minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert whole.stage.calls == {"fit": 3, "modes": 3, "run": 3}
+    for dies_at in range(1, whole.stage.calls.total() + 1):
+        rounds = Rounds(minima, tmp_path / f"killed-{dies_at}", Stage(monkeypatch, dies_at))
         with pytest.raises(Killed):
-            learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
-        done += stage.calls
-        again = Stage(monkeypatch)
-        learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
-        done += again.calls
-        # What was killed is done again. Dynamics keep their own files, which the stand-in does not.
-        assert all(done[name] <= whole.calls[name] + 1 for name in ("fit", "labels", "modes"))
-        assert tables(folder / "out") == expected
+            rounds.run()
+        rounds.stage = Stage(monkeypatch)
+        assert tables(rounds.run()) == tables(whole.folder / "out")
 
 
-@pytest.mark.parametrize(
-    ("damaged", "done"),
-    [
-        ("initial.extxyz", {"labels": 1}),
-        ("round-00/frames-failed.csv", {"labels": 1}),
-        ("round-01/model.h5", {"fit": 1}),
-        ("round-02/state.json", {"modes": 1}),
-        ("test/frames.extxyz", {"run": 1, "labels": 1}),
-    ],
-)
-def test_a_damaged_file_costs_that_piece_and_a_warning(
-    damaged: str, done: dict[str, int], learned: Path, minima: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    shutil.copytree(learned, tmp_path, dirs_exist_ok=True)
-    (file,) = tmp_path.glob(f"checkpoints/infrared-*/{damaged}")
-    file.write_bytes(file.read_bytes()[:-20])
-    stage = Stage(monkeypatch)
-    learning.learn(minima, tmp_path / "again", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
-    # The stand-in for dynamics keeps no files, so that each round runs its own again.
-    assert {**stage.calls, "run": stage.calls["run"] - 2} == {"run": 0, **done}
-    assert tables(tmp_path / "again").keys() == tables(tmp_path / "out").keys()
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
-    assert str(file) in line
-
-
-@pytest.fixture(scope="module")
-def learned(minima: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the ledger and the results of a whole campaign."""
-    folder = tmp_path_factory.mktemp("learned")
-    with pytest.MonkeyPatch.context() as patch:
-        Stage(patch)
-        learning.learn(minima, folder / "out", folder / "checkpoints", SETTINGS, TRAINING, SIZE)
-    return folder
-
-
-def test_every_replica_is_accounted_for(
-    minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_measured_modes_are_kept_and_a_damaged_file_costs_a_warning(
+    whole: Rounds, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Stage(monkeypatch)
-    learning.learn(minima, tmp_path / "out", tmp_path / "checkpoints", SETTINGS, TRAINING, SIZE)
-    visits = pandas.read_csv(tmp_path / "out/active_learning.csv", keep_default_na=False)
+    first = Rounds.__new__(Rounds)
+    first.minima, first.folder, first.rounds = whole.minima, whole.folder, []
+    first.frames = whole.frames[:1]
+    again = Stage(monkeypatch)
+    first.round()
+    assert again.calls == {"fit": 1, "run": 1}
+    for file in whole.folder.glob("checkpoints/infrared-*/judged.json"):
+        file.write_bytes(file.read_bytes()[:-20])
+    again = Stage(monkeypatch)
+    first.round()
+    assert again.calls == {"fit": 1, "modes": 1, "run": 1}
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
+    assert "judged.json" in line
+
+
+def test_every_replica_is_accounted_for(whole: Rounds) -> None:
+    out = whole.folder / "out"
+    visits = pandas.read_csv(out / "active_learning.csv", keep_default_na=False)
     columns = ["round", "structure", "temperature_K", "time_fs", "committee_std_meV_per_atom", "selected"]
     assert list(visits.columns[:6]) == columns
     assert len(visits) == 2 * 6
@@ -198,55 +210,57 @@ def test_every_replica_is_accounted_for(
     assert sorted(first["fate"]) == fates
     assert first["selected"].sum() == 1
     assert first["committee_std_meV_per_atom"].to_numpy() == pytest.approx(20 / 3)
-    rounds = pandas.read_csv(tmp_path / "out/rounds.csv")
+    rounds = pandas.read_csv(out / "rounds.csv")
     assert list(rounds["round"]) == [0, 1, 2]
     assert list(rounds["n_train"]) == [12, 13, 14]
     assert list(rounds["n_failed"][:2]) == [2, 2]
     # Spread times factor is the wanted error: 0.2 eV/Å over a factor of 2.
     assert rounds["limit_force_std_eV_per_A"][0] == pytest.approx(0.1)
     assert rounds["harmonic_mae_cm1"].isna().all()
+    assert len(load_frames(out / "test.extxyz")) == 1, "one of the test runs came to its end"
+    assert {str(a.info["trajectory_id"])[:5] for a in load_frames(out / "test.extxyz")} == {"test-"}
+    assert not any("test" in str(a.info["trajectory_id"]) for a in load_frames(out / "frames.extxyz"))
 
 
-def test_replicas_go_on_or_begin_anew(minima: Path, tmp_path: Path) -> None:
-    from frazil.experiments.infrared.minima import read_minima
-
-    references = read_minima(minima)
-    trained = GmnnTraining(n_members=2, n_epochs=4, dipole_weight=1.0)
-    with TimeLimit() as limit:
-        campaign = learning._Campaign(references, tmp_path / "l", SETTINGS, trained, {}, limit)
-    replicas = campaign.schedule.starts(references)
-    visits = [
-        Visit(outcome, 1.0, 0.0, 0.0, 0.0, replica.positions + 1.0, replica.velocities)
-        for outcome, replica in zip(["uncertain", "finished", "unphysical"] * 2, replicas, strict=True)
-    ]
-    after = campaign._continued(replicas, visits)
-    assert (after[0].positions == visits[0].positions).all()
-    assert (after[1].velocities == visits[1].velocities).all()
-    assert (after[2].positions == replicas[2].positions).all()
-    assert (after[2].velocities != replicas[2].velocities).any()
-    assert [replica.restarts for replica in after] == [0, 0, 1, 0, 0, 1]
+def test_replicas_go_on_or_begin_anew(whole: Rounds) -> None:
+    """Outcomes: uncertain, finished, unphysical and thrice uncertain."""
+    first, second = (load_frames(folder / "replicas.extxyz") for folder in whole.rounds[:2])
+    minimum = load_frames(whole.minima)[0].positions
+    assert [atoms.info["restarts"] for atoms in first] == [0, 0, 1, 0, 0, 0]
+    assert [atoms.info["restarts"] for atoms in second] == [0, 0, 2, 0, 0, 0]
+    assert first[2].positions == pytest.approx(minimum, abs=1e-7)
+    assert np.abs(first[0].positions - minimum).max() > 0.01
+    assert np.abs(first[2].get_velocities() - second[2].get_velocities()).max() > 1e-3
+    assert first[0].get_velocities() == pytest.approx(second[0].get_velocities(), abs=1e-7)
 
 
 def test_limits_are_never_below_what_the_committee_does_everywhere() -> None:
-    campaign = learning._Campaign.__new__(learning._Campaign)
-    campaign.settings = replace(SETTINGS, max_force_error_eV_per_A=0.2, max_energy_error_meV_per_atom=0.0)
+    settings = replace(SETTINGS, max_force_error_eV_per_A=0.2, max_energy_error_meV_per_atom=0.0)
     poor = learning.Round(1, None, {}, 2.0, 1.0, [[0.3, 0.6, 0.01, 0.01]] * 3)
     good = learning.Round(1, None, {}, 2.0, 1.0, [[0.02, 0.04, 0.01, 0.01]] * 3)
-    assert campaign.wanted(poor).force_eV_per_A == campaign.wanted(good).force_eV_per_A == pytest.approx(0.1)
-    assert campaign.limits(poor).force_eV_per_A == pytest.approx(0.3)
-    assert campaign.limits(good).force_eV_per_A == pytest.approx(0.1)
-    assert campaign.limits(good).energy_eV_per_atom == np.inf
+    for state in (poor, good):
+        assert learning.wanted_limits(settings, state).force_eV_per_A == pytest.approx(0.1)
+    assert learning.pausing_limits(settings, poor).force_eV_per_A == pytest.approx(0.3)
+    assert learning.pausing_limits(settings, good).force_eV_per_A == pytest.approx(0.1)
+    assert learning.pausing_limits(settings, good).energy_eV_per_atom == np.inf
 
 
-def test_rounds_end_where_the_modes_stand_still() -> None:
-    campaign = learning._Campaign.__new__(learning._Campaign)
-    campaign.settings = replace(SETTINGS, patience=2)
+def test_rounds_end_where_the_modes_stand_still_and_never_unmeasured() -> None:
     for errors, settled in (
         ([5.0, 3.0], False), ([5.0, 3.0, 3.1], False), ([5.0, 3.0, 3.1, 3.2], True),
-        ([5.0, 3.0, None, None], True), ([None, None, 3.0], False),
+        ([5.0, 3.0, None, None], False), ([5.0, None, 3.0, 3.1, None, 3.2], True), ([None, None, 3.0], False),
+        ([None] * 9, False),
     ):  # fmt: skip
-        campaign.rounds = [learning.Round(1, error, {}, 1.0, 1.0, []) for error in errors]
-        assert campaign._settled() is settled
+        assert learning.settled(errors, 2) is settled
+
+
+def test_a_round_needs_the_one_before(whole: Rounds) -> None:
+    with pytest.raises(UserError, match="round 3 without the folder of the round before"):
+        whole.round(before=None)
+    with pytest.raises(UserError, match="3 rounds, 1 files of frames and 3 of failures"):
+        learned.gather_learned(
+            whole.minima, whole.rounds, whole.frames[:1], whole.failed, SETTINGS, whole.folder / "out"
+        )
 
 
 def test_visits_come_back_from_their_files(tmp_path: Path) -> None:
@@ -258,27 +272,21 @@ def test_visits_come_back_from_their_files(tmp_path: Path) -> None:
     assert (found.positions == visit.positions).all()
 
 
-def test_labels_of_other_levels_and_charges_are_refused(minima: Path, tmp_path: Path) -> None:
+def test_labels_of_other_levels_and_charges_are_refused(whole: Rounds, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match="minima at gfn2-xtb, labels at gfn1-xtb; two levels never share a set"
     ):
-        learning.learn(
-            minima, tmp_path / "out", tmp_path, replace(SETTINGS, level="gfn1-xtb"), TRAINING, SIZE
-        )
+        whole.round(settings=replace(SETTINGS, level="gfn1-xtb"))
     other = molecule("H2O")
     other.info |= {"label_level": "pbe0/def2-svp", "label_code": "ORCA", "label_version": "5"}
     other.calc = SinglePointCalculator(other, energy=-1.0, forces=np.zeros((3, 3)), dipole=np.zeros(3))
     other.write(tmp_path / "other.extxyz")
     with pytest.raises(UserError, match="holds labels of pbe0/def2-svp, the run's are gfn2-xtb"):
-        learning.learn(
-            minima,
-            tmp_path / "out",
-            tmp_path,
-            SETTINGS,
-            TRAINING,
-            SIZE,
-            tmp_path / "other.extxyz",
-        )
+        whole.round(frames=[tmp_path / "other.extxyz"])
+    few = load_frames(whole.frames[0])[:9]
+    write_frames(tmp_path / "few.extxyz", few)
+    with pytest.raises(UserError, match="only 9 labelled frames to begin with"):
+        whole.round(frames=[tmp_path / "few.extxyz"])
     ion = molecule("OH")
     ion.info["charge"] = -1
     with pytest.raises(UserError, match="has a charge of -1 e; the dipole of a charged cluster"):

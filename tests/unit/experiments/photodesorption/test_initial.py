@@ -167,3 +167,11 @@ def test_unfit_initial_states(tmp_path: Path) -> None:
 
 def test_masses_are_the_ones_of_the_engine() -> None:
     assert_allclose(MOLECULE_MASSES_amu, [12.011, 15.999])
+
+
+def test_exploration_takes_snapshots_in_turns_and_excites_anew(tmp_path: Path) -> None:
+    first, second = excite(tmp_path, in_turns=True), excite(tmp_path, in_turns=True, first_id=12)
+    assert_array_equal(second.snapshot_id, first.snapshot_id)
+    assert (second.velocities_A_per_fs != first.velocities_A_per_fs).any()
+    with pytest.raises(UserError, match="12 snapshots asked for from number 12 on; 12 exist"):
+        excite(tmp_path, first_id=12)
