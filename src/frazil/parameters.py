@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
 
+from frazil.analysis.settings import ModelError
 from frazil.labels.settings import Seed
 from frazil.settings import (
     BadSettings,
@@ -51,6 +52,7 @@ class Run:
         default=Path("results"), path="new",
     )  # fmt: skip
     seed: Seed = part(Seed)
+    model_error: ModelError = part(ModelError)
 
 
 def groups() -> dict[str, type]:
@@ -120,9 +122,7 @@ def resolve(given: Mapping[str, Any]) -> SimpleNamespace:
             problems.append(str(problem))
     if problems:
         raise BadSettings(problems)
-    run = SimpleNamespace(
-        experiments=typed["experiments"], outdir=typed["outdir"], campaign_seed=typed["campaign_seed"]
-    )
+    run = SimpleNamespace(**{name: typed[name] for name in parameters_of(Run)})
     for group, cls in groups().items():
         setattr(run, group, assemble(cls, _values_in(typed, group, fields_of(cls))))
     for group in groups():
@@ -135,9 +135,8 @@ def resolve(given: Mapping[str, Any]) -> SimpleNamespace:
 
 def plain(run: SimpleNamespace) -> dict[str, Any]:
     """Return the settings of a run as JSON knows them: the form of run.json."""
-    found: dict[str, Any] = {
-        "experiments": list(run.experiments), "outdir": str(run.outdir), "campaign_seed": run.campaign_seed
-    }  # fmt: skip
+    found: dict[str, Any] = {name: getattr(run, name) for name in parameters_of(Run)}
+    found |= {"experiments": list(run.experiments), "outdir": str(run.outdir)}
     for group, cls in groups().items():
         kept = parameters_of(cls)
         found[group] = {name: value for name, value in values_of(getattr(run, group)).items() if name in kept}

@@ -12,12 +12,14 @@ import numpy as np
 import pandas
 from numpy.typing import ArrayLike, NDArray
 
+from frazil.analysis.predictive import another_proportion, another_value
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.analysis.statistics import jeffreys
 
 Array = NDArray[np.float64]
 Number = float | Array
 NAN = float("nan")
-Z_95 = 1.959964
+MODEL_UNKNOWN = "sampling alone: one model ran, its error is unknown"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Estimate:
     """A value (or a curve, arrays of one shape) and its errors.
 
     ``low_95``, ``high_95``: interval of the sampling alone. ``model_std``: the standard deviation between
-    members beyond what their sampling explains. ``total_*``: interval of both. nan is not known.
+    members beyond what their sampling explains. ``total_*``: interval of both, that of what another member
+    would find (``predictive``). nan is not known.
     """
 
     value: Any
@@ -34,6 +37,15 @@ class Estimate:
     model_std: Any = NAN
     total_low_95: Any = NAN
     total_high_95: Any = NAN
+
+    @property
+    def text(self) -> str:
+        """The total interval in words; where the model's part is unknown, the sampling's, and that it is."""
+        if np.isnan(self.total_low_95):
+            if np.isnan(self.low_95):
+                return "interval not known"
+            return f"95 % interval {self.low_95:.3g} to {self.high_95:.3g} ({MODEL_UNKNOWN})"
+        return f"95 % interval {self.total_low_95:.3g} to {self.total_high_95:.3g} (sampling and model error)"
 
     def row(self, name: str) -> dict[str, Any]:
         """Return the columns of a table, the value under its own name."""
@@ -48,8 +60,8 @@ def estimate(
     interval: tuple[Number, Number],
     members: ArrayLike = (),
     sampling_variances: ArrayLike = (),
+    scale: Number = NAN,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    z: float = Z_95,
 ) -> Estimate:
     """Return the estimate of a value with its sampling interval and the values of the committee's members.
 
@@ -58,11 +70,15 @@ def estimate(
         interval: its sampling interval, 95 %.
         members: (M, …) each member's own value; fewer than two leave the model's part unknown.
         sampling_variances: (M, …) variance of each member's value by its sampling.
+        scale: of the prior of the members' standard deviation, in the value's unit: the setting
+            ``model_error_scale`` times the standard deviation of single values.
         bounds: no total interval reaches beyond.
-        z: half-width of the members' normal interval in standard deviations.
     """
     spread = members_std(members, sampling_variances, np.shape(value))
-    low, high = total_interval(value, interval, spread, z)
+    low = high = np.full(np.shape(value), NAN)
+    if len(np.asarray(members)) >= 2:
+        low, high = another_value(value, interval, members, sampling_variances, scale)
+        low, high = np.minimum(low, interval[0]), np.maximum(high, interval[1])
     parts = (spread, np.maximum(low, bounds[0]), np.minimum(high, bounds[1]))
     return Estimate(value, *interval, *(part if np.ndim(value) else float(part) for part in parts))
 
@@ -80,30 +96,54 @@ def members_std(members: ArrayLike, sampling_variances: ArrayLike, shape: tuple[
     return np.asarray(np.sqrt(np.maximum(beyond, 0.0)))
 
 
-def total_interval(
-    value: Number, interval: tuple[Number, Number], model_std: Number, z: float = Z_95
-) -> tuple[Array, Array]:
-    """Return the interval of sampling and model together: half-widths added in quadrature."""
-    low, high = interval
-    reach = z * np.asarray(model_std)
-    return value - np.hypot(value - low, reach), value + np.hypot(high - value, reach)
-
-
-def proportion(k: int, n: int, by_member: Sequence[tuple[int, int]] = ()) -> Estimate:
+def proportion(
+    k: int, n: int, by_member: Sequence[tuple[int, int]] = (), scale: float = MODEL_ERROR_SCALE
+) -> Estimate:
     """Return the estimate of a proportion, k of n: Jeffreys' interval; nan without trials.
 
-    ``by_member``: (k, n) of each member of the committee that ran some of the trials.
+    Args:
+        k: successes.
+        n: trials.
+        by_member: (k, n) of each member of the committee that ran some of the trials. From two members on
+            the total interval is that of another member's probability (``predictive.another_proportion``).
+        scale: of the prior of the members' standard deviation, in logits.
     """
     if not n:
         return Estimate(NAN, NAN, NAN)
-    p = k / n
-    counts = np.array(by_member, float).reshape(-1, 2)
+    low, high = jeffreys(k, n)
+    ran = [(own, trials) for own, trials in by_member if trials]
+    if len(ran) < 2:
+        return Estimate(k / n, low, high)
+    p, counts = k / n, np.array(ran, float)
     trials = counts[:, 1]
-    return estimate(p, jeffreys(k, n), counts[:, 0] / trials, p * (1 - p) / trials, (0.0, 1.0))
+    spread = members_std(counts[:, 0] / trials, p * (1 - p) / trials)
+    total_low, total_high = another_proportion(ran, scale)
+    return Estimate(p, low, high, float(spread), min(total_low, low), max(total_high, high))
 
 
-def proportion_of(hits: ArrayLike, members: ArrayLike) -> Estimate:
+def proportion_of(hits: ArrayLike, members: ArrayLike, scale: float = MODEL_ERROR_SCALE) -> Estimate:
     """Return the estimate of the part of trials that are hits (n,), each run by one of the members (n,)."""
+    by_member = counts_of(hits, members)
+    return proportion(sum(k for k, _ in by_member), sum(n for _, n in by_member), by_member, scale)
+
+
+def counts_of(hits: ArrayLike, members: ArrayLike) -> list[tuple[int, int]]:
+    """Return (hits, trials) of each member, in the order of their names."""
     counts = pandas.Series(np.asarray(hits, bool)).groupby(np.asarray(members)).agg(["sum", "size"])
-    by_member = [(int(k), int(n)) for k, n in counts.to_numpy()]
-    return proportion(sum(k for k, _ in by_member), sum(n for _, n in by_member), by_member)
+    return [(int(k), int(n)) for k, n in counts.to_numpy()]
+
+
+def mean_of(
+    values: ArrayLike, members: ArrayLike, interval: tuple[float, float], scale: float = MODEL_ERROR_SCALE
+) -> Estimate:
+    """Return the estimate of the mean of values (n,), each from one of the members (n,).
+
+    ``interval``: its sampling interval. Members with a single value are left out of the model's part.
+    """
+    sample = np.asarray(values, float)
+    groups = [sample[np.asarray(members) == name] for name in np.unique(np.asarray(members))]
+    groups = [own for own in groups if len(own) > 1]
+    variances = [own.var(ddof=1) / len(own) for own in groups]
+    spread = sample.std(ddof=1) if len(sample) > 1 else NAN
+    return estimate(float(sample.mean()) if len(sample) else NAN, interval, [own.mean() for own in groups],
+                    variances, scale * spread)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Settings of spectra."""
+"""Settings of spectra, and of the members' part of an error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frazil.settings import given, part, setting, settings, step
+
+MODEL_ERROR_SCALE = 1.0
+"""With half the scale the total interval of three members covers 0.91 where they differ by 1 logit."""
+
+
+@settings
+class ModelError:
+    """What is believed of a committee's members before any of them has run."""
+
+    model_error_scale: float = setting(
+        "Scale of the half-Cauchy prior of the members' standard deviation: in logits for probabilities, in standard "
+        "deviations of single values for means and curves. Smaller trusts a committee of few members more",
+        default=MODEL_ERROR_SCALE, minimum=0.01, maximum=10,
+    )  # fmt: skip
 
 
 @settings

@@ -40,12 +40,13 @@ class Dipoles:
         """Return how many replicas at a temperature's number did not finish."""
         return int((self.outcomes[:, temperature] != FINISHED).sum())
 
-    def runs(self, temperature: int) -> list[list[np.ndarray]]:
-        """Return, of each member, the whole runs (n_steps, 3) at a temperature's number."""
-        return [
-            [run for run, how in zip(member[temperature], ended[temperature], strict=True) if how == FINISHED]
-            for member, ended in zip(self.dipoles_e_A, self.outcomes, strict=True)
-        ]
+    def runs(self, temperature: int) -> dict[tuple[int, int], np.ndarray]:
+        """Return the whole runs (n_steps, 3) at a temperature's number, by member and start."""
+        ended = self.outcomes[:, temperature] == FINISHED
+        return {
+            (int(member), int(start)): self.dipoles_e_A[member, temperature, start]
+            for member, start in np.argwhere(ended)
+        }
 
     def table(self) -> pandas.DataFrame:
         """Return a row for every run: how it ended."""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
-from frazil.analysis.settings import Spectrum
+from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import resolution_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
@@ -56,12 +56,13 @@ def analyse(
     out: Path,
     isomers: Path | None = None,
     spectrum: ClusterSpectrum | None = None,
+    model_error_scale: float = MODEL_ERROR_SCALE,
 ) -> None:
     """Write every table of the experiment, the figures and the section into ``out``.
 
     ``learned`` is the folder of ``learn``, ``dipoles`` are files of models and of the label, ``isomers`` a
-    file of minima that were not trained on; ``spectrum`` says how spectra are made. Raises UserError for
-    files that do not belong together.
+    file of minima that were not trained on; ``spectrum`` says how spectra are made, ``model_error_scale`` is
+    that of the members' prior. Raises UserError for files that do not belong together.
     """
     chosen = Spectrum(**asdict(spectrum or load_settings(ClusterSpectrum, {})))
     references = read_minima(minima)
@@ -72,7 +73,12 @@ def analyse(
     if foreign:
         raise UserError(f"dipoles of {', '.join(foreign)}, which {minima} does not hold; give its own")
     spectra = {
-        engine: [m for run in runs if run.engine == engine for m in spectra_tables.mean_spectra(run, chosen)]
+        engine: [
+            m
+            for run in runs
+            if run.engine == engine
+            for m in spectra_tables.mean_spectra(run, chosen, model_error_scale)
+        ]
         for engine in ("model", "label")
     }
     of_learning = (ROUNDS, ACTIVE_LEARNING, CALIBRATION, HARMONIC_ROUNDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.analysis.settings import Spectrum
+from frazil.analysis.settings import ModelError, Spectrum
 from frazil.labels.settings import DFT, SEMIEMPIRICAL, Seed, dataset_problems
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
@@ -325,4 +325,5 @@ class AnalyseInfrared:
     dipoles: tuple[Path, ...] = given("Files of run-dipoles", path="file")
     isomers: Path | None = given("Minima that were not trained on", default=None, path="file")
     spectrum: ClusterSpectrum = part(ClusterSpectrum)
+    model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     out: Path = given("Folder of tables, figures and section", path="new")

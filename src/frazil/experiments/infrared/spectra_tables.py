@@ -12,7 +12,7 @@ import scipy.stats
 from ase.formula import Formula
 
 from frazil.analysis.estimates import Estimate, estimate
-from frazil.analysis.settings import Spectrum
+from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import Average, average, infrared_spectrum
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
@@ -30,68 +30,83 @@ SILICATE_um = (8.0, 12.0)
 """Where the silicate band near 9.7 µm is looked for."""
 FAMILIES = {"MgO3Si": "pyroxene", "Mg2O4Si": "olivine"}
 """Names of sums by the formula unit (Hill order)."""
-Z_95 = 1.96
-"""Half-width of the members' part in published spectra."""
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A structure's spectrum at one temperature: all runs, both errors, runs lost.
+    """A structure's spectrum at one temperature: both errors, runs lost.
 
-    ``members`` are the members' own averages; ``single`` (runs, n) are the runs' spectra.
+    ``spectrum``: the mean over starts, each of them the mean of its members' runs, since runs of one start
+    are not independent. ``runs`` (members, starts, n): each run's spectrum, nan where it broke. ``single``
+    (starts, n): of each start.
     """
 
     structure: str
     temperature_K: float
     spectrum: Average
-    members: Sequence[Average]
+    runs: np.ndarray
     n_lost: int
-    single: np.ndarray
+    scale: float = MODEL_ERROR_SCALE
+
+    @property
+    def single(self) -> np.ndarray:
+        """Of each start that is left the mean of its members' spectra (starts, n)."""
+        return of_starts(self.runs)
 
     @property
     def estimate(self) -> Estimate:
-        """The intensity (n,) with its errors: by the runs' scatter (Student's t), and by the members'."""
-        s = self.spectrum
-        means = [member.intensity for member in self.members]
-        variances = [member.standard_error**2 for member in self.members]
-        return estimate(s.intensity, (s.low_95, s.high_95), means, variances, z=Z_95)
+        """The intensity (n,) with its errors: by the scatter of starts (Student's t), and by the members'.
+
+        Members are compared start by start, so that what all share by their starts does not count as theirs.
+        """
+        s, n_members = self.spectrum, len(self.runs)
+        whole = self.runs[:, np.isfinite(self.runs[..., 0]).all(axis=0)]
+        if n_members < 2 or whole.shape[1] < 2:
+            return estimate(s.intensity, (s.low_95, s.high_95))
+        apart = whole - whole.mean(axis=0)
+        variances = apart.var(axis=1, ddof=1) / whole.shape[1] * n_members / (n_members - 1)
+        unit = self.scale * self.single.std(axis=0, ddof=1)
+        return estimate(s.intensity, (s.low_95, s.high_95), whole.mean(axis=1), variances, unit)
 
     def table(self) -> pandas.DataFrame:
         """Return the rows of ``spectra.csv``; what was not measured is empty."""
         found = {
             "structure": self.structure, "temperature_K": self.temperature_K,
             "wavenumber_cm1": self.spectrum.wavenumber_cm1, **self.estimate.row("intensity"),
-            "n_runs": self.spectrum.n_runs, "n_lost": self.n_lost,
+            "n_runs": self.spectrum.n_runs, "n_starts": len(self.single), "n_lost": self.n_lost,
         }  # fmt: skip
         return pandas.DataFrame(found)[SPECTRA.names]
 
 
-def mean_spectra(dipoles: Dipoles, settings: Spectrum) -> list[Mean]:
-    """Return the mean spectrum at every temperature. Raises UserError where no run is whole."""
+def of_starts(runs: np.ndarray) -> np.ndarray:
+    """Return the mean spectrum over members (starts, n) of each start that any member finished."""
+    left = runs[:, np.isfinite(runs[..., 0]).any(axis=0)]
+    return np.asarray(np.nanmean(left, axis=0))
+
+
+def mean_spectra(dipoles: Dipoles, settings: Spectrum, scale: float = MODEL_ERROR_SCALE) -> list[Mean]:
+    """Return the mean spectrum at every temperature; ``scale``: of the prior of the members' part.
+
+    Raises UserError where no run is whole.
+    """
     found = []
     for number, temperature_K in enumerate(dipoles.temperatures_K):
         chosen = replace(settings, temperature_K=float(temperature_K))
-        members = [
-            [infrared_spectrum(run, dipoles.interval_fs, chosen) for run in runs]
-            for runs in dipoles.runs(number)
-            if runs
-        ]
-        single = [spectrum for own in members for spectrum in own]
-        if not single:
+        spectra = {
+            place: infrared_spectrum(run, dipoles.interval_fs, chosen)
+            for place, run in dipoles.runs(number).items()
+        }
+        if not spectra:
             raise UserError(
                 f"{dipoles.structure} at {temperature_K:g} K: all {dipoles.n_lost(number)} runs of the "
                 f"{dipoles.engine} broke; train it better, or run it cooler"
             )
-        found.append(
-            Mean(
-                dipoles.structure,
-                float(temperature_K),
-                average(single),
-                [average(own) for own in members],
-                dipoles.n_lost(number),
-                np.array([intensity for _, intensity in single]),
-            )
-        )
+        wavenumbers = next(iter(spectra.values()))[0]
+        runs = np.full((*dipoles.outcomes[:, number].shape, len(wavenumbers)), np.nan)
+        for place, (_, intensity) in spectra.items():
+            runs[place] = intensity
+        mean = replace(average([(wavenumbers, one) for one in of_starts(runs)]), n_runs=len(spectra))
+        found.append(Mean(dipoles.structure, float(temperature_K), mean, runs, dipoles.n_lost(number), scale))
     return found
 
 

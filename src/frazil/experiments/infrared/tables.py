@@ -43,7 +43,7 @@ SPECTRA = Table(
     "spectra",
     """
     *structure:str *temperature_K *wavenumber_cm1 intensity low_95? high_95? n_runs:int model_std?
-    total_low_95? total_high_95? n_lost:int
+    total_low_95? total_high_95? n_starts:int n_lost:int
     """,
     digits=SIX_DIGITS,
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from frazil.analysis.settings import ModelError
 from frazil.labels.settings import Labels, Seed, window_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
@@ -493,5 +494,6 @@ class AnalysePhotodesorption:
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     model: Path | None = given("Model folder or file, for net forces on molecules", default=None, path="any")
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
+    model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of results", path="new")

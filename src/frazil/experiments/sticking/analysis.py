@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas
 
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.sticking.coefficients import SURFACE, coefficients
 from frazil.experiments.sticking.results import (
@@ -66,18 +67,20 @@ def analyse(
     reference: Path | str,
     campaign_seed: int,
     out: Path | str,
+    model_error_scale: float = MODEL_ERROR_SCALE,
 ) -> Results:
     """Write every table, figure and the report's section of the sticking experiment into ``out``.
 
     ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
-    ``reference`` is the folder of the paper's tables. Raises UserError for missing or broken tables.
+    ``reference`` is the folder of the paper's tables, ``model_error_scale`` that of the prior of the members'
+    part. Raises UserError for missing or broken tables.
     """
     from frazil.experiments.sticking.binding import summary
     from frazil.experiments.sticking.figures import draw
     from frazil.experiments.sticking.section import section_of
 
     trajectories = TRAJECTORIES.read(shards)
-    found = probabilities(trajectories)
+    found = probabilities(trajectories, model_error_scale)
     gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
     table = BINDING_ENERGIES.read(sites)
     long_paths = PATHS.read(attempts)
@@ -88,7 +91,9 @@ def analyse(
     results = Results(
         trajectories=trajectories,
         probabilities=found,
-        coefficients=with_model_error(coefficients(found, gas, campaign_seed), trajectories),
+        coefficients=with_model_error(
+            coefficients(found, gas, campaign_seed), trajectories, model_error_scale
+        ),
         truth=known_probabilities,
         truth_pairs=None if known is None else pairs(trajectories, known),
         truth_coefficients=(

@@ -16,7 +16,7 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from frazil.analysis.estimates import Z_95
+from frazil.analysis.predictive import Z_95
 from frazil.errors import UserError
 from frazil.experiments.sticking.tables import COEFFICIENTS, CONDITION
 from frazil.seeds import rng
@@ -87,15 +87,24 @@ def weights(
     return found, float(parts[0])
 
 
-def _draws(row: pandas.Series, generator: np.random.Generator) -> Array:
-    """Draw probabilities: from Jeffreys' Beta posterior of the counts, or a normal with the interval's two
-    halves.
+def _draws(row: pandas.Series, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Draw probabilities for the lower and for the upper end of an interval.
+
+    From Jeffreys' Beta posterior of the counts, or a normal with the interval's two halves. As in Jeffreys'
+    interval, whose estimate would else lie outside, none of n is 0 for the lower end, and n of n is 1 for the
+    upper one; so is a probability that is the end of its own interval.
     """
+    p = row["probability"]
     if {"n", "n_stuck"} <= set(row.index) and np.isfinite([row["n"], row["n_stuck"]]).all():
-        return generator.beta(row["n_stuck"] + 0.5, row["n"] - row["n_stuck"] + 0.5, DRAWS)
-    normal = generator.normal(size=DRAWS)
-    half = np.where(normal < 0, row["probability"] - row["low_95"], row["high_95"] - row["probability"])
-    return np.clip(row["probability"] + normal * half / Z_95, 0.0, 1.0)
+        drawn = generator.beta(row["n_stuck"] + 0.5, row["n"] - row["n_stuck"] + 0.5, DRAWS)
+        ends = p == 0, p == 1
+    else:
+        normal = generator.normal(size=DRAWS)
+        half = np.where(normal < 0, p - row["low_95"], row["high_95"] - p)
+        drawn = np.clip(p + normal * half / Z_95, 0.0, 1.0)
+        ends = p <= row["low_95"], p >= row["high_95"]
+    lower, upper = (np.full(DRAWS, p) if at_end else drawn for at_end in ends)
+    return lower, upper
 
 
 def coefficients(
@@ -107,7 +116,8 @@ def coefficients(
     """Return the table ``sticking_coefficients.csv`` of P(E) tables by phase and surface
     temperature.
 
-    The interval is that of 20,000 draws of all probabilities, independent of each other. ``ends``: of
+    The interval is that of 20,000 draws of all probabilities, independent of each other, and holds the
+    coefficient. ``ends``: of
     ``weights``. Raises UserError for missing columns, counts or probabilities that are none, and energies
     that occur twice.
     """
@@ -117,14 +127,15 @@ def coefficients(
         part = part.sort_values("collision_energy_K")
         phase, surface_K = tuple(condition)
         generator = rng(campaign_seed, "sticking-coefficients", number)
-        draws = np.stack([_draws(row, generator) for _, row in part.iterrows()])
+        draws = [_draws(row, generator) for _, row in part.iterrows()]
+        lower, upper = (np.stack(ends) for ends in zip(*draws, strict=True))
         for gas in gas_temperatures_K:
             gas_K = float(part["surface_temperature_K"].iloc[0]) if gas == SURFACE else float(gas)
             w, constant = weights(part["collision_energy_K"].to_numpy(float), gas_K, **ends)  # type: ignore[arg-type]
-            low, high = np.quantile(w @ draws + constant, [0.025, 0.975])
-            rows.append(
-                (phase, surface_K, gas_K, w @ part["probability"].to_numpy(float) + constant, low, high)
-            )
+            value = float(w @ part["probability"].to_numpy(float) + constant)
+            low = min(value, float(np.quantile(w @ lower + constant, 0.025)))
+            high = max(value, float(np.quantile(w @ upper + constant, 0.975)))
+            rows.append((phase, surface_K, gas_K, value, low, high))
     found = COEFFICIENTS.frame(rows)
     return COEFFICIENTS.sorted(found.drop_duplicates(list(COEFFICIENTS.key)))
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 from scipy.stats import binomtest
 
-from frazil.analysis.estimates import estimate, proportion_of
+from frazil.analysis.estimates import Estimate, members_std, proportion_of
+from frazil.analysis.predictive import another_value
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.sticking.coefficients import weights
 from frazil.experiments.sticking.residence import attempt_frequency_per_ps, residence_times
@@ -48,7 +51,7 @@ class Results:
     paper_residence: pandas.DataFrame
 
 
-def probabilities(trajectories: pandas.DataFrame) -> pandas.DataFrame:
+def probabilities(trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas.DataFrame:
     """Return the table ``sticking_probabilities.csv``; failed trajectories stay in n.
 
     ``model_std`` and the total interval: of ``estimates.proportion``, empty where one model ran.
@@ -62,40 +65,57 @@ def probabilities(trajectories: pandas.DataFrame) -> pandas.DataFrame:
                 "phase": phase, "surface_temperature_K": surface_K, "collision_energy_K": energy_K,
                 "n": len(part), "n_stuck": int(stuck.sum()),
                 "n_failed": int(part["outcome"].isin(["failed", "dissociated"]).sum()),
-                **proportion_of(stuck, part["model_id"]).row("probability"),
+                **proportion_of(stuck, part["model_id"], scale).row("probability"),
             }
         )  # fmt: skip
     return PROBABILITIES.frame(rows)
 
 
-def with_model_error(table: pandas.DataFrame, trajectories: pandas.DataFrame) -> pandas.DataFrame:
+def with_model_error(
+    table: pandas.DataFrame, trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE
+) -> pandas.DataFrame:
     """Return sticking coefficients with ``model_std, total_low_95, total_high_95``; empty where one ran.
 
     Each member has an S of its own, from its own trajectories: a member's errors go together over all
-    energies. ``model_std`` is what of their variance counting does not explain, as in ``probabilities``.
+    energies. ``model_std`` is what of their variance counting does not explain, as in ``probabilities``. The
+    total interval is another member's S, on the logit scale, where τ has the prior of probabilities.
     """
     rows = []
     for row in table.to_dict("records"):
         own = trajectories[(trajectories[CONDITION] == [row[name] for name in CONDITION]).all(axis=1)]
-        members = _members_of_coefficient(own, float(row["gas_temperature_K"]))
-        interval = row["low_95"], row["high_95"]
-        found = estimate(row["coefficient"], interval, *members, bounds=(0.0, 1.0))
-        rows.append(row | found.row("coefficient"))
+        members, variances, model_std = _members_of_coefficient(own, float(row["gas_temperature_K"]))
+        value, low, high = (float(row[name]) for name in ("coefficient", "low_95", "high_95"))
+        total = np.nan, np.nan
+        if len(members):
+            ends = logit(np.clip([value, low, high], 1e-9, 1 - 1e-9))
+            slopes = members * (1 - members)
+            found = another_value(
+                ends[0], (ends[1], ends[2]), logit(members), variances / slopes**2, scale
+            )  # by the delta method
+            total = min(low, float(expit(found[0]))), max(high, float(expit(found[1])))
+        rows.append(row | Estimate(value, low, high, model_std, *total).row("coefficient"))
     return pandas.DataFrame(rows)
 
 
-def _members_of_coefficient(trajectories: pandas.DataFrame, gas_K: float) -> tuple[Array, Array]:
-    """Return S(T_g) of each member (M,) and its variance by counting; none unless all ran all energies."""
+def _members_of_coefficient(trajectories: pandas.DataFrame, gas_K: float) -> tuple[Array, Array, float]:
+    """Return S(T_g) of each member (M,), its variance by counting (M,), and the standard deviation beyond it.
+
+    None unless all members ran all energies. The first two are of (k + 1/2)/(n + 1), Jeffreys' mean, so that
+    no member is certain; the last is of k/n.
+    """
     stuck = (trajectories["outcome"] == "stuck").groupby(
         [trajectories["model_id"], trajectories["collision_energy_K"]]
     )
     sizes, counts = stuck.size().unstack(), stuck.sum().unstack()
     if len(sizes) < 2 or sizes.isna().any(axis=None):
-        return np.zeros(0), np.zeros(0)
+        return np.zeros(0), np.zeros(0), np.nan
     w, constant = weights(sizes.columns.to_numpy(float), gas_K)
-    pooled = (counts.sum() / sizes.sum()).to_numpy(float)
-    own = (counts / sizes).to_numpy(float) @ w + constant
-    return own, (w**2 * pooled * (1 - pooled) / sizes.to_numpy(float)).sum(axis=1)
+    n, k = sizes.to_numpy(float), counts.to_numpy(float)
+    pooled = k.sum(axis=0) / n.sum(axis=0)
+    own = (k / n) @ w + constant
+    beyond = members_std(own, (w**2 * pooled * (1 - pooled) / n).sum(axis=1))
+    mean = (k + 0.5) / (n + 1)
+    return mean @ w + constant, (w**2 * mean * (1 - mean) / (n + 2)).sum(axis=1), float(beyond)
 
 
 def pairs(model: pandas.DataFrame, truth: pandas.DataFrame) -> pandas.DataFrame:

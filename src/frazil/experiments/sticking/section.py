@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from frazil.analysis.estimates import MODEL_UNKNOWN
 from frazil.experiments.sticking.binding import REARRANGED_A
 from frazil.experiments.sticking.coefficients import SURFACE, coefficients
 from frazil.experiments.sticking.driver import ANALYTIC
@@ -111,11 +112,13 @@ def _headline(results: Results) -> str:
     parts = []
     for (phase, surface_K), part in results.coefficients.groupby(CONDITION, sort=True):
         row = part.iloc[0]
+        kind = "" if np.isnan(row["total_low_95"]) else "total_"
         parts.append(
             f"{phase} at {surface_K:g} K: S({row['gas_temperature_K']:g} K) = {row['coefficient']:.2f} "
-            f"[{row['low_95']:.2f}, {row['high_95']:.2f}]"
+            f"[{row[f'{kind}low_95']:.2f}, {row[f'{kind}high_95']:.2f}]"
         )
-    return f"{len(results.trajectories)} collisions. " + "; ".join(parts) + "."
+    known = "sampling and model error" if results.trajectories["model_id"].nunique() > 1 else MODEL_UNKNOWN
+    return f"{len(results.trajectories)} collisions. {'; '.join(parts)} (95 %, {known})."
 
 
 def section_of(results: Results, figures: list[Figure]) -> Section:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from frazil.analysis.settings import ModelError
 from frazil.labels.settings import Seed, TakeMoleculesOut, dataset_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
@@ -422,6 +423,7 @@ class AnalyseSticking:
     residence_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K")
     attempts_after_fs: float = same_as(Attempts, "attempts_after_fs")
     reference: Path = given("Folder of the paper's tables", path="folder")
+    model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of results", path="new")
 

@@ -54,6 +54,21 @@ def test_tables_are_checked(change: dict[str, list[float]], message: str) -> Non
         coefficients(TABLE.assign(**change), [10.0])
 
 
+@pytest.mark.parametrize("n_stuck", [[12, 12, 12, 6], [0, 0, 0, 1], [12] * 4, [0] * 4])
+def test_the_interval_holds_the_coefficient(n_stuck: list[int]) -> None:
+    counted = pandas.DataFrame(
+        {"phase": "crystalline", "surface_temperature_K": 10.0, "n": 12, "n_stuck": n_stuck,
+         "collision_energy_K": [12.0, 35.0, 58.0, 93.0]}
+    )  # fmt: skip
+    given = counted.drop(columns=["n", "n_stuck"]).assign(probability=np.array(n_stuck) / 12)
+    given["low_95"], given["high_95"] = np.maximum(given["probability"] - 0.2, 0), given["probability"]
+    for table in (counted, given):
+        for below in ("one", "held"):
+            found = coefficients(table, [5.0, 10.0, 50.0, 300.0], below=below)
+            assert (found["low_95"] <= found["coefficient"]).all()
+            assert (found["coefficient"] <= found["high_95"]).all()
+
+
 def test_missing_columns_are_named() -> None:
     with pytest.raises(UserError, match="without phase"):
         coefficients(TABLE.drop(columns="phase"), [10.0])

@@ -58,11 +58,11 @@ def test_failed_trajectories_stay_in_the_denominator() -> None:
 def test_the_model_s_error_is_what_counting_does_not_explain() -> None:
     (agree,) = probabilities(table({"gmnn-0": 30, "gmnn-1": 31, "gmnn-2": 30})).to_dict("records")
     assert agree["model_std"] == 0.0
-    assert agree["total_low_95"] == pytest.approx(agree["low_95"])
+    assert agree["total_low_95"] < agree["low_95"]
     (differ,) = probabilities(table({"gmnn-0": 10, "gmnn-1": 30, "gmnn-2": 50})).to_dict("records")
     assert differ["model_std"] == pytest.approx(np.sqrt((20 / 64) ** 2 - (30 * 34) / 64**3), rel=1e-9)
-    assert differ["total_low_95"] == 0.0
-    assert differ["total_high_95"] > differ["high_95"]
+    assert differ["total_low_95"] < 10 / 64
+    assert differ["total_high_95"] > 50 / 64
 
 
 def two_energies(slow: dict[str, int], fast: dict[str, int]) -> pandas.DataFrame:
@@ -74,7 +74,9 @@ def test_a_member_s_error_is_carried_to_the_coefficient() -> None:
     alike = two_energies({"gmnn-0": 50, "gmnn-1": 51, "gmnn-2": 50}, {"gmnn-0": 6, "gmnn-1": 5, "gmnn-2": 6})
     (row,) = with_model_error(coefficients(probabilities(alike), [100.0]), alike).to_dict("records")
     assert row["model_std"] == 0.0
-    assert (row["total_low_95"], row["total_high_95"]) == pytest.approx((row["low_95"], row["high_95"]))
+    assert row["total_low_95"] < row["low_95"] < row["coefficient"] < row["high_95"] < row["total_high_95"]
+    trusted = with_model_error(coefficients(probabilities(alike), [100.0]), alike, scale=0.01)
+    assert trusted["total_high_95"].iloc[0] == pytest.approx(row["high_95"], abs=0.01)
     apart = two_energies(
         {"gmnn-0": 20, "gmnn-1": 40, "gmnn-2": 60}, {"gmnn-0": 0, "gmnn-1": 10, "gmnn-2": 20}
     )
