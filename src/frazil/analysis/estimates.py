@@ -97,8 +97,9 @@ def members_std(members: ArrayLike, sampling_variances: ArrayLike, shape: tuple[
 
 
 def proportion(
-    k: int, n: int, by_member: Sequence[tuple[int, int]] = (), scale: float = MODEL_ERROR_SCALE
-) -> Estimate:
+    k: int, n: int, by_member: Sequence[tuple[int, int]] = (), scale: float = MODEL_ERROR_SCALE,
+    design_effect: float = 1.0,
+) -> Estimate:  # fmt: skip
     """Return the estimate of a proportion, k of n: Jeffreys' interval; nan without trials.
 
     Args:
@@ -107,11 +108,12 @@ def proportion(
         by_member: (k, n) of each member of the committee that ran some of the trials. From two members on
             the total interval is that of another member's probability (``predictive.another_proportion``).
         scale: of the prior of the members' standard deviation, in logits.
+        design_effect: trials for one that is independent of all others (``statistics.design_effect``).
     """
     if not n:
         return Estimate(NAN, NAN, NAN)
-    low, high = jeffreys(k, n)
-    ran = [(own, trials) for own, trials in by_member if trials]
+    low, high = jeffreys(k / design_effect, n / design_effect)
+    ran = [(own / design_effect, trials / design_effect) for own, trials in by_member if trials]
     if len(ran) < 2:
         return Estimate(k / n, low, high)
     p, counts = k / n, np.array(ran, float)
@@ -121,10 +123,13 @@ def proportion(
     return Estimate(p, low, high, float(spread), min(total_low, low), max(total_high, high))
 
 
-def proportion_of(hits: ArrayLike, members: ArrayLike, scale: float = MODEL_ERROR_SCALE) -> Estimate:
+def proportion_of(
+    hits: ArrayLike, members: ArrayLike, scale: float = MODEL_ERROR_SCALE, design_effect: float = 1.0
+) -> Estimate:
     """Return the estimate of the part of trials that are hits (n,), each run by one of the members (n,)."""
     by_member = counts_of(hits, members)
-    return proportion(sum(k for k, _ in by_member), sum(n for _, n in by_member), by_member, scale)
+    k, n = (sum(counts) for counts in zip(*by_member, strict=True)) if by_member else (0, 0)
+    return proportion(k, n, by_member, scale, design_effect)
 
 
 def counts_of(hits: ArrayLike, members: ArrayLike) -> list[tuple[int, int]]:

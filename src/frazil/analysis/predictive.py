@@ -43,7 +43,7 @@ def spreads(scale: float, largest: float) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=100_000)
-def _of_counts(counts: tuple[tuple[int, int], ...], scale: float) -> tuple[float, float]:
+def _of_counts(counts: tuple[tuple[float, float], ...], scale: float) -> tuple[float, float]:
     narrowest = min(1 / np.sqrt(n * (k + 0.5) / (n + 1) * (n - k + 0.5) / (n + 1)) for k, n in counts)
     step = min(narrowest / 3, 0.1)
     size = scipy.fft.next_fast_len(int(2 * REACH / step), real=True)
@@ -68,15 +68,16 @@ def _of_counts(counts: tuple[tuple[int, int], ...], scale: float) -> tuple[float
 
 
 def another_proportion(
-    by_member: Sequence[tuple[int, int]], scale: float = MODEL_ERROR_SCALE
+    by_member: Sequence[tuple[float, float]], scale: float = MODEL_ERROR_SCALE
 ) -> tuple[float, float]:
-    """Return the 95 % interval of another member's probability, from (k, n) of two members or more.
+    """Return the 95 % interval of another member's probability, from (k, n) of two members or more
+    (effective numbers may be no integers).
 
     logit p_m = μ + τ z_m, k_m ~ Binomial(n_m, p_m), z normal; Jeffreys' prior of p on μ, half-Cauchy(scale)
     on τ: exact on a grid of both. As for Jeffreys' interval the lower end is 0 where no trial was a success,
     the upper end 1 where all were.
     """
-    counts = tuple(sorted((int(k), int(n)) for k, n in by_member if n))
+    counts = tuple(sorted((float(k), float(n)) for k, n in by_member if n))
     low, high = _of_counts(counts, float(scale))
     successes, trials = (sum(values) for values in zip(*counts, strict=True))
     return (0.0 if successes == 0 else low), (1.0 if successes == trials else high)

@@ -49,6 +49,31 @@ class Gate:
         return cls._judged(name, value, limit, shown, comment, lambda known: known == limit)
 
     @classmethod
+    def equivalent(
+        cls, name: str, difference: Any, interval: tuple[Any, Any], margin: float, comment: str = ""
+    ) -> "Gate":
+        """Return the gate of a difference that passes where its whole interval is within ± a margin.
+
+        So few data never pass, as they would a test for a difference; several such gates need no correction
+        (two one-sided tests; Schuirmann, J. Pharmacokinet. Biopharm. 15, 657, 1987).
+        """
+        low, high = interval
+        far = max(abs(low), abs(high)) if difference is not None and low == low else None
+        told = "" if far is None else f"{difference:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+        told = "; ".join(part for part in (told, comment) if part)
+        return cls.at_most(name, far, margin, told, shown=f"95 % interval within ± {margin:g}")
+
+    @classmethod
+    def conserves(cls, drifts_meV_per_ps: Any, median: float, worst: float) -> "list[Gate]":
+        """Return the gates of the energy drift of single trajectories (n,): of half of them, and of all."""
+        sizes = sorted(abs(float(drift)) for drift in drifts_meV_per_ps if drift == drift)
+        middle, last = (sizes[len(sizes) // 2], sizes[-1]) if sizes else (None, None)
+        return [
+            cls.at_most("energy drift of a trajectory, median, meV/ps", middle, median),
+            cls.at_most("energy drift of a trajectory, largest, meV/ps", last, worst),
+        ]
+
+    @classmethod
     def holds(cls, name: str, value: Any, limit: str, passed: bool, comment: str = "") -> "Gate":
         """Return the gate of a condition that is told in words."""
         return cls._judged(name, value, limit, None, comment, lambda known: passed)

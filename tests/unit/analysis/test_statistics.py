@@ -12,11 +12,14 @@ from frazil.analysis.statistics import (
     cluster_bootstrap,
     compare,
     density,
+    design_effect,
+    difference_paired,
     difference_unpaired,
     fraction_by,
     jeffreys,
     mean,
     median,
+    widened,
 )
 from frazil.seeds import rng
 
@@ -144,3 +147,32 @@ def test_compare_tells_apart_and_does_not() -> None:
     nothing = compare(Clustered(np.empty(0), np.empty(0, dtype=int)), one, ids, rng(9, "c"))
     assert nothing.n1 == 0
     assert math.isnan(nothing.ks_p)
+
+
+def test_the_paired_difference_covers_at_small_numbers() -> None:
+    generator = np.random.default_rng(4)
+    for n, first, second in ((40, 0.2, 0.05), (40, 0.1, 0.1), (200, 0.12, 0.02)):
+        drawn = generator.multinomial(n, [first, second, 1 - first - second], size=2000)
+        ends = np.array([difference_paired(int(a), int(b), n) for a, b, _ in drawn])
+        held = (ends[:, 0] <= first - second) & (first - second <= ends[:, 1])
+        assert 0.93 < held.mean() < 0.99
+    assert np.isnan(difference_paired(0, 0, 0)).all()
+
+
+def test_the_design_effect_is_one_without_and_large_with_clusters() -> None:
+    generator = np.random.default_rng(6)
+    clusters = np.repeat(np.arange(30), 20)
+    alone = [design_effect(generator.random(600) < 0.4, clusters) for _ in range(200)]
+    assert np.mean(alone) < 1.15
+    of_each = np.repeat(np.clip(generator.normal(0.5, 0.25, 30), 0, 1), 20)
+    assert design_effect(generator.random(600) < of_each, clusters) > 3
+    assert design_effect(np.zeros(600), clusters) == 1.0
+    assert np.isnan(design_effect(np.ones(5), np.arange(5)))
+    assert np.isnan(design_effect(np.ones(5), np.zeros(5)))
+
+
+def test_intervals_of_few_clusters_are_widened_to_student_s() -> None:
+    low, high = widened(1.0, (0.9, 1.2), 4)
+    assert (1.0 - low) / 0.1 == pytest.approx(3.182 / 1.96 * np.sqrt(4 / 3), rel=1e-3)
+    assert (high - 1.0) / 0.2 == pytest.approx(3.182 / 1.96 * np.sqrt(4 / 3), rel=1e-3)
+    assert np.isnan(widened(1.0, (0.9, 1.1), 1)).all()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 import pytest
 
+from frazil.analysis.statistics import difference_unpaired
 from frazil.errors import UserError
 from frazil.report.page import render
 from frazil.report.plot import new, save
@@ -171,3 +172,26 @@ def test_other_figure_formats_are_refused(results: Path) -> None:
     Section(title="x", figures=[Figure("drawing.pdf", "")]).write(results)
     with pytest.raises(UserError, match=r"is of kind '.pdf'; allowed: .png, .svg"):
         page(results)
+
+
+def test_a_difference_passes_where_its_whole_interval_is_within_the_margin() -> None:
+    """A true bias of 0.10 at n = 80 passes a test for a difference in 7 of 10 runs, this in 1 of 20."""
+    assert Gate.equivalent("d", 0.02, (-0.05, 0.09), 0.1).passed is True
+    assert Gate.equivalent("d", 0.0, (-0.15, 0.15), 0.1).passed is False
+    assert Gate.equivalent("d", None, (float("nan"), float("nan")), 0.1).passed is None
+    rng = np.random.default_rng(1)
+    counts = rng.binomial(80, [0.5, 0.6], size=(1000, 2))
+    intervals = [difference_unpaired(int(b), 80, int(a), 80) for a, b in counts]
+    same = [low <= 0 <= high for low, high in intervals]
+    alike = [
+        Gate.equivalent("d", (b - a) / 80, interval, 0.15).passed
+        for (a, b), interval in zip(counts, intervals, strict=True)
+    ]
+    assert np.mean(same) > 0.6
+    assert np.mean(alike) < 0.05
+
+
+def test_energy_is_conserved_by_half_of_the_trajectories_and_by_all() -> None:
+    assert [g.passed for g in Gate.conserves([0.1, -0.2, 5.0], 1, 10)] == [True, True]
+    assert [g.passed for g in Gate.conserves([0.1, -0.2, -50.0], 1, 10)] == [True, False]
+    assert [g.passed for g in Gate.conserves([float("nan")], 1, 10)] == [None, None]

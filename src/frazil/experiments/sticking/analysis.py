@@ -68,12 +68,14 @@ def analyse(
     campaign_seed: int,
     out: Path | str,
     model_error_scale: float = MODEL_ERROR_SCALE,
+    truth_margin: float = 0.1,
 ) -> Results:
     """Write every table, figure and the report's section of the sticking experiment into ``out``.
 
     ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
     ``reference`` is the folder of the paper's tables, ``model_error_scale`` that of the prior of the members'
-    part. Raises UserError for missing or broken tables.
+    part. ``truth_margin`` is how far the model may be from the known truth, intervals included. Raises
+    UserError for missing or broken tables.
     """
     from frazil.experiments.sticking.binding import summary
     from frazil.experiments.sticking.figures import draw
@@ -111,6 +113,7 @@ def analyse(
         radial=RADIAL.read(surfaces),
         paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
         paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
+        truth_margin=truth_margin,
         paper_residence=pandas.read_csv(Path(reference) / "residence_times.csv"),
     )
     folder = Path(out)

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from frazil.analysis.estimates import Estimate, members_std, proportion_of
 from frazil.analysis.predictive import another_value
 from frazil.analysis.settings import MODEL_ERROR_SCALE
+from frazil.analysis.statistics import difference_paired
 from frazil.errors import UserError
 from frazil.experiments.sticking.coefficients import weights
 from frazil.experiments.sticking.residence import attempt_frequency_per_ps, residence_times
@@ -49,6 +50,7 @@ class Results:
     paper_probabilities: pandas.DataFrame
     paper_coefficients: pandas.DataFrame
     paper_residence: pandas.DataFrame
+    truth_margin: float = 0.1
 
 
 def probabilities(trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas.DataFrame:
@@ -122,7 +124,8 @@ def pairs(model: pandas.DataFrame, truth: pandas.DataFrame) -> pandas.DataFrame:
     """Return how collisions from the same starts end under the model and under the known truth, by phase.
 
     ``p_value``: of an exact test that sticking under only one of the two is as likely for either (McNemar,
-    Psychometrika 12, 153, 1947). Raises UserError where the two are not the same collisions.
+    Psychometrika 12, 153, 1947). ``difference``: of the parts that stick, with its paired interval. Raises
+    UserError where the two are not the same collisions.
     """
     both = model.merge(truth, on=["trajectory_id", *CONDITION, "collision_energy_K"], suffixes=("", "_truth"))
     if len(both) != len(model) or len(both) != len(truth):
@@ -133,11 +136,13 @@ def pairs(model: pandas.DataFrame, truth: pandas.DataFrame) -> pandas.DataFrame:
     for phase, own in both.groupby("phase", sort=True):
         here, there = own["outcome"] == "stuck", own["outcome_truth"] == "stuck"
         more, fewer = int((here & ~there).sum()), int((~here & there).sum())
+        low, high = difference_paired(more, fewer, len(own))
         p_value = binomtest(more, more + fewer).pvalue if more + fewer else 1.0
         rows.append({
             "phase": phase, "n": len(own), "n_stuck_model": int(here.sum()),
             "n_stuck_truth": int(there.sum()),
             "only_model": more, "only_truth": fewer, "p_value": float(p_value),
+            "difference": (more - fewer) / len(own), "difference_low_95": low, "difference_high_95": high,
         })  # fmt: skip
     return PAIRS.frame(rows)
 

@@ -287,6 +287,10 @@ class Sticking:
         "GM-NN models of the committee, trained side by side", default=3, minimum=1, maximum=50
     )
     truth: bool = setting("Run all collisions under the known truth too, from the same starts", default=False)
+    truth_margin: float = setting(
+        "How far the part that sticks and S(T_g) may be from the known truth's, their 95 % intervals included, for the "
+        "gates to pass: few collisions do not", default=0.1, above=0, maximum=1,
+    )  # fmt: skip
     preparation: Preparation = part(Preparation)
     binding_surfaces: int = setting(
         "Surfaces of each phase on which binding sites are sought", default=1, minimum=1, maximum=10000
@@ -423,6 +427,7 @@ class AnalyseSticking:
     residence_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K")
     attempts_after_fs: float = same_as(Attempts, "attempts_after_fs")
     reference: Path = given("Folder of the paper's tables", path="folder")
+    truth_margin: float = same_as(Sticking, "truth_margin")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of results", path="new")

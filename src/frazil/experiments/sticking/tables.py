@@ -89,7 +89,8 @@ RADIAL = Table(
 PAIRS = Table(
     "truth_pairs",
     """
-    *phase:str n:int n_stuck_model:int n_stuck_truth:int only_model:int only_truth:int p_value
+    *phase:str n:int n_stuck_model:int n_stuck_truth:int only_model:int only_truth:int p_value difference
+    difference_low_95 difference_high_95
     """,
     limits={"p_value": (0, 1)},
 )

@@ -289,12 +289,15 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
         checks = results.checks.assign(density_g_per_cm3=density)
         gates = section_of(replace(results, checks=checks), []).gates
         assert {gate.name: gate for gate in gates}[f"density, g/cm³ ({phase}, 10 K)"].passed is passed
-    rarer = results.truth_pairs.assign(p_value=0.001)
-    gates = section_of(replace(results, truth_pairs=rarer), []).gates
-    assert [gate.passed for gate in gates if "sticking against the known truth" in gate.name] == [
-        False,
-        False,
-    ]
+    for low, high, passed in ((-0.05, 0.08, True), (-0.2, 0.2, False), (0.05, 0.15, False)):
+        apart = results.truth_pairs.assign(difference=0.0, difference_low_95=low, difference_high_95=high)
+        gates = section_of(replace(results, truth_pairs=apart), []).gates
+        assert [g.passed for g in gates if "part that sticks" in g.name] == [passed] * 2
+    for drifts, passes in (([0.1, 0.2, 50.0], [True, False]), ([2.0, 3.0, 0.1], [False, True])):
+        n = len(results.trajectories)
+        drifting = results.trajectories.assign(energy_drift_meV_per_ps=np.resize(drifts, n))
+        gates = section_of(replace(results, trajectories=drifting), []).gates
+        assert [g.passed for g in gates if "energy drift of a trajectory" in g.name] == passes
     off = results.sites_summary.assign(truth_mean_error_K=-25.0)
     gates = section_of(replace(results, sites_summary=off), []).gates
     assert [gate.passed for gate in gates if "mean error of binding" in gate.name] == [False, False]
@@ -306,11 +309,15 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     own = results.coefficients
     apart = truth.assign(coefficient=own["coefficient"] + 0.3, low_95=0.2, high_95=0.6)
     gates = section_of(replace(results, truth_coefficients=apart), []).gates
-    half = np.hypot(0.5 * (own["total_high_95"] - own["total_low_95"]), 0.2)
-    for phase, part in (0.3 / half).groupby(own["phase"]):
+    half = np.hypot(0.5 * (own["high_95"] - own["low_95"]), 0.2)
+    for phase, part in (0.3 + half).groupby(own["phase"]):
         (gate,) = [g for g in gates if "S(T_g)" in g.name and str(phase) in g.name]
         assert gate.value == pytest.approx(part.max())
-        assert gate.passed == (part.max() <= 1)
+        assert gate.passed is False
+    alike = truth.assign(coefficient=own["coefficient"], low_95=0.4, high_95=0.5)
+    close = replace(results, coefficients=own.assign(low_95=0.4, high_95=0.5), truth_coefficients=alike)
+    gates = section_of(close, []).gates
+    assert [g.passed for g in gates if "S(T_g)" in g.name] == [True, True]
 
 
 CONTRACT = {
