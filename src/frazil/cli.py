@@ -89,10 +89,11 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def _is_negative(word: str) -> bool:
+    """Return whether a word is a number, or a list of such, with a minus: -3e2, -inf, -nan, -266,-300."""
     try:
-        return word.startswith("-") and float(word.split(",")[0]) <= 0
+        return word.startswith("-") and isinstance(float(word.split(",")[0]), float)
     except ValueError:
-        return word.lower() in ("-inf", "-nan")
+        return False
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,7 +4,10 @@ A declaration names the columns in a line of text: ``*trajectory_id:int outcome:
 whole numbers, a text, and a number whose cell may be empty. More columns than those are kept as they are.
 """
 
+import csv
+import io
 import re
+import sys
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
+from frazil.settings import unit_of
 
 LONG_TABLE = 10_000
 """A table with more rows is also written as Parquet."""
@@ -51,7 +55,9 @@ class Column:
                 checks.append((~given.isin(self.allowed).to_numpy(), f"allowed: {listed}"))
         else:
             values = pandas.to_numeric(given, errors="coerce").to_numpy(float)
-            wrong = np.isnan(values) | ((values % 1 != 0) if self.kind is int else False)
+            wrong = ~np.isfinite(values)
+            if self.kind is int:
+                wrong |= np.mod(np.where(wrong, 0, values), 1) != 0
             checks.append((wrong, f"allowed are {'whole ' if self.kind is int else ''}numbers"))
             if self.allowed:
                 low, high = self.allowed
@@ -59,8 +65,24 @@ class Column:
         for bad, allowed in checks:
             if bad.any():
                 place = int(np.argmax(bad))
-                return f"has {self.name} {given.iloc[place]!r} in row {rows[place]}; {allowed}"
+                value = given.tolist()[place]
+                return f"has {self.name} {value!r} in row {rows[place]}; {allowed}"
         return ""
+
+
+def _refuse_uneven(content: bytes) -> None:
+    """Raise ValueError for a CSV with a row of more or fewer cells than its header, or that is no text."""
+    rows = (row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")) if row)
+    n_columns = len(next(rows))
+    for number, row in enumerate(rows, 1):
+        if len(row) != n_columns:
+            raise ValueError(f"row {number} has {len(row)} cells, the header {n_columns}")
+
+
+def _stem(name: str) -> str:
+    """Return a column's name without its unit."""
+    unit = unit_of(name)
+    return name.rpartition("_")[0] if unit else name
 
 
 _COLUMN = re.compile(r"(\*?)([\w-]+)(?::(int|str|bool))?(\??)")
@@ -72,13 +94,15 @@ class Table:
     """A declared table; its file is ``name``.csv.
 
     text: columns, ``name`` (a number), ``name:int``, ``name:str`` or ``name:bool`` (0 or 1); ``*`` before
-    those that make the key, which no two rows share, ``?`` behind those that may be empty. order: what rows
-    are sorted by, "key", "given" (as they come) or columns. limits: of texts the allowed ones, of numbers the
-    lowest and highest. digits: format of numbers. made_by: what writes it, for messages.
+    those that make the key, which no two rows share, ``?`` behind those that may be empty. also: columns that
+    may be missing, and are as these where they are not. order: what rows are sorted by, "key", "given" (as
+    they come) or columns. limits: of texts the allowed ones, of numbers the lowest and highest. digits: the
+    format of numbers. made_by: what writes it, for messages.
     """
 
     name: str
     text: str
+    also: str = ""
     order: str = "key"
     limits: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, hash=False)
     digits: str | None = DIGITS
@@ -87,8 +111,11 @@ class Table:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The declared columns. ValueError for a declaration that is none."""
+        return self._declared(self.text)
+
+    def _declared(self, text: str) -> tuple[Column, ...]:
         found = []
-        for word in self.text.split():
+        for word in text.split():
             if not (match := _COLUMN.fullmatch(word)):
                 raise ValueError(f"table {self.name}: {word!r} declares no column")
             star, name, kind, blank = match.groups(default="")
@@ -125,8 +152,12 @@ class Table:
         return self.arranged(pandas.DataFrame(given, columns=None if named else self.names))
 
     def arranged(self, table: pandas.DataFrame) -> pandas.DataFrame:
-        """Return the table with the declared columns first. KeyError where one is missing."""
-        return table[[*self.names, *(name for name in table if name not in self.names)]]
+        """Return the table with the declared columns first, those of ``also`` last. KeyError where one is
+        missing.
+        """
+        last = [column.name for column in self._declared(self.also) if column.name in table]
+        more = [name for name in table if name not in (*self.names, *last)]
+        return table[[*self.names, *more, *last]]
 
     def sorted(self, table: pandas.DataFrame) -> pandas.DataFrame:
         """Return the table with its rows in order."""
@@ -137,8 +168,12 @@ class Table:
         """Return what is wrong with a table, empty where nothing is."""
         missing = [name for name in self.names if name not in table]
         if missing:
-            return f"has no column {missing[0]}; needed: {', '.join(self.names)}"
-        return next((fault for column in self.columns if (fault := column.fault(table[column.name]))), "")
+            like = [name for name in map(str, table) if _stem(name) == _stem(missing[0])]
+            other = f" but {like[0]}, of another unit" if like else ""
+            return f"has no column {missing[0]}{other}; needed: {', '.join(self.names)}"
+        present = [column for column in self._declared(self.also) if column.name in table]
+        checked = (*self.columns, *present)
+        return next((fault for column in checked if (fault := column.fault(table[column.name]))), "")
 
     def write(self, table: pandas.DataFrame | Sequence[Mapping[str, Any]], target: Path | str) -> Path:
         """Write the table whole and sorted into a folder (or to a ``.csv``), long ones as Parquet too.
@@ -170,8 +205,9 @@ class Table:
         """Return one table of all sources, sorted: CSV files, folders that hold one, or folders of such.
 
         ``only`` gives, of some columns, the values that belong. ``by_hand``: a file that a person wrote need
-        not end with the end of a line. Raises UserError for a missing, empty or cut file, a missing column,
-        an empty cell or one that is not allowed, a row that occurs twice and one that does not belong.
+        not end with the end of a line; it says so then. Raises UserError for a missing, empty or cut file, a
+        missing column, an empty cell or one that is not allowed, a row that occurs twice and one that does
+        not belong.
         """
         parts, places = [], []
         for file in (file for source in sources for file in self.files(source)):
@@ -222,14 +258,17 @@ class Table:
         content = file.read_bytes()
         if not content.strip():
             raise UserError(f"{file} is empty; needed are the columns {', '.join(self.names)}")
-        if not by_hand and not content.endswith(b"\n"):
-            raise UserError(f"{file} is cut in the middle of its last row; write it again")
-        kinds = {column.name: str for column in self.columns if column.kind is str}
+        if not content.endswith((b"\n", b"\r")):
+            if not by_hand:
+                raise UserError(f"{file} is cut in the middle of its last row; write it again")
+            print(f"warning: {file} does not end with the end of a line; is it whole?", file=sys.stderr)
+        kinds = {c.name: str for c in (*self.columns, *self._declared(self.also)) if c.kind is str}
         try:
+            _refuse_uneven(content)
             with warnings.catch_warnings():
                 warnings.simplefilter("error", pandas.errors.ParserWarning)
                 table = pandas.read_csv(file, dtype=kinds, index_col=False)
-        except (ValueError, pandas.errors.ParserWarning) as error:
+        except (ValueError, csv.Error, pandas.errors.ParserWarning) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{file} cannot be read ({reason}); give a CSV of equal rows") from error
         if not len(table):

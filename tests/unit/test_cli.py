@@ -43,6 +43,15 @@ def test_abbreviated_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "unrecognized arguments: --timestep 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["-3e2", "-inf", "-nan", "-1e400", "-5", "-.5"])
+def test_a_number_with_a_minus_is_a_value(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(Say, ["--timestep-fs", word])
+    told = capsys.readouterr().err
+    assert told.startswith("error: --timestep-fs: given -")
+    assert "allowed: a number above 0" in told
+
+
 def test_what_a_step_returns_is_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

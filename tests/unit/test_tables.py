@@ -69,10 +69,14 @@ def test_an_empty_table_keeps_its_columns_and_types(tmp_path: Path) -> None:
         ("", r"runs\.csv is empty; needed are the columns trajectory_id, outcome"),
         (
             TEXT.replace("time_fs", "time_ps"),
-            r"runs\.csv has no column time_fs; needed: trajectory_id, outcome",
+            r"runs\.csv has no column time_fs but time_ps, of another unit; needed: trajectory_id, outcome",
         ),
         (TEXT[:-4], r"runs\.csv is cut in the middle of its last row"),
-        (TEXT + "3,stuck\n", r"runs\.csv has an empty cell in column probability, row 4"),
+        (TEXT + "3,stuck\n", r"runs\.csv cannot be read \(row 4 has 2 cells, the header 4\)"),
+        (TEXT + "3,stuck,0.5\n", r"runs\.csv cannot be read \(row 4 has 3 cells, the header 4\)"),
+        (TEXT.replace("0.33333333", "1e400"), r"has time_fs inf in row 2; allowed are numbers"),
+        (TEXT.replace("0.33333333", "-inf"), r"has time_fs -inf in row 2; allowed are numbers"),
+        (TEXT.replace("0,stuck", "1e400,stuck"), r"has trajectory_id .*inf.* in row 1; allowed are whole"),
         (TEXT.replace("0.25", ""), r"has an empty cell in column probability, row 2"),
         (TEXT.replace("0.25", "nan"), r"has an empty cell in column probability, row 2"),
         (TEXT.replace("0.25", "1.25"), r"has probability .*1\.25.* in row 2; allowed are 0 to 1"),
@@ -107,9 +111,39 @@ def test_doubles_strangers_and_incomplete_shards_are_named(tmp_path: Path) -> No
         RUNS.read(tmp_path / "none")
 
 
-def test_a_hand_written_table_need_not_end_its_last_line(tmp_path: Path) -> None:
+def test_a_hand_written_table_need_not_end_its_last_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "runs.csv").write_text(TEXT.rstrip())
     assert len(RUNS.read(tmp_path, by_hand=True)) == 3
+    assert "runs.csv does not end with the end of a line; is it whole?" in capsys.readouterr().err
+    for cut in range(len(TEXT) - len("11,stuck,0,20\n") + 1, len(TEXT) - len(",20\n")):
+        (tmp_path / "runs.csv").write_text(TEXT[:cut])
+        with pytest.raises(UserError, match=r"row 3 has . cells, the header 4"):
+            RUNS.read(tmp_path, by_hand=True)
+
+
+def test_a_binary_file_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_bytes(bytes(range(256)) + b"\n")
+    with pytest.raises(UserError, match=r"runs\.csv cannot be read \(.*\); give a CSV"):
+        RUNS.read(tmp_path)
+
+
+def test_columns_that_may_be_missing_are_checked_where_they_are(tmp_path: Path) -> None:
+    given = Table("given", "x", also="n:int? share?", order="given", limits={"share": (0, 1)})
+    for text, message in (
+        ("x,share\n1,0.5\n", ""),
+        ("x,n\n1,\n2,3\n", ""),
+        ("x,share\n1,-1\n", "has share -1 in row 1; allowed are 0 to 1"),
+        ("x,share\n1,1.7\n", r"has share 1\.7 in row 1; allowed are 0 to 1"),
+        ("x,n\n1,2.5\n", "allowed are whole numbers"),
+    ):
+        (tmp_path / "given.csv").write_text(text)
+        if not message:
+            assert len(given.read(tmp_path))
+            continue
+        with pytest.raises(UserError, match=message):
+            given.read(tmp_path)
 
 
 @pytest.mark.parametrize(

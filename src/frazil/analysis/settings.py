@@ -46,7 +46,9 @@ class Spectrum:
 class InfraredSpectrum:
     """Infrared spectrum of dipole time series: mean over runs, with a 95 % band from two runs on."""
 
-    dipoles: tuple[Path, ...] = given("One .npy or text file a run: (n_steps, 3), e Å", path="file")
+    dipoles: tuple[Path, ...] = given(
+        "One file a run, .npy or text (three numbers a line): (n_steps, 3), e Å", path="file"
+    )
     timestep_fs: float = given("Time between two dipoles", minimum=1e-6, maximum=1e6)
     skip_fs: float = given("Dropped at the start of every run", default=0.0, minimum=0)
     spectrum: Spectrum = part(Spectrum)

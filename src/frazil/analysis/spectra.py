@@ -5,6 +5,7 @@ derivative (Tang, Bromley & Hammer 2023, eq. 6). With a temperature it is absolu
 per wavenumber, so that the area of a band is its integrated intensity in km/mol, as harmonic tables give it.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import ase.units
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 import scipy.stats
 
 from frazil.analysis.settings import Spectrum
@@ -24,10 +26,16 @@ LIGHT_cm_per_fs: float = ase.units._c * 1e2 / 1e15
 COLUMNS = ("wavenumber_cm1", "intensity", "low_95", "high_95", "n_runs")
 RELATIVE, ABSOLUTE = "(e Å)²/fs, proportional to absorption", "km/mol per cm⁻¹"
 """Units of an intensity without and with a temperature."""
-JUMP = 5.0
-"""A step this many times larger than all steps around it is a gap in the series."""
+JUMPS = {75: 5.0, 50: 10.0}
+"""A step is a gap in the series if it is this many times larger than this percentile of the steps around it.
+
+Gaps may stand close together (polarization jumps at each crossing of a face), so no maximum is taken. Neither
+oscillations, sampled however coarsely, nor noise reach these ratios (noise in one dimension: 6 σ).
+"""
 AROUND = 20
 """Steps on either side that a step is compared with."""
+NPY, ZIP = b"\x93NUMPY", b"PK"
+"""First bytes of NumPy's files: an array, an archive of arrays."""
 WINDOWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "hann": lambda x: 0.5 * (1.0 + np.cos(np.pi * x)),
     "none": np.ones_like,
@@ -173,20 +181,50 @@ def write_spectrum(
     chosen = spectrum or Spectrum()
     spectra = []
     for path in dipoles:
-        try:
-            series = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path} cannot be read as a NumPy array ({error}); give an .npy of dipoles"
-            ) from error
-        if not isinstance(series, np.ndarray):
-            raise UserError(f"{path} is an archive of arrays; give an .npy of dipoles (n_steps, 3)")
+        series = read_dipoles(path)
         try:
             spectra.append(infrared_spectrum(series[round(skip_fs / timestep_fs) :], timestep_fs, chosen))
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     write_table(out, average(spectra))
     return unit_of(chosen)
+
+
+def read_dipoles(path: Path | str) -> np.ndarray:
+    """Return the array of an .npy file, or of text: three numbers a line, comments from # on.
+
+    Raises UserError, naming the file and the line, for anything else.
+    """
+    content = Path(path).read_bytes()
+    if content.startswith(NPY):
+        try:
+            return np.asarray(np.load(path, allow_pickle=False))
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path} cannot be read as a NumPy array ({reason}); write it again") from error
+    if content.startswith(ZIP):
+        raise UserError(f"{path} is an archive of arrays; give an .npy of dipoles (n_steps, 3)")
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is neither an .npy file nor text; give dipoles (n_steps, 3)") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if words := line.partition("#")[0].replace(",", " ").split():
+            try:
+                rows.append([float(word) for word in words])
+            except ValueError:
+                rows.append([])
+            if len(rows[-1]) != 3:
+                raise UserError(
+                    f"{path}, line {number}: {line.strip()[:60]!r}; needed are three numbers a line, the "
+                    "dipole in e Å (no step or time before them), comments begin with #"
+                )
+    if not rows:
+        raise UserError(f"{path} holds no dipoles; give three numbers a line, or an .npy (n_steps, 3)")
+    if content and not content.endswith((b"\n", b"\r")):
+        print(f"warning: {path} does not end with the end of a line; is it whole?", file=sys.stderr)
+    return np.array(rows)
 
 
 def write_table(out: Path | str, spectrum: Average) -> None:
@@ -226,18 +264,22 @@ def _checked(series: np.ndarray, timestep_fs: float, depth_fs: float, smooth: bo
         if gap is not None:
             raise UserError(
                 f"a gap: between steps {gap} and {gap + 1} the dipole jumps by {sizes[gap]:.3g} e Å, more "
-                f"than {JUMP:g} times as far as around it; give the parts as runs of their own"
+                f"than {JUMPS[75]:g} times as far as mostly around it; give the parts as runs of their "
+                "own, and a polarization without jumps by its quantum"
             )
     return values
 
 
 def _jump(sizes: np.ndarray) -> int | None:
-    """Return the step that is much larger than all around it (a smooth series has none), or None."""
-    padded = np.pad(sizes, AROUND)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * AROUND + 1)
-    others = np.maximum(windows[:, :AROUND].max(axis=1), windows[:, AROUND + 1 :].max(axis=1))
-    wrong = np.flatnonzero((sizes > JUMP * others) & (sizes > 1e-6 * np.abs(sizes).max()))
-    return int(wrong[0]) if len(wrong) and len(sizes) > 2 else None
+    """Return the step that is much larger than those around it (a smooth series has none), or None."""
+    if len(sizes) < 3:
+        return None
+    found = np.zeros(len(sizes), bool)
+    for percentile, ratio in JUMPS.items():
+        around = scipy.ndimage.percentile_filter(sizes, percentile, 2 * AROUND + 1, mode="reflect")
+        found |= sizes > ratio * around
+    wrong = np.flatnonzero(found & (sizes > 1e-6 * sizes.max()))
+    return int(wrong[0]) if len(wrong) else None
 
 
 def _absolute(temperature_K: float) -> float:

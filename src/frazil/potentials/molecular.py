@@ -18,12 +18,17 @@ from ase import Atoms
 from scipy.interpolate import CubicHermiteSpline
 
 from frazil.errors import UserError
-from frazil.files import write_atomic
 from frazil.potentials.interface import Batched, Evaluation, Potential
 from frazil.potentials.neighbours import Neighbours
+from frazil.tables import Table
 
-COLUMNS = ["molecule", "bond_length_A", "energy_eV", "slope_eV_per_A"]
-"""Of ``molecular_curves.csv``."""
+CURVES = Table(
+    "molecular_curves",
+    "*molecule:str *bond_length_A energy_eV slope_eV_per_A",
+    limits={"bond_length_A": (0, 1000)},
+    digits="%.17g",
+    made_by="take_molecules_out.py",
+)
 
 
 def write_curves(path: Path | str, curves: Mapping[str, CubicHermiteSpline]) -> None:
@@ -35,21 +40,20 @@ def write_curves(path: Path | str, curves: Mapping[str, CubicHermiteSpline]) -> 
         })
         for name, curve in sorted(curves.items())
     ]  # fmt: skip
-    with write_atomic(path) as partial:
-        pandas.concat(parts).to_csv(partial, index=False, float_format="%.17g")
+    CURVES.write(pandas.concat(parts), path)
 
 
 def read_curves(path: Path | str) -> dict[str, CubicHermiteSpline]:
     """Return the splines of a ``molecular_curves.csv``. Raises UserError for a file that is none."""
+    table = CURVES.read(path)
     try:
-        table = pandas.read_csv(path)
         return {
             str(name): CubicHermiteSpline(own["bond_length_A"], own["energy_eV"], own["slope_eV_per_A"])
             for name, own in table.groupby("molecule", sort=True)
         }
-    except (OSError, KeyError, ValueError) as error:
+    except ValueError as error:
         raise UserError(
-            f"{path} holds no curves of molecules ({error}); give a CSV with {', '.join(COLUMNS)}"
+            f"{path} holds no curve of a molecule ({error}); give it two lengths at least"
         ) from error
 
 

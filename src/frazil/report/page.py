@@ -10,7 +10,7 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.report.section import Gate, Section, number
+from frazil.report.section import Gate, Section, number, true_minus
 from frazil.settings import unit_of
 
 LONGEST_TABLE = 25
@@ -149,7 +149,9 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    environment.filters["prose"] = lambda text: re.sub(r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", text)
+    environment.filters["prose"] = lambda text: re.sub(
+        r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", true_minus(text)
+    )
     environment.filters["breakable"] = lambda text: Markup(str(escape(text)).replace("_", "_<wbr>"))
     html = environment.get_template("report.html.j2").render(
         parts=parts,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -167,14 +168,20 @@ def _plain(item: Any) -> Any:
 
 
 def number(value: Any) -> str:
-    """Return a value as a reader wants it: four significant digits, a dash for what is missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
+    """Return a value as a reader wants it: four digits, a dash for what is missing, a true minus."""
+    value = _plain(value)
+    if value is None or value == "":
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         text = f"{value:.0f}" if value.is_integer() and abs(value) < 1e7 else f"{value:.4g}"
-        return text.replace("-", "−") if "e" not in text else text
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
+        return text.replace("-", "−")
+    if isinstance(value, dict | list):
+        return true_minus(json.dumps(value, ensure_ascii=False))
+    return true_minus(str(value))
+
+
+def true_minus(text: str) -> str:
+    """Return a text whose numbers have a minus in place of a hyphen: −3 to 5, 1e−05."""
+    return re.sub(r"(?<![\w.)\]-])-(?=\.?\d)|(?<=\d[eE])-(?=\d)", "−", text)

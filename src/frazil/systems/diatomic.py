@@ -12,6 +12,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from frazil.errors import UserError
+from frazil.tables import Table
 from frazil.units import hbar, inverse_cm
 
 _MASS_C, _MASS_O = (float(atomic_masses[atomic_numbers[element]]) for element in ("C", "O"))
@@ -65,17 +66,9 @@ class BondCurve:
     @classmethod
     def read(cls, path: Path | str, column: str = "label_eV") -> "BondCurve":
         """Return the curve of one column of a ``bond_curves.csv``; rows without a value are left out."""
-        if not Path(path).is_file():
-            raise UserError(
-                f"no bond curve file {path}; give the bond_curves.csv that select_model.py writes"
-            )
-        table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
-        names = table.dtype.names or ()
-        if "bond_length_A" not in names or column not in names:
-            raise UserError(
-                f"{path} has columns {', '.join(names) or 'none'}; expected bond_length_A and {column}"
-            )
-        lengths, energies = np.atleast_1d(table["bond_length_A"]), np.atleast_1d(table[column])
+        declared = Table("bond_curves", f"*bond_length_A {column}?", made_by="select_model.py")
+        table = declared.read(path, by_hand=True)
+        lengths, energies = table["bond_length_A"].to_numpy(float), table[column].to_numpy(float)
         present = np.isfinite(energies)
         return cls(lengths[present], energies[present])
 

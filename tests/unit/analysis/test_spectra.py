@@ -66,10 +66,56 @@ def test_runs_of_different_time_steps_do_not_mix() -> None:
         average([infrared_spectrum(series(), 0.5), infrared_spectrum(series(), 0.45)])
 
 
-def test_unreadable_files_are_named(tmp_path: Path) -> None:
-    (tmp_path / "dipoles.npy").write_text("1 2 3")
-    with pytest.raises(UserError, match="cannot be read as a NumPy array"):
-        write_spectrum([tmp_path / "dipoles.npy"], 0.5, tmp_path / "out.csv")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x93NUMPY\x01\x00", "cannot be read as a NumPy array"),
+        (b"PK\x03\x04", "is an archive of arrays"),
+        (b"\xff\xfe1 2 3\n", "neither an .npy file nor text"),
+        (b"# step mu\n", "holds no dipoles"),
+        (b"# mu\n1 2 3\n1 2\n", "line 3: '1 2'; needed are three numbers a line"),
+        (b"0 1 2 3\n", "line 1: '0 1 2 3'; .*no step or time before them"),
+        (b"x y z\n1 2 3\n", "line 1: 'x y z'"),
+        (b"1 2 nan\n" * 9000, "9000 of 9000 steps are not finite"),
+    ],
+)
+def test_unreadable_files_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "dipoles").write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        write_spectrum([tmp_path / "dipoles"], 0.5, tmp_path / "out.csv")
+    assert str(tmp_path / "dipoles") in str(caught.value)
+
+
+def test_text_gives_the_spectrum_of_the_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "dipoles.npy", series())
+    write_spectrum([tmp_path / "dipoles.npy"], 0.5, tmp_path / "array.csv")
+    for form in ({"header": "mu_x mu_y mu_z"}, {"delimiter": ","}, {"delimiter": "\t"}):
+        np.savetxt(tmp_path / "dipoles.txt", series(), fmt="%.17g", **form)
+        write_spectrum([tmp_path / "dipoles.txt"], 0.5, tmp_path / "text.csv")
+        assert (tmp_path / "text.csv").read_bytes() == (tmp_path / "array.csv").read_bytes()
+
+
+@pytest.mark.parametrize("apart", [2.5, 3, 5, 11, 19, 20, 40, 400])
+def test_jumps_by_a_quantum_are_seen_however_close(apart: float) -> None:
+    """Polarization is known up to a quantum: jumps to and fro, some steps apart."""
+    crossings = np.unique((apart * np.arange(1, 9000 / apart - 1)).astype(int))
+    branch = np.zeros((9000, 1))
+    branch[crossings[:-1]] = np.where(np.arange(len(crossings) - 1) % 2, -1.0, 1.0)[:, None]
+    with pytest.raises(UserError, match=r"a gap: between steps .* a polarization without jumps"):
+        infrared_spectrum(series() + 4.8 * np.cumsum(branch, axis=0), 0.5)
+
+
+@pytest.mark.parametrize("period", [2.0, 2.5, 3.0, 3.9, 4.0, 4.1, 5.0, 20.0, 300.0])
+def test_no_oscillation_is_taken_for_a_jump(period: float) -> None:
+    step = np.arange(9000.0)
+    for n_axes in (1, 3):
+        phases = np.array([0.0, 0.7, 1.9])[:n_axes] + np.pi / 4
+        motion = np.zeros((9000, 3))
+        motion[:, :n_axes] = np.cos(2 * np.pi * step[:, None] / period + phases)
+        infrared_spectrum(motion, 0.5)
+    noise = np.zeros((9000, 3))
+    noise[:, 0] = np.random.default_rng(int(10 * period)).normal(size=9000)
+    infrared_spectrum(noise, 0.5)
 
 
 def test_a_quantum_correction_needs_a_temperature() -> None:

@@ -77,7 +77,7 @@ def test_curves_survive_their_file(own: dict[str, CubicHermiteSpline], tmp_path:
     with pytest.raises(UserError, match=r"no curve of H2 alone; curves are there for CO"):
         WithMolecules.of(Nothing(), np.array([6, 8, 1, 1]), {"CO": own["CO"]})
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"bad\.csv holds no curves of molecules"):
+    with pytest.raises(UserError, match=r"bad\.csv has no column molecule; needed"):
         read_curves(tmp_path / "bad.csv")
 
 

@@ -132,6 +132,16 @@ def test_same_page_twice(results: Path) -> None:
         (float("nan"), "–"),
         ("", "–"),
         (2000.0, "2000"),
+        (-3, "−3"),
+        (-3.0, "−3"),
+        (np.int64(-3), "−3"),
+        (np.float32(-0.5), "−0.5"),
+        (-1.5e-7, "−1.5e−07"),
+        ([-1, 2.5], "[−1, 2.5]"),
+        ("-0.5 to 0.5", "−0.5 to 0.5"),
+        ("-1e-05", "−1e−05"),
+        ("pbe-d3bj/def2-svp of 2026-11-29, 3-5", "pbe-d3bj/def2-svp of 2026-11-29, 3-5"),
+        (np.bool_(False), "no"),
     ],
 )
 def test_numbers_for_readers(value: object, text: str) -> None:

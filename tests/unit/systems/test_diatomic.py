@@ -104,7 +104,7 @@ def test_reading(tmp_path: Path, curve: BondCurve) -> None:
     path.write_text("bond_length_A,label_eV,model_co_eV\n" + "\n".join(rows) + "\n")
     assert BondCurve.read(path).energy_of(40) == pytest.approx(curve.energy_of(40), rel=1e-6)
     assert BondCurve.read(path, "model_co_eV").longest_A == pytest.approx(3.0)
-    with pytest.raises(UserError, match="expected bond_length_A and model_x1x2_eV"):
+    with pytest.raises(UserError, match="has no column model_x1x2_eV; needed: bond_length_A"):
         BondCurve.read(path, "model_x1x2_eV")
-    with pytest.raises(UserError, match="no bond curve file"):
+    with pytest.raises(UserError, match="does not exist; give a bond_curves"):
         BondCurve.read(tmp_path / "none.csv")

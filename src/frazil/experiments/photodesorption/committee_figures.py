@@ -7,14 +7,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas
 
+from frazil.experiments.photodesorption.evaluation import CURVES
 from frazil.experiments.photodesorption.exploration import REASONS
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, label, new, note, save
 from frazil.report.section import Figure
 from frazil.systems.co import TYPE_MAP
+from frazil.tables import Table
 
 if TYPE_CHECKING:
     from frazil.experiments.photodesorption.committee import Committee
 
+LEARNING_CURVE = Table(
+    "learning_curve",
+    "step:int train_force_rmse_eV_per_A? test_force_rmse_eV_per_A?",
+    order="given",
+    made_by="train_deepmd.py",
+)
 MOST_POINTS = 3000
 """Points of one parity plot; of more, every n-th is drawn and written."""
 N_BINS = 61
@@ -148,7 +156,7 @@ def force_angles(committee: "Committee", out: Path) -> Figure:
 
 def dissociation(committee: "Committee", out: Path) -> Figure:
     """Dissociation curve of an isolated CO as C–O and as X1–X2 beside the label's."""
-    curves = pandas.read_csv(committee.evaluations[committee.best] / "bond_curves.csv")
+    curves = CURVES.read(committee.evaluations[committee.best])
     canvas, grid = new(1, 2, width_in=7.2, height_in=3.2, share_x=True)
     axes, differences = grid[0]
     names = {"label_eV": "label", "model_co_eV": "model, C–O", "model_x1x2_eV": "model, X1–X2"}
@@ -173,7 +181,7 @@ def learning(committee: "Committee", out: Path) -> Figure:
     canvas, grid = new(1, 2, width_in=7.2, height_in=3.2, share_x=True)
     parts = []
     for place, directory in enumerate(committee.directories):
-        curve = pandas.read_csv(directory / "learning_curve.csv")
+        curve = LEARNING_CURVE.read(directory)
         number = committee.descriptions[place]["model_id"]
         for axes, subset in zip(grid[0], ("train", "test"), strict=True):
             series = curve[f"{subset}_force_rmse_eV_per_A"]

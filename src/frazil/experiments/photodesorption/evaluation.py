@@ -19,9 +19,17 @@ from frazil.learning.errors import ERRORS, error_row
 from frazil.potentials.deepmd.model import FROZEN_FILES, DeepPotential, evaluate, model_file_of
 from frazil.potentials.folder import read_description
 from frazil.systems.co import TYPE_MAP, deepmd_types, set_excited
+from frazil.tables import Table
 
 WELL_A = (1.0, 1.3)
 """Where a bond curve's minimum is looked for; a poor model may have deeper holes elsewhere."""
+CURVES = Table(
+    "bond_curves",
+    "bond_length_A label_eV? model_co_eV? model_x1x2_eV?",
+    order="given",
+    made_by="evaluate_model.py",
+)
+FINE_CURVE = Table("bond_curve", "bond_length_A label_eV?", order="given", made_by="bond_curve.py --out-fine")
 _COMPRESSION_FRAMES = 50
 
 
@@ -112,8 +120,7 @@ def evaluate_model(model: Path, dataset: Path, bond_curve: Path, out: Path) -> N
     difference = compression_difference(model, [frame for frames in subsets.values() for frame in frames])
     out.mkdir(parents=True, exist_ok=True)
     ERRORS.write(rows, out)
-    with write_atomic(out / "bond_curves.csv") as partial:
-        bond.to_csv(partial, index=False, float_format="%.8g")
+    CURVES.write(bond, out)
     save_predictions(out, predictions)
     about = {"model_id": description["model_id"], "compression_difference_eV_per_A": difference}
     with write_atomic(out / "evaluation.json") as partial:
@@ -147,12 +154,8 @@ def bond_curves(model: DeepPotential, labels: Path) -> pandas.DataFrame:
 
 def _read_curve(path: Path) -> npt.NDArray[np.float64]:
     """Return the labels at ``BOND_LENGTHS_A``, eV, of the file that bond_curve.py writes for them."""
-    if not path.is_file():
-        raise UserError(f"no bond curve {path}; make it with bond_curve.py --out-fine")
-    table = np.genfromtxt(path, delimiter=",", names=True, dtype=float, encoding="utf-8")
-    if table.dtype.names != ("bond_length_A", "label_eV") or not np.array_equal(
-        table["bond_length_A"], BOND_LENGTHS_A
-    ):
+    table = FINE_CURVE.read(path)
+    if not np.array_equal(table["bond_length_A"], BOND_LENGTHS_A):
         raise UserError(
             f"{path} is no curve of {len(BOND_LENGTHS_A)} lengths from {BOND_LENGTHS_A[0]:g} to "
             f"{BOND_LENGTHS_A[-1]:g} Å; give what bond_curve.py wrote with --out-fine"

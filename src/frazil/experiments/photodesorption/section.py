@@ -78,13 +78,13 @@ def _verdict(results: Results) -> str:
     truth = results.truth.agreement
     if truth is None:
         return "The teacher was not run on these starts: there is no truth check."
-    known = truth.dropna(subset=["agrees"])
-    apart = known.loc[known["agrees"] == 0, "quantity"].tolist()
-    unknown = truth.loc[truth["agrees"].isna(), "quantity"].tolist()
-    agreed = f"{len(known) - len(apart)} of {len(known)}"
+    same, apart, unknown = (
+        truth.loc[truth["agrees"] == answer, "quantity"].tolist() for answer in ("yes", "no", "cannot tell")
+    )
+    agreed = f"{len(same)} of {len(same) + len(apart)}"
     text = f"Model and teacher agree within 95 % intervals in {agreed} quantities"
     text += f"; they differ in: {', '.join(apart)}." if apart else "."
-    return text + (f" Too few desorbed to compare: {', '.join(unknown)}." if unknown else "")
+    return text + (f" Too few to tell: {', '.join(unknown)}." if unknown else "")
 
 
 def _text(results: Results, omitted: list[str]) -> list[str]:
@@ -176,14 +176,13 @@ def _agreement_gate(agreement: pandas.DataFrame | None, time_fs: float) -> Gate:
     if agreement is None:
         return Gate.unmeasured(name, limit, "the teacher was not run")
     row = agreement.set_index("quantity").loc[f"desorption probability by {time_fs:g} fs"].to_dict()
-    if math.isnan(row["agrees"]):
+    if not row["n_model"]:
         return Gate.unmeasured(name, limit, "no shared starts")
-    return Gate.holds(
-        name,
-        float(row["difference"]),
-        limit,
-        bool(row["agrees"]),
+    comment = (
         f"{row['model']:.3f} − {row['teacher']:.3f}, n = {row['n_model']}; 95 % interval "
         f"{row['difference_low_95']:.3f} to {row['difference_high_95']:.3f} (Newcombe), "
-        f"{row['paired_low_95']:.3f} to {row['paired_high_95']:.3f} (paired bootstrap)",
+        f"{row['paired_low_95']:.3f} to {row['paired_high_95']:.3f} (paired bootstrap)"
     )
+    if row["agrees"] == "cannot tell":
+        return Gate.unmeasured(name, limit, f"too few starts to tell: {comment}")
+    return Gate.holds(name, float(row["difference"]), limit, row["agrees"] == "yes", comment)

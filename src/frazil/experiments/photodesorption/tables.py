@@ -88,10 +88,11 @@ AGREEMENT = Table(
     "truth",
     """
     *quantity:str unit:str? n_model:int n_teacher:int model? model_low_95? model_high_95? teacher?
-    teacher_low_95? teacher_high_95? difference? difference_low_95? difference_high_95? agrees:int?
+    teacher_low_95? teacher_high_95? difference? difference_low_95? difference_high_95? agrees:str
     paired_low_95? paired_high_95? interval:str
     """,
     order="given",
+    limits={"agrees": ("yes", "no", "cannot tell")},
     digits=ALL_DIGITS,
 )
 DISTRIBUTIONS = Table(

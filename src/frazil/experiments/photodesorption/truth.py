@@ -21,6 +21,8 @@ from frazil.experiments.photodesorption.statistics import FEWEST, NAN
 from frazil.experiments.photodesorption.tables import AGREEMENT, DISTRIBUTIONS, DRIFT, NET_FORCE
 from frazil.seeds import rng
 
+WIDEST = 0.25
+"""Probabilities whose difference is known to no better than this cannot be said to agree."""
 FRAMES_PER_CALL = 64
 """Frames that the teacher labels at once."""
 
@@ -33,8 +35,9 @@ def agreement(
     Probabilities: Jeffreys intervals, and Newcombe's interval of the difference, taken as unpaired
     (trajectories are chaotic after about 1 ps: equal starts say little about equal ends); ``paired_*`` is the
     interval by bootstrap over the shared trajectory ids. Medians and means: bootstrap over trajectories, of
-    the difference with shared draws. ``agrees``: the interval of the difference holds 0; empty where fewer
-    than 5 values are on either side.
+    the difference with shared draws. ``agrees``: "yes" where the interval of the difference holds 0, else
+    "no"; "cannot tell" where fewer than 5 values are on either side, and of probabilities where the interval
+    that holds 0 reaches farther than ``WIDEST`` (0 of 6 against 0 of 6).
     """
     ids = np.intersect1d(model.ids, teacher.ids)
     pair = (model.restricted(ids), teacher.restricted(ids))
@@ -67,7 +70,7 @@ def _probability_row(
     )
     return _row(
         f"desorption probability by {time_fs:g} fs", "", (n, n), [item / n if n else NAN for item in k],
-        [jeffreys(k[0], n), jeffreys(k[1], n)], (low, high), paired, "Newcombe, unpaired",
+        [jeffreys(k[0], n), jeffreys(k[1], n)], (low, high), paired, "Newcombe, unpaired", WIDEST,
     )  # fmt: skip
 
 
@@ -103,6 +106,7 @@ def _row(
     difference: tuple[float, float],
     paired: tuple[float, float],
     method: str,
+    widest: float = np.inf,
 ) -> dict[str, object]:
     low, high = difference
     return {
@@ -110,9 +114,15 @@ def _row(
         "model": values[0], "model_low_95": intervals[0][0], "model_high_95": intervals[0][1],
         "teacher": values[1], "teacher_low_95": intervals[1][0], "teacher_high_95": intervals[1][1],
         "difference": values[0] - values[1], "difference_low_95": low, "difference_high_95": high,
-        "agrees": NAN if np.isnan(low) else int(low <= 0 <= high),
+        "agrees": _agrees(low, high, widest),
         "paired_low_95": paired[0], "paired_high_95": paired[1], "interval": method,
     }  # fmt: skip
+
+
+def _agrees(low: float, high: float, widest: float) -> str:
+    if low > 0 or high < 0:
+        return "no"
+    return "yes" if max(-low, high) <= widest else "cannot tell"  # nan is not
 
 
 def distributions(model: Ensemble, teacher: Ensemble, campaign_seed: int) -> pandas.DataFrame:

@@ -10,7 +10,7 @@ import pandas
 
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
-from frazil.experiments.sticking.coefficients import SURFACE, coefficients
+from frazil.experiments.sticking.coefficients import GIVEN_PROBABILITIES, SURFACE, coefficients
 from frazil.experiments.sticking.results import (
     Results,
     attempts_of,
@@ -111,10 +111,10 @@ def analyse(
         checks=CHECKS.read(surfaces),
         temperatures=TEMPERATURE.read(surfaces),
         radial=RADIAL.read(surfaces),
-        paper_probabilities=pandas.read_csv(Path(reference) / "sticking_probabilities.csv"),
-        paper_coefficients=pandas.read_csv(Path(reference) / "sticking_coefficients.csv"),
+        paper_probabilities=GIVEN_PROBABILITIES.read(reference, by_hand=True),
+        paper_coefficients=COEFFICIENTS.read(reference, by_hand=True),
+        paper_residence=replace(RESIDENCE_TIMES, also="note:str?").read(reference, by_hand=True),
         truth_margin=truth_margin,
-        paper_residence=pandas.read_csv(Path(reference) / "residence_times.csv"),
     )
     folder = Path(out)
     comparison = results.probabilities.merge(

@@ -1,6 +1,5 @@
 """Figures of the sticking experiment: Figs. 2 and 4–7 of the paper in kind, the binding map, the surfaces."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,12 +198,11 @@ def residence(results: Results, out: Path | str) -> Figure:
     chosen = table[table["phase"] == "amorphous"]
     chosen = chosen if len(chosen) else table
     for colour, (surface_K, part) in zip(CYCLE, chosen.groupby("surface_temperature_K"), strict=False):
-        # A deep site in the cold: more seconds than a number holds, drawn at the last one.
-        logs = np.log10(part["half_life_s"].astype(float).clip(upper=sys.float_info.max))
+        logs = np.log10(part["half_life_s"].astype(float))
         long = 100 * float((logs > np.log10(LONG_s)).mean())
         beside = f" (paper: {PAPER_LONG[surface_K]})" if surface_K in PAPER_LONG else ""
         axis.hist(
-            logs,
+            logs.dropna(),
             bins=20,
             histtype="step",
             color=colour,

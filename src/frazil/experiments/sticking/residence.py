@@ -1,5 +1,6 @@
 """Residence times: attempt frequencies from the bouncing of a bound H2, half-lives from binding energies."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ def half_life_s(
     binding_energy_K: Array | float, attempt_frequency_per_ps: float, temperature_K: float
 ) -> Array:
     """Return ln 2 / (ν exp(E_bin/kT)) in s (the paper, eqs. 3 and 4); E_bin (…) is negative where H2 is
-    bound.
+    bound. Not a number where H2 is not bound: a life shorter than one attempt means nothing. A life beyond
+    all numbers is the largest one, 1.8e308 s.
 
     Raises UserError for a frequency or temperature that is not positive.
     """
@@ -34,13 +36,10 @@ def half_life_s(
             f"an attempt frequency of {attempt_frequency_per_ps:g} per ps at {temperature_K:g} K; "
             "both must be positive"
         )
+    energies = np.asarray(binding_energy_K, float)
     with np.errstate(over="ignore"):
-        lives = (
-            np.log(2)
-            / (attempt_frequency_per_ps * PS_PER_S)
-            * np.exp(-np.asarray(binding_energy_K) / temperature_K)
-        )
-    return np.asarray(lives)
+        lives = np.log(2) / (attempt_frequency_per_ps * PS_PER_S) * np.exp(-energies / temperature_K)
+    return np.where(energies < 0, np.minimum(lives, sys.float_info.max), np.nan)
 
 
 def residence_times(
@@ -49,7 +48,10 @@ def residence_times(
     attempt_frequency_per_ps: float,
     temperatures_K: Sequence[float],
 ) -> pandas.DataFrame:
-    """Return the table ``residence_times.csv`` - each binding energy at each surface temperature."""
+    """Return the table ``residence_times.csv``: each binding energy at each surface temperature.
+
+    A half-life is empty where H2 is not bound.
+    """
     rows = [
         (phase, temperature, energy, attempt_frequency_per_ps, float(life))
         for temperature in temperatures_K
@@ -83,7 +85,8 @@ def write_residence_times(
 ) -> None:
     """Write half-lives of one binding energy, or of every converged site of a ``binding_energies.csv``.
 
-    Raises UserError unless exactly one of the two is given, and for a table without binding energies.
+    Raises UserError unless exactly one of the two is given, for a table without binding energies, and for a
+    binding energy that is not negative.
     """
     if (binding_energy_K is None) == (binding_energies is None):
         raise UserError("give either --binding-energy-K or --binding-energies")
@@ -91,6 +94,12 @@ def write_residence_times(
         sites = pandas.DataFrame({"phase": [phase], "binding_energy_K": [binding_energy_K]})
     else:
         sites = _sites(binding_energies, phase)
+    for energy_K in sites["binding_energy_K"]:
+        if not energy_K < 0:
+            raise UserError(
+                f"a binding energy of {energy_K:g} K; here a bound H2 has a negative one. UCLCHEM, UMIST and "
+                f"KIDA count it positive: give {-abs(energy_K):g}"
+            )
     parts = [
         residence_times(
             str(name), own["binding_energy_K"].tolist(), attempt_frequency_per_ps, surface_temperatures_K
@@ -103,6 +112,12 @@ def write_residence_times(
 def _sites(path: Path | str | None, phase: str) -> pandas.DataFrame:
     sites = SITES.read(str(path), by_hand=True)
     chosen = sites[(sites["converged"] == 1) & ((sites["phase"] == phase) | (phase == ""))]
+    blank = chosen.index[chosen["binding_energy_K"].isna()]
+    if len(blank):
+        raise UserError(
+            f"{path} has no binding_energy_K in row {blank[0] + 1}, of a converged site; fill it in, or "
+            "mark the site as not converged (0)"
+        )
     if not len(chosen):
         raise UserError(
             f"{path} has no converged site{f' of phase {phase!r}' if phase else ''}; give another table"

@@ -31,6 +31,8 @@ COEFFICIENTS = Table(
     """
     *phase:str *surface_temperature_K *gas_temperature_K coefficient low_95 high_95
     """,
+    also="weight_below weight_above",
+    limits={"weight_below": (0, 1), "weight_above": (0, 1)},
 )
 BINDING_ENERGIES = Table(
     "binding_energies",
@@ -62,7 +64,7 @@ ATTEMPT_FREQUENCIES = Table(
 RESIDENCE_TIMES = Table(
     "residence_times",
     """
-    phase:str surface_temperature_K binding_energy_K attempt_frequency_per_ps half_life_s
+    phase:str surface_temperature_K binding_energy_K attempt_frequency_per_ps half_life_s?
     """,
     order="given",
 )

@@ -28,7 +28,9 @@ from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
 from frazil.report.section import Figure, Gate, Section, Table
+from frazil.tables import Table as Declared
 
+LEARNING_CURVE = Declared("learning_curve", "epoch member", order="given", made_by="train_gmnn.py")
 SCAN_LIMIT_K = 20.0
 """The paper: 14 K between the minima of its scan, 10–20 K in others."""
 SPREAD_LIMIT_eV_per_A = 0.0434
@@ -79,7 +81,7 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
     }  # fmt: skip
     for table in (MODELS, ERRORS, COMMITTEE, SCANS, SCAN_MINIMA, TRAINING_SET):
         table.write(tables[table.name], out)
-    learning = pandas.read_csv(model / "learning_curve.csv")
+    learning = LEARNING_CURVE.read(model)
     figures = draw(subsets["validation"], tables["committee"], found, learning, out)
     section(tables, relevant_spread(subsets["validation"]), bool(source.curves), figures).write(out)
 

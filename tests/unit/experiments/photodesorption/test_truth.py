@@ -9,6 +9,7 @@ import pytest
 
 from frazil.experiments.photodesorption.shards import Ensemble, read_ensemble
 from frazil.experiments.photodesorption.statistics import rotational_fits, rotational_windows, summarise
+from frazil.experiments.photodesorption.tables import AGREEMENT
 from frazil.experiments.photodesorption.truth import agreement, energy_along_paths, net_forces, teacher_labels
 
 
@@ -25,10 +26,10 @@ def test_an_ensemble_agrees_with_itself_and_not_with_another(
     other = ensemble(write_shards(tmp_path / "other", n=150, probability=0.15, seed=3))
     same = agreement(one, one, [2000.0, 3000.0], 1)
     assert (same["difference"] == 0).all()
-    assert (same["agrees"] == 1).all()
+    assert (same["agrees"] == "yes").all()
     assert (same["paired_low_95"] == 0).all()  # the same draws on both sides
     apart = agreement(one, other, [2000.0, 3000.0], 1).set_index("quantity")
-    assert apart.loc["desorption probability by 3000 fs", "agrees"] == 0
+    assert apart.loc["desorption probability by 3000 fs", "agrees"] == "no"
     assert agreement(one, other, [2000.0], 1).equals(agreement(one, other, [2000.0], 1))
 
 
@@ -37,7 +38,13 @@ def test_nothing_desorbs_anywhere(tmp_path: Path, write_shards: Callable[..., Pa
     table = agreement(none, none, [3000.0], 1).set_index("quantity")
     row = table.loc["desorption probability by 3000 fs"]
     assert row["difference_low_95"] < 0 < row["difference_high_95"]  # no false certainty at P = 0
-    assert table["agrees"].isna().sum() == 4
+    assert (table["agrees"] == "cannot tell").sum() == 4
+    assert row["agrees"] == "yes"  # within 0.09
+    few = ensemble(write_shards(tmp_path / "few", n=6, probability=0.0))
+    vacuous = agreement(few, few, [3000.0], 1)
+    assert (vacuous["agrees"] == "cannot tell").all()  # 0 of 6 against 0 of 6
+    AGREEMENT.write(vacuous, tmp_path)
+    assert "cannot tell" in (tmp_path / "truth.csv").read_text()
 
 
 def test_known_distributions_are_found(tmp_path: Path, write_shards: Callable[..., Path]) -> None:

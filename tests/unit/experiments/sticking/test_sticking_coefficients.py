@@ -47,6 +47,12 @@ def test_ends_and_temperatures_are_checked() -> None:
     [
         ({"n_stuck": [200, 1]}, "200 of 192 stuck"),
         ({"collision_energy_K": [12.0, 12.0]}, "12 K occurs twice"),
+        ({"phase": ["crystalline", None]}, "empty cell in column phase, row 2"),
+        ({"surface_temperature_K": [10, np.nan]}, "empty cell in column surface_temperature_K, row 2"),
+        ({"n_stuck": [180, np.nan]}, "row 2 of the probabilities is without n, n_stuck"),
+        ({"probability": [180 / 192, 0.9]}, r"row 2 .*: 60 of 192 stuck, but a probability of 0\.9"),
+        ({"collision_energy_K": [0.001, 0.03]}, r"up to 0\.03 K; eV in place of K\? 1 eV is 11605 K"),
+        ({"collision_energy_K": [12.0, np.inf]}, "has collision_energy_K inf in row 2"),
     ],
 )
 def test_tables_are_checked(change: dict[str, list[float]], message: str) -> None:
@@ -69,16 +75,67 @@ def test_the_interval_holds_the_coefficient(n_stuck: list[int]) -> None:
             assert (found["coefficient"] <= found["high_95"]).all()
 
 
-def test_missing_columns_are_named() -> None:
-    with pytest.raises(UserError, match="without phase"):
+GIVEN = TABLE.drop(columns=["n", "n_stuck"]).assign(
+    probability=[0.9, 0.3], low_95=[0.85, 0.2], high_95=[0.95, 0.4]
+)
+
+
+def test_missing_columns_and_cells_are_named() -> None:
+    with pytest.raises(UserError, match="has no column phase"):
         coefficients(TABLE.drop(columns="phase"), [10.0])
-    with pytest.raises(UserError, match="without probability, low_95, high_95"):
-        coefficients(TABLE.drop(columns="n"), [10.0])
-    with pytest.raises(UserError, match="outside 0 … 1"):
-        coefficients(
-            TABLE.drop(columns=["n", "n_stuck"]).assign(probability=[1.2, 0.3], low_95=0.1, high_95=1.0),
-            [10.0],
+    with pytest.raises(
+        UserError, match="has no column collision_energy_K but collision_energy_eV, of another"
+    ):
+        coefficients(TABLE.rename(columns={"collision_energy_K": "collision_energy_eV"}), [10.0])
+    for table in (TABLE.drop(columns="n"), GIVEN.drop(columns="low_95"), GIVEN.assign(high_95=[0.95, None])):
+        with pytest.raises(UserError, match=r"row . of the probabilities is without"):
+            coefficients(table, [10.0])
+    for wrong in (1.7, -1.0):
+        with pytest.raises(UserError, match=f"has high_95 {wrong} in row 1; allowed are 0 to 1"):
+            coefficients(GIVEN.assign(high_95=[wrong, 0.4]), [10.0])
+    with pytest.raises(UserError, match=r"row 2 .*: probability 0\.3 is outside its interval 0\.35"):
+        coefficients(GIVEN.assign(low_95=[0.85, 0.35]), [10.0])
+
+
+def test_every_cut_and_every_blank_cell_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    GIVEN.to_csv(file, index=False)
+    text = file.read_text()
+    whole = coefficients(GIVEN, [50.0])
+    last_row, last_cell = text.rstrip().rindex("\n") + 1, text.rstrip().rindex(",") + 1
+    for cut in range(last_row + 1, last_cell + 1):
+        file.write_text(text[:cut])
+        with pytest.raises(UserError):
+            write_coefficients(file, ["50"], tmp_path / "s.csv", 1)
+    for row in range(1, 3):
+        for column in range(len(GIVEN.columns)):
+            for blank in ("", "nan"):
+                lines = [line.split(",") for line in text.splitlines()]
+                lines[row][column] = blank
+                file.write_text("\n".join(map(",".join, lines)) + "\n")
+                with pytest.raises(UserError):
+                    write_coefficients(file, ["50"], tmp_path / "s.csv", 1)
+    file.write_text(text)
+    write_coefficients(file, ["50"], tmp_path / "s.csv", 1)
+    assert pandas.read_csv(tmp_path / "s.csv")["coefficient"].tolist() == pytest.approx(whole["coefficient"])
+
+
+def test_coefficients_say_how_much_of_their_weight_lies_beyond_the_energies(
+    tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """(1 + u) exp(−u) above u = E/kT: 0.677 and 0.952 at 300 and 1000 K for the published energies."""
+    published = root / "assets/reference/sticking_probabilities.csv"
+    write_coefficients(published, ["300", "1000"], tmp_path / "s.csv", 1)
+    found = pandas.read_csv(tmp_path / "s.csv")
+    for gas_K, above in ((300, 0.677), (1000, 0.952)):
+        assert found.loc[found["gas_temperature_K"] == gas_K, "weight_above"].to_numpy() == pytest.approx(
+            above, abs=5e-4
         )
+    below = found.loc[found["gas_temperature_K"] == 300, "weight_below"].to_numpy()
+    assert below == pytest.approx(1 - 1.04 * np.exp(-0.04))
+    assert "95% of the coefficient's weight lies above the energies given" in capsys.readouterr().err
+    write_coefficients(published, ["50"], tmp_path / "s.csv", 1)
+    assert not capsys.readouterr().err
 
 
 def test_gas_temperatures_are_numbers_or_the_surface(tmp_path: Path) -> None:
@@ -96,7 +153,8 @@ def test_the_scripts_write_the_documented_columns(tmp_path: Path, root: Path) ->
     subprocess.run(run, cwd=tmp_path, check=True)
     found = pandas.read_csv(tmp_path / "s.csv")
     assert list(found) == [
-        "phase", "surface_temperature_K", "gas_temperature_K", "coefficient", "low_95", "high_95"
+        "phase", "surface_temperature_K", "gas_temperature_K", "coefficient", "low_95", "high_95",
+        "weight_below", "weight_above",
     ]  # fmt: skip
     assert found["gas_temperature_K"].tolist() == [10, 50, 100]
     assert ((found["low_95"] < found["coefficient"]) & (found["coefficient"] < found["high_95"])).all()
@@ -118,6 +176,20 @@ def test_residence_of_a_distribution_leaves_out_what_did_not_converge(tmp_path: 
         write_residence_times(None, tmp_path / "b.csv", 3.89, [10.0], "crystalline", tmp_path / "t.csv")
     with pytest.raises(UserError, match="either --binding-energy-K or --binding-energies"):
         write_residence_times(None, None, 3.89, [10.0], "", tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("energy_K", [500.0, 0.0, float("nan")])
+def test_a_binding_energy_that_binds_nothing_is_refused(tmp_path: Path, energy_K: float) -> None:
+    with pytest.raises(UserError, match=r"a bound H2 has a negative one\. UCLCHEM, UMIST and KIDA"):
+        write_residence_times(energy_K, None, 1.0, [10.0], "", tmp_path / "t.csv")
+    sites = pandas.DataFrame({"phase": "amorphous", "binding_energy_K": [-100.0, energy_K], "converged": 1})
+    sites.to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(
+        UserError, match=r"negative one|has no binding_energy_K in row 2, of a converged site"
+    ):
+        write_residence_times(None, tmp_path / "b.csv", 1.0, [10.0], "", tmp_path / "t.csv")
+    assert not (tmp_path / "t.csv").exists()
+    assert np.isnan(half_life_s(energy_K, 1.0, 10.0))
 
 
 def test_attempt_frequency_counts_late_maxima() -> None:
