@@ -1,9 +1,11 @@
 """What every executable of bin/ does: flags from the step's settings, progress, and exit codes."""
 
 import argparse
+import errno
 import importlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -55,6 +57,32 @@ def run(step: type, arguments: Sequence[str] | None = None) -> None:
     except OutOfTime as error:
         print(f"out of time: {error}", file=sys.stderr)
         sys.exit(EXIT_OUT_OF_TIME)
+    except (OSError, RuntimeError) as error:
+        if not (what := _disk_problem(error)):
+            raise
+        print(f"error: {what}; what was finished before is kept", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
+
+
+def _disk_problem(error: Exception) -> str:
+    """Return what a full or forbidden disk did, in words; empty for any other error, which is a bug.
+
+    HDF5 and Arrow tell the number in their text, NumPy how many of its bytes it could write.
+    """
+    text = " ".join(str(error).split())
+    told = re.search(r"errno (\d+)|errno = (\d+)", text, re.IGNORECASE)
+    number = (
+        error.errno if isinstance(error, OSError) and error.errno else int(told[1] or told[2]) if told else 0
+    )
+    if re.search(r"\d+ requested and \d+ written", text):
+        number = number or errno.ENOSPC
+    if number not in _DISK:
+        return ""
+    place = getattr(error, "filename", None)
+    return f"{os.strerror(number)}" + (f": {place}" if place else "") + "; free space or give another folder"
 
 
 def _parser(step: type) -> argparse.ArgumentParser:

@@ -49,7 +49,7 @@ class Run:
     )
     outdir: Path = setting(
         "Folder of the results (its default is set in nextflow.config, where publishing is configured)",
-        default=Path("results"), path="new",
+        default=Path("results"), path="new folder",
     )  # fmt: skip
     seed: Seed = part(Seed)
     model_error: ModelError = part(ModelError)

@@ -17,6 +17,7 @@ import difflib
 import math
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,7 +49,8 @@ LONGEST_NAME = 200
 """Characters of a path or a name."""
 WORDS = {
     "file": "an existing file", "folder": "an existing folder", "any": "an existing file or folder",
-    "new": "a file or folder that can be written",
+    "new file": "a file that can be written",
+    "new folder": "a folder that can be written",
 }  # fmt: skip
 
 
@@ -63,8 +65,8 @@ class Setting:
     """What is known of one setting; bounds are None where there are none.
 
     ``choices``: allowed values. ``pattern`` with ``examples``: a regular expression for all of the text.
-    ``path``: "file", "folder", "any" (each must exist) or "new" (must be possible to write). ``many``: a
-    tuple, ``length`` its number of items, ``repeated`` whether an item may occur twice. ``of``: the
+    ``path``: "file", "folder", "any" (each must exist), "new file" or "new folder" (a file is written there, as
+    a probe, and removed). ``many``: a tuple, ``length`` its number of items, ``repeated`` whether an item may occur twice. ``of``: the
     pipeline's parameter that a step takes it from, where it is not of its own group; "" where the graph or a
     person gives it.
     """
@@ -213,12 +215,22 @@ class Setting:
             raise ValueError("a folder")
         if self.path == "folder" and not path.is_dir():
             raise ValueError("not a folder")
-        if self.path == "new":
-            above = next((folder for folder in (path, *path.absolute().parents) if folder.exists()), path)
-            if above != path and not above.is_dir():
+        if self.path in ("new file", "new folder"):
+            if path.is_dir() and self.path == "new file":
+                raise ValueError("a folder")
+            if path.exists() and not (path.is_dir() or (path.is_file() and self.path == "new file")):
+                raise ValueError(
+                    "which is there, and no " + ("folder" if self.path == "new folder" else "plain file")
+                )
+            places = (path, *path.absolute().parents)[self.path == "new file" :]
+            above = next((folder for folder in places if folder.exists()), path)
+            if not above.is_dir():
                 raise ValueError(f"{above} is no folder")
-            if not os.access(above, os.W_OK):
-                raise ValueError(f"{above} cannot be written")
+            try:
+                with tempfile.TemporaryFile(dir=above) as probe:
+                    probe.write(b"0")
+            except OSError as error:
+                raise ValueError(f"{above} cannot be written: {error.strerror}") from None
         return path
 
     def plain(self, value: Any) -> Any:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -79,6 +80,60 @@ def test_expected_failures_are_one_line_and_their_own_exit_code(
         run(Say, [])
     assert stopped.value.code == code
     assert capsys.readouterr().err == line
+
+
+WRITERS = {
+    "text": "from pathlib import Path; Path('rows').write_text('x' * 10**6)",
+    "numpy": "import numpy as np; np.save('rows.npy', np.zeros(10**6))",
+    "pandas": "import pandas; pandas.DataFrame({'x': range(10**6)}).to_csv('rows.csv')",
+    "parquet": "import pandas; pandas.DataFrame({'x': range(10**6)}).to_parquet('rows.parquet')",
+    "hdf5": "from frazil.data import hdf5; hdf5.write('a.h5', {}, {'x': [0.0] * 10**6})",
+    "extxyz": "import ase.io; ase.io.write('rows.extxyz', [ase.Atoms('CO')] * 10**4)",
+}
+FULL = """
+    import resource, sys
+    from types import SimpleNamespace
+    from frazil.cli import run
+    from frazil.settings import step
+
+    def work():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000))
+        exec(sys.argv[1])
+
+    @step("frazil.toy:work")
+    class Work:
+        "Work."
+
+    sys.modules["frazil.toy"] = SimpleNamespace(work=work)
+    run(Work, [])
+"""
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_a_disk_that_takes_no_more_is_a_line(how: str, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk; both are errors of the operating system."""
+    command = [sys.executable, "-c", textwrap.dedent(FULL), WRITERS[how]]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "free space or give another folder; what was finished before is kept" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_disk"),
+    [
+        ("[Errno 28] No space left on device", True),
+        ("1000 requested and 12 written", True),
+        ("Can't write data (file write failed: errno = 28, error message = 'No space left on device')", True),
+        ("index 3 is out of bounds", False),
+    ],
+)
+def test_disk_errors_of_libraries_are_known_by_their_text(
+    text: str, is_disk: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, OSError(text))
+    with pytest.raises(SystemExit if is_disk else OSError):
+        run(Say, [])
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from frazil.labels.levels import LEVELS
 from frazil.labels.settings import DFT, OTHER_BASES, REFERENCES, Labels
 from frazil.labels.settings import LEVELS as NAMES
 from frazil.learning.settings import DeepmdTraining, GmnnTraining
-from frazil.settings import REQUIRED, fields_of, flag_of, load, setting, settings, steps
+from frazil.settings import REQUIRED, fields_of, flag_of, given, load, setting, settings, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,7 +108,7 @@ def test_every_problem_is_told_at_once_with_a_suggestion(tmp_path: Path) -> None
         "--out-dir: unknown parameter; did you mean --outdir? (--help lists all)",
         "--experiments: given sticking,stickin,sticking (did you mean sticking?); allowed: a comma-separated "
         f"list, each one of {', '.join(parameters.EXPERIMENTS)}, none twice",
-        f"--outdir: given {file}/below ({file} is no folder); allowed: a file or folder that can be written",
+        f"--outdir: given {file}/below ({file} is no folder); allowed: a folder that can be written",
         "--campaign_seed: given -1; allowed: an integer from 0 to 2147483647",
     ]
 
@@ -278,7 +278,7 @@ def test_a_step_reads_settings_from_a_file_and_flags_go_over_it(
     told = capsys.readouterr().err.splitlines()
     assert "error: --n-azimut: unknown setting; did you mean --n-azimuth?" in told
     assert "error: --phase: given liquid; allowed: one of crystalline, amorphous" in told
-    assert "error: --out: not given; needed: a file or folder that can be written" in told
+    assert "error: --out: not given; needed: a folder that can be written" in told
 
 
 def test_a_list_of_files_may_be_empty_where_none_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -329,3 +329,28 @@ def test_samplesheets_are_read_before_any_task(tmp_path: Path, sheet: bytes, tol
         lines = refused({group: {"dataset": str(tmp_path / "sheet.csv")}})
         assert lines[0].startswith(f"--{group}.dataset: given ")
         assert told in lines[0]
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    @settings
+    class Outputs:
+        out: Path = given("Table", path="new file")
+        checkpoints: Path = given("Folder", path="new folder")
+
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    good = {"out": tmp_path / "new/rows.csv", "checkpoints": tmp_path / "new/kept"}
+    load(Outputs, good)
+    load(Outputs, {"out": tmp_path / "file", "checkpoints": tmp_path / "folder"})
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"], "a probe leaves nothing"
+    for name, value, message in (
+        ("out", tmp_path / "folder", r"\(a folder\); allowed: a file that can be written"),
+        ("out", tmp_path / "file/rows.csv", r"file is no folder\)"),
+        ("out", "/dev/null", r"\(which is there, and no plain file\)"),
+        ("out", "/proc/rows.csv", r"/proc cannot be written: "),
+        ("checkpoints", tmp_path / "file", r"\(which is there, and no folder\); allowed: a folder"),
+        ("checkpoints", "/proc/kept", r"/proc cannot be written: "),
+    ):
+        with pytest.raises(UserError, match=message):
+            load(Outputs, {**good, name: value})
+    assert (tmp_path / "file").read_text() == "mine"

@@ -52,7 +52,7 @@ class InfraredSpectrum:
     timestep_fs: float = given("Time between two dipoles", minimum=1e-6, maximum=1e6)
     skip_fs: float = given("Dropped at the start of every run", default=0.0, minimum=0)
     spectrum: Spectrum = part(Spectrum)
-    out: Path = given("Table to write: wavenumber_cm1, intensity, low_95, high_95, n_runs", path="new")
+    out: Path = given("Table to write: wavenumber_cm1, intensity, low_95, high_95, n_runs", path="new file")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""

@@ -3,6 +3,7 @@
 ``read_frames`` takes free molecules of any elements; ``read_co_frames`` is for what needs aggregates of CO.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -101,13 +102,48 @@ def load_frames(path: Path | str) -> list[Atoms]:
         raise UserError(f"no dataset {path}; give an extxyz file or a DeePMD directory")
     if not path.read_bytes()[:4096].strip():
         raise UserError(f"the dataset {path} is empty")
-    try:
-        frames = ase.io.read(path, index=":", format="extxyz")
-    except Exception as error:
-        raise UserError(f"{path} cannot be read as extxyz ({error}); give ASE's extended XYZ") from error
+    frames = read_extxyz(path)
     if not frames:
         raise UserError(f"the dataset {path} holds no frames")
-    return list(frames)
+    return frames
+
+
+def read_extxyz(path: Path | str) -> list[Atoms]:
+    """Return the frames of an extended XYZ file of any name, unchecked, perhaps none.
+
+    Raises UserError for a file that is missing or none, and, before anything is read or allocated, for one
+    that does not hold as many atoms as it says.
+    """
+    try:
+        _check_counts(Path(path))
+        return list(ase.io.read(path, index=":", format="extxyz", do_not_split_by_at_sign=True))
+    except UserError:
+        raise
+    except Exception as error:  # ASE raises whatever its parser meets
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be read as extxyz ({reason}); give ASE's extended XYZ") from error
+
+
+def _check_counts(path: Path) -> None:
+    """Raise UserError unless every frame has the lines that its first one announces."""
+    number = 0
+    with path.open("rb") as file:
+        while head := file.readline(200):
+            if not head.strip() or head.startswith(b"VEC"):
+                continue
+            if not head.strip().isdigit():
+                raise UserError(
+                    f"{path}, frame {number}: {head.decode(errors='replace').strip()[:40]!r} is no number of "
+                    "atoms; give ASE's extended XYZ"
+                )
+            n_atoms = int(head)
+            n_lines = sum(1 for _ in itertools.islice(file, n_atoms + 1))
+            if n_lines < n_atoms + 1:
+                raise UserError(
+                    f"{path}, frame {number}: {n_atoms} atoms are said, {max(n_lines - 1, 0)} are there; the "
+                    "file is cut or damaged: write it again"
+                )
+            number += 1
 
 
 def _checked(atoms: Atoms, where: str) -> Atoms:

@@ -17,8 +17,8 @@ class RunCampaign:
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
     n_trajectories: int = given("Number of trajectories", minimum=1)
-    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new")
-    out: Path = given("Folder of the shard", path="new")
+    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new folder")
+    out: Path = given("Folder of the shard", path="new folder")
 
 
 @step("frazil.experiments.campaign:analyse")
@@ -29,4 +29,4 @@ class AnalyseCampaign:
     parameters: Path = given("Its settings by name, JSON", path="file")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     shards: Path = given("Folder of shards of run-campaign", path="folder")
-    out: Path = given("Folder of results", path="new")
+    out: Path = given("Folder of results", path="new folder")

@@ -152,8 +152,8 @@ class ImportFrames:
     level: str | None = same_as(Labels, "level", default=None)
     coupling_eV: float = same_as(Labels, "coupling_eV")
     same_level: bool = given("Refuse frames of another level than the run's", default=False)
-    out_folder: Path = given("Folder of tables and section of what was read", path="new")
-    out: Path = given("Usable frames, extxyz (eV, eV/Å, e Å)", path="new")
+    out_folder: Path = given("Folder of tables and section of what was read", path="new folder")
+    out: Path = given("Usable frames, extxyz (eV, eV/Å, e Å)", path="new file")
 
 
 @step("frazil.labels.shards:plan_shards", group="labels")
@@ -166,7 +166,7 @@ class PlanLabels:
     hessian: bool = same_as(Labels, "hessian")
     polarizability: bool = same_as(Labels, "polarizability")
     shard_hours: float = same_as(Labels, "shard_hours")
-    out: Path = given("Folder for 0000.extxyz, 0001.extxyz, …", path="new")
+    out: Path = given("Folder for 0000.extxyz, 0001.extxyz, …", path="new folder")
 
 
 @step("frazil.labels.shards:label_file", group="labels")
@@ -180,13 +180,13 @@ class LabelFrames:
     polarizability: bool = same_as(Labels, "polarizability")
     frame_limit_s: float = same_as(Labels, "frame_limit_s")
     checkpoints: Path | None = given(
-        "Folder of finished labels, so that a killed run goes on", default=None, path="new"
+        "Folder of finished labels, so that a killed run goes on", default=None, path="new folder"
     )
     known: Path | None = given(
         "Labels of an earlier run at this level, extxyz; not done again", default=None, path="any"
     )
     allow_none: bool = given("Write an empty file where no frame could be labelled", default=False)
-    out: Path = given("Labelled frames, extxyz (eV, eV/Å, e Å)", path="new")
+    out: Path = given("Labelled frames, extxyz (eV, eV/Å, e Å)", path="new file")
 
 
 @step("frazil.labels.shards:gather")
@@ -197,7 +197,7 @@ class GatherLabels:
     failed: tuple[Path, ...] = given("Their failed.csv, in the same order", path="file")
     name: str = given("Name of the set")
     allow_none: bool = given("Write an empty file where no frame could be labelled", default=False)
-    out: Path = given("Folder for labelled-NAME.extxyz, failed.csv, labels.csv", path="new")
+    out: Path = given("Folder for labelled-NAME.extxyz, failed.csv, labels.csv", path="new folder")
 
 
 @step("frazil.data.split:prepare", group="labels")
@@ -222,7 +222,7 @@ class PrepareDataset:
         Labels, "window_intervals_fs", default=None, of=""
     )
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Folder of the data set", path="new")
+    out: Path = given("Folder of the data set", path="new folder")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
@@ -237,8 +237,10 @@ class BondCurve:
 
     level: str = same_as(PlanLabels, "level")
     coupling_eV: float = same_as(Labels, "coupling_eV")
-    out: Path = given("Table to write: bond_length_A, label_eV", path="new")
-    out_fine: Path | None = given("Table to write for evaluate-model: more lengths", default=None, path="new")
+    out: Path = given("Table to write: bond_length_A, label_eV", path="new file")
+    out_fine: Path | None = given(
+        "Table to write for evaluate-model: more lengths", default=None, path="new file"
+    )
 
 
 @step("frazil.labels.interaction:take_molecules_out", group="sticking")
@@ -252,5 +254,5 @@ class TakeMoleculesOut:
         "all frames alike",
         default=0, minimum=0, maximum=100,
     )  # fmt: skip
-    out: Path = given("Frames with labels of the interaction, molecules alone among them", path="new")
-    out_curves: Path = given("molecular_curves.csv: what was taken out", path="new")
+    out: Path = given("Frames with labels of the interaction, molecules alone among them", path="new file")
+    out_curves: Path = given("molecular_curves.csv: what was taken out", path="new file")

@@ -189,8 +189,8 @@ class TrainDeepmd:
     bond_curve: Path | None = given(
         "bond_curves.csv: its bonds are taken out and kept as a table", default=None, path="file"
     )
-    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new")
-    out: Path = given("Model folder to write", path="new")
+    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new folder")
+    out: Path = given("Model folder to write", path="new folder")
 
 
 @step("frazil.learning.gmnn:train", group="gmnn")
@@ -200,5 +200,5 @@ class TrainGmnn:
     dataset: Path = given("Folder with train.extxyz and test.extxyz", path="folder")
     settings: GmnnTraining = part(GmnnTraining)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
-    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new")
-    out: Path = given("Folder for model.h5 and learning_curve.csv", path="new")
+    checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new folder")
+    out: Path = given("Folder for model.h5 and learning_curve.csv", path="new folder")

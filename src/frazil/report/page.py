@@ -77,6 +77,9 @@ def _table(path: Path) -> dict[str, Any]:
         frame = pandas.read_csv(path)
     except pandas.errors.EmptyDataError:
         frame = pandas.DataFrame()
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"table {path} cannot be read ({reason}); rerun the stage that made it") from error
     shown = frame.head(LONGEST_TABLE)
     names = list(frame.columns)
     columns: list[str] = []
@@ -92,6 +95,9 @@ def _table(path: Path) -> dict[str, Any]:
         with_interval = names[index + 1 : index + 3] in (
             ["low_95", "high_95"],
             [f"{name}_low_95", f"{name}_high_95"],
+        )
+        with_interval = with_interval and all(
+            pandas.api.types.is_numeric_dtype(frame[end]) for end in names[index + 1 : index + 3]
         )
         if is_number and with_interval:
             ends = shown[names[index + 1 : index + 3]].itertuples(index=False)

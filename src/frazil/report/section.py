@@ -140,20 +140,43 @@ class Section:
             raise UserError(f"{directory} holds no {SECTION_FILE}; give the results of a finished stage")
         try:
             raw = json.loads(source.read_text(encoding="utf-8"))
-            return cls(
-                title=raw["title"],
-                text=list(raw.get("text", [])),
-                gates=[Gate(**item) for item in raw.get("gates", [])],
-                figures=[Figure(**item) for item in raw.get("figures", [])],
-                tables=[Table(**item) for item in raw.get("tables", [])],
-                headline=raw.get("headline", ""),
-                references=list(raw.get("references", [])),
+            return _checked(
+                cls(
+                    title=raw["title"],
+                    text=list(raw.get("text", [])),
+                    gates=[Gate(**item) for item in raw.get("gates", [])],
+                    figures=[Figure(**item) for item in raw.get("figures", [])],
+                    tables=[Table(**item) for item in raw.get("tables", [])],
+                    headline=raw.get("headline", ""),
+                    references=list(raw.get("references", [])),
+                )
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{source} is not a report section ({type(error).__name__}: {error}); "
                 "it is written by frazil.report.section.Section"
             ) from error
+
+
+def _checked(section: Section) -> Section:
+    """Return a section whose texts are texts, and whose files are in its folder. Raises ValueError else."""
+    shown = [(figure.file, figure.caption) for figure in section.figures]
+    shown += [(table.file, table.caption) for table in section.tables]
+    files = [*(file for file, _ in shown), *(figure.data for figure in section.figures)]
+    texts: list[Any] = [section.title, section.headline, *section.text, *section.references, *files]
+    texts += [caption for _, caption in shown]
+    texts += [word for gate in section.gates for word in (gate.name, gate.comment)]
+    if odd := [text for text in texts if not isinstance(text, str)]:
+        raise ValueError(f"{odd[0]!r:.60} is no text")
+    away = next((file for file in files if Path(file).is_absolute() or ".." in Path(file).parts), None)
+    if away is not None:
+        raise ValueError(f"{away} is outside the section's folder")
+    for gate in section.gates:
+        if not isinstance(gate.passed, bool | None):
+            raise ValueError(
+                f"the gate {gate.name} is passed {gate.passed!r}; allowed are true, false and null"
+            )
+    return section
 
 
 def _plain(item: Any) -> Any:

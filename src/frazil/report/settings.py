@@ -14,11 +14,11 @@ class RenderReport:
     sections: tuple[Path, ...] = given("Results folders that hold a section.json", path="folder")
     parameters: Path = given("JSON file of all parameters: name -> value", path="file")
     versions: Path = given("JSON file of software versions: name -> version", path="file")
-    out: Path = given("HTML file to write", default=Path("report.html"), path="new")
+    out: Path = given("HTML file to write", default=Path("report.html"), path="new file")
 
 
 @step("frazil.provenance:write_versions")
 class CollectVersions:
     """Write the versions of the software that takes part in a result."""
 
-    out: Path = given("JSON file to write", path="new")
+    out: Path = given("JSON file to write", path="new file")

@@ -162,7 +162,14 @@ def read_lammps_data(path: Path | str) -> Atoms:
     if not Path(path).is_file():
         raise UserError(f"no LAMMPS data file {path}")
     z_of_type = {i: atomic_numbers[element] for i, element in enumerate(TYPE_ELEMENTS, 1)}
-    read = ase.io.read(path, format="lammps-data", atom_style="atomic", Z_of_type=z_of_type, units="metal")
+    read = ase.io.read(
+        path,
+        format="lammps-data",
+        atom_style="atomic",
+        Z_of_type=z_of_type,
+        units="metal",
+        do_not_split_by_at_sign=True,
+    )
     atoms = from_deepmd_types(np.asarray(read.arrays["type"]) - 1, read.positions)
     if read.has("momenta"):
         atoms.set_velocities(read.get_velocities())

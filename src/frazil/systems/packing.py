@@ -66,7 +66,7 @@ def pack(
                 f"{n_molecules} CO do not fit {where} with {distance_A:g} Å between molecules; give a larger "
                 "aggregate radius, or a lower density"
             )
-        packed = ase.io.read(Path(directory, "packed.xyz"))
+        packed = ase.io.read(Path(directory, "packed.xyz"), do_not_split_by_at_sign=True)
     return Atoms(packed.symbols, positions=packed.positions)
 
 

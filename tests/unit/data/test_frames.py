@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pandas
@@ -216,7 +217,7 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the dataset .*empty\.extxyz is empty"):
         datasets.read_co_frames([tmp_path / "empty.extxyz"])
     (tmp_path / "text.extxyz").write_text("not a frame\n")
-    with pytest.raises(UserError, match="cannot be read as extxyz"):
+    with pytest.raises(UserError, match="is no number of atoms; give ASE's extended XYZ"):
         datasets.read_co_frames([tmp_path / "text.extxyz"])
     with pytest.raises(UserError, match="no dataset given"):
         datasets.read_co_frames([])
@@ -403,3 +404,30 @@ def test_deepmd_systems_of_other_elements(tmp_path: Path) -> None:
     (read,) = datasets.from_deepmd(tmp_path)
     assert read.get_chemical_symbols() == ["Si", "O", "Si", "O"]
     assert read.get_forces() == pytest.approx(frame(0, n=2).get_forces())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("99999999999\n\nC 0 0 0\n", r"frame 0: 99999999999 atoms are said, 1 are there"),
+        ("2\n\nC 0 0 0\nO 0 0 1\n2\n\nC 0 0 0\n", "frame 1: 2 atoms are said, 1 are there"),
+        ("2\n\nC 0 0 0\nO 0 0 1\nC 0 0 0\n", r"frame 1: 'C 0 0 0' is no number of atoms"),
+        ("-3\n\nC 0 0 0\n", "frame 0: '-3' is no number"),
+        ("1e9\n\nC 0 0 0\n", "frame 0: '1e9' is no number"),
+        ("\0\1\2\n", "is no number of atoms"),
+        ("1\n\nC 0 zero 0\n", r"cannot be read as extxyz"),
+    ],
+)
+def test_counts_are_looked_at_before_anything_is_read(tmp_path: Path, content: str, message: str) -> None:
+    file = tmp_path / "a@2.extxyz"
+    file.write_text(content)
+    begin = monotonic()
+    with pytest.raises(UserError, match=message):
+        datasets.load_frames(file)
+    assert monotonic() - begin < 1.0
+
+
+def test_an_at_sign_in_a_name_is_a_letter(tmp_path: Path) -> None:
+    file = tmp_path / "run@300K@2.extxyz"
+    write(file, [Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.1]])] * 3, format="extxyz")
+    assert len(datasets.load_frames(file)) == 3

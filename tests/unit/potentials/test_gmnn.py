@@ -3,13 +3,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 
+from frazil.data import hdf5
 from frazil.errors import UserError
 from frazil.potentials.gmnn import fast, reference
 from frazil.potentials.gmnn.apax import from_apax
@@ -195,27 +195,54 @@ def test_model_file_round_trip(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, expected)
 
 
-def test_model_file_errors(tmp_path: Path) -> None:
+def rewritten(path: Path, attributes: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Change a file, with a right digest; None takes out."""
+    known, found = hdf5.read(path, "train_gmnn.py")
+    changed = ({**known, **attributes}, {**found, **arrays})
+    hdf5.write(path, *({name: v for name, v in part.items() if v is not None} for part in changed))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "arrays", "message"),
+    [
+        ({}, {"scale": np.ones((1, 3, 1))}, r"does not fit its own architecture \(in scale\)"),
+        ({}, {"scale": None}, r"does not fit its own architecture \(in scale\)"),
+        ({}, {"scale": np.float64(1)}, r"does not fit its own architecture \(in scale\)"),
+        ({"format_version": 9}, {}, "has version 9, readable is 1"),
+        ({"format_version": None}, {}, "has version None, readable is 1"),
+        ({"format": "something"}, {}, "no GM-NN model file"),
+        ({"architecture": None}, {}, "does not say what it is"),
+        ({"architecture": "{"}, {}, "does not say what it is"),
+        ({"metadata": "{}"}, {}, "lacks label_level, training_data_sha256"),
+        ({"units": '{"length": "nm"}'}, {}, "is in units .*nm.*; allowed are"),
+    ],
+)
+def test_model_file_errors(
+    tmp_path: Path, attributes: dict[str, Any], arrays: dict[str, Any], message: str
+) -> None:
     path = tmp_path / "model.h5"
-    with pytest.raises(UserError, match="cannot be read as a model file"):
+    with pytest.raises(UserError, match=r"model\.h5 does not exist; train_gmnn\.py makes it"):
         read_model(path)
     model = small_model()
     write_model(path, model.architecture, model.parameters, METADATA)
-    with h5py.File(path, "a") as file:
-        del file["scale"]
-        file["scale"] = np.ones((1, 3, 1))
-    with pytest.raises(UserError, match="does not fit its own architecture \\(in scale\\)"):
-        read_model(path)
-    with h5py.File(path, "a") as file:
-        file.attrs["format_version"] = 9
-    with pytest.raises(UserError, match="has version 9"):
-        read_model(path)
-    with h5py.File(path, "a") as file:
-        file.attrs["format"] = "something"
-    with pytest.raises(UserError, match="no GM-NN model file"):
+    rewritten(path, attributes, arrays)
+    with pytest.raises(UserError, match=message):
         read_model(path)
     with pytest.raises(ValueError, match="training_data_sha256"):
         write_model(path, model.architecture, model.parameters, {"label_level": "x"})
+
+
+def test_no_flipped_bit_of_a_model_passes(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    model = small_model()
+    write_model(path, model.architecture, model.parameters, METADATA)
+    content = path.read_bytes()
+    for place in np.linspace(0, len(content) - 1, 60).astype(int):
+        damaged = bytearray(content)
+        damaged[place] ^= 16
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"model\.h5 (is damaged|is no HDF5)"):
+            read_model(path)
 
 
 @pytest.mark.parametrize("field", ["shift", "embedding"])

@@ -205,3 +205,46 @@ def test_energy_is_conserved_by_half_of_the_trajectories_and_by_all() -> None:
     assert [g.passed for g in Gate.conserves([0.1, -0.2, 5.0], 1, 10)] == [True, True]
     assert [g.passed for g in Gate.conserves([0.1, -0.2, -50.0], 1, 10)] == [True, False]
     assert [g.passed for g in Gate.conserves([float("nan")], 1, 10)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"title": 3}, "3 is no text"),
+        ({"title": "x", "text": [None]}, "None is no text"),
+        ({"title": "x", "text": 5}, "is not a report section"),
+        (
+            {"title": "x", "tables": [{"file": "../../secret.csv", "caption": ""}]},
+            "outside the section's folder",
+        ),
+        ({"title": "x", "tables": [{"file": "/etc/passwd", "caption": ""}]}, "outside the section's folder"),
+        (
+            {"title": "x", "tables": [{"file": "binary.csv", "caption": ""}]},
+            r"table .*binary\.csv cannot be read",
+        ),
+        (
+            {"title": "x", "tables": [{"file": "uneven.csv", "caption": ""}]},
+            r"table .*uneven\.csv cannot be read",
+        ),
+        (
+            {"title": "x", "gates": [{"name": "g", "value": 1, "limit": 1, "passed": "yes"}]},
+            "is passed 'yes'",
+        ),
+        ({"title": "x", "gates": [{"name": "g", "value": 1, "limit": 1, "passed": []}]}, r"is passed \[\]"),
+        ({"title": "x", "gates": [7]}, "is not a report section"),
+        ([], "is not a report section"),
+    ],
+)
+def test_odd_sections_are_refused_in_a_line(results: Path, section: object, message: str) -> None:
+    (results / "binary.csv").write_bytes(bytes(range(256)) * 3)
+    (results / "uneven.csv").write_text("a,b\n1,2\n3,4,5,6\n")
+    (results / "section.json").write_text(json.dumps(section))
+    with pytest.raises(UserError, match=message) as caught:
+        page(results)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_interval_of_words_is_shown_as_it_is(results: Path) -> None:
+    (results / "odd.csv").write_text("x,low_95,high_95\n1,few,many\n")
+    Section(title="x", tables=[Table("odd.csv", "Odd.")]).write(results)
+    assert ">few<" in page(results)

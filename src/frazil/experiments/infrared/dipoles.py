@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pandas
 
+from frazil.data import hdf5
 from frazil.errors import UserError
 from frazil.experiments.infrared.tables import RUNS
-from frazil.files import write_atomic
 
 FINISHED = "finished"
 ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
+ATTRIBUTES = ("structure", "engine", "interval_fs")
 KEPT = ("positions_A", "numbers")
 
 
@@ -58,26 +58,21 @@ class Dipoles:
         return RUNS.frame(rows)
 
     def write(self, path: Path | str) -> None:
-        """Write an HDF5 file."""
-        with write_atomic(path) as partial, h5py.File(partial, "w") as file:
-            for name in ("structure", "engine", "interval_fs"):
-                file.attrs[name] = getattr(self, name)
-            for name in ARRAYS:
-                file.create_dataset(name, data=getattr(self, name), track_times=False)
-            file.create_dataset("outcomes", data=self.outcomes.astype("S"), track_times=False)
-            for name in KEPT:
-                if getattr(self, name) is not None:
-                    file.create_dataset(name, data=getattr(self, name), track_times=False)
+        """Write an HDF5 file, with a digest (``frazil.data.hdf5``)."""
+        kept = [name for name in KEPT if getattr(self, name) is not None]
+        arrays = {name: getattr(self, name) for name in (*ARRAYS, *kept)}
+        attributes = {name: getattr(self, name) for name in ATTRIBUTES}
+        hdf5.write(path, attributes, {**arrays, "outcomes": self.outcomes.astype("S")})
 
 
 def read_dipoles(path: Path | str) -> Dipoles:
-    """Read a file of ``Dipoles.write``. Raises UserError for another one."""
-    try:
-        with h5py.File(path) as file:
-            given = {name: file.attrs[name] for name in ("structure", "engine", "interval_fs")}
-            kept = [name for name in KEPT if name in file]
-            arrays = {name: file[name][()] for name in (*ARRAYS, "outcomes", *kept)}
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} holds no dipoles ({error}); make it with run_dipoles.py") from error
-    arrays["outcomes"] = arrays["outcomes"].astype(str)
-    return Dipoles(str(given["structure"]), str(given["engine"]), float(given["interval_fs"]), **arrays)
+    """Read a file of ``Dipoles.write``. Raises UserError for another one, and for a damaged one."""
+    given, arrays = hdf5.read(path, "run_dipoles.py")
+    lacking = [name for name in (*ARRAYS, "outcomes") if name not in arrays]
+    lacking += [name for name in ATTRIBUTES if name not in given]
+    if lacking:
+        raise UserError(f"{path} holds no dipoles: no {', '.join(lacking)}; make it with run_dipoles.py")
+    outcomes = arrays.pop("outcomes").astype(str)
+    known = {name: arrays[name] for name in (*ARRAYS, *KEPT) if name in arrays}
+    structure, engine, interval_fs = (given[name] for name in ATTRIBUTES)
+    return Dipoles(str(structure), str(engine), float(interval_fs), outcomes=outcomes, **known)

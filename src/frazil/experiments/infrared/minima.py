@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
-from frazil.data.frames import load_frames
+from frazil.data.frames import load_frames, read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
 from frazil.experiments.infrared.labels import Labels
@@ -97,7 +97,10 @@ def read_minima(path: Path | str) -> list[Reference]:
 def _read(path: Path | str) -> list[Atoms]:
     """Return a file's frames; of published xyz files the comment names the structure (``NAME.xyz``)."""
     try:
-        frames = ase.io.read(path, ":")
+        if Path(path).suffix in (".xyz", ".extxyz"):
+            frames = read_extxyz(path)
+        else:
+            frames = ase.io.read(path, ":", do_not_split_by_at_sign=True)
     except (OSError, ValueError, KeyError, ase.io.formats.UnknownFileTypeError) as error:
         raise UserError(f"{path} cannot be read as structures ({error}); give extxyz or xyz") from error
     for number, atoms in enumerate(frames):

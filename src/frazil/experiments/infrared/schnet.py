@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import ase.io
-import h5py
 import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.data import hdf5
+from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import read_dipoles
 from frazil.experiments.infrared.settings import SchnetTraining
@@ -55,11 +55,9 @@ def train_schnet(learned: Path, out: Path, settings: SchnetTraining) -> None:
     if best is None:
         raise UserError("SchNet's error was never a number; lower its learning rate")
     network.load_state_dict(best)
-    with write_atomic(out) as partial, h5py.File(partial, "w") as file:
-        file.attrs.update(asdict(settings))
-        file.attrs["label_level"] = str(frames[0].info.get("label_level", "not stated"))
-        for name, value in network.state_dict().items():
-            file.create_dataset(name, data=value.numpy(), track_times=False)
+    level = str(frames[0].info.get("label_level", "not stated"))
+    weights = {name: value.numpy() for name, value in network.state_dict().items()}
+    hdf5.write(out, {**asdict(settings), "label_level": level}, weights)
     row = {"n_train": len(train), "n_test": len(test), "dipole_rmse_e_A": _error(network, test)}
     with write_atomic(out.with_suffix(".csv")) as partial:
         pandas.DataFrame([row]).to_csv(partial, index=False, float_format="%.6g")
@@ -74,10 +72,12 @@ def schnet_dipoles(model: Path, dipoles: Path, out: Path) -> None:
     given = read_dipoles(dipoles)
     if given.positions_A is None or given.numbers is None:
         raise UserError(f"{dipoles} keeps no positions; run run_dipoles.py with --keep-positions")
-    with h5py.File(model) as file:
-        names = SchnetTraining.__dataclass_fields__
-        network = _network(SchnetTraining(**{name: file.attrs[name].item() for name in names}))
-        network.load_state_dict({name: torch.from_numpy(file[name][()]) for name in file})
+    attributes, weights = hdf5.read(model, "train_schnet.py")
+    names = SchnetTraining.__dataclass_fields__
+    if not set(names) <= set(attributes):
+        raise UserError(f"{model} is no SchNet of train_schnet.py; give one that it wrote")
+    network = _network(SchnetTraining(**{name: attributes[name].item() for name in names}))
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
     flat = given.positions_A.reshape(-1, len(given.numbers), 3)
     whole = np.isfinite(flat).all(axis=(1, 2))
     found = np.full((len(flat), 3), np.nan)
@@ -150,7 +150,7 @@ def _forward(network: Any, frames: Sequence[Atoms]) -> Any:
 
 def _labelled(path: Path) -> list[Atoms]:
     try:
-        frames = list(ase.io.read(path, ":"))
+        frames = read_extxyz(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); give a folder of gather_learned.py") from error
     if any(atoms.calc is None or "dipole" not in atoms.calc.results for atoms in frames):

@@ -216,10 +216,10 @@ class FindMinima:
     on_no_minimum: str = same_as(Infrared, "on_no_minimum")
     n_workers: int = given("Processes for labels that cost much", default=1, minimum=1, maximum=4096)
     checkpoints: Path | None = given(
-        "Folder of finished labels, so that a killed run goes on", default=None, path="new"
+        "Folder of finished labels, so that a killed run goes on", default=None, path="new folder"
     )
-    out: Path = given("Minima, extxyz", path="new")
-    out_names: Path | None = given("Their names, one a line", default=None, path="new")
+    out: Path = given("Minima, extxyz", path="new file")
+    out_names: Path | None = given("Their names, one a line", default=None, path="new file")
 
 
 @step("frazil.experiments.infrared.learning:displace_minima", group="infrared")
@@ -230,7 +230,7 @@ class DisplaceMinima:
     n_initial: int = same_as(Learning, "n_initial")
     initial_temperatures_K: tuple[float, ...] = same_as(Learning, "initial_temperatures_K")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Frames, extxyz", path="new")
+    out: Path = given("Frames, extxyz", path="new file")
 
 
 @step("frazil.experiments.infrared.learning:learn_round", group="infrared")
@@ -248,8 +248,8 @@ class LearnRound:
     settings: Learning = part(Learning)
     training: Training = part(Training)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
-    checkpoints: Path = given("Folder that outlives the task", path="new")
-    out: Path = given("Folder of the round: model.h5, candidates.extxyz, tables", path="new")
+    checkpoints: Path = given("Folder that outlives the task", path="new folder")
+    out: Path = given("Folder of the round: model.h5, candidates.extxyz, tables", path="new folder")
 
 
 @step("frazil.experiments.infrared.learned:gather_learned", group="infrared")
@@ -263,7 +263,7 @@ class GatherLearned:
     )
     failed: tuple[Path, ...] = given("failed.csv of each round", default=(), path="file")
     settings: Learning = part(Learning)
-    out: Path = given("Folder of model.h5, frames.extxyz and tables", path="new")
+    out: Path = given("Folder of model.h5, frames.extxyz and tables", path="new folder")
 
 
 @step("frazil.experiments.infrared.dynamics:run_dipoles", group="infrared")
@@ -277,8 +277,8 @@ class RunDipoles:
     members: str = same_as(Infrared, "members")
     settings: Runs = part(Runs)
     keep_positions: bool = given("Write positions too, for schnet-dipoles", default=False)
-    checkpoints: Path = given("Folder that outlives the task", path="new")
-    out: Path = given("Folder for dipoles-STRUCTURE-ENGINE.h5", path="new")
+    checkpoints: Path = given("Folder that outlives the task", path="new folder")
+    out: Path = given("Folder for dipoles-STRUCTURE-ENGINE.h5", path="new folder")
 
 
 @settings
@@ -304,7 +304,7 @@ class TrainSchnet:
 
     learned: Path = given("Folder of gather-learned", path="folder")
     settings: SchnetTraining = part(SchnetTraining)
-    out: Path = given("The network, HDF5; its error goes beside as CSV", path="new")
+    out: Path = given("The network, HDF5; its error goes beside as CSV", path="new file")
 
 
 @step("frazil.experiments.infrared.schnet:schnet_dipoles")
@@ -313,7 +313,7 @@ class SchnetDipoles:
 
     model: Path = given("Network of train-schnet", path="file")
     dipoles: Path = given("File of run-dipoles with positions", path="file")
-    out: Path = given("The same runs with SchNet's dipoles, HDF5", path="new")
+    out: Path = given("The same runs with SchNet's dipoles, HDF5", path="new file")
 
 
 @step("frazil.experiments.infrared.results:analyse", group="infrared")
@@ -326,4 +326,4 @@ class AnalyseInfrared:
     isomers: Path | None = given("Minima that were not trained on", default=None, path="file")
     spectrum: ClusterSpectrum = part(ClusterSpectrum)
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
-    out: Path = given("Folder of tables, figures and section", path="new")
+    out: Path = given("Folder of tables, figures and section", path="new folder")

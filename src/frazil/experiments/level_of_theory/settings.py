@@ -49,7 +49,7 @@ class MakeDimers:
     n_points: int = same_as(LevelOfTheory, "n_points")
     counterpoise: bool = given("Monomers in the basis of the pair", default=False)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Frames, extxyz", path="new")
+    out: Path = given("Frames, extxyz", path="new file")
 
 
 @step("frazil.experiments.level_of_theory.analysis:analyse")
@@ -59,4 +59,4 @@ class AnalyseLevels:
     labelled: tuple[Path, ...] = given("Dimers at one level each, extxyz", path="any")
     reference: Path = given("Dimers at the reference level, extxyz", path="any")
     published: Path = given("Table of published errors", path="file")
-    out: Path = given("Folder of tables, figure and section", path="new")
+    out: Path = given("Folder of tables, figure and section", path="new folder")

@@ -106,8 +106,8 @@ def explore_round(
         )  # fmt: skip
     summary = explore(models, states, round_number=round_number, out=out, **how)
     return (
-        f"round {round_number}: {summary['n_finished']} of {summary['n_trajectories']} trajectories finished; "
-        f"uncertain are {summary['fraction_above_low']:.1%} of the frames, {summary['n_candidates']} to label"
+        f"round {round_number}: {summary['n_finished']} of {summary['n_trajectories']} trajectories ended; "
+        f"uncertain are {summary['fraction_above_low']:.1%} of frames, {summary['n_candidates']} to label"
     )
 
 

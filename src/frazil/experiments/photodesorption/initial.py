@@ -13,6 +13,7 @@ import ase
 import ase.io
 import numpy as np
 
+from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates
 from frazil.seeds import rng
@@ -91,7 +92,7 @@ def read_snapshots(paths: Sequence[Path | str]) -> list[ase.Atoms]:
             raise UserError(
                 f"snapshots {path} are missing or empty; give a snapshots.extxyz of thermalize.py"
             )
-        frames += ase.io.read(path, ":", format="extxyz")
+        frames += read_extxyz(path)
     path_list = ", ".join(map(str, paths))
     for frame in frames:
         if "snapshot_id" not in frame.info or not frame.has("momenta") or len(frame) != len(frames[0]):

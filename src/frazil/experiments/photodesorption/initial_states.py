@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from frazil.data import hdf5
 from frazil.errors import UserError
-from frazil.files import write_atomic
 from frazil.systems.co import co_types
 
 
@@ -35,11 +34,9 @@ class InitialStates:
         return co_types(self.n_molecules, int(self.excited_molecule[index]))
 
     def write(self, path: Path | str) -> None:
-        """Write ``initial_states.h5``."""
-        with write_atomic(path) as partial, h5py.File(partial, "w") as content:
-            content.attrs["campaign_seed"] = self.campaign_seed
-            for name in _ARRAYS:
-                content.create_dataset(name, data=getattr(self, name), track_times=False)
+        """Write ``initial_states.h5``, with a digest (``frazil.data.hdf5``)."""
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        hdf5.write(path, {"campaign_seed": self.campaign_seed}, arrays)
 
     def select(self, first_id: int, n: int) -> "InitialStates":
         """Return the states with ids ``first_id`` to ``first_id + n − 1``. UserError if one is missing."""
@@ -56,15 +53,39 @@ class InitialStates:
 
 
 _ARRAYS = tuple(name for name in InitialStates.__dataclass_fields__ if name != "campaign_seed")
+_FRAMES = ("positions_A", "velocities_A_per_fs")
+_WHOLE = ("trajectory_id", "snapshot_id", "excited_molecule")
 
 
 def read_initial_states(path: Path | str) -> InitialStates:
-    """Read ``initial_states.h5``. Raises UserError if it is missing or is not such a file."""
-    if not Path(path).is_file():
-        raise UserError(f"initial states {path} do not exist; make them with excite.py")
-    try:
-        with h5py.File(path) as content:
-            arrays = {name: np.asarray(content[name]) for name in _ARRAYS}
-            return InitialStates(campaign_seed=int(content.attrs["campaign_seed"]), **arrays)
-    except (OSError, KeyError) as error:
-        raise UserError(f"{path} holds no initial states ({error}); make them with excite.py") from error
+    """Read ``initial_states.h5``. Raises UserError if it is missing, damaged or not such a file."""
+    attributes, found = hdf5.read(path, "excite.py")
+    lacking = [name for name in _ARRAYS if name not in found]
+    if lacking or "campaign_seed" not in attributes:
+        raise UserError(
+            f"{path} holds no initial states: it lacks {', '.join(lacking) or 'campaign_seed'}; make them "
+            "with excite.py"
+        )
+    states = InitialStates(int(attributes["campaign_seed"]), **{name: found[name] for name in _ARRAYS})
+    n, n_atoms = len(np.atleast_1d(states.trajectory_id)), np.shape(states.positions_A)[1:2]
+    for name in _ARRAYS:
+        value, whole = found[name], name in _WHOLE
+        wanted = (n, *n_atoms, 3) if name in _FRAMES else (n,)
+        if value.shape != wanted or not n or value.dtype.kind not in ("iu" if whole else "f"):
+            raise UserError(
+                f"{path}: {name} of shape {value.shape}, type {value.dtype}; {'whole ' * whole}numbers of "
+                f"shape {wanted} are needed: make it again with excite.py"
+            )
+        if not np.isfinite(value).all():
+            raise UserError(f"{path}: {name} holds numbers that are not finite; make it again with excite.py")
+    ids, molecules = states.trajectory_id, states.excited_molecule
+    if n_atoms[0] % 2 or (np.diff(ids) <= 0).any() or not _within(molecules, -1, n_atoms[0] // 2 - 1):
+        raise UserError(
+            f"{path}: {n_atoms[0]} atoms, ids {ids.min()} to {ids.max()}, excited molecules "
+            f"{molecules.min()} to {molecules.max()}; needed are whole CO, ascending ids, molecules of them"
+        )
+    return states
+
+
+def _within(values: NDArray[np.int64], low: int, high: int) -> bool:
+    return bool(((values >= low) & (values <= high)).all())

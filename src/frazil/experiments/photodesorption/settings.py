@@ -364,12 +364,12 @@ class SampleFrames:
         Labels, "window_intervals_fs", of="labels.window_intervals_fs"
     )
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Frames, extxyz", path="new")
+    out: Path = given("Frames, extxyz", path="new file")
     out_aggregates: Path | None = given(
-        "Minima, extxyz; not set: beside the frames", default=None, path="new"
+        "Minima, extxyz; not set: beside the frames", default=None, path="new file"
     )
     out_snapshots: Path | None = given(
-        "Thermal starts, extxyz; not set: beside the frames", default=None, path="new"
+        "Thermal starts, extxyz; not set: beside the frames", default=None, path="new file"
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -398,7 +398,7 @@ class ExploreCommittee:
     max_frames: int = same_as(Exploration, "max_frames")
     round_number: int = given("Number of the round", default=1, minimum=1)
     n_processes: int = given("Trajectories that run at a time", default=1, minimum=1)
-    out: Path = given("Folder to write", path="new")
+    out: Path = given("Folder to write", path="new folder")
 
 
 @step("frazil.experiments.photodesorption.evaluation:evaluate_model")
@@ -408,7 +408,7 @@ class EvaluateModel:
     model: Path = given("Model folder of train-deepmd", path="any")
     dataset: Path = given("Folder with train, test and validation.extxyz", path="folder")
     bond_curve: Path = given("Labels of one CO: the out-fine of bond-curve", path="file")
-    out: Path = given("Folder to write", path="new")
+    out: Path = given("Folder to write", path="new folder")
 
 
 @step("frazil.experiments.photodesorption.validation:select_model")
@@ -419,7 +419,7 @@ class SelectModel:
     evaluations: tuple[Path, ...] = given("Their folders of evaluate-model", path="folder")
     explorations: tuple[Path, ...] = given("exploration.csv of each round", default=(), path="file")
     reference: Path | None = given("Table of a paper's values to print beside", default=None, path="file")
-    out: Path = given("Folder to write", path="new")
+    out: Path = given("Folder to write", path="new folder")
 
 
 @step("frazil.experiments.photodesorption.thermalization:thermalize", group="thermalization")
@@ -431,7 +431,7 @@ class Thermalize:
     aggregates: Path = given("Relaxed aggregates, extxyz; replicas take turns", path="file")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     replica: int = given("Number of this replica", default=0, minimum=0, maximum=1000)
-    out: Path = given("Folder to write", path="new")
+    out: Path = given("Folder to write", path="new folder")
 
 
 @step("frazil.experiments.photodesorption.initial:make_initial_states", group="photodesorption")
@@ -449,7 +449,7 @@ class Excite:
     bond_curves: Path | None = given("bond_curves.csv of select-model", default=None, path="file")
     core_radius_A: float = same_as(Excitation, "core_radius_A")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("HDF5 file to write", path="new")
+    out: Path = given("HDF5 file to write", path="new file")
 
 
 @step("frazil.experiments.photodesorption.trajectories:run_shard", group="photodesorption")
@@ -464,8 +464,8 @@ class RunTrajectories:
     first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
     n_trajectories: int = given("Number of trajectories", minimum=1)
     settings: Trajectories = part(Trajectories)
-    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new")
-    out: Path = given("Folder of the shard to write", path="new")
+    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new folder")
+    out: Path = given("Folder of the shard to write", path="new folder")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
@@ -496,4 +496,4 @@ class AnalysePhotodesorption:
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Folder of results", path="new")
+    out: Path = given("Folder of results", path="new folder")

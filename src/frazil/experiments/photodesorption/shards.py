@@ -9,6 +9,7 @@ import numpy as np
 import pandas
 
 from frazil.analysis.statistics import Clustered
+from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, OUTCOMES, TRAJECTORIES
 
@@ -64,7 +65,7 @@ class Ensemble:
 
     def frames(self) -> list[ase.Atoms]:
         """Read the frames that were kept (none is an empty list)."""
-        return [atoms for file in self.frame_files for atoms in ase.io.read(file, ":", format="extxyz")]
+        return [atoms for file in self.frame_files for atoms in read_extxyz(file)]
 
 
 def read_ensemble(directory: Path | str) -> Ensemble | None:

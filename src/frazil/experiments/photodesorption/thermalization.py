@@ -13,6 +13,7 @@ import pandas
 from numpy.typing import NDArray
 
 from frazil.cli import progress
+from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.settings import SNAPSHOT_EVERY_fs, Thermalization
 from frazil.experiments.photodesorption.tables import TEMPERATURE
@@ -77,7 +78,7 @@ def thermalize(
 def _aggregate(path: Path | str, replica: int) -> ase.Atoms:
     if not Path(path).is_file() or not Path(path).stat().st_size:
         raise UserError(f"aggregates {path} are missing or empty; give the aggregates of sample_frames.py")
-    frames = ase.io.read(path, ":", format="extxyz")
+    frames = read_extxyz(path)
     return frames[replica % len(frames)]
 
 

@@ -233,9 +233,8 @@ def write_coefficients(
     found = coefficients(table, gas, campaign_seed, **ends)
     BY_HAND.write(found, out)
     for side, choice in (("above", ends.get("above", "held")), ("below", ends.get("below", "one"))):
-        most = found.loc[found[f"weight_{side}"].idxmax()]
-        if most[f"weight_{side}"] > HALF:
-            gas_K, weight = most["gas_temperature_K"], most[f"weight_{side}"]
+        weight, gas_K = max(zip(found[f"weight_{side}"], found["gas_temperature_K"], strict=True))
+        if weight > HALF:
             print(
                 f"warning: at a gas temperature of {gas_K:g} K {weight:.0%} of the coefficient's weight lies "
                 f"{side} the energies given (P there: {choice}); see the column weight_{side}",

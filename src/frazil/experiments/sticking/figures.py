@@ -198,11 +198,11 @@ def residence(results: Results, out: Path | str) -> Figure:
     chosen = table[table["phase"] == "amorphous"]
     chosen = chosen if len(chosen) else table
     for colour, (surface_K, part) in zip(CYCLE, chosen.groupby("surface_temperature_K"), strict=False):
-        logs = np.log10(part["half_life_s"].astype(float))
+        logs = np.log10(part["half_life_s"].to_numpy(float))
         long = 100 * float((logs > np.log10(LONG_s)).mean())
         beside = f" (paper: {PAPER_LONG[surface_K]})" if surface_K in PAPER_LONG else ""
         axis.hist(
-            logs.dropna(),
+            logs[np.isfinite(logs)],
             bins=20,
             histtype="step",
             color=colour,

@@ -12,6 +12,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.settings import Preparation
@@ -84,7 +85,7 @@ def read_surfaces(folder: Path | str) -> list[Atoms]:
     path = Path(folder) / "snapshots.extxyz"
     if not path.is_file():
         raise UserError(f"{folder} has no snapshots.extxyz; give a folder of prepare_surface.py")
-    surfaces: list[Atoms] = ase.io.read(path, ":", format="extxyz")
+    surfaces = read_extxyz(path)
     needed = ("phase", "surface_id", "surface_temperature_K")
     if not surfaces or any(key not in s.info for s in surfaces for key in needed):
         raise UserError(f"{path} has no surfaces with {', '.join(needed)}; prepare it again")

@@ -338,9 +338,9 @@ class SampleClusters:
     n_placed: int = same_as(Sticking, "n_placed")
     n_scans: int = same_as(Sticking, "n_scans", minimum=0)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Frames, extxyz", path="new")
-    out_molecules: Path = given("Each molecule alone, at many bond lengths, extxyz", path="new")
-    out_scans: Path = given("Frames of the scans, extxyz", path="new")
+    out: Path = given("Frames, extxyz", path="new file")
+    out_molecules: Path = given("Each molecule alone, at many bond lengths, extxyz", path="new file")
+    out_scans: Path = given("Frames of the scans, extxyz", path="new file")
 
 
 @step("frazil.experiments.sticking.validation:validate")
@@ -353,7 +353,7 @@ class ValidateCommittee:
     )
     dataset: Path = given("Folder of prepare-dataset that it was trained on", path="folder")
     scans: Path = given("Labelled rigid scans of sample-clusters", path="any")
-    out: Path = given("Folder of tables, figures and section", path="new")
+    out: Path = given("Folder of tables, figures and section", path="new folder")
 
 
 @settings
@@ -371,7 +371,7 @@ class PrepareSurface:
     settings: Preparation = part(Preparation)
     model: str = same_as(Driver, "model")
     curves: Path | None = same_as(Driver, "curves")
-    out: Path = given("Folder of surfaces and checks", path="new")
+    out: Path = given("Folder of surfaces and checks", path="new folder")
 
 
 @step("frazil.experiments.sticking.binding:write_sites", group="sticking")
@@ -384,7 +384,7 @@ class BindSites:
     binding_surfaces: int = same_as(Sticking, "binding_surfaces")
     grid: Grid = part(Grid)
     truth: bool = given("What the known truth says of each site, too", default=False)
-    out: Path = given("Folder of binding_energies.csv", path="new")
+    out: Path = given("Folder of binding_energies.csv", path="new folder")
 
 
 @step("frazil.experiments.sticking.collisions:run_shard", group="sticking")
@@ -401,8 +401,8 @@ class RunCollisions:
     n_trajectories: int = given("Number of trajectories", minimum=1)
     campaign: Campaign = part(Campaign)
     keep_paths: int = given("First trajectories of a phase whose heights are kept", default=0, minimum=0)
-    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new")
-    out: Path = given("Folder of the shard", path="new")
+    checkpoints: Path = given("Folder for finished rows that outlives the task", path="new folder")
+    out: Path = given("Folder of the shard", path="new folder")
 
 
 @step("frazil.experiments.sticking.collisions:repeat")
@@ -411,7 +411,7 @@ class RepeatCollision:
 
     results: Path = given("Folder of the run's results", path="folder")
     trajectory_id: int = given("Number in sticking/trajectories.csv", minimum=0, maximum=2**32 - 1)
-    out: Path = given("Folder for its row and its path", path="new")
+    out: Path = given("Folder for its row and its path", path="new folder")
 
 
 @step("frazil.experiments.sticking.analysis:analyse", group="sticking")
@@ -430,7 +430,7 @@ class AnalyseSticking:
     truth_margin: float = same_as(Sticking, "truth_margin")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("Folder of results", path="new")
+    out: Path = given("Folder of results", path="new folder")
 
 
 @step("frazil.experiments.sticking.coefficients:write_coefficients", group="sticking")
@@ -451,7 +451,7 @@ class StickingCoefficients:
         "Where P reaches zero, for above linear", default=1500.0, minimum=1e-3, maximum=1e6
     )
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
-    out: Path = given("sticking_coefficients.csv to write", path="new")
+    out: Path = given("sticking_coefficients.csv to write", path="new file")
 
 
 @step("frazil.experiments.sticking.residence:write_residence_times")
@@ -467,7 +467,7 @@ class ResidenceTimes:
     attempt_frequency_per_ps: float = given("Attempts to leave", above=0, maximum=10000)
     surface_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K", of="")
     phase: str = given("Name of the phase, or the phase of the binding energies to take", default="")
-    out: Path = given("residence_times.csv to write", path="new")
+    out: Path = given("residence_times.csv to write", path="new file")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""

@@ -1,5 +1,5 @@
 """The model file: one HDF5 file with a committee's parameters and what they mean. Nothing in it is ever
-executed.
+executed. A digest tells damage (``frazil.data.hdf5``).
 
 Root attributes: ``format`` "frazil-gmnn", ``format_version`` 1, ``architecture`` (JSON, fields of
 Architecture), ``metadata`` (JSON: label_level, training_data_sha256, versions, and what the trainer adds),
@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from frazil.data import hdf5
 from frazil.errors import UserError
-from frazil.files import write_atomic
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, initialize_committee
 from frazil.provenance import versions
 
@@ -60,53 +59,51 @@ def write_model(
     missing = [name for name in REQUIRED_METADATA if name not in metadata]
     if missing:
         raise ValueError(f"metadata lacks {missing}")
-    with write_atomic(path) as partial, h5py.File(partial, "w", track_order=False) as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["architecture"] = json.dumps(architecture.to_json(), sort_keys=True)
-        file.attrs["metadata"] = json.dumps({"versions": versions(), **metadata}, sort_keys=True)
-        file.attrs["units"] = json.dumps(UNITS, ensure_ascii=False)
-        for name, value in _named(parameters).items():
-            file.create_dataset(name, data=np.asarray(value, np.float64))
+    attributes = {
+        "format": FORMAT, "format_version": FORMAT_VERSION,
+        "architecture": json.dumps(architecture.to_json(), sort_keys=True),
+        "metadata": json.dumps({"versions": versions(), **metadata}, sort_keys=True),
+        "units": json.dumps(UNITS, ensure_ascii=False),
+    }  # fmt: skip
+    arrays = {name: np.asarray(value, np.float64) for name, value in _named(parameters).items()}
+    hdf5.write(path, attributes, arrays)
 
 
 def read_model(path: Path | str) -> Model:
     """Read a model file. Raises UserError for a file of another kind or version, or one that does not fit
     itself.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            if attributes.get("format") != FORMAT:
-                raise UserError(
-                    f"{path} is no GM-NN model file (format {attributes.get('format')!r}, not {FORMAT!r})"
-                )
-            if attributes["format_version"] != FORMAT_VERSION:
-                raise UserError(
-                    f"{path} has version {attributes['format_version']}, readable is {FORMAT_VERSION}; "
-                    "use the version in its metadata, or train again"
-                )
-            if json.loads(attributes["units"]) != UNITS:
-                raise UserError(f"{path} is in units {attributes['units']}; allowed are {UNITS}")
-            architecture = Architecture.from_json(json.loads(attributes["architecture"]))
-            metadata = json.loads(attributes["metadata"])
-            found: dict[str, Any] = {}
-            file.visititems(
-                lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-    except OSError as error:
+    attributes, found = hdf5.read(path, "train_gmnn.py")
+    if attributes.get("format") != FORMAT:
         raise UserError(
-            f"{path} cannot be read as a model file ({error}); give the .h5 that training wrote"
-        ) from error
+            f"{path} is no GM-NN model file (format {attributes.get('format')!r}, not {FORMAT!r})"
+        )
+    if attributes.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has version {attributes.get('format_version')}, readable is {FORMAT_VERSION}; "
+            "use the version in its metadata, or train again"
+        )
+    try:
+        units = json.loads(attributes["units"])
+        architecture = Architecture.from_json(json.loads(attributes["architecture"]))
+        metadata = json.loads(attributes["metadata"])
+        lacking = [name for name in REQUIRED_METADATA if name not in metadata]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} does not say what it is ({error}); train again") from error
+    if units != UNITS or lacking:
+        raise UserError(
+            f"{path} is in units {units} and lacks {', '.join(lacking) or 'nothing'}; allowed are "
+            f"{UNITS}, with {', '.join(REQUIRED_METADATA)}"
+        )
     expected = jax.eval_shape(lambda: initialize_committee(architecture, 0, 1))
     shapes = {name: value.shape[1:] for name, value in _named(expected).items()}
     got = {name: value.shape[1:] for name, value in found.items()}
-    if got != shapes or len({value.shape[0] for value in found.values()}) != 1:
+    if got != shapes or len({value.shape[:1] for value in found.values()}) != 1:
         wrong = sorted({name for name in shapes.keys() | got.keys() if shapes.get(name) != got.get(name)})
         raise UserError(
             f"{path} does not fit its own architecture (in {', '.join(wrong) or 'members'}); it is damaged"
         )
-    bad = [name for name, value in found.items() if not np.isfinite(value).all()]
+    bad = [name for name, v in found.items() if v.dtype.kind != "f" or not np.isfinite(v).all()]
     if bad:
         raise UserError(f"{path} holds numbers that are not finite in {', '.join(bad)}; train again")
     layers = [

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from starts import write_curves, write_snapshots
 
+from frazil.data import hdf5
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
@@ -154,15 +156,42 @@ def test_unfit_snapshots(tmp_path: Path) -> None:
 
 
 def test_unfit_initial_states(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="do not exist"):
+    with pytest.raises(UserError, match="does not exist; excite"):
         read_initial_states(tmp_path / "states.h5")
     (tmp_path / "states.h5").write_text("text")
-    with pytest.raises(UserError, match="holds no initial states"):
+    with pytest.raises(UserError, match=r"is no HDF5 file of frazil; excite\.py makes one"):
         read_initial_states(tmp_path / "states.h5")
     with h5py.File(tmp_path / "other.h5", "w") as content:
         content["positions_A"] = [1.0]
-    with pytest.raises(UserError, match="holds no initial states"):
+    with pytest.raises(UserError, match="holds no initial states: it lacks trajectory_id"):
         read_initial_states(tmp_path / "other.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("positions_A", lambda x: x * np.nan, "positions_A holds numbers that are not finite"),
+        ("positions_A", lambda x: x[:, :, :2], r"positions_A of shape .*\(12, 6, 3\) are needed"),
+        ("positions_A", lambda x: x[:, 0], "positions_A of shape"),
+        ("positions_A", lambda x: x[:, :3], "velocities_A_per_fs of shape"),
+        ("velocities_A_per_fs", lambda x: x[:2], "velocities_A_per_fs of shape"),
+        ("velocities_A_per_fs", lambda x: x.astype("S"), "velocities_A_per_fs of shape"),
+        ("snapshot_id", lambda x: x[:1], "snapshot_id of shape"),
+        ("trajectory_id", lambda x: x[0], "trajectory_id of shape"),
+        ("trajectory_id", lambda x: x[::-1], "ascending ids"),
+        ("excited_molecule", lambda x: x + 99, "molecules of them"),
+        ("initial_temperature_K", lambda x: x * np.inf, "not finite"),
+    ],
+)
+def test_odd_arrays_of_initial_states_are_refused(
+    tmp_path: Path, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    excite(tmp_path)
+    path = next(tmp_path.glob("*.h5"))
+    attributes, arrays = hdf5.read(path, "excite.py")
+    hdf5.write(path, attributes, arrays | {name: change(arrays[name])})
+    with pytest.raises(UserError, match=message):
+        read_initial_states(path)
 
 
 def test_masses_are_the_ones_of_the_engine() -> None:
