@@ -80,13 +80,13 @@ def _truth_gates(results: Results) -> list[Gate]:
     both = results.coefficients.merge(
         results.truth_coefficients, on=[*CONDITION, "gas_temperature_K"], suffixes=("", "_truth")
     )
-    off = both["coefficient"] - both["coefficient_truth"]
+    off = (both["coefficient"] - both["coefficient_truth"]).to_numpy(float)
     half = 0.5 * np.hypot(both["high_95"] - both["low_95"], both["high_95_truth"] - both["low_95_truth"])
-    for phase, part in off.groupby(both["phase"]):
-        worst = (part.abs() + half[part.index]).idxmax()
+    for phase in sorted(set(both["phase"])):
+        worst = int(np.argmax(np.where(both["phase"] == phase, np.abs(off) + half, -1.0)))
         what = f"S(T_g), model less known truth, where they may differ most ({phase})"
         interval = off[worst] - half[worst], off[worst] + half[worst]
-        gates.append(Gate.equivalent(what, off[worst], interval, margin))
+        gates.append(Gate.equivalent(what, float(off[worst]), interval, margin))
     return gates
 
 
