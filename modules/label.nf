@@ -62,6 +62,7 @@ process PLAN_LABELS {
     input:
     // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
     tuple val(meta), path(frames, stageAs: 'unlabelled/*')
+    path own_level // [] but for a level of the user's own
     val shard_hours
     val code
 
@@ -72,7 +73,7 @@ process PLAN_LABELS {
     def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + [shard_hours: shard_hours]
     """
     ${Settings.file(settings)}
-    plan_labels.py --settings settings.json --frames ${frames} --out shards
+    plan_labels.py --settings settings.json --frames ${frames} ${own_level ? "--own-level ${own_level}" : ''} --out shards
     """
 
     stub:
@@ -87,7 +88,8 @@ process LABEL_FRAMES {
 
     input:
     tuple val(meta), path(frames)
-    val frame_limit_s // of PySCF, wall time; 0: any
+    path own_level
+    val frame_limit_s // wall time; 0: any
     val checkpoints
     val code
 
@@ -98,8 +100,8 @@ process LABEL_FRAMES {
     def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + [frame_limit_s: frame_limit_s]
     """
     ${Settings.file(settings)}
-    label_frames.py --settings settings.json --frames ${frames} --checkpoints '${checkpoints}/labels' --allow-none \\
-        --out labelled-${frames.baseName}.extxyz
+    label_frames.py --settings settings.json --frames ${frames} ${own_level ? "--own-level ${own_level}" : ''} \\
+        --checkpoints '${checkpoints}/labels' --allow-none --out labelled-${frames.baseName}.extxyz
     mv failed.csv failed-${frames.baseName}.csv
     """
 
@@ -161,6 +163,7 @@ process BOND_CURVE {
     label 'labels'
 
     input:
+    path own_level
     val settings
     val code
 
@@ -171,7 +174,8 @@ process BOND_CURVE {
     script:
     """
     ${Settings.file(settings)}
-    bond_curve.py --settings settings.json --out bond_curves.csv --out-fine bond_curves-fine.csv
+    bond_curve.py --settings settings.json ${own_level ? "--own-level ${own_level}" : ''} \\
+        --out bond_curves.csv --out-fine bond_curves-fine.csv
     """
 
     stub:

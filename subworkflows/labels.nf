@@ -5,6 +5,9 @@ include { PLAN_LABELS; LABEL_FRAMES; GATHER_LABELS } from '../modules/label'
 // What a frame is asked for.
 def asked(Map labels) { labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability') }
 
+// The folder that declares a level of the user's own, or [].
+def own_level(Map settings) { settings.labels.own_level ? file(settings.labels.own_level, glob: false) : [] }
+
 workflow LABEL {
     take:
     frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
@@ -12,8 +15,11 @@ workflow LABEL {
     checkpoints
 
     main:
-    PLAN_LABELS(frames, settings.labels.shard_hours, settings.code['plan_labels.py'])
-    LABEL_FRAMES(PLAN_LABELS.out.transpose(), settings.labels.frame_limit_s, checkpoints, settings.code['label_frames.py'])
+    def own = own_level(settings)
+    PLAN_LABELS(frames, own, settings.labels.shard_hours, settings.code['plan_labels.py'])
+    LABEL_FRAMES(
+        PLAN_LABELS.out.transpose(), own, settings.labels.frame_limit_s, checkpoints, settings.code['label_frames.py'],
+    )
     GATHER_LABELS(
         LABEL_FRAMES.out.groupTuple().map { meta, labelled, failed ->
             [meta, labelled.sort { it.name }, failed.sort { it.name }]

@@ -3,8 +3,8 @@
 include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
-include { LABEL; asked } from './labels'
-include { LEARN       } from './learn'
+include { LABEL; asked; own_level } from './labels'
+include { LEARN                   } from './learn'
 
 // [[1, b], [0, a]] → [a, b]: one list of what comes with an id, in the order of the ids
 def in_order(channel) {
@@ -37,7 +37,7 @@ workflow POTENTIAL {
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
-    BOND_CURVE(settings.steps['bond-curve'], settings.code['bond_curve.py'])
+    BOND_CURVE(own_level(settings), settings.steps['bond-curve'], settings.code['bond_curve.py'])
 
     LEARN(
         [id: 'round-', rounds: settings.exploration.rounds, first: 1, step: 'explore-committee', takes: ['n_processes'],

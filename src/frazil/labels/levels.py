@@ -18,6 +18,7 @@ from ase import Atoms
 import frazil
 from frazil.errors import UserError
 from frazil.labels import electronic_structure
+from frazil.labels.own_level import OwnLevelLabeller
 from frazil.labels.store import Label
 from frazil.systems.molecules import BOND_SLACK_A, molecules_of
 
@@ -289,7 +290,13 @@ CO_ONLY = frozenset({"van-hemert"})
 
 
 def labeller(level: str, **settings: Any) -> Labeller:
-    """Return the labeller of a level. Raises UserError for an unknown one."""
+    """Return the labeller of a level, or of that which the folder ``own_level`` declares.
+
+    Raises UserError for an unknown one.
+    """
+    own_level = settings.pop("own_level", None)
+    if level not in LEVELS and own_level is not None:
+        return OwnLevelLabeller(level, own_level, settings.get("frame_limit_s", 0))
     if level not in LEVELS:
         raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
     if not 0 <= (limit_s := settings.get("frame_limit_s", 0)) < math.inf:

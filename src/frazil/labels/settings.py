@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 from frazil.errors import UserError
 from frazil.labels.imports.sheet import files_of
+from frazil.labels.own_level import read_own_level
 from frazil.settings import given, same_as, setting, settings, step
 
 FUNCTIONALS = (
@@ -27,6 +29,7 @@ OTHER_BASES = tuple(
     f"{functional}/{basis}"
     for functional, basis in product(FUNCTIONALS, ("cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz"))
 )
+LEVEL_PATTERN = r"[A-Za-z0-9][\w().,+*/-]*"
 SEED_DOC = "Every random number of the campaign follows from this seed and the id of the trajectory or model that asks"
 
 
@@ -42,9 +45,14 @@ class Labels:
     """Where energies, forces and dipoles come from, and how frames are divided."""
 
     level: str = setting(
-        "Labelling level; van-hemert is the analytic CO-CO teacher with its two invented additions, h2-co-analytic "
-        "the same with H2 (docs/methods.md), those with a slash are PySCF's; GFN-xTB must not label CO",
-        default="van-hemert", choices=LEVELS,
+        "Labelling level: one of frazil's, or the name that own_level declares; van-hemert is the analytic CO-CO "
+        "teacher with its two invented additions, h2-co-analytic the same with H2 (docs/methods.md), those with a slash "
+        "are PySCF's; GFN-xTB must not label CO",
+        default="van-hemert", pattern=LEVEL_PATTERN, examples=("van-hemert", "gfn2-xtb", "pbe-d3bj/def2-svp"),
+    )  # fmt: skip
+    own_level: Path | None = setting(
+        "Folder that declares a level of your own, labelled by any program (level.json, docs/usage.md)",
+        default=None, path="folder",
     )  # fmt: skip
     coupling_eV: float = setting(
         "Strength of the teacher's invented excited-bond attraction; 0 is the control that never desorbs",
@@ -113,9 +121,33 @@ class Labels:
             )
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
         yield from dataset_problems(self.dataset)
+        yield from level_problems("level", self.level, LEVELS, self.own_level)
         asked = [name for name in ("hessian", "polarizability") if getattr(self, name)]
         if asked and self.level not in DFT:
             yield asked[0], "allowed: false with [level]; a functional of PySCF gives it (pbe0/def2-svp)"
+
+
+def level_problems(
+    name: str, level: str, allowed: tuple[str, ...], own_level: Path | None, of: str = "own_level"
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a level that is one of those allowed, or that which a folder declares."""
+    own = ""
+    if own_level is not None:
+        try:
+            own = read_own_level(own_level).level
+        except UserError as problem:
+            yield of, str(problem)
+            return
+        if own in (*LEVELS, *REFERENCES, *OTHER_BASES):
+            yield of, f"it declares {own}, which is frazil's own; allowed: another name"
+    if level not in (*allowed, own):
+        near = difflib.get_close_matches(level, (*allowed, own), 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        yield (
+            name,
+            f"{meant}allowed: {', '.join(allowed)}"
+            + (f", or {own} of [{of}]" if own else f"; any other is declared by {of}"),
+        )
 
 
 def dataset_problems(dataset: Path | None) -> Iterator[tuple[str, str]]:
@@ -161,12 +193,17 @@ class PlanLabels:
     """Say what labelling frames will cost, and divide them into files of about equal work."""
 
     frames: Path = given("Frames to label, extxyz", path="any")
-    level: str = same_as(Labels, "level", choices=(*LEVELS, *REFERENCES, *OTHER_BASES))
+    level: str = same_as(Labels, "level")
+    own_level: Path | None = same_as(Labels, "own_level", of="")
     coupling_eV: float = same_as(Labels, "coupling_eV")
     hessian: bool = same_as(Labels, "hessian")
     polarizability: bool = same_as(Labels, "polarizability")
     shard_hours: float = same_as(Labels, "shard_hours")
     out: Path = given("Folder for 0000.extxyz, 0001.extxyz, …", path="new folder")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        yield from level_problems("level", self.level, (*LEVELS, *REFERENCES, *OTHER_BASES), self.own_level)
 
 
 @step("frazil.labels.shards:label_file", group="labels")
@@ -175,6 +212,7 @@ class LabelFrames:
 
     frames: Path = given("Frames to label, extxyz", path="any")
     level: str = same_as(PlanLabels, "level")
+    own_level: Path | None = same_as(PlanLabels, "own_level")
     coupling_eV: float = same_as(Labels, "coupling_eV")
     hessian: bool = same_as(Labels, "hessian")
     polarizability: bool = same_as(Labels, "polarizability")
@@ -187,6 +225,10 @@ class LabelFrames:
     )
     allow_none: bool = given("Write an empty file where no frame could be labelled", default=False)
     out: Path = given("Labelled frames, extxyz (eV, eV/Å, e Å)", path="new file")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        yield from level_problems("level", self.level, (*LEVELS, *REFERENCES, *OTHER_BASES), self.own_level)
 
 
 @step("frazil.labels.shards:gather")
@@ -236,11 +278,16 @@ class BondCurve:
     """Write the energy of one isolated CO against its bond length at a label level."""
 
     level: str = same_as(PlanLabels, "level")
+    own_level: Path | None = same_as(PlanLabels, "own_level")
     coupling_eV: float = same_as(Labels, "coupling_eV")
     out: Path = given("Table to write: bond_length_A, label_eV", path="new file")
     out_fine: Path | None = given(
         "Table to write for evaluate-model: more lengths", default=None, path="new file"
     )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        yield from level_problems("level", self.level, LEVELS, self.own_level)
 
 
 @step("frazil.labels.interaction:take_molecules_out", group="sticking")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from frazil.analysis.settings import ModelError
-from frazil.labels.settings import Seed, TakeMoleculesOut, dataset_problems
+from frazil.labels.settings import LEVEL_PATTERN, Seed, TakeMoleculesOut, dataset_problems, level_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 PHASES = ("crystalline", "amorphous")
@@ -17,6 +18,10 @@ NEAREST_START_A = 3.0
 """H2 that starts nearer to an atom is inside the surface."""
 MOST_STEPS = 1_000_000_000
 ANALYTIC = "analytic"
+LABEL_LEVELS = (
+    "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
+    "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp",
+)  # fmt: skip
 NEEDED_OF_A_MODEL = ("model.h5", "learning_curve.csv", "validation.extxyz", "scans.extxyz")
 WIDTH_DOC = (
     "Trajectories or sites that run together; on a GPU several hundred. With model_error a shard should hold as many "
@@ -242,11 +247,7 @@ class Sticking:
     label_level: str = setting(
         "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
         "bhlyp-d4/def2-tzvp",
-        default="h2-co-analytic",
-        choices=(
-            "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
-            "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp",
-        ),
+        default="h2-co-analytic", pattern=LEVEL_PATTERN, examples=LABEL_LEVELS[:4:3],
     )  # fmt: skip
     dataset: Path | None = setting(
         "Labelled frames of your own to train on, at label_level, in place of the sampled clusters (as labels.dataset)",
@@ -328,6 +329,18 @@ class Sticking:
 
 
 GROUPS = {"sticking": Sticking}
+
+
+def contradictions(run: Any) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together between the groups of a run of sticking."""
+    if "sticking" in run.experiments and run.sticking.label_level not in LABEL_LEVELS:
+        yield from level_problems(
+            "sticking.label_level",
+            run.sticking.label_level,
+            LABEL_LEVELS,
+            run.labels.own_level,
+            "labels.own_level",
+        )
 
 
 @step("frazil.experiments.sticking.clusters:write_clusters", group="sticking")
