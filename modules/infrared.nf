@@ -1,15 +1,64 @@
 // Infrared spectra: minima → frames to begin with, what was learned → dipoles along dynamics → tables and figures.
 
-process FIND_MINIMA {
+process SPLIT_STRUCTURES {
     tag "${id}"
     label 'cpu'
     label 'labels'
+    debug true
 
     input:
     // e.g. ['trained', clusters.xyz]
     tuple val(id), path(structures, stageAs: 'structures/*')
     val settings
+    val code
+
+    output:
+    tuple val(id), path('split/*.extxyz')
+
+    script:
+    """
+    ${Settings.file(settings)}
+    split_structures.py --settings settings.json --structures ${structures} --out split
+    """
+
+    stub:
+    'mkdir split && touch split/0000-P1.extxyz'
+}
+
+process FIND_MINIMA {
+    tag "${structure.baseName}"
+    label 'long'
+    label 'labels'
+    label 'shard'
+
+    input:
+    // e.g. ['trained', 0000-P1.extxyz]
+    tuple val(id), path(structure, stageAs: 'structures/*')
+    val settings
     val checkpoints
+    val code
+
+    output:
+    tuple val(id), path("${structure.name}")
+
+    script:
+    """
+    ${Settings.file(settings)}
+    find_minima.py --settings settings.json --structures ${structure} --n-workers ${task.cpus} \\
+        --checkpoints '${checkpoints}/labels' --out ${structure.name}
+    """
+
+    stub:
+    "touch ${structure.name}"
+}
+
+process GATHER_MINIMA {
+    tag "${id}"
+    label 'cpu'
+    label 'labels'
+
+    input:
+    tuple val(id), path(minima, stageAs: 'minima/*')
     val code
 
     output:
@@ -18,9 +67,7 @@ process FIND_MINIMA {
 
     script:
     """
-    ${Settings.file(settings)}
-    find_minima.py --settings settings.json --structures ${structures} --n-workers ${task.cpus} \\
-        --checkpoints '${checkpoints}/labels' --out minima-${id}.extxyz --out-names names-${id}.txt
+    gather_minima.py --minima ${minima} --out minima-${id}.extxyz --out-names names-${id}.txt
     """
 
     stub:

@@ -4,7 +4,8 @@ include { LABEL         } from './labels'
 include { LEARN         } from './learn'
 include { with_files    } from './potential'
 include { IMPORT_FRAMES } from '../modules/label'
-include { FIND_MINIMA; DISPLACE_MINIMA; GATHER_LEARNED; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
+include { SPLIT_STRUCTURES; FIND_MINIMA; GATHER_MINIMA } from '../modules/infrared'
+include { DISPLACE_MINIMA; GATHER_LEARNED; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
 include { TRAIN_SCHNET; SCHNET_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
 
 workflow INFRARED {
@@ -16,12 +17,16 @@ workflow INFRARED {
     def i = settings.infrared
     given = [['trained', file(i.structures ?: "${projectDir}/assets/structures/mgsio3.extxyz")]] +
         (i.isomers ? [['unseen', file(i.isomers)]] : [])
+    SPLIT_STRUCTURES(Channel.fromList(given), settings.steps['split-structures'], settings.code['split_structures.py'])
     FIND_MINIMA(
-        Channel.fromList(given), settings.steps['find-minima'], checkpoints, settings.code['find_minima.py'],
+        SPLIT_STRUCTURES.out.transpose(), settings.steps['find-minima'], checkpoints, settings.code['find_minima.py'],
     )
-    minima = FIND_MINIMA.out.minima.filter { id, file -> id == 'trained' }.map { id, file -> file }.first()
-    isomers = FIND_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
-    names = FIND_MINIMA.out.names.filter { it.name == 'names-trained.txt' }.splitText().map { it.trim() }
+    GATHER_MINIMA(
+        FIND_MINIMA.out.groupTuple().map { id, found -> [id, found.sort { it.name }] }, settings.code['gather_minima.py'],
+    )
+    minima = GATHER_MINIMA.out.minima.filter { id, file -> id == 'trained' }.map { id, file -> file }.first()
+    isomers = GATHER_MINIMA.out.minima.filter { id, file -> id == 'unseen' }.map { id, file -> file }.toList()
+    names = GATHER_MINIMA.out.names.filter { it.name == 'names-trained.txt' }.splitText().map { it.trim() }
 
     def asked = [level: i.level, coupling_eV: 0, hessian: false, polarizability: false]
     imported = Channel.empty()

@@ -280,6 +280,24 @@ def test_hessian_is_the_gradient_of_the_forces():
     assert hessian == pytest.approx(hessian.T)
 
 
+def test_dipole_derivatives_are_the_slopes_of_the_dipole() -> None:
+    atoms = molecule("H2O")
+    atoms.rotate(33, (1, 2, 3))
+    atoms.rattle(0.03, seed=1)
+    found = single_point(atoms, "pbe0/def2-svp", hessian=True).dipole_derivatives_e
+    assert found is not None
+    step_A = 0.005
+    for place in (0, 4, 8):
+        dipoles = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions.reshape(-1)[place] += sign * step_A
+            dipoles.append(single_point(moved, "pbe0/def2-svp").dipole_eA)
+        assert found[:, place] == pytest.approx((dipoles[0] - dipoles[1]) / (2 * step_A), abs=5e-4)
+    # A neutral molecule's dipole does not change where it moves as a whole.
+    assert found.reshape(3, 3, 3).sum(axis=1) == pytest.approx(np.zeros((3, 3)), abs=1e-3)
+
+
 def test_polarizability_of_H2():
     """Measured 0.79 Å³ on average (5.4 au, at 0.74 Å), along the bond more; small bases give less across."""
     point = single_point(Atoms("H2", [[0, 0, 0], [0, 0, 0.74]]), "pbe0/aug-cc-pvdz", polarizability=True)

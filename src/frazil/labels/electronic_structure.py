@@ -142,6 +142,8 @@ class SinglePoint:
     wall_s: float
     hessian_eV_per_A2: NDArray[np.float64] | None = None
     """(3 n_atoms, 3 n_atoms) on request; rows and columns atom by atom, x, y, z."""
+    dipole_derivatives_e: NDArray[np.float64] | None = None
+    """(3, 3 n_atoms) with the Hessian: of each component of the dipole."""
     polarizability_A3: NDArray[np.float64] | None = None
     """(3, 3) on request, as a volume (α/4πε0)."""
 
@@ -246,7 +248,8 @@ def single_point(
         atoms: neutral closed-shell molecules, not periodic; positions in Å. Not changed. An array ``ghost``
             marks atoms (1) that lend their basis functions only, for counterpoise corrections.
         name: a key of ``LEVELS``.
-        hessian: also the second derivatives of the energy, analytic (about ten times the cost).
+        hessian: also the second derivatives of the energy and the first ones of the dipole, analytic
+            (about ten times the cost).
         polarizability: also the static polarizability, by central differences of the dipole (seven times).
         limit_s: wall time allowed, seconds; 0: any. Looked at after each cycle of a self-consistent field (or
             of coupled cluster) and before each further step, so that one cycle or gradient may run over.
@@ -279,6 +282,7 @@ def single_point(
     dipole = np.asarray(field.dip_moment(unit="AU", verbose=0)) * ase.units.Bohr
     check_time()
     on_cpu = field.to_cpu() if (hessian or polarizability) and gpu_version() is not None else field
+    second, slopes = _hessian(on_cpu) if hessian else (None, None)
     return SinglePoint(
         energy_eV=float(field.e_tot) * ase.units.Hartree,
         forces_eV_per_A=forces,
@@ -286,7 +290,8 @@ def single_point(
         attempt=attempt,
         net_force_eV_per_A=net_force,
         net_torque_eV=net_torque,
-        hessian_eV_per_A2=_hessian(on_cpu) if hessian else None,
+        hessian_eV_per_A2=second,
+        dipole_derivatives_e=slopes,
         polarizability_A3=_polarizability(on_cpu) if polarizability else None,
         wall_s=perf_counter() - start,
     )
@@ -339,11 +344,36 @@ def _ghosts(atoms: Atoms) -> NDArray[np.bool_]:
     return np.asarray(atoms.arrays.get("ghost", np.zeros(len(atoms)))).astype(bool)
 
 
-def _hessian(field: Any) -> NDArray[np.float64]:
-    """Return the analytic Hessian (3 n, 3 n) of a converged field, eV/Å², symmetrized."""
-    blocks = np.asarray(field.Hessian().kernel()) * ase.units.Hartree / ase.units.Bohr**2
+def _hessian(field: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the analytic Hessian (3 n, 3 n) of a converged field, eV/Å², symmetrized, and the dipole's
+    derivatives (3, 3 n), e.
+
+    Both need the orbitals' response to every nucleus. The derivative of −Tr(D r) is that of the density, from
+    the response, and that of the integrals, whose functions move with their nuclei.
+    """
+    solver, responses = field.Hessian(), []
+
+    def solve(*given: Any, **named: Any) -> Any:
+        responses.append(original(*given, **named))
+        return responses[-1]
+
+    original, solver.solve_mo1 = solver.solve_mo1, solve
+    blocks = np.asarray(solver.kernel()) * ase.units.Hartree / ase.units.Bohr**2
     square = blocks.transpose(0, 2, 1, 3).reshape(3 * len(blocks), -1)
-    return np.asarray(square + square.T) / 2
+
+    molecule, density = field.mol, field.make_rdm1()
+    occupied = field.mo_coeff[:, field.mo_occ > 0]
+    position = molecule.intor("int1e_r")
+    moved = molecule.intor("int1e_irp").reshape(3, 3, *density.shape)  # (r, nabla, bra, ket)
+    slopes = np.zeros((3, len(blocks), 3))
+    (response, _) = responses[-1]
+    for atom, (_, _, first, last) in enumerate(molecule.aoslice_by_atom()):
+        change = np.asarray(response[atom])  # (3, functions, occupied)
+        slopes[:, atom] = -4.0 * np.einsum("jpq,xpi,qi->jx", position, change, occupied)
+        own = slice(first, last)
+        slopes[:, atom] += 2.0 * np.einsum("jxpq,pq->jx", moved[:, :, :, own], density[:, own])
+        slopes[:, atom] += molecule.atom_charge(atom) * np.eye(3)
+    return np.asarray(square + square.T) / 2, slopes.reshape(3, -1)
 
 
 def _polarizability(field: Any) -> NDArray[np.float64]:

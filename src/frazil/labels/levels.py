@@ -138,8 +138,11 @@ class PySCFLabeller(Labeller):
         self.version = electronic_structure.code_version()
         self.extras = {name: True for name in electronic_structure.COST_FACTORS if settings.get(name, False)}
         self.limit_s = float(settings.get("frame_limit_s", 0))
-        units = {"hessian": "eV_per_A2", "polarizability": "A3"}
-        self.details = tuple(f"label_{name}_{units[name]}" for name in self.extras)
+        details = {
+            "hessian": ("label_hessian_eV_per_A2", "label_dipole_derivatives_e"),
+            "polarizability": ("label_polarizability_A3",),
+        }
+        self.details = tuple(name for extra in self.extras for name in details[extra])
         self._known_seconds: dict[str, float] = {}
 
     def seconds(self, atoms: Atoms) -> float:

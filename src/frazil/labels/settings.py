@@ -69,7 +69,7 @@ class Labels:
         default="stop", choices=("stop", "drop", "keep"),
     )  # fmt: skip
     hessian: bool = setting(
-        "Ask for the second derivatives too (label_hessian_eV_per_A2 of each frame in results/labels; PySCF's "
+        "Ask for the second derivatives too (label_hessian_eV_per_A2, and label_dipole_derivatives_e, of each frame in results/labels; PySCF's "
         "functionals, about ten times the cost)",
         default=False,
     )

@@ -111,7 +111,10 @@ def relaxed(positions: np.ndarray, surface: Surface, name: str) -> np.ndarray:
 
 
 def label_minimum(atoms: Atoms, name: str, labels: Labels, on_no_minimum: str) -> Minimum:
-    """Return the minimum and the modes of the labelling level, by central differences of its labels."""
+    """Return the minimum and the modes of the labelling level, by its own second derivatives.
+
+    A level that gives none (``Labels.has_hessians``) is differentiated by central differences.
+    """
 
     def at(positions: np.ndarray) -> Atoms:
         return Atoms(atoms.numbers, positions)
@@ -121,6 +124,8 @@ def label_minimum(atoms: Atoms, name: str, labels: Labels, on_no_minimum: str) -
         return labelled.get_potential_energy(), labelled.get_forces()
 
     def curvature(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if labels.has_hessians:
+            return labels.curvature(at(positions))
         away = STEP_A * np.eye(positions.size).reshape(-1, *positions.shape)
         frames = [at(positions + sign * step) for step in away for sign in (1, -1)]
         labelled, failures = labels.of(frames)

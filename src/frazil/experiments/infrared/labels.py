@@ -12,6 +12,7 @@ from ase import Atoms
 from frazil.errors import UserError
 from frazil.labels.label import Failure, label
 from frazil.labels.levels import labeller
+from frazil.labels.settings import DFT
 
 WORTH_A_PROCESS_s = 20.0
 """Labelling that is expected to take less is done here: a process takes seconds to start."""
@@ -70,12 +71,32 @@ class Labels:
                     failures.append(Failure(number, "", "", f"{self.level} gives no dipole"))
         return [found[i] for i in sorted(found)], sorted(failures, key=lambda failure: failure.frame)
 
+    @property
+    def has_hessians(self) -> bool:
+        """Whether the level gives second derivatives itself, at the cost of some ten labels."""
+        return self.level in DFT
+
+    def curvature(self, atoms: Atoms) -> tuple[np.ndarray, np.ndarray]:
+        """Return the level's own Hessian (3 n, 3 n), eV/Å², and dipole derivatives (3, 3 n), e, of one frame.
+
+        Raises UserError where there is no label.
+        """
+        labelled, failures = label([atoms], self.level, checkpoints=self.checkpoints, hessian=True)
+        if failures:
+            raise _without_label(atoms, self.level, failures[0])
+        found = labelled[0].info
+        return found["label_hessian_eV_per_A2"], found["label_dipole_derivatives_e"]
+
     def one(self, atoms: Atoms) -> Atoms:
         """Return the labelled copy of one frame. Raises UserError where there is no label."""
         labelled, failures = self.of([atoms])
         if failures:
-            raise UserError(
-                f"{atoms.get_chemical_formula()}: no {self.level} label ({failures[0].reason}); give another "
-                "structure or level"
-            )
+            raise _without_label(atoms, self.level, failures[0])
         return labelled[0]
+
+
+def _without_label(atoms: Atoms, level: str, failure: Failure) -> UserError:
+    return UserError(
+        f"{atoms.get_chemical_formula()}: no {level} label ({failure.reason}); give another structure "
+        "or level"
+    )

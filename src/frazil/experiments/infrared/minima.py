@@ -13,11 +13,16 @@ import numpy as np
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
-from frazil.data.frames import load_frames, read_extxyz
+from frazil.data.frames import load_frames, read_extxyz, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
 from frazil.experiments.infrared.labels import Labels
 from frazil.files import write_atomic
+from frazil.labels.electronic_structure import COST_FACTORS
+from frazil.labels.levels import labeller
+
+RELAXATION_LABELS = 40
+"""Labels of a relaxation from a structure that is nearly right, for the estimate of the cost."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,38 @@ def find_minima(
     if out_names:
         with write_atomic(out_names) as partial:
             partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
+
+
+def split_structures(structures: Sequence[Path | str], level: str, out: Path | str) -> str:
+    """Write every structure into a file of its own, ``0000-NAME.extxyz``; return what their minima will cost.
+
+    Raises UserError for names that no file can have, doubles, and periodic structures.
+    """
+    given = [atoms for path in structures for atoms in _read(path)]
+    for number, (atoms, name) in enumerate(zip(given, check_names(given), strict=True)):
+        plain = Atoms(atoms.numbers, atoms.positions, info={"name": name})
+        write_frames(Path(out) / f"{number:04d}-{name}.extxyz", [plain])
+    cost = labeller(level).seconds
+    hours = sum(labels_of_a_minimum(atoms, level) * cost(atoms) for atoms in given) / 3600
+    said = "no cost is known" if np.isnan(hours) else f"about {hours:.2g} core hours"
+    return f"minima of {len(given)} structures at {level}: {said}, a task for each"
+
+
+def labels_of_a_minimum(atoms: Atoms, level: str) -> float:
+    """Return how many labels' time a minimum costs: a relaxation, and its second derivatives."""
+    curvature = COST_FACTORS["hessian"] if Labels(level).has_hessians else 6 * len(atoms)
+    return RELAXATION_LABELS + curvature
+
+
+def gather_minima(minima: Sequence[Path | str], out: Path | str, out_names: Path | str) -> None:
+    """Put the files of ``find_minima`` together, in the order given, with a file of their names."""
+    frames = [atoms for path in minima for atoms in load_frames(path)]
+    for path in minima:
+        read_minima(path)
+    with write_atomic(out) as partial:
+        ase.io.write(partial, frames, format="extxyz")
+    with write_atomic(out_names) as partial:
+        partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
 
 
 def read_minima(path: Path | str) -> list[Reference]:

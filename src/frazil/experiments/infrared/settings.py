@@ -222,6 +222,24 @@ class FindMinima:
     out_names: Path | None = given("Their names, one a line", default=None, path="new file")
 
 
+@step("frazil.experiments.infrared.minima:split_structures", group="infrared")
+class SplitStructures:
+    """Write every structure into a file of its own, and say what their minima will cost."""
+
+    structures: tuple[Path, ...] = given("xyz or extended XYZ; info 'name' names them", path="file")
+    level: str = same_as(Learning, "level")
+    out: Path = given("Folder for 0000-NAME.extxyz, …", path="new")
+
+
+@step("frazil.experiments.infrared.minima:gather_minima")
+class GatherMinima:
+    """Put minima together, with a file of their names."""
+
+    minima: tuple[Path, ...] = given("Files of find-minima, in order", path="file")
+    out: Path = given("Minima, extxyz", path="new")
+    out_names: Path = given("Their names, one a line", path="new")
+
+
 @step("frazil.experiments.infrared.learning:displace_minima", group="infrared")
 class DisplaceMinima:
     """Displace minima along their normal modes: the first frames to label."""
