@@ -164,6 +164,8 @@ process BOND_CURVE {
 
     input:
     path own_level
+    path curve,  stageAs: 'given/*' // a curve of the user's own, or []
+    path frames, stageAs: 'given/*' // labelled frames whose molecules alone give the curve, or []
     val settings
     val code
 
@@ -175,6 +177,7 @@ process BOND_CURVE {
     """
     ${Settings.file(settings)}
     bond_curve.py --settings settings.json ${own_level ? "--own-level ${own_level}" : ''} \\
+        ${curve ? "--curve-file ${curve}" : ''} ${frames ? "--frames ${frames}" : ''} \\
         --out bond_curves.csv --out-fine bond_curves-fine.csv
     """
 

@@ -37,7 +37,12 @@ workflow POTENTIAL {
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
-    BOND_CURVE(own_level(settings), settings.steps['bond-curve'], settings.code['bond_curve.py'])
+    def curve = settings.labels.bond_curve_file
+    BOND_CURVE(
+        own_level(settings), curve ? file(curve, glob: false) : [],
+        settings.labels.bond_curve_of == 'dataset' ? labelled : [],
+        settings.steps['bond-curve'], settings.code['bond_curve.py'],
+    )
 
     LEARN(
         [id: 'round-', rounds: settings.exploration.rounds, first: 1, step: 'explore-committee', takes: ['n_processes'],

@@ -63,6 +63,16 @@ class Labels:
         "(extxyz, ASE trajectory, deepmd/npy, VASP, ORCA, Turbomole, Gaussian, CP2K)",
         default=None, path="any",
     )  # fmt: skip
+    bond_curve_file: Path | None = setting(
+        "Bond curve of one CO of your own (CSV: bond_length_A, label_eV), which excitation and bond baseline follow, in "
+        "place of one labelled at the level",
+        default=None, path="file",
+    )  # fmt: skip
+    bond_curve_of: str = setting(
+        "Whose the bond curve is: the labelling level's, or that of the molecules alone among the dataset's frames, so "
+        "that nothing is labelled here",
+        default="level", choices=("level", "dataset"),
+    )  # fmt: skip
     on_suspect: str = setting(
         "What to do where frames of the dataset are suspect (doubles, outliers, forces that do not fit the energies, "
         "unknown labels): stop, drop them, or keep those that can be trained on",
@@ -122,6 +132,10 @@ class Labels:
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
         yield from dataset_problems(self.dataset)
         yield from level_problems("level", self.level, LEVELS, self.own_level)
+        if self.bond_curve_of == "dataset" and self.dataset is None:
+            yield "bond_curve_of", "allowed: level without a [dataset]"
+        if self.bond_curve_of == "dataset" and self.bond_curve_file is not None:
+            yield "bond_curve_of", "allowed: level with a curve of your own, [bond_curve_file]"
         asked = [name for name in ("hessian", "polarizability") if getattr(self, name)]
         if asked and self.level not in DFT:
             yield asked[0], "allowed: false with [level]; a functional of PySCF gives it (pbe0/def2-svp)"
@@ -279,6 +293,12 @@ class BondCurve:
 
     level: str = same_as(PlanLabels, "level")
     own_level: Path | None = same_as(PlanLabels, "own_level")
+    curve_file: Path | None = given("A curve of one's own, the same columns", default=None, path="file")
+    frames: Path | None = given(
+        "Labelled frames, among them one CO alone at many lengths: their curve is taken",
+        default=None,
+        path="any",
+    )
     coupling_eV: float = same_as(Labels, "coupling_eV")
     out: Path = given("Table to write: bond_length_A, label_eV", path="new file")
     out_fine: Path | None = given(

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.labels import bond_curve, electronic_structure, shards
 from frazil.labels import label as labelling
 from frazil.labels import levels as labellers
+from frazil.labels.settings import LEVELS
 from frazil.labels.store import Label
 from frazil.systems.diatomic import BondCurve
 
@@ -99,6 +101,35 @@ def test_bond_curve_file(tmp_path: Path) -> None:
     assert curve.energy_of(40) == pytest.approx(
         bond_curve.bond_curve("van-hemert", coupling_eV=0.0).energy_of(40)
     )
+
+
+def test_the_curve_of_a_table_or_of_the_data_sets_molecules_labels_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def morse(length_A: np.ndarray) -> np.ndarray:
+        return 11.2 * (1 - np.exp(-2.3 * (length_A - 1.13))) ** 2 - 3000.0
+
+    monkeypatch.setattr(bond_curve, "labeller", lambda *given, **named: pytest.fail("a labeller was asked"))
+    lengths = np.linspace(0.9, 2.2, 40)
+    rows = "".join(f"{length},{energy}\n" for length, energy in zip(lengths, morse(lengths), strict=True))
+    (tmp_path / "own.csv").write_text(f"bond_length_A,label_eV\n{rows}")
+    frames = [Atoms("CO", [[0, 0, 0], [0, 0, length]]) for length in (*lengths, lengths[3])]
+    for atoms in frames:
+        energy = float(morse(atoms.get_distance(0, 1)))
+        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((2, 3)))
+    write_frames(tmp_path / "set.extxyz", [*reversed(frames), *aggregates([2])])
+    for given in ({"curve_file": tmp_path / "own.csv"}, {"frames": tmp_path / "set.extxyz"}):
+        said = bond_curve.write_bond_curve(tmp_path / "a.csv", "any", tmp_path / "fine.csv", **given)
+        assert "0.9 to 2.2 Å, minimum at 1.1300 Å" in said
+        for name in ("a.csv", "fine.csv"):
+            curve = BondCurve.read(tmp_path / name)
+            assert curve.energy(1.5) == pytest.approx(morse(np.array(1.5)) + 3000.0, abs=2e-4)
+    write_frames(tmp_path / "few.extxyz", frames[:11])
+    with pytest.raises(UserError, match="one CO alone at 11 bond lengths; needed for a bond curve: 12"):
+        bond_curve.write_bond_curve(tmp_path / "a.csv", "any", frames=tmp_path / "few.extxyz")
+    frames[-1].calc.results["energy"] += 0.1
+    with pytest.raises(UserError, match=r"two CO of 1\.0000 Å with energies 0\.1 eV apart"):
+        bond_curve.curve_of_frames(frames)
 
 
 def test_a_fine_curve_is_labelled_only_where_that_costs_nothing(
@@ -259,7 +290,7 @@ def test_more_than_forces_costs_more() -> None:
 
 def test_the_levels_offered_exist(root: Path) -> None:
     schema = json.loads((root / "nextflow_schema.json").read_text())["properties"]
-    offered = schema["labels"]["properties"]["level"]["enum"]
+    offered = LEVELS
     compared = schema["level_of_theory"]["properties"]
     for level in offered:
         assert level in labellers.LEVELS
