@@ -15,7 +15,7 @@ workflow {
         exit(0)
     }
     run = Settings.resolve(params, projectDir)
-    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, alone: run.alone]
+    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, names: run.names, alone: run.alone]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it

@@ -31,9 +31,9 @@ workflow INFRARED {
     def asked = [level: i.level, coupling_eV: 0, hessian: false, polarizability: false]
     imported = Channel.empty()
     if (i.dataset) {
-        (dataset, files) = with_files(settings, i.dataset)
+        (dataset, files, called) = with_files(settings, i.dataset)
         IMPORT_FRAMES(
-            dataset, files, settings.steps['import-frames'] + [level: i.level],
+            dataset, files, settings.steps['import-frames'] + called + [level: i.level, need_dipoles: true],
             true, 'imports-infrared', settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled

@@ -11,9 +11,9 @@ def in_order(channel) {
     channel.toSortedList { a, b -> a[0] <=> b[0] }.map { items -> items.collect { it[1] } }
 }
 
-// [dataset, files that it names if it is a samplesheet]: what a task must have in its folder
+// [dataset, files that it names if it is a samplesheet, [names: what it calls them]]: what a task must have
 def with_files(Map settings, String dataset) {
-    [file(dataset, glob: false), settings.files[dataset].collect { file(it, glob: false) }]
+    [file(dataset, glob: false), settings.files[dataset].collect { file(it, glob: false) }, [names: settings.names[dataset]]]
 }
 
 workflow POTENTIAL {
@@ -24,9 +24,9 @@ workflow POTENTIAL {
     main:
     SAMPLE_FRAMES(settings.steps['sample-frames'], settings.code['sample_frames.py'])
     if (settings.labels.dataset) {
-        (dataset, files) = with_files(settings, settings.labels.dataset)
+        (dataset, files, called) = with_files(settings, settings.labels.dataset)
         IMPORT_FRAMES(
-            dataset, files, settings.steps['import-frames'], settings.exploration.rounds > 0, 'imports',
+            dataset, files, settings.steps['import-frames'] + called, settings.exploration.rounds > 0, 'imports',
             settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled

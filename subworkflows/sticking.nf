@@ -56,9 +56,9 @@ workflow STICKING {
         }
         trained_on = labelled.clusters
         if (s.dataset) {
-            (dataset, files) = with_files(settings, s.dataset)
+            (dataset, files, called) = with_files(settings, s.dataset)
             IMPORT_FRAMES(
-                dataset, files, settings.steps['import-frames'] + [level: s.label_level, coupling_eV: 0],
+                dataset, files, settings.steps['import-frames'] + called + [level: s.label_level, coupling_eV: 0],
                 true, 'imports-sticking', settings.code['import_frames.py'],
             )
             trained_on = IMPORT_FRAMES.out.labelled

@@ -15,7 +15,7 @@ from typing import Any
 
 from frazil import checkpoints, code, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
-from frazil.labels.imports.sheet import files_of
+from frazil.labels.imports.sheet import entries_of
 from frazil.settings import steps, values_of
 
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
@@ -85,7 +85,7 @@ def launch() -> str:
     """Return what a run needs to know before its first task, as JSON; standard input holds its parameters.
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
-    reaches, and of all. files: those that each data set names.
+    reaches, and of all. files: those that each data set names, and their names in it.
     alone: settings of the experiments that are one campaign, with one graph for all. Raises UserError with
     all problems.
     """
@@ -101,9 +101,11 @@ def launch() -> str:
     datasets = [
         group["dataset"] for group in run.values() if isinstance(group, dict) and group.get("dataset")
     ]
-    files = {name: [str(file.resolve()) for file in files_of(Path(name))] for name in datasets}
+    entries = {name: entries_of(Path(name)) for name in datasets}
+    files = {name: [str(entry.file.resolve()) for entry in found] for name, found in entries.items()}
+    names = {name: [entry.name for entry in found] for name, found in entries.items()}
     found = {
-        "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files,
+        "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files, "names": names,
         "alone": {name: values_of(getattr(resolved, name)) for name in alone},
     }  # fmt: skip
     return json.dumps(found)

@@ -7,6 +7,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ FRAME_COLUMNS = (
     "max_force_eV_per_A",
 )
 CUTOFF_A = 6.5
+STRESS = re.compile(r"\s(?:stress|virial)\w*=(?:\"[^\"\n]*\"|\{[^}\n]*\}|\[[^\n]*?\](?=\s)|\S+)", re.I)
+"""What free molecules have no use for; ASE refuses six numbers in Voigt's order."""
 
 
 def read_frames(paths: Iterable[Path | str], labelled: bool = True) -> list[Atoms]:
@@ -116,7 +119,8 @@ def read_extxyz(path: Path | str) -> list[Atoms]:
     """
     try:
         _check_counts(Path(path))
-        return list(ase.io.read(path, index=":", format="extxyz", do_not_split_by_at_sign=True))
+        text = StringIO(STRESS.sub(" ", Path(path).read_text()))
+        return list(ase.io.read(text, index=":", format="extxyz"))
     except UserError:
         raise
     except Exception as error:  # ASE raises whatever its parser meets

@@ -93,7 +93,8 @@ def prepare(
     """Write a dataset directory (three subsets, frames.csv, summary.json) of files and return the summary.
 
     ``molecules`` is one of ``READERS``; ``cutoff_A`` is for CO only, as in ``read_co_frames``. Frames with a
-    force above ``max_force_eV_per_A`` and exact doubles are left out, and counted.
+    force above ``max_force_eV_per_A`` and exact doubles are left out, and counted. Raises UserError where a
+    test set is asked for and would be empty.
     """
     if (window_starts_fs is None) != (window_intervals_fs is None):
         raise UserError("window starts without intervals, or the reverse; give both or neither")
@@ -111,6 +112,12 @@ def prepare(
         )
     kept = list({fingerprint(atoms): atoms for atoms in reversed(kept)}.values())[::-1]
     subsets = split(kept, split_by, train_fraction, validation_fraction, campaign_seed)
+    if "test" not in subsets and train_fraction + validation_fraction < 1 - 1e-9:
+        raise UserError(
+            f"no test set: all {len(kept)} frames are of one {split_by} "
+            f"({kept[0].info.get('trajectory_id', 0)}); give more, or split by frame (--labels.split_by "
+            "frame)"
+        )
     directory = Path(out)
     for subset in SUBSETS:
         chosen = [atoms for atoms, name in zip(kept, subsets, strict=True) if name == subset]

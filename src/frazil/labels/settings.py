@@ -6,9 +6,11 @@ import difflib
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from frazil.errors import UserError
-from frazil.labels.imports.sheet import files_of
+from frazil.labels.imports.label_units import COLUMNS, spelled
+from frazil.labels.imports.sheet import entries_of
 from frazil.labels.own_level import read_own_level
 from frazil.settings import given, same_as, setting, settings, step
 
@@ -60,7 +62,7 @@ class Labels:
     )  # fmt: skip
     dataset: Path | None = setting(
         "Labelled frames of your own in place of frames made here: a samplesheet (CSV), or one file or folder "
-        "(extxyz, ASE trajectory, deepmd/npy, VASP, ORCA, Turbomole, Gaussian, CP2K)",
+        "(extxyz, ASE trajectory, deepmd/npy, VASP, ORCA, Turbomole, Gaussian, CP2K, …)",
         default=None, path="any",
     )  # fmt: skip
     bond_curve_file: Path | None = setting(
@@ -73,6 +75,28 @@ class Labels:
         "that nothing is labelled here",
         default="level", choices=("level", "dataset"),
     )  # fmt: skip
+    energy_key: str | None = setting(
+        "Name of the energy in frames of dataset, where a samplesheet says none (extended XYZ, ASE, arrays); by default "
+        "energy with forces, or a pair such as REF_energy and REF_forces",
+        default=None,
+    )  # fmt: skip
+    forces_key: str | None = setting("Name of the forces, likewise (a gradient's is turned)", default=None)
+    dipole_key: str | None = setting("Name of the dipole, likewise", default=None)
+    energy_unit: str | None = setting(
+        "Unit of those energies, where neither file nor samplesheet says one (eV, Hartree, kcal/mol, kJ/mol, Ry); by "
+        "default eV",
+        default=None,
+    )  # fmt: skip
+    length_unit: str | None = setting(
+        "Unit of those positions (Angstrom, Bohr, nm), likewise; by default Angstrom", default=None
+    )
+    forces_unit: str | None = setting(
+        "Unit of those forces (eV/Angstrom, Hartree/Bohr, …), likewise; by default energy_unit over length_unit",
+        default=None,
+    )
+    dipole_unit: str | None = setting(
+        "Unit of those dipoles (e Angstrom, Debye, e Bohr), likewise; by default e Angstrom", default=None
+    )
     on_suspect: str = setting(
         "What to do where frames of the dataset are suspect (doubles, outliers, forces that do not fit the energies, "
         "unknown labels): stop, drop them, or keep those that can be trained on",
@@ -131,6 +155,7 @@ class Labels:
             )
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
         yield from dataset_problems(self.dataset)
+        yield from unit_problems(self)
         yield from level_problems("level", self.level, LEVELS, self.own_level)
         if self.bond_curve_of == "dataset" and self.dataset is None:
             yield "bond_curve_of", "allowed: level without a [dataset]"
@@ -168,9 +193,18 @@ def dataset_problems(dataset: Path | None) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the samplesheet of a data set."""
     try:
         if dataset is not None:
-            files_of(dataset)
+            entries_of(dataset)
     except UserError as problem:
         yield "dataset", str(problem)
+
+
+def unit_problems(values: Any) -> Iterator[tuple[str, str]]:
+    """Yield units of labels that are not known."""
+    for column in (column for column in COLUMNS if getattr(values, column)):
+        try:
+            spelled(column, getattr(values, column))
+        except ValueError as problem:
+            yield column, str(problem)
 
 
 def window_problems(
@@ -194,12 +228,25 @@ class ImportFrames:
     staged: tuple[Path, ...] = given(
         "The sheet's files, in order, if they lie elsewhere", default=(), repeated=True
     )
+    names: tuple[str, ...] = given("What the sheet calls them", default=(), repeated=True)
+    energy_key: str | None = same_as(Labels, "energy_key")
+    forces_key: str | None = same_as(Labels, "forces_key")
+    dipole_key: str | None = same_as(Labels, "dipole_key")
+    energy_unit: str | None = same_as(Labels, "energy_unit")
+    length_unit: str | None = same_as(Labels, "length_unit")
+    forces_unit: str | None = same_as(Labels, "forces_unit")
+    dipole_unit: str | None = same_as(Labels, "dipole_unit")
     on_suspect: str = same_as(Labels, "on_suspect")
     level: str | None = same_as(Labels, "level", default=None)
     coupling_eV: float = same_as(Labels, "coupling_eV")
     same_level: bool = given("Refuse frames of another level than the run's", default=False)
+    need_dipoles: bool = given("Refuse frames without a dipole", default=False)
     out_folder: Path = given("Folder of tables and section of what was read", path="new folder")
     out: Path = given("Usable frames, extxyz (eV, eV/Å, e Å)", path="new file")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield units that are not known."""
+        yield from unit_problems(self)
 
 
 @step("frazil.labels.shards:plan_shards", group="labels")

@@ -1,13 +1,15 @@
 """What is suspect about labelled frames, found before a model learns it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from ase import Atoms
+from scipy.spatial.distance import cdist, pdist
 
 from frazil.data.frames import fingerprint, label_problem, max_force
+from frazil.labels.imports.reading import turned_onto
 
 SHORTEST_DISTANCE_A = 0.4
 """Nuclei nearer than this are a broken frame."""
@@ -20,6 +22,10 @@ LONGEST_STEP_A = 0.15
 STEP_TOLERANCE_eV = 0.003
 STEP_TOLERANCE = 0.5
 """Part of the difference between left and right sums of force times step that the trapezoid may be off by."""
+MOST_COMPARED = 500
+"""Of the frames of one composition that stand alone, at most so many are compared with their nearest."""
+MOST_MISMATCHED = 0.2
+"""Where more of a file's compared frames do not fit, its pairs, axes or units are wrong, not some frames."""
 SHORTEST_WORK_eV = 0.01
 """Steps of less work and less energy difference say nothing about units."""
 THOMAS_FERMI_eV = -20.92
@@ -61,19 +67,37 @@ def energy_zero(atoms: Atoms) -> str:
 def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
     """Return what is suspect, by frame.
 
-    Kinds: labels (missing, unknown names, not finite), contact (nuclei on top of each other), duplicate,
-    energy zero (unlike most frames'), energy outlier and force outlier (alone beyond a gap as wide as all the
-    rest, among frames of one composition), mismatch (forces against energy differences along a trajectory).
+    Kinds: labels (missing, unknown names, not finite), contact (nuclei on top of each other), not converged
+    (electrons, by the file's word), zero forces (all exactly 0), duplicate, energy zero (unlike most),
+    energy outlier and force outlier (alone beyond a gap as wide as all the rest, among frames of one
+    composition), mismatch (forces against energy differences along a trajectory or between nearest frames).
     """
-    found = [
-        Suspect(i, "labels", problem) for i, atoms in enumerate(frames) if (problem := label_problem(atoms))
-    ]
+    found = [Suspect(i, "labels", problem) for i, atoms in enumerate(frames) if (problem := unusable(atoms))]
     good = sorted(set(range(len(frames))) - {suspect.frame for suspect in found})
     found += _contacts(frames, good)
     good = sorted(set(good) - {suspect.frame for suspect in found})
-    found += _duplicates(frames, good) + _zeros(frames, good)
+    found += _unfinished(frames, good) + _duplicates(frames, good) + _zeros(frames, good)
     found += _outliers(frames, good) + _mismatches(frames, good)
     return sorted(found, key=lambda suspect: (suspect.frame, suspect.kind))
+
+
+def unusable(atoms: Atoms) -> str:
+    """Return why a frame cannot be trained on: its positions or its labels; empty if it can."""
+    if not np.isfinite(atoms.positions).all():
+        return "a position is not a finite number; remove the frame"
+    return label_problem(atoms)
+
+
+def _unfinished(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    found = []
+    for i in good:
+        if frames[i].info.get("converged") in (False, 0, "F", "False"):
+            found.append(Suspect(i, "not converged", "SCF not converged, says the file"))
+        if len(frames[i]) > 1 and not frames[i].get_forces().any():
+            found.append(
+                Suspect(i, "zero forces", "all forces are exactly 0: not computed, or a placeholder")
+            )
+    return found
 
 
 def _contacts(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
@@ -162,7 +186,61 @@ class Step:
 
 
 def steps(frames: Sequence[Atoms], good: Sequence[int]) -> list[Step]:
-    """Return the steps between frames near enough to compare, in the order of each trajectory."""
+    """Return the steps between frames near enough to compare.
+
+    They are neighbours of a trajectory; a frame without such a neighbour is compared with the nearest one of
+    its composition, turned onto it.
+    """
+    along = _along_trajectories(frames, good)
+    touched = {i for step in along for i in (step.first, step.second)}
+    return along + _to_nearest(frames, [i for i in good if i not in touched])
+
+
+def _to_nearest(frames: Sequence[Atoms], alone: Sequence[int]) -> list[Step]:
+    groups: dict[bytes, list[int]] = {}
+    for i in alone:
+        groups.setdefault(frames[i].numbers.tobytes(), []).append(i)
+    found: dict[tuple[int, int], Step] = {}
+    for members in groups.values():
+        if len(frames[members[0]]) < 2:
+            continue
+        members = members[:: -(-len(members) // MOST_COMPARED)]
+        distances = np.array([pdist(frames[i].positions) for i in members])
+        apart = cdist(distances, distances)
+        np.fill_diagonal(apart, np.inf)
+        for place, nearest in enumerate(apart.argmin(axis=1)):
+            first, second = sorted((members[place], members[int(nearest)]))
+            a, b = frames[first], frames[second]
+            turn, _ = turned_onto(b.positions, a.positions)
+            moved = _about_mean(b.positions) @ turn.T - _about_mean(a.positions)
+            turned = b.get_forces() @ turn.T
+            step = _step(first, second, a, b, moved, turned)
+            if first != second and step is not None:
+                # Not along a path of slow change: where atoms' parts cancel, cubic terms are left.
+                changes = np.abs(((a.get_forces() - turned) * moved).sum(axis=1)).sum()
+                found[first, second] = replace(
+                    step, tolerance_eV=STEP_TOLERANCE_eV + STEP_TOLERANCE * changes
+                )
+    return list(found.values())
+
+
+def _about_mean(positions: np.ndarray) -> np.ndarray:
+    return positions - positions.mean(axis=0)
+
+
+def _step(
+    first: int, second: int, a: Atoms, b: Atoms, moved_A: np.ndarray, forces_b: np.ndarray
+) -> Step | None:
+    """Return the step of an atom-wise movement (n, 3) from a to b, None for one too long or of nothing."""
+    if not 1e-9 < np.linalg.norm(moved_A, axis=1).max() < LONGEST_STEP_A:
+        return None
+    left, right = (-float((forces * moved_A).sum()) for forces in (a.get_forces(), forces_b))
+    difference = b.get_potential_energy() - a.get_potential_energy()
+    tolerance = STEP_TOLERANCE_eV + STEP_TOLERANCE * abs(left - right)
+    return Step(first, second, difference, (left + right) / 2, tolerance)
+
+
+def _along_trajectories(frames: Sequence[Atoms], good: Sequence[int]) -> list[Step]:
     trajectories: dict[str, list[int]] = {}
     for i in good:
         trajectories.setdefault(str(frames[i].info.get("trajectory_id", "")), []).append(i)
@@ -174,13 +252,9 @@ def steps(frames: Sequence[Atoms], good: Sequence[int]) -> list[Step]:
             a, b = frames[first], frames[second]
             if len(a) != len(b) or (a.numbers != b.numbers).any():
                 continue
-            moved = (b.positions - b.positions.mean(axis=0)) - (a.positions - a.positions.mean(axis=0))
-            if not 0 < np.linalg.norm(moved, axis=1).max() < LONGEST_STEP_A:
-                continue
-            left, right = (-float((atoms.get_forces() * moved).sum()) for atoms in (a, b))
-            difference = b.get_potential_energy() - a.get_potential_energy()
-            tolerance = STEP_TOLERANCE_eV + STEP_TOLERANCE * abs(left - right)
-            found.append(Step(first, second, difference, (left + right) / 2, tolerance))
+            moved = _about_mean(b.positions) - _about_mean(a.positions)
+            step = _step(first, second, a, b, moved, b.get_forces())
+            found += [step] if step is not None else []
     return found
 
 
@@ -194,11 +268,19 @@ def unit_ratio(steps_: Sequence[Step]) -> float:
     return float(np.median(ratios)) if ratios else float("nan")
 
 
+def misfits(suspects: Sequence[Suspect], compared: Sequence[Step], numbers: Sequence[int]) -> tuple[int, int]:
+    """Return how many of a file's frames do not fit their neighbours, and how many were compared."""
+    own = set(numbers)
+    touched = own & {i for step in compared for i in (step.first, step.second)}
+    return len(own & {s.frame for s in suspects if s.kind == "mismatch"}), len(touched)
+
+
 def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     """Return frames all of whose steps disagree, with a guess at the unit where most of a trajectory's do."""
     of_trajectory: dict[str, list[Step]] = {}
     for step in steps(frames, good):
-        name = str(frames[step.first].info.get("trajectory_id", ""))
+        names = {str(frames[i].info.get("trajectory_id", "")) for i in (step.first, step.second)}
+        name = names.pop() if len(names) == 1 else f"alone {frames[step.first].symbols}"
         of_trajectory.setdefault(name, []).append(step)
     found = []
     for members in of_trajectory.values():
@@ -215,8 +297,10 @@ def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
             touching.setdefault(step.second, []).append(step)
         blamed = {i for i, own in touching.items() if len(own) > 1 and not any(s.agrees for s in own)}
         for step in wrong:
-            if step.first not in blamed and step.second not in blamed:
-                blamed |= {step.first, step.second}
+            ends = {step.first, step.second}
+            if not ends & blamed:
+                fitting = {i for i in ends if any(s.agrees for s in touching[i])}
+                blamed |= ends - fitting or ends
         for i in sorted(blamed):
             worst = max(touching[i], key=lambda s: abs(s.difference_eV - s.work_eV))
             found.append(

@@ -7,7 +7,7 @@ level, which must be stated, of every frame.
 
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,18 @@ import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.units import Bohr, Debye, Hartree
+from ase.units import Bohr, Hartree
 
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
-from frazil.labels.imports.sheet import Entry, read_sheet
+from frazil.labels.imports.gaussian import read_gaussian
+from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
+from frazil.labels.imports.named import find_labels
+from frazil.labels.imports.orca import read_engrad, read_orca
+from frazil.labels.imports.reading import Reading, are_independent
+from frazil.labels.imports.sheet import LABEL_KEYS, Entry, read_sheet
+from frazil.labels.imports.stated import check_stated
 
 VACUUM_A = 6.0
 """A periodic frame is taken for a free aggregate if every direction holds at least this much vacuum."""
@@ -36,33 +42,42 @@ class Imported:
     entry: Entry
     format: str
     frames: list[Atoms] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What was left out, and why."""
 
 
-def read_dataset(path: Path | str, staged: Sequence[Path] = ()) -> list[Imported]:
+def read_dataset(
+    path: Path | str,
+    staged: Sequence[Path] = (),
+    names: Sequence[str] = (),
+    said: Mapping[str, str] | None = None,
+) -> list[Imported]:
     """Return the frames of a samplesheet's files (CSV), or of one file or folder.
 
-    ``staged`` says where the sheet's files lie now, in its order, if not where it says.
+    ``staged`` says where the sheet's files lie now, in its order, if not where it says; ``names`` are then
+    what the sheet calls them, which its patterns cannot find any more. ``said`` are names and units of labels
+    (``energy_key``, …) where an entry says none.
 
     Frames carry energy, forces and perhaps dipole in a SinglePointCalculator, and the info trajectory_id,
     source, label_level, label_code, label_version, perhaps time_fs. Labels are not checked here.
     Raises UserError for a sheet or a file that cannot be read, and for a level that contradicts the file's.
     """
     path = Path(path)
-    entries = read_sheet(path) if path.suffix == ".csv" else [Entry(path)]
+    entries = read_sheet(path, names or None) if path.suffix == ".csv" else [Entry(path)]
     if staged:
         if len(staged) != len(entries):
             raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
         entries = [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
-    return [read_entry(entry) for entry in entries]
+    return [read_entry(entry, said) for entry in entries]
 
 
-def read_entry(entry: Entry) -> Imported:
-    """Return the frames of one file, in our conventions."""
+def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
+    """Return the frames of one file, in our conventions; ``said`` as in ``read_dataset``."""
     if not entry.file.exists():
         raise UserError(f"no file {entry.file}; files of a samplesheet are relative to its folder")
     name = entry.format or recognise(entry.file)
     try:
-        raw, origin = FORMATS[name](entry.file)
+        reading = FORMATS[name](entry.file)
     except UserError:
         raise
     except Exception as error:
@@ -71,10 +86,40 @@ def read_entry(entry: Entry) -> Imported:
             f"({type(error).__name__}: {' '.join(str(error).split())}); "
             f"give the right format, one of {', '.join(FORMATS)}"
         ) from error
-    if not raw:
+    if not reading.frames:
         raise UserError(f"{entry.file}, read as {name}, holds no frame; give the output of a finished run")
-    frames = [_ours(atoms, entry, number, origin) for number, atoms in enumerate(raw)]
-    return Imported(entry, name, frames)
+    own = [name for name in (*LABEL_KEYS, *UNIT_COLUMNS) if getattr(entry, name)]
+    if name in NAMED:
+        missing: dict[str, Any] = {k: v for k, v in (said or {}).items() if v and k not in own}
+        entry = replace(entry, **missing)
+        reading.frames, notes = find_labels(reading.frames, entry)
+        reading.notes += notes
+    elif own:
+        raise UserError(
+            f"{entry.name}: {', '.join(own)} of a file of {name}, which says its own names and units; leave "
+            "them empty"
+        )
+    check_stated(reading.frames, entry)
+    frames = [_ours(atoms, entry, number, reading) for number, atoms in enumerate(reading.frames)]
+    if name in NAMED and not entry.trajectory_id and entry.interval_fs is None:
+        _part_independent(frames, reading.frames, folders=name == "deepmd")
+    return Imported(entry, name, frames, reading.notes)
+
+
+def _part_independent(frames: Sequence[Atoms], as_read: Sequence[Atoms], folders: bool) -> None:
+    """Give each frame a trajectory of its own where neighbours in the file are no nearer than others.
+
+    Frames that the file itself ties to a trajectory or a time stay; with ``folders`` a trajectory's name is
+    only a folder's. Near copies must stay together: else a split by trajectory tests on what was trained on.
+    """
+    runs: dict[str, list[int]] = {}
+    for i, (atoms, read) in enumerate(zip(frames, as_read, strict=True)):
+        if "time_fs" not in read.info and (folders or "trajectory_id" not in read.info):
+            runs.setdefault(str(atoms.info["trajectory_id"]), []).append(i)
+    for name, members in runs.items():
+        if are_independent([frames[i] for i in members]):
+            for number, i in enumerate(members):
+                frames[i].info["trajectory_id"] = f"{name}#{number}"
 
 
 def recognise(path: Path) -> str:
@@ -87,6 +132,7 @@ def recognise(path: Path) -> str:
         "vasp-xml": "<modeling>" in head,
         "vasp-outcar": bool(re.match(r"\s*vasp\.\d", head)),
         "orca": "* O   R   C   A *" in head,
+        "engrad": "# Number of atoms" in head and "gradient in Eh/bohr" in head,
         "gaussian": "Entering Gaussian System" in head,
         "cp2k": "CP2K|" in head or "DBCSR|" in head,
         "turbomole": head.lstrip().startswith("$grad"),
@@ -100,7 +146,7 @@ def recognise(path: Path) -> str:
     return found[0]
 
 
-def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> Atoms:
+def _ours(atoms: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
     """Return a frame with our info, free of its box, its labels under ASE's names."""
     where = f"{entry.name}, frame {number}"
     ours = free_aggregate(atoms, where)
@@ -108,7 +154,7 @@ def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> At
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
         results["energy"] = results["free_energy"]
     kept = {name: results[name] for name in ("energy", "forces", "dipole") if results.get(name) is not None}
-    if origin["code"] == "vasp":
+    if reading.code == "vasp":
         kept.pop("dipole", None)  # about a point of the box that the file does not settle
     if kept:
         ours.calc = SinglePointCalculator(ours, **kept)
@@ -120,8 +166,8 @@ def _ours(atoms: Atoms, entry: Entry, number: int, origin: dict[str, str]) -> At
     ours.info = {
         **{name: value for name, value in atoms.info.items() if not isinstance(value, dict)},
         "label_level": stated or entry.level or "not stated",
-        "label_code": str(atoms.info.get("label_code", entry.code or origin["code"])),
-        "label_version": str(atoms.info.get("label_version", origin["version"])),
+        "label_code": str(atoms.info.get("label_code", entry.code or reading.code)),
+        "label_version": str(atoms.info.get("label_version", reading.version)),
     }
     ours.info.setdefault("source", "import")
     if entry.trajectory_id or "trajectory_id" not in ours.info:
@@ -151,9 +197,13 @@ def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
         free.set_array("excited", np.asarray(atoms.arrays["excited"], int), int)
     if not atoms.pbc.any():
         return free
-    scaled = atoms.get_scaled_positions(wrap=True)
-    heights = 1 / np.linalg.norm(np.linalg.inv(np.asarray(atoms.cell)), axis=0)
+    if any(not np.linalg.norm(atoms.cell[axis]) for axis in np.flatnonzero(atoms.pbc)):
+        raise UserError(f"{where}: periodic along an axis without a vector; give the box, or no periodicity")
+    cell = np.asarray(atoms.cell.complete())  # slabs and chains may lack their other vectors
+    scaled = np.linalg.solve(cell.T, atoms.positions.T).T
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     for axis in np.flatnonzero(atoms.pbc):
+        scaled[:, axis] %= 1.0
         order = np.sort(scaled[:, axis])
         gaps = np.diff(order, append=order[0] + 1)
         widest = int(gaps.argmax())
@@ -163,61 +213,33 @@ def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
                 f"free aggregates with at least {VACUUM_A:g} Å around them are allowed"
             )
         scaled[:, axis] = (scaled[:, axis] - order[(widest + 1) % len(order)] + 1e-9) % 1.0
-    positions = scaled @ np.asarray(atoms.cell)
+    positions = scaled @ cell
     free.positions = positions - positions.mean(axis=0)
     return free
 
 
-Frames = tuple[list[Atoms], dict[str, str]]
+def _extxyz(path: Path) -> Reading:
+    return Reading(load_frames(path))
 
 
-def _extxyz(path: Path) -> Frames:
-    return load_frames(path), _origin("not stated")
+def _deepmd(path: Path) -> Reading:
+    return Reading(from_deepmd(path))
 
 
-def _deepmd(path: Path) -> Frames:
-    return from_deepmd(path), _origin("not stated")
-
-
-def _by_ase(kind: str, code: str, version: str = "") -> Callable[[Path], Frames]:
+def _by_ase(kind: str, code: str, version: str = "") -> Callable[[Path], Reading]:
     """Return a reader by ASE; ``version`` is a pattern whose first group is the code's version."""
 
-    def read(path: Path) -> Frames:
+    def read(path: Path) -> Reading:
         frames = ase.io.read(path, index=":", format=kind)
         found = None
         if version:
             found = re.search(version, path.read_bytes()[:HEAD_BYTES].decode("utf-8", errors="replace"))
-        return list(frames), _origin(code, found[1] if found else "not stated")
+        return Reading(list(frames), code, found[1] if found else "not stated")
 
     return read
 
 
-def _orca(path: Path) -> Frames:
-    """Read geometries and gradients by cclib; energies are ORCA's own last word in each step, in Hartree."""
-    import cclib
-
-    found = cclib.io.ccread(str(path))
-    gradients = getattr(found, "grads", None)
-    energies = [
-        float(value) for value in re.findall(r"FINAL SINGLE POINT ENERGY\s+(-?\d+\.\d+)", path.read_text())
-    ]
-    n = min(len(energies), len(found.atomcoords))
-    frames = []
-    for step in range(n):
-        atoms = Atoms(found.atomnos, found.atomcoords[step])
-        results: dict[str, Any] = {"energy": energies[step] * Hartree}
-        if gradients is not None and step < len(gradients):
-            results["forces"] = -np.asarray(gradients[step]) * Hartree / Bohr
-        if n == 1 and len(getattr(found, "moments", [])) > 1:
-            results["dipole"] = np.asarray(found.moments[1]) * Debye
-        atoms.calc = SinglePointCalculator(atoms, **results)
-        frames.append(atoms)
-    if len(frames) > 1 and "forces" not in frames[-1].calc.results:
-        frames.pop()  # an optimization ends with an energy at its last geometry, without a gradient
-    return frames, _origin("orca", str(found.metadata.get("package_version", "not stated")))
-
-
-def _outcar(path: Path) -> Frames:
+def _outcar(path: Path) -> Reading:
     """Read an OUTCAR by ASE; by dpdata where steps of VASP's learned field are in it, which it leaves out."""
     text = path.read_text(errors="replace")
     if "ML FREE ENERGIE" not in text:
@@ -226,10 +248,10 @@ def _outcar(path: Path) -> Frames:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "no energy found")  # of the learned steps after the last label
         frames = _by_dpdata(path, "vasp/outcar")
-    return frames, _origin("vasp", version[1] if version else "not stated")
+    return Reading(frames, "vasp", version[1] if version else "not stated")
 
 
-def _vasprun(path: Path) -> Frames:
+def _vasprun(path: Path) -> Reading:
     """Read a vasprun.xml by ASE. Raises UserError where VASP's learned field gave some of the steps."""
     if re.search(r'name="ML_LMLFF">\s*T', path.read_text(errors="replace")):
         raise UserError(
@@ -239,7 +261,7 @@ def _vasprun(path: Path) -> Frames:
     return _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)')(path)
 
 
-def _cp2k(path: Path) -> Frames:
+def _cp2k(path: Path) -> Reading:
     """Read an output file, or a folder of a dynamics run.
 
     A folder holds ``*pos*.xyz``, ``*.log`` and ``*frc*.xyz``; logs of CP2K up to 7 have the forces.
@@ -250,7 +272,7 @@ def _cp2k(path: Path) -> Frames:
 
     theirs = EnergyConversion("hartree", "eV").value()
     kind = "cp2k/aimd_output" if path.is_dir() else "cp2k/output"
-    return _by_dpdata(path, kind, Hartree / theirs), _origin("cp2k")
+    return Reading(_by_dpdata(path, kind, Hartree / theirs), "cp2k")
 
 
 def _by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
@@ -272,7 +294,7 @@ def _by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
     return frames
 
 
-def _cp2k_trajectory(folder: Path) -> Frames:
+def _cp2k_trajectory(folder: Path) -> Reading:
     """Read positions and forces (Hartree/Bohr) from CP2K's xyz files, box and version from its log."""
     files = [sorted(folder.glob(pattern)) for pattern in ("*pos*.xyz", "*frc*.xyz", "*.log")]
     if [len(found) for found in files] != [1, 1, 1]:
@@ -309,7 +331,7 @@ def _cp2k_trajectory(folder: Path) -> Frames:
         if time := re.search(r"time\s*=\s*([\d.]+)", title):
             atoms.info["time_fs"] = float(time[1])
         frames.append(atoms)
-    return frames, _origin("cp2k", version[1] if version else "not stated")
+    return Reading(frames, "cp2k", version[1] if version else "not stated")
 
 
 def _xyz_blocks(text: str) -> list[tuple[str, list[str], np.ndarray]]:
@@ -323,21 +345,20 @@ def _xyz_blocks(text: str) -> list[tuple[str, list[str], np.ndarray]]:
     return blocks
 
 
-def _origin(code: str, version: str = "not stated") -> dict[str, str]:
-    return {"code": code, "version": version}
-
-
-FORMATS: dict[str, Callable[[Path], Frames]] = {
+FORMATS: dict[str, Callable[[Path], Reading]] = {
     "extxyz": _extxyz,
     "deepmd": _deepmd,
     "traj": _by_ase("traj", "not stated"),
     "vasp-outcar": _outcar,
     "vasp-xml": _vasprun,
-    "orca": _orca,
+    "orca": read_orca,
+    "engrad": read_engrad,
     "turbomole": _by_ase("turbomole-gradient", "turbomole"),
-    "gaussian": _by_ase("gaussian-out", "gaussian", r"Gaussian (\d\d):"),
+    "gaussian": read_gaussian,
     "cp2k": _cp2k,
 }
+NAMED = ("extxyz", "deepmd", "traj")
+"""Formats whose labels lie under names, in units that the file does not settle."""
 """Formats by name: each reads a file or folder into frames and says which code and version wrote it."""
 
 

@@ -9,11 +9,26 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from frazil.data.frames import label_origin, label_problem, max_force, molecular_formulas, write_frames
+from frazil.data.frames import label_origin, max_force, molecular_formulas, write_frames
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.labels.imports.quality import FATAL, Suspect, energy_zero, find_suspects, steps, unit_ratio
+from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
+from frazil.labels.imports.label_units import spelled
+from frazil.labels.imports.quality import (
+    FATAL,
+    LONGEST_STEP_A,
+    MOST_MISMATCHED,
+    Step,
+    Suspect,
+    energy_zero,
+    find_suspects,
+    misfits,
+    steps,
+    unit_ratio,
+    unusable,
+)
 from frazil.labels.imports.readers import Imported, all_frames, read_dataset
+from frazil.labels.imports.sheet import LABEL_KEYS
 from frazil.labels.levels import labeller
 from frazil.report.section import Figure, Gate, Section, Table
 
@@ -25,7 +40,7 @@ FILE_COLUMNS = (
     "file", "format", "label_level", "label_code", "label_version", "n_frames", "n_suspect", "n_used",
     "trajectories", "molecules", "atoms_low", "atoms_high", "energy_zero", "energy_low_eV_per_atom",
     "energy_high_eV_per_atom", "max_force_low_eV_per_A", "max_force_high_eV_per_A", "n_dipoles",
-    "n_excited", "n_steps_compared", "energy_over_work",
+    "n_excited", "n_steps_compared", "energy_over_work", "notes",
 )  # fmt: skip
 
 
@@ -37,25 +52,34 @@ def import_dataset(
     level: str | None = None,
     same_level: bool = False,
     staged: Sequence[Path] = (),
+    names: Sequence[str] = (),
+    need_dipoles: bool = False,
     **settings: Any,
-) -> None:
+) -> str:
     """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
+
+    Returns what was left out of the files and why, a line each.
 
     Tables in ``out_folder``: files.csv, elements.csv, suspects.csv. ``on_suspect``: "stop" before anything is
     trained, "drop" suspect frames, or "keep" all that can be trained on. ``level`` (with its settings) is
     what the run labels at; with ``same_level`` frames of another origin are refused, else the report tells.
-    ``staged`` as in ``read_dataset``.
+    ``staged`` and ``names`` as in ``read_dataset``; names and units of labels among the settings hold where
+    the sheet says none. ``drop`` takes a file out whole if more than a fifth of its frames do not fit.
 
-    Raises UserError for what ``imports.read_dataset`` refuses, mixed or other levels, no usable frame, and
-    suspects under "stop" (the tables are written before).
+    Raises UserError for what ``read_dataset`` refuses, mixed or other levels, no usable frame, frames without
+    the dipoles that are needed, and suspects under "stop" (the tables are written before).
     """
+    said = {name: settings.pop(name, None) or "" for name in (*LABEL_KEYS, *UNIT_COLUMNS)}
+    said |= {name: spelled(name, said[name]) for name in UNIT_COLUMNS if said[name]}
     if on_suspect not in ON_SUSPECT:
         raise UserError(f"on suspect frames {on_suspect!r}; allowed are {', '.join(ON_SUSPECT)}")
-    files = read_dataset(dataset, staged)
+    files = read_dataset(dataset, staged, names, said)
     frames = all_frames(files)
     wanted = f"{level} by {labeller(level, **settings).code}" if level is not None else ""
     _check_origins(frames, wanted if same_level else "")
     suspects = find_suspects(frames)
+    if on_suspect == "drop":
+        suspects += _whole_files(files, frames, suspects)
     dropped = {suspect.frame for suspect in suspects if on_suspect != "keep" or suspect.kind in FATAL}
     folder = Path(out_folder)
     _write_tables(folder, files, frames, suspects, dropped, on_suspect)
@@ -63,8 +87,18 @@ def import_dataset(
         raise UserError(_told(suspects, _places(files), folder))
     used = [atoms for number, atoms in enumerate(frames) if number not in dropped]
     if not used:
+        kinds = Counter(suspect.kind for suspect in suspects)
         raise UserError(
-            f"none of the {len(frames)} frames of {dataset} can be used; see {folder}/suspects.csv"
+            f"none of the {len(frames)} frames of {dataset} can be used "
+            f"({', '.join(f'{n} {kind}' for kind, n in kinds.items())}); see {folder}/suspects.csv"
+        )
+    without = [atoms for atoms in used if "dipole" not in atoms.calc.results]
+    if need_dipoles and without:
+        told = "; ".join(note for imported in files for note in imported.notes)
+        raise UserError(
+            f"{len(without)} of {len(used)} frames of {dataset} have no dipole, which is learned here"
+            + (f" ({told})" if told else "")
+            + "; give frames with energy, forces and dipole"
         )
     figures = [_figure(folder, files, dropped)]
     section = _section(files, frames, suspects, dropped, on_suspect, figures)
@@ -75,6 +109,28 @@ def import_dataset(
         )
     section.write(folder)
     write_frames(out, used)
+    return "\n".join(f"{imported.entry.name}: {note}" for imported in files for note in imported.notes)
+
+
+def _whole_files(
+    files: Sequence[Imported], frames: Sequence[Atoms], suspects: Sequence[Suspect]
+) -> list[Suspect]:
+    """Return all frames of files too many of whose frames do not fit: no choice among them is safe."""
+    compared = _compared(frames)
+    found = []
+    start = 0
+    for imported in files:
+        numbers = range(start, start + len(imported.frames))
+        start += len(imported.frames)
+        n_misfits, n_compared = misfits(suspects, compared, numbers)
+        if n_misfits > MOST_MISMATCHED * n_compared:
+            why = f"{n_misfits} of {n_compared} compared frames do not fit: wrong pairs, axes or units"
+            found += [Suspect(i, "file", why) for i in numbers]
+    return found
+
+
+def _compared(frames: Sequence[Atoms]) -> list[Step]:
+    return steps(frames, [i for i, atoms in enumerate(frames) if not unusable(atoms)])
 
 
 def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
@@ -157,14 +213,14 @@ def _row(
     dropped: set[int],
 ) -> list[Any]:
     """Return one file's row of files.csv."""
-    good = [i for i in numbers if not label_problem(frames[i])]
+    good = [i for i in numbers if not unusable(frames[i])]
     own = [frames[i] for i in numbers]
     energies = [frames[i].get_potential_energy() / len(frames[i]) for i in good]
     forces = [max_force(frames[i]) for i in good]
     compared = steps(frames, good)
     ratio = unit_ratio(compared)
     molecules: Counter[str] = Counter()
-    for atoms in own:
+    for atoms in (atoms for atoms in own if np.isfinite(atoms.positions).all()):
         found = molecular_formulas(atoms)
         molecules[" + ".join(f"{n} {name}" for name, n in sorted(found.items()))] += 1
     sizes = [len(atoms) for atoms in own]
@@ -178,7 +234,7 @@ def _row(
           if good else [""] * 4),
         sum("dipole" in frames[i].calc.results for i in good),
         sum(bool(np.any(a.arrays.get("excited", 0))) for a in own),
-        len(compared), f"{ratio:.4f}" if np.isfinite(ratio) else "",
+        len(compared), f"{ratio:.4f}" if np.isfinite(ratio) else "", "; ".join(imported.notes),
     ]  # fmt: skip
 
 
@@ -191,7 +247,7 @@ def _figure(folder: Path, files: Sequence[Imported], dropped: set[int]) -> Figur
     rows, number = [], 0
     for imported in files:
         for atoms in imported.frames:
-            if not label_problem(atoms):
+            if not unusable(atoms):
                 rows.append(
                     {
                         "file": Path(imported.entry.name).name,
@@ -222,7 +278,7 @@ def _section(
     on_suspect: str,
     figures: list[Figure],
 ) -> Section:
-    compared = steps(frames, [i for i, atoms in enumerate(frames) if not label_problem(atoms)])
+    compared = _compared(frames)
     ratio = unit_ratio(compared)
     n_suspect = len({suspect.frame for suspect in suspects})
     return Section(
@@ -232,10 +288,12 @@ def _section(
             f"({label_origin(frames[0])}); {n_suspect} were suspect (choice: {on_suspect})."
         ),
         text=[
-            "A frame is suspect for missing or unknown labels, nuclei on top of each other, a double, an "
-            "energy counted from another zero than most, an energy or force alone beyond a gap as wide as "
-            "all the rest, or forces that do not explain the energy differences along its trajectory "
-            f"({len(compared)} steps were short enough to compare).",
+            "A frame is suspect for missing or unknown labels, nuclei on top of each other, electrons that "
+            "did not converge, forces that are all exactly zero, a double, an energy counted from another "
+            "zero than most, an energy or force alone beyond a gap as wide as all the rest, or forces that "
+            "do not explain the energy differences along its trajectory or to the nearest frame of its "
+            f"composition ({len(compared)} steps were short enough to compare).",
+            *(f"{imported.entry.name}: {note}." for imported in files for note in imported.notes),
         ],
         gates=[
             Gate.at_most("suspect frames", n_suspect, 0, "listed in suspects.csv"),
@@ -245,6 +303,12 @@ def _section(
                 0.9,
                 1.1,
                 "median over steps; one unit system gives 1",
+            )
+            if np.isfinite(ratio)
+            else Gate.unmeasured(
+                "units not checked",
+                "forces explain energy differences",
+                f"no two frames of a composition lie within {LONGEST_STEP_A:g} Å and differ enough in energy",
             ),
         ],
         figures=figures,

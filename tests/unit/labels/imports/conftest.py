@@ -25,6 +25,17 @@ def _labelled(positions: np.ndarray, zero_eV: float) -> Atoms:
     return atoms
 
 
+def same(found: list[Atoms], wanted: list[Atoms], accuracy: float = 2e-6) -> None:
+    """Compare labels and interatomic distances."""
+    assert len(found) == len(wanted)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.get_chemical_symbols() == theirs.get_chemical_symbols()
+        assert not ours.pbc.any()
+        assert ours.get_all_distances() == pytest.approx(theirs.get_all_distances(), abs=accuracy)
+        assert ours.get_potential_energy() == pytest.approx(theirs.get_potential_energy(), abs=1e-5)
+        assert ours.get_forces() == pytest.approx(theirs.get_forces(), abs=1e-5)
+
+
 @pytest.fixture
 def trajectory() -> Trajectory:
     """Return a maker of ``n`` frames of vibrating CO and H2, all-electron energies."""
@@ -32,7 +43,7 @@ def trajectory() -> Trajectory:
     def make(n: int = 40, zero_eV: float = -3110.0, phase: float = 0.0) -> list[Atoms]:
         frames = []
         for step in range(n):
-            stretch = 0.1 * np.sin(0.3 * step + phase) + 1e-4 * step
+            stretch = 0.1 * np.sin(0.3 * step + phase) + 1e-4 * (step + 1)
             positions = [[0, 0, 0], [0, 0, 1.13 + stretch], [3.5, 0, 0], [3.5, 0.74 + 0.5 * stretch, 0]]
             frames.append(_labelled(np.array(positions), zero_eV))
             frames[-1].info["time_fs"] = 0.5 * step

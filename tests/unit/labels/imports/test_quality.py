@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.spatial.transform import Rotation
 
 from frazil.labels.imports.quality import energy_zero, find_suspects, isolated, steps, unit_ratio
 
@@ -84,8 +85,9 @@ def test_a_lonely_energy(trajectory: Trajectory) -> None:
     for number, atoms in enumerate(frames):
         atoms.info["trajectory_id"] = str(number)
     relabelled(frames[7], -3050.0, frames[7].get_forces())
-    (suspect,) = find_suspects(frames)
+    suspect, nearest = find_suspects(frames)
     assert (suspect.frame, suspect.kind) == (7, "energy outlier")
+    assert (nearest.frame, nearest.kind) == (7, "mismatch"), "to the nearest frame of its composition"
     assert suspect.detail.startswith("-3050 eV; the others lie from -3110")
 
 
@@ -98,3 +100,57 @@ def test_isolated_values() -> None:
     assert np.flatnonzero(isolated(-values)).tolist() == [99]
     assert not isolated(np.array([0.0, 0.0, 100.0])).any(), "too few to tell"
     assert not isolated(np.ones(100)).any()
+
+
+def alone(frames: list[Atoms]) -> list[Atoms]:
+    """Return frames as independent ones, each turned at random."""
+    turns = Rotation.random(len(frames), random_state=0).as_matrix()
+    for number, (atoms, turn) in enumerate(zip(frames, turns, strict=True)):
+        atoms.info["trajectory_id"] = str(number)
+        forces = atoms.get_forces() @ turn.T
+        atoms.positions = atoms.positions @ turn.T
+        relabelled(atoms, atoms.calc.results["energy"], forces)
+    return frames
+
+
+def test_independent_frames_are_compared_with_their_nearest(trajectory: Trajectory) -> None:
+    frames = alone(trajectory(60))
+    assert find_suspects(frames) == []
+    found = steps(frames, range(60))
+    assert len(found) > 20
+    assert unit_ratio(found) == pytest.approx(1, abs=0.02)
+    for atoms in frames:
+        relabelled(atoms, atoms.calc.results["energy"], -atoms.calc.results["forces"])
+    mismatches = [s for s in find_suspects(frames) if s.kind == "mismatch"]
+    assert len(mismatches) > 20
+    assert mismatches[0].detail.endswith("the forces have the sign of gradients")
+
+
+def test_frames_far_from_each_other_say_nothing_about_units(trajectory: Trajectory) -> None:
+    frames = trajectory(2)
+    frames[1].positions[2:] += 5.0
+    relabelled(frames[1], -3110.0, np.ones((4, 3)))
+    assert steps(frames, range(2)) == []
+    assert np.isnan(unit_ratio([]))
+
+
+def test_what_did_not_converge_and_what_is_exactly_zero(trajectory: Trajectory) -> None:
+    frames = trajectory(8)
+    frames[2].info["converged"] = False
+    frames[3].info["converged"] = True
+    relabelled(frames[5], frames[5].get_potential_energy(), np.zeros((4, 3)))
+    found = {(s.frame, s.kind): s.detail for s in find_suspects(frames) if s.kind != "mismatch"}
+    assert set(found) == {(2, "not converged"), (5, "zero forces")}
+    assert found[2, "not converged"] == "SCF not converged, says the file"
+
+
+def test_positions_that_are_no_numbers(trajectory: Trajectory) -> None:
+    frames = trajectory(4)
+    frames[1].positions[0, 0] = np.nan
+    assert [(s.frame, s.kind) for s in find_suspects(frames)] == [(1, "labels")]
+
+
+def test_the_last_frame_of_a_trajectory_is_blamed_alone(trajectory: Trajectory) -> None:
+    frames = trajectory(20)
+    relabelled(frames[-1], frames[-1].get_potential_energy() + 0.15, frames[-1].get_forces())
+    assert [(s.frame, s.kind) for s in find_suspects(frames)] == [(19, "mismatch")]

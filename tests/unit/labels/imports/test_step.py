@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import Hartree
 
 from frazil.data.frames import read_frames, write_frames
+from frazil.data.split import prepare
 from frazil.errors import UserError
 from frazil.labels.imports.step import FILE_COLUMNS, import_dataset
 from frazil.report.section import Section
@@ -76,8 +79,9 @@ def test_what_cannot_be_kept_is_dropped(trajectory: Trajectory, tmp_path: Path) 
 
 
 def test_levels_are_not_mixed(trajectory: Trajectory, sheet: Path, tmp_path: Path) -> None:
+    write_frames(tmp_path / "b.extxyz", trajectory(3))
     with sheet.open("a") as file:
-        file.write("a.extxyz,pbe/def2-svp,turbomole,0.5\n")
+        file.write("b.extxyz,pbe/def2-svp,turbomole,0.5\n")
     with pytest.raises(UserError, match=r"pbe0/def2-tzvp by turbomole \(46 frames\); pbe/def2-svp by"):
         import_dataset(sheet, tmp_path / "b.extxyz", tmp_path / "imports")
     write_frames(tmp_path / "c.extxyz", trajectory(4))
@@ -118,3 +122,75 @@ def test_the_level_of_later_labels(trajectory: Trajectory, tmp_path: Path) -> No
             same_level=True,
             coupling_eV=0.0,
         )
+
+
+def test_a_file_of_wrong_pairs_is_dropped_whole(trajectory: Trajectory, tmp_path: Path) -> None:
+    """Every frame from the third on has the next one's forces; a check of work finds some of them only."""
+    frames = trajectory(20)
+    for i in range(3, 19):
+        results = {**frames[i].calc.results, "forces": frames[i + 1].get_forces()}
+        frames[i].calc = SinglePointCalculator(frames[i], **results)
+    write_frames(tmp_path / "a.extxyz", frames)
+    write_frames(tmp_path / "b.extxyz", trajectory(20, phase=1.0))
+    (tmp_path / "sheet.csv").write_text("file,level\na.extxyz,x\nb.extxyz,x\n")
+    import_dataset(tmp_path / "sheet.csv", tmp_path / "c.extxyz", tmp_path / "imports", on_suspect="drop")
+    assert len(read_frames([tmp_path / "c.extxyz"])) == 20
+    suspects = pandas.read_csv(tmp_path / "imports/suspects.csv")
+    whole = suspects[suspects["kind"] == "file"]
+    assert len(whole) == 20
+    assert set(whole["file"]) == {"a.extxyz"}
+    assert whole["detail"].iloc[0].endswith("compared frames do not fit: wrong pairs, axes or units")
+    with pytest.raises(UserError, match=r"none of the 20 frames .* can be used \(\d+ mismatch, 20 file\)"):
+        import_dataset(tmp_path / "a.extxyz", tmp_path / "d.extxyz", tmp_path / "imports", on_suspect="drop")
+
+
+def test_a_few_wrong_labels_are_dropped_alone(trajectory: Trajectory, tmp_path: Path) -> None:
+    frames = trajectory(40)
+    results = {**frames[7].calc.results, "energy": frames[7].get_potential_energy() + 0.2}
+    frames[7].calc = SinglePointCalculator(frames[7], **results)
+    write_frames(tmp_path / "a.extxyz", frames)
+    import_dataset(tmp_path / "a.extxyz", tmp_path / "c.extxyz", tmp_path / "imports", on_suspect="drop")
+    assert len(read_frames([tmp_path / "c.extxyz"])) == 39
+
+
+def test_units_that_could_not_be_checked_are_a_gate(trajectory: Trajectory, tmp_path: Path) -> None:
+    write_frames(tmp_path / "a.extxyz", trajectory(1))
+    import_dataset(tmp_path / "a.extxyz", tmp_path / "c.extxyz", tmp_path / "imports")
+    gate = Section.read(tmp_path / "imports").gates[1]
+    assert (gate.name, gate.passed) == ("units not checked", None)
+    assert "no two frames of a composition lie within 0.15 Å" in gate.comment
+
+
+def test_names_units_and_what_is_left_out(trajectory: Trajectory, tmp_path: Path) -> None:
+    frames = trajectory(3)
+    for atoms in frames:
+        atoms.info |= {"my_e": atoms.get_potential_energy() / Hartree, "REF_dipole": [0.1, 0.2, 0.3]}
+    write_frames(tmp_path / "a.extxyz", frames)
+    said = {"energy_key": "my_e", "forces_key": "forces", "energy_unit": "ha", "forces_unit": "eV/A"}
+    told = import_dataset(tmp_path / "a.extxyz", tmp_path / "c.extxyz", tmp_path / "imports", **said)
+    assert told == f"{tmp_path}/a.extxyz: 3 frames: REF_dipole is not read; say it in dipole_key, or leave it"
+    assert pandas.read_csv(tmp_path / "imports/files.csv")["notes"][0].startswith("3 frames: REF_dipole")
+    found = read_frames([tmp_path / "c.extxyz"])
+    assert [a.get_potential_energy() for a in found] == pytest.approx(
+        [a.get_potential_energy() for a in frames]
+    )
+    with pytest.raises(UserError, match=r"3 of 3 frames of .* have no dipole, .*REF_dipole is not read"):
+        import_dataset(
+            tmp_path / "a.extxyz", tmp_path / "d.extxyz", tmp_path / "imports", need_dipoles=True, **said
+        )
+
+
+def test_independent_frames_are_split_and_trained_without_a_hint(
+    trajectory: Trajectory, tmp_path: Path
+) -> None:
+    frames = [trajectory(40)[i] for i in np.random.default_rng(0).permutation(40)]
+    for atoms in frames:
+        del atoms.info["time_fs"]
+    write_frames(tmp_path / "a.extxyz", frames)
+    import_dataset(tmp_path / "a.extxyz", tmp_path / "c.extxyz", tmp_path / "imports")
+    summary = prepare([tmp_path / "c.extxyz"], tmp_path / "set", molecules="any")
+    assert summary["subsets"] == {"train": 32, "test": 4, "validation": 4}
+    write_frames(tmp_path / "b.extxyz", trajectory(40))
+    import_dataset(tmp_path / "b.extxyz", tmp_path / "d.extxyz", tmp_path / "imports")
+    with pytest.raises(UserError, match=r"no test set: all 40 frames are of one trajectory .*split_by"):
+        prepare([tmp_path / "d.extxyz"], tmp_path / "set", molecules="any")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.units import Bohr, Hartree
+from ase.units import Bohr, Debye, Hartree
 
 
 def turbomole_gradient(path: Path, frames: list[Atoms]) -> Path:
@@ -20,21 +20,84 @@ def turbomole_gradient(path: Path, frames: list[Atoms]) -> Path:
     return path
 
 
+RULE = " " + "-" * 69
+
+
+def gaussian_head(charge: int = 0, route: str = "RPBE1PBE/def2SVP Opt") -> list[str]:
+    return [
+        " Entering Gaussian System, Link 0=g16",
+        " Gaussian 16:  ES64L-G16RevA.03 25-Dec-2016",
+        *[RULE, f" # {route}", RULE],
+        f" Charge = {charge:2d} Multiplicity = 1",
+    ]
+
+
+def gaussian_orientation(numbers: np.ndarray, positions: np.ndarray, axes: str = "Input") -> list[str]:
+    lines = [f"                         {axes} orientation:", RULE]
+    lines += [" Center     Atomic      Atomic             Coordinates (Angstroms)", " Number", RULE]
+    for i, (z, xyz) in enumerate(zip(numbers, positions, strict=True), 1):
+        lines.append(f"{i:7d}{z:11d}{0:12d}    " + "".join(f"{x:12.6f}" for x in xyz))
+    return [*lines, RULE]
+
+
+def gaussian_scf(energy_eV: float, method: str = "RPBE1PBE") -> list[str]:
+    return [f" SCF Done:  E({method}) =  {energy_eV / Hartree:.9f}     A.U. after    9 cycles"]
+
+
+def gaussian_forces(numbers: np.ndarray, forces: np.ndarray) -> list[str]:
+    lines = [RULE, " Center     Atomic                   Forces (Hartrees/Bohr)", " Number", RULE]
+    for i, (z, xyz) in enumerate(zip(numbers, forces * Bohr / Hartree, strict=True), 1):
+        lines.append(f"{i:7d}{z:9d}    " + "".join(f"{x:15.9f}" for x in xyz))
+    return [*lines, RULE]
+
+
+def gaussian_dipole(dipole_e_A: np.ndarray) -> list[str]:
+    x, y, z = dipole_e_A / Debye
+    return [
+        " Dipole moment (field-independent basis, Debye):",
+        f"    X={x:12.4f}    Y={y:12.4f}    Z={z:12.4f}  Tot={0:12.4f}",
+    ]
+
+
 def gaussian_log(path: Path, frames: list[Atoms]) -> Path:
-    rule = " " + "-" * 69
-    lines = [" Entering Gaussian System, Link 0=g16", " Gaussian 16:  ES64L-G16RevA.03 25-Dec-2016"]
+    lines = gaussian_head()
     for atoms in frames:
-        lines += ["                          Input orientation:", rule]
-        lines += [" Center     Atomic      Atomic             Coordinates (Angstroms)", " Number", rule]
-        for i, (z, xyz) in enumerate(zip(atoms.numbers, atoms.positions, strict=True), 1):
-            lines.append(f"{i:7d}{z:11d}{0:12d}    " + "".join(f"{x:12.6f}" for x in xyz))
-        lines += [rule, f" SCF Done:  E(RPBE0) =  {atoms.get_potential_energy() / Hartree:.9f}     A.U."]
-        lines += [" Center     Atomic                   Forces (Hartrees/Bohr)", " Number", rule]
-        for i, (z, xyz) in enumerate(zip(atoms.numbers, atoms.get_forces() * Bohr / Hartree, strict=True), 1):
-            lines.append(f"{i:7d}{z:9d}    " + "".join(f"{x:15.9f}" for x in xyz))
-        lines.append(rule)
+        lines += gaussian_orientation(atoms.numbers, atoms.positions)
+        lines += gaussian_scf(atoms.get_potential_energy())
+        lines += gaussian_forces(atoms.numbers, atoms.get_forces())
     path.write_text("\n".join([*lines, ""]))
     return path
+
+
+def orca_head(words: str = "PBE0 def2-SVP Opt", version: str = "6.0.1", charge: int = 0) -> list[str]:
+    return [
+        " " * 33 + "* O   R   C   A *",
+        f"                         Program Version {version}  -  RELEASE  -",
+        f"|  1> ! {words}",
+        f" Total Charge           Charge          ....    {charge}",
+        " Multiplicity           Mult            ....    1",
+    ]
+
+
+def orca_step(
+    atoms: Atoms, gradient: bool = True, energy: str = "FINAL SINGLE POINT ENERGY {:22.12f}"
+) -> list[str]:
+    lines = ["-" * 33, "CARTESIAN COORDINATES (ANGSTROEM)", "-" * 33]
+    for symbol, xyz in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True):
+        lines.append(f"  {symbol:2s}" + "".join(f"{x:14.6f}" for x in xyz))
+    lines += ["", energy.format(atoms.get_potential_energy() / Hartree), ""]
+    if gradient:
+        lines += ["-" * 18, "CARTESIAN GRADIENT", "-" * 18, ""]
+        rows = zip(atoms.get_chemical_symbols(), -atoms.get_forces() * Bohr / Hartree, strict=True)
+        for i, (symbol, xyz) in enumerate(rows, 1):
+            lines.append(f"{i:4d}   {symbol:2s}  : " + "".join(f"{x:15.9f}" for x in xyz))
+    return [
+        *lines,
+        "",
+        "Difference to translation invariance:",
+        "           :    0.0000000000    0.0 0.0",
+        "",
+    ]
 
 
 def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
