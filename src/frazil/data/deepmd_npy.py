@@ -42,10 +42,11 @@ def to_deepmd(frames: Sequence[Atoms], directory: Path | str, excited_types: boo
 
 
 def from_deepmd(directory: Path | str) -> list[Atoms]:
-    """Return the frames of every DeePMD-kit system (deepmd/npy, nopbc) under a directory, systems sorted.
+    """Return the frames of every DeePMD-kit system (npy, npy/mixed) under a directory, systems sorted.
 
-    Each frame's ``trajectory_id`` is its system's path, its ``source`` "import". Raises UserError for a
-    directory without systems, a type that is no element, a periodic system, or one without labels.
+    Each frame's ``trajectory_id`` is its system's path, its ``source`` "import". A system without the file
+    ``nopbc`` is periodic in its boxes. Raises UserError for a directory without systems, a type that is no
+    element, arrays that do not fit each other, and a system without labels.
     """
     systems = sorted(path.parent for path in Path(directory).rglob("type.raw"))
     if not systems:
@@ -54,38 +55,59 @@ def from_deepmd(directory: Path | str) -> list[Atoms]:
         )
     frames = []
     for system in systems:
-        names = (
-            (system / "type_map.raw").read_text().split() if (system / "type_map.raw").exists() else TYPE_MAP
-        )
-        indices = np.loadtxt(system / "type.raw", dtype=int, ndmin=1)
-        if indices.max(initial=0) >= len(names):
-            raise UserError(
-                f"{system}: type {indices.max()} has no name in type_map.raw ({', '.join(names)})"
-            )
-        foreign = sorted({names[index] for index in indices} - set(TYPE_MAP) - set(chemical_symbols[1:]))
-        if foreign:
-            raise UserError(
-                f"{system}: {', '.join(foreign)} is no element; types are elements, and X1, X2 for the C and "
-                "O of an excited CO"
-            )
-        if not (system / "nopbc").exists():
-            raise UserError(
-                f"{system} is periodic (no file nopbc); only free aggregates, unwrapped, are allowed"
-            )
-        types = [names[index] for index in indices]
-        symbols = [{"X1": "C", "X2": "O"}.get(name, name) for name in types]
-        tags = np.isin(types, ("X1", "X2")).astype(int)
+        map_file = system / "type_map.raw"
+        names = map_file.read_text().split() if map_file.exists() else list(TYPE_MAP)
+        placeholder = np.loadtxt(system / "type.raw", dtype=int, ndmin=1)
         for data in sorted(system.glob("set.*")):
-            missing = [name for name in ("coord", "energy", "force") if not (data / f"{name}.npy").exists()]
-            if missing:
-                raise UserError(f"{data}: no {' and no '.join(f'{name}.npy' for name in missing)}")
-            coordinates, energies, forces = (
-                np.load(data / f"{name}.npy") for name in ("coord", "energy", "force")
-            )
-            for xyz, energy, force in zip(coordinates, energies.ravel(), forces, strict=True):
-                atoms = Atoms(symbols, positions=xyz.reshape(-1, 3))
-                atoms.set_array("excited", tags, int)
-                atoms.info |= {"trajectory_id": str(system), "source": "import"}
-                atoms.calc = SinglePointCalculator(atoms, energy=float(energy), forces=force.reshape(-1, 3))
-                frames.append(atoms)
+            frames += _frames_of_set(system, data, names, placeholder)
     return frames
+
+
+def _frames_of_set(system: Path, data: Path, names: Sequence[str], types: np.ndarray) -> list[Atoms]:
+    """Return a set's frames; where it has types of its own (mixed), those of type.raw are a placeholder."""
+    free = (system / "nopbc").exists()
+    needed = ["coord", "energy", "force", *([] if free else ["box"])]
+    missing = [name for name in needed if not (data / f"{name}.npy").exists()]
+    if missing:
+        raise UserError(f"{data}: no {' and no '.join(f'{name}.npy' for name in missing)}")
+    arrays = {name: np.load(data / f"{name}.npy", allow_pickle=False) for name in needed}
+    n = len(arrays["coord"])
+    own = data / "real_atom_types.npy"
+    kinds = np.load(own, allow_pickle=False) if own.exists() else np.tile(types, (n, 1))
+    shapes = {"coord": 3 * kinds.shape[-1], "energy": 1, "force": 3 * kinds.shape[-1], "box": 9}
+    for name, array in arrays.items():
+        if array.size != n * shapes[name] or len(kinds) != n:
+            raise UserError(
+                f"{data}: {name}.npy of shape {array.shape} beside {n} frames of {kinds.shape[-1]} atoms; "
+                "give arrays of one set"
+            )
+    tables = {name: array.reshape(n, shapes[name]) for name, array in arrays.items()}
+    frames = []
+    for i, row in enumerate(kinds):
+        real = row >= 0  # mixed sets may be filled up with atoms of type -1
+        elements = _named(system, names, row[real])
+        symbols = [{"X1": "C", "X2": "O"}.get(name, name) for name in elements]
+        atoms = Atoms(symbols, positions=tables["coord"][i].reshape(-1, 3)[real])
+        if not free:
+            atoms.set_cell(tables["box"][i].reshape(3, 3))
+            atoms.pbc = True
+        atoms.set_array("excited", np.isin(elements, ("X1", "X2")).astype(int), int)
+        atoms.info |= {"trajectory_id": str(system), "source": "import"}
+        forces = tables["force"][i].reshape(-1, 3)[real]
+        atoms.calc = SinglePointCalculator(atoms, energy=float(tables["energy"][i, 0]), forces=forces)
+        frames.append(atoms)
+    return frames
+
+
+def _named(system: Path, names: Sequence[str], kinds: np.ndarray) -> list[str]:
+    """Return the names of types, each an element or X1, X2."""
+    if kinds.max(initial=0) >= len(names):
+        raise UserError(f"{system}: type {kinds.max()} has no name in type_map.raw ({', '.join(names)})")
+    found = [names[kind] for kind in kinds]
+    foreign = sorted(set(found) - set(TYPE_MAP) - set(chemical_symbols[1:]))
+    if foreign:
+        raise UserError(
+            f"{system}: {', '.join(foreign)} is no element; types are elements, and X1, X2 for the C and "
+            "O of an excited CO"
+        )
+    return found

@@ -259,7 +259,7 @@ def test_bad_deepmd_systems(tmp_path: Path, break_it: Callable[[Path], object], 
     (system,) = deepmd_npy.to_deepmd([frame(0, excited=0)], tmp_path)
     break_it(system)
     with pytest.raises(UserError, match=message):
-        datasets.from_deepmd(tmp_path)
+        datasets.read_frames([tmp_path])
 
 
 def test_the_users_order_of_types_is_translated(tmp_path: Path) -> None:

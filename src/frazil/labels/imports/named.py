@@ -19,7 +19,7 @@ KNOWN = ("", "ref", "dft", "qm", "target", "label")
 """What stands before the names of labels (REF_energy, dft_forces); under other names they have to be said."""
 WORDS = {
     "energy": r"(?:total_|potential_|tot_)?(?:energy|energies)|toten",
-    "forces": r"forces?|frc",
+    "forces": r"forces?|frc|gradients?|grad",
     "dipole": r"dipoles?(?:_moment)?|mu",
 }
 GRADIENT = r"(?:grad|gradient|gradients)$"
@@ -54,14 +54,23 @@ class _Value:
     value: np.ndarray
 
 
-def find_labels(frames: Sequence[Atoms], entry: Entry) -> tuple[list[Atoms], list[str]]:
+def find_labels(
+    frames: Sequence[Atoms], entry: Entry, must_say: bool = False
+) -> tuple[list[Atoms], list[str]]:
     """Return the frames with their labels under ASE's names in eV, eV/Å and e Å, and notes on what was left.
 
     Names are those of the entry, else energy and forces, or pairs such as REF_energy and REF_forces. Units
-    are the entry's, the header's, or eV and Å. Raises UserError for two labels that differ, where none is
-    named; for a named one that is not there; and for units that are not known or contradict each other.
+    are the entry's, the header's, or eV and Å; with ``must_say`` that of the energy must be said. Raises
+    UserError for two labels that differ, where none is named; for a named one that is not there; and for
+    units that are not known or contradict each other.
     """
     notes: Counter[str] = Counter()
+    stated = any(re.match(STATED["energy_unit"], name, re.I) for atoms in frames[:1] for name in atoms.info)
+    if must_say and not stated and not entry.energy_unit:
+        raise UserError(
+            f"{entry.name}: the file says no unit of its energies; say energy_unit (MD17: kcal/mol; ANI: "
+            "Hartree), and length_unit where it is not Angstrom"
+        )
     found = [_named(atoms, entry, f"{entry.name}, frame {i}", notes) for i, atoms in enumerate(frames)]
     return found, [f"{n} frames: {text}" for text, n in notes.items()]
 
@@ -86,6 +95,8 @@ def _named(atoms: Atoms, entry: Entry, where: str, notes: Counter[str]) -> Atoms
         found["energy"] = float(energy.value) * FACTORS[units["energy_unit"]]
     if forces is not None:
         sign = -1.0 if re.search(GRADIENT, forces.name, re.I) else 1.0
+        if sign < 0:
+            notes[f"{forces.name} is taken for a gradient: the forces are its negative"] += 1
         per_energy, per_length = units["forces_unit"].rsplit("/", 1)
         found["forces"] = sign * forces.value * FACTORS[per_energy] / FACTORS[per_length]
     if dipole is not None:

@@ -26,6 +26,8 @@ MOST_COMPARED = 500
 """Of the frames of one composition that stand alone, at most so many are compared with their nearest."""
 MOST_MISMATCHED = 0.2
 """Where more of a file's compared frames do not fit, its pairs, axes or units are wrong, not some frames."""
+NEAREST_TOLERANCE = 0.3
+"""Part of the work that it may be off by besides, between frames that are no neighbours of a trajectory."""
 SHORTEST_WORK_eV = 0.01
 """Steps of less work and less energy difference say nothing about units."""
 THOMAS_FERMI_eV = -20.92
@@ -216,11 +218,11 @@ def _to_nearest(frames: Sequence[Atoms], alone: Sequence[int]) -> list[Step]:
             turned = b.get_forces() @ turn.T
             step = _step(first, second, a, b, moved, turned)
             if first != second and step is not None:
-                # Not along a path of slow change: where atoms' parts cancel, cubic terms are left.
+                # In any direction, not along a path of slow change: cubic terms stand beside the others.
+                works = [np.abs((forces * moved).sum(axis=1)).sum() for forces in (a.get_forces(), turned)]
                 changes = np.abs(((a.get_forces() - turned) * moved).sum(axis=1)).sum()
-                found[first, second] = replace(
-                    step, tolerance_eV=STEP_TOLERANCE_eV + STEP_TOLERANCE * changes
-                )
+                tolerance = STEP_TOLERANCE_eV + STEP_TOLERANCE * changes + NEAREST_TOLERANCE * max(works)
+                found[first, second] = replace(step, tolerance_eV=float(tolerance))
     return list(found.values())
 
 

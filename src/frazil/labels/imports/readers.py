@@ -21,6 +21,7 @@ from ase.units import Bohr, Hartree
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
+from frazil.labels.imports.arrays import read_database, read_hdf5, read_npz
 from frazil.labels.imports.gaussian import read_gaussian
 from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
 from frazil.labels.imports.named import find_labels
@@ -92,7 +93,7 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
     if name in NAMED:
         missing: dict[str, Any] = {k: v for k, v in (said or {}).items() if v and k not in own}
         entry = replace(entry, **missing)
-        reading.frames, notes = find_labels(reading.frames, entry)
+        reading.frames, notes = find_labels(reading.frames, entry, must_say=name in ("npz", "hdf5"))
         reading.notes += notes
     elif own:
         raise UserError(
@@ -126,8 +127,13 @@ def recognise(path: Path) -> str:
     """Return the format of a file or folder, by its name and its first lines."""
     if path.is_dir():
         return "cp2k" if list(path.glob("*pos*.xyz")) else "deepmd"
-    head = path.read_bytes()[:HEAD_BYTES].decode("utf-8", errors="replace")
+    with path.open("rb") as file:
+        start = file.read(HEAD_BYTES)
+    head = start.decode("utf-8", errors="replace")
     signs = {
+        "db": start.startswith(b"SQLite format 3"),
+        "npz": start.startswith(b"PK") and path.suffix == ".npz",
+        "hdf5": start.startswith(b"\x89HDF"),
         "traj": head.startswith("- of Ulm"),
         "vasp-xml": "<modeling>" in head,
         "vasp-outcar": bool(re.match(r"\s*vasp\.\d", head)),
@@ -349,6 +355,9 @@ FORMATS: dict[str, Callable[[Path], Reading]] = {
     "extxyz": _extxyz,
     "deepmd": _deepmd,
     "traj": _by_ase("traj", "not stated"),
+    "db": read_database,
+    "npz": read_npz,
+    "hdf5": read_hdf5,
     "vasp-outcar": _outcar,
     "vasp-xml": _vasprun,
     "orca": read_orca,
@@ -357,7 +366,7 @@ FORMATS: dict[str, Callable[[Path], Reading]] = {
     "gaussian": read_gaussian,
     "cp2k": _cp2k,
 }
-NAMED = ("extxyz", "deepmd", "traj")
+NAMED = ("extxyz", "deepmd", "traj", "db", "npz", "hdf5")
 """Formats whose labels lie under names, in units that the file does not settle."""
 """Formats by name: each reads a file or folder into frames and says which code and version wrote it."""
 
