@@ -6,34 +6,33 @@ level, which must be stated, of every frame.
 """
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import ase.io
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.units import Bohr, Hartree
 
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.labels.imports.arrays import read_database, read_hdf5, read_npz
+from frazil.labels.imports.cp2k import is_log, read_cp2k
 from frazil.labels.imports.gaussian import read_gaussian
 from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
+from frazil.labels.imports.libraries import by_ase
 from frazil.labels.imports.named import find_labels
 from frazil.labels.imports.orca import read_engrad, read_orca
 from frazil.labels.imports.reading import Reading, are_independent
 from frazil.labels.imports.sheet import LABEL_KEYS, Entry, read_sheet
 from frazil.labels.imports.stated import check_stated
+from frazil.labels.imports.vasp import read_outcar, read_vasprun
 
 VACUUM_A = 6.0
 """A periodic frame is taken for a free aggregate if every direction holds at least this much vacuum."""
 HEAD_BYTES = 20_000
-OUTCAR_VERSION = r"vasp\.(\S+)"
 
 
 @dataclass
@@ -84,8 +83,7 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
     except Exception as error:
         raise UserError(
             f"{entry.file} cannot be read as {name} "
-            f"({type(error).__name__}: {' '.join(str(error).split())}); "
-            f"give the right format, one of {', '.join(FORMATS)}"
+            f"({type(error).__name__}: {' '.join(str(error).split())}); {_way_out(entry.file, name)}"
         ) from error
     if not reading.frames:
         raise UserError(f"{entry.file}, read as {name}, holds no frame; give the output of a finished run")
@@ -105,6 +103,17 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
     if name in NAMED and not entry.trajectory_id and entry.interval_fs is None:
         _part_independent(frames, reading.frames, folders=name == "deepmd")
     return Imported(entry, name, frames, reading.notes)
+
+
+def _way_out(path: Path, name: str) -> str:
+    """Return what to do about a file that a reader fails on."""
+    try:
+        is_it = recognise(path) == name
+    except UserError:
+        is_it = False
+    if is_it:
+        return "it is a file of this format, but cut, damaged or of a kind that the reader does not know"
+    return f"give the right format, one of {', '.join(FORMATS)}"
 
 
 def _part_independent(frames: Sequence[Atoms], as_read: Sequence[Atoms], folders: bool) -> None:
@@ -140,7 +149,7 @@ def recognise(path: Path) -> str:
         "orca": "* O   R   C   A *" in head,
         "engrad": "# Number of atoms" in head and "gradient in Eh/bohr" in head,
         "gaussian": "Entering Gaussian System" in head,
-        "cp2k": "CP2K|" in head or "DBCSR|" in head,
+        "cp2k": is_log(path),
         "turbomole": head.lstrip().startswith("$grad"),
         "extxyz": path.suffix in (".xyz", ".extxyz") or "Properties=" in head,
     }
@@ -160,8 +169,6 @@ def _ours(atoms: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
         results["energy"] = results["free_energy"]
     kept = {name: results[name] for name in ("energy", "forces", "dipole") if results.get(name) is not None}
-    if reading.code == "vasp":
-        kept.pop("dipole", None)  # about a point of the box that the file does not settle
     if kept:
         ours.calc = SinglePointCalculator(ours, **kept)
     stated = str(atoms.info.get("label_level", ""))
@@ -232,123 +239,8 @@ def _deepmd(path: Path) -> Reading:
     return Reading(from_deepmd(path))
 
 
-def _by_ase(kind: str, code: str, version: str = "") -> Callable[[Path], Reading]:
-    """Return a reader by ASE; ``version`` is a pattern whose first group is the code's version."""
-
-    def read(path: Path) -> Reading:
-        frames = ase.io.read(path, index=":", format=kind)
-        found = None
-        if version:
-            found = re.search(version, path.read_bytes()[:HEAD_BYTES].decode("utf-8", errors="replace"))
-        return Reading(list(frames), code, found[1] if found else "not stated")
-
-    return read
-
-
-def _outcar(path: Path) -> Reading:
-    """Read an OUTCAR by ASE; by dpdata where steps of VASP's learned field are in it, which it leaves out."""
-    text = path.read_text(errors="replace")
-    if "ML FREE ENERGIE" not in text:
-        return _by_ase("vasp-out", "vasp", OUTCAR_VERSION)(path)
-    version = re.search(OUTCAR_VERSION, text)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "no energy found")  # of the learned steps after the last label
-        frames = _by_dpdata(path, "vasp/outcar")
-    return Reading(frames, "vasp", version[1] if version else "not stated")
-
-
-def _vasprun(path: Path) -> Reading:
-    """Read a vasprun.xml by ASE. Raises UserError where VASP's learned field gave some of the steps."""
-    if re.search(r'name="ML_LMLFF">\s*T', path.read_text(errors="replace")):
-        raise UserError(
-            f"{path}: steps of VASP's learned field are in it, which are no labels and cannot be told from "
-            "the others; give the OUTCAR of the same run"
-        )
-    return _by_ase("vasp-xml", "vasp", r'name="version"[^>]*>\s*([\d.]+)')(path)
-
-
-def _cp2k(path: Path) -> Reading:
-    """Read an output file, or a folder of a dynamics run.
-
-    A folder holds ``*pos*.xyz``, ``*.log`` and ``*frc*.xyz``; logs of CP2K up to 7 have the forces.
-    """
-    if path.is_dir() and list(path.glob("*frc*.xyz")):
-        return _cp2k_trajectory(path)
-    from dpdata.unit import EnergyConversion
-
-    theirs = EnergyConversion("hartree", "eV").value()
-    kind = "cp2k/aimd_output" if path.is_dir() else "cp2k/output"
-    return Reading(_by_dpdata(path, kind, Hartree / theirs), "cp2k")
-
-
-def _by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
-    """Return the frames that dpdata finds, energies times ``energy_unit``."""
-    import dpdata
-
-    system = dpdata.LabeledSystem(str(path), fmt=kind)
-    frames = []
-    for number in range(len(system)):
-        atoms = Atoms(
-            [re.sub(r"\d.*", "", system["atom_names"][kind]) for kind in system["atom_types"]],
-            system["coords"][number],
-            cell=system["cells"][number],
-            pbc=not system.nopbc,
-        )
-        energy = float(system["energies"][number]) * energy_unit
-        atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=system["forces"][number])
-        frames.append(atoms)
-    return frames
-
-
-def _cp2k_trajectory(folder: Path) -> Reading:
-    """Read positions and forces (Hartree/Bohr) from CP2K's xyz files, box and version from its log."""
-    files = [sorted(folder.glob(pattern)) for pattern in ("*pos*.xyz", "*frc*.xyz", "*.log")]
-    if [len(found) for found in files] != [1, 1, 1]:
-        raise UserError(
-            f"{folder} holds {', '.join(str(len(found)) for found in files)} files *pos*.xyz, *frc*.xyz, "
-            "*.log; give a folder with one of each, of one run"
-        )
-    positions, forces, log = (found[0].read_text() for found in files)
-    lengths = re.search(r"Cell lengths \[ang\]" + 3 * r"\s+(\S+)", log)
-    angles = re.search(r"Cell angles \[deg\]" + 3 * r"\s+(\S+)", log)
-    version = re.search(r"CP2K version (\S+)", log)
-    if lengths is None or angles is None:
-        raise UserError(
-            f"{files[2][0]} does not say the box ('MD_INI| Cell lengths [ang]'); give the run's log"
-        )
-    cell = [float(value) for value in (*lengths.groups(), *angles.groups())]
-    steps, gradients = _xyz_blocks(positions), _xyz_blocks(forces)
-    if len(steps) != len(gradients):
-        raise UserError(
-            f"{folder}: {len(steps)} steps of positions, {len(gradients)} of forces; "
-            "print both (MOTION/PRINT) equally often"
-        )
-    frames = []
-    for (title, symbols, coordinates), (other, _, gradient) in zip(steps, gradients, strict=True):
-        energy = re.search(r"E\s*=\s*(\S+)", title)
-        if title != other or energy is None:
-            raise UserError(
-                f"{folder}: positions of '{title}' beside forces of '{other}'; give one run's files"
-            )
-        atoms = Atoms(symbols, coordinates, cell=cell, pbc=True)
-        atoms.calc = SinglePointCalculator(
-            atoms, energy=float(energy[1]) * Hartree, forces=gradient * Hartree / Bohr
-        )
-        if time := re.search(r"time\s*=\s*([\d.]+)", title):
-            atoms.info["time_fs"] = float(time[1])
-        frames.append(atoms)
-    return Reading(frames, "cp2k", version[1] if version else "not stated")
-
-
-def _xyz_blocks(text: str) -> list[tuple[str, list[str], np.ndarray]]:
-    """Return the comment, symbols and three columns (n_atoms, 3) of every whole block of an xyz file."""
-    lines, blocks, start = text.splitlines(), [], 0
-    while start < len(lines) and start + 2 + int(lines[start]) <= len(lines):
-        rows = [line.split() for line in lines[start + 2 : start + 2 + int(lines[start])]]
-        values = np.array([row[1:4] for row in rows], float)
-        blocks.append((lines[start + 1].strip(), [row[0] for row in rows], values))
-        start += 2 + len(rows)
-    return blocks
+def _by_ase(kind: str, code: str) -> Callable[[Path], Reading]:
+    return lambda path: Reading(by_ase(path, kind), code)
 
 
 FORMATS: dict[str, Callable[[Path], Reading]] = {
@@ -358,13 +250,13 @@ FORMATS: dict[str, Callable[[Path], Reading]] = {
     "db": read_database,
     "npz": read_npz,
     "hdf5": read_hdf5,
-    "vasp-outcar": _outcar,
-    "vasp-xml": _vasprun,
+    "vasp-outcar": read_outcar,
+    "vasp-xml": read_vasprun,
     "orca": read_orca,
     "engrad": read_engrad,
     "turbomole": _by_ase("turbomole-gradient", "turbomole"),
     "gaussian": read_gaussian,
-    "cp2k": _cp2k,
+    "cp2k": read_cp2k,
 }
 NAMED = ("extxyz", "deepmd", "traj", "db", "npz", "hdf5")
 """Formats whose labels lie under names, in units that the file does not settle."""

@@ -32,7 +32,9 @@ def test_a_pickle_is_never_opened(tmp_path: Path, kind: str) -> None:
             np.save(file / f"set.000/{name}.npy", np.array([Harmful(mark)], dtype=object), allow_pickle=True)
     else:
         file.write_bytes(pickle.dumps(Harmful(mark)))
-    with pytest.raises(UserError, match=f"read as {kind}|is no number of atoms|is no SQLite database"):
+    with pytest.raises(
+        UserError, match=f"read as {kind}|is no number of atoms|is no SQLite database|no table of positions"
+    ):
         read_entry(Entry(file, format=kind))
     assert not mark.exists()
 

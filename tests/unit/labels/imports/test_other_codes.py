@@ -94,11 +94,12 @@ def test_a_cp2k_folder_that_lacks_something_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="beside forces of"):
         read_entry(Entry(folder, level="pbe/dzvp-gth"))
     forces.write_text(whole)
+    (folder / "h2.inp").unlink()
     (folder / "h2.log").write_text("CP2K| version string: CP2K version 2023.1\n")
-    with pytest.raises(UserError, match="does not say the box"):
+    with pytest.raises(UserError, match=r"neither a log .* nor an input .* says the box"):
         read_entry(Entry(folder, level="pbe/dzvp-gth"))
-    (folder / "h2.log").unlink()
-    with pytest.raises(UserError, match=r"holds 1, 1, 0 files"):
+    shutil.copy(DATA / "cp2k-2023.1/h2.log", folder / "another.out")
+    with pytest.raises(UserError, match=r"1 files \*pos\*.xyz, 1 files \*frc\*.xyz and 2 logs"):
         read_entry(Entry(folder, level="pbe/dzvp-gth"))
 
 
@@ -125,3 +126,91 @@ def test_recognition_by_content(tmp_path: Path) -> None:
     (tmp_path / "aimd").mkdir()
     (tmp_path / "aimd/co-pos-1.xyz").touch()
     assert recognise(tmp_path / "aimd") == "cp2k"
+
+
+def test_steps_of_vasp_that_used_all_electronic_steps_are_marked(
+    trajectory: Trajectory, tmp_path: Path
+) -> None:
+    xml = vasp_xml(tmp_path / "vasprun.xml", trajectory(3), 14.0, electronic_steps=(2, 5, 4))
+    marks = [atoms.info.get("converged") for atoms in read_entry(Entry(xml, level="x")).frames]
+    assert marks == [None, False, None]
+    frames = [atoms[np.argsort(atoms.numbers, kind="stable")] for atoms in trajectory(3)]
+    for atoms, whole in zip(frames, trajectory(3), strict=True):
+        order = np.argsort(whole.numbers, kind="stable")
+        results = {**whole.calc.results, "forces": whole.get_forces()[order]}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    outcar = vasp_outcar(tmp_path / "OUTCAR", frames, 20.0, electronic_steps=(3, 5, 5), learned=False)
+    text = outcar.read_text()
+    last = text.rindex("FREE ENERGIE")
+    outcar.write_text(
+        text[:last].rstrip() + "\n--- aborting loop because EDIFF is reached ---\n  " + text[last:]
+    )
+    found = read_entry(Entry(outcar, level="x")).frames
+    same(found, frames)
+    assert [atoms.info.get("converged") for atoms in found] == [None, False, None]
+
+
+def test_an_outcar_without_positions_names_the_way_out(trajectory: Trajectory, tmp_path: Path) -> None:
+    (tmp_path / "OUTCAR").write_text(" vasp.6.3.0 20Jan22\n  free  energy   TOTEN  =  -1.0 eV\n")
+    with pytest.raises(UserError, match=r"NWRITE = 0.*; give the run's vasprun\.xml"):
+        read_entry(Entry(tmp_path / "OUTCAR", level="x"))
+
+
+def test_a_damaged_file_is_not_called_a_wrong_format(tmp_path: Path) -> None:
+    (tmp_path / "gradient").write_text("$grad\n  cycle = 1 SCF energy = nonsense\n")
+    with pytest.raises(UserError, match="it is a file of this format, but cut, damaged or of a kind"):
+        read_entry(Entry(tmp_path / "gradient", level="x"))
+
+
+@pytest.mark.parametrize("name", ["cp2k.out", "run.txt", "output"])
+def test_cp2k_steps_without_coordinates_are_left_out_and_marks_stay(
+    trajectory: Trajectory, tmp_path: Path, name: str
+) -> None:
+    boxed = []
+    for atoms in trajectory(3):
+        boxed.append(Atoms(atoms.symbols, atoms.positions + 5, cell=[15, 15, 15], pbc=True))
+        boxed[-1].calc = SinglePointCalculator(boxed[-1], **atoms.calc.results)
+    whole = [cp2k_output(tmp_path / "one", atoms).read_text() for atoms in boxed]
+    first_table = whole[1].index(" Atom Kind")
+    later = whole[1][whole[1].index(" *** SCF run") :]
+    third = whole[2][first_table:].replace("SCF run converged", "WARNING :: SCF run NOT converged")
+    (tmp_path / name).write_text(whole[0] + later + third)
+    imported = read_entry(Entry(tmp_path / name, level="x"))
+    same(imported.frames, [trajectory(3)[0], trajectory(3)[2]])
+    assert [atoms.info.get("converged") for atoms in imported.frames] == [None, False]
+    assert imported.notes[0].startswith("1 of 3 steps left out: the output does not print their coordinates")
+
+
+def test_cp2k_folders_of_old_versions(tmp_path: Path) -> None:
+    """Forces in the log, paired by their energies; a log of any name; the box in Bohr, or in the input."""
+    folder = tmp_path / "run"
+    shutil.copytree(DATA / "cp2k-2023.1", folder)
+    wanted = read_entry(Entry(folder, level="x")).frames
+    blocks = (folder / "h2-frc-1.xyz").read_text().splitlines()
+    log = [" CP2K| version string:   CP2K version 7.1"]
+    edge = np.full(3, 8 / ase.units.Bohr)
+    log.append(" INITIAL CELL LNTHS[bohr]     =" + "".join(f"{x:18.10E}" for x in edge))
+    log.append(" INITIAL CELL ANGLS[deg]      =" + 3 * "    0.9000000E+02")
+    for start in (0, 8, 4, 12):  # in another order, and one of them not converged
+        energy = blocks[start + 1].split("=")[-1].strip()
+        log.append(" *** WARNING SCF run NOT converged ***" if start == 8 else " *** SCF run converged ***")
+        log += [
+            f" ENERGY| Total FORCE_EVAL ( QS ) energy (a.u.):      {energy}",
+            " ATOMIC FORCES in [a.u.]",
+            "",
+        ]
+        for i, row in enumerate(blocks[start + 2 : start + 4], 1):
+            log.append(f"   {i}   1   H " + "   ".join(row.split()[1:]))
+        log.append(" SUM OF ATOMIC FORCES    0.0  0.0  0.0  0.0")
+    (folder / "h2-frc-1.xyz").unlink()
+    (folder / "h2.log").unlink()
+    (folder / "output").write_text("\n".join(log))
+    found = read_entry(Entry(folder, level="x")).frames
+    same(found, wanted)
+    assert [atoms.info.get("converged") for atoms in found] == [None, None, False, None]
+    log = [line for line in log if "INITIAL" not in line]
+    (folder / "output").write_text("\n".join(log))
+    same(read_entry(Entry(folder, level="x")).frames, wanted)
+    (folder / "output").write_text("\n".join(log).replace("( QS )", "( QMMM )"))
+    with pytest.raises(UserError, match="energies of QMMM, not of QUICKSTEP alone"):
+        read_entry(Entry(folder, level="x"))

@@ -1,5 +1,6 @@
 """Small outputs in the layout of codes that cannot be run here (real files: docs/validation.md)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,9 @@ def orca_step(
     ]
 
 
-def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
+def vasp_xml(
+    path: Path, frames: list[Atoms], cell_A: float, electronic_steps: Sequence[int] = (), most: int = 5
+) -> Path:
     """Positions go into a cubic box, wrapped; the energy at zero smearing lies 0.1 eV above the free one."""
     symbols = frames[0].get_chemical_symbols()
     vectors = "".join(f"<v> {row[0]} {row[1]} {row[2]} </v>" for row in cell_A * np.eye(3))
@@ -110,7 +113,8 @@ def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
         "<modeling>",
         ' <generator><i name="program" type="string">vasp </i>',
         '  <i name="version" type="string">5.4.4.18Apr17 </i></generator>',
-        ' <incar></incar><parameters><separator name="electronic"></separator></parameters>',
+        f' <incar></incar><parameters><separator name="electronic"><i type="int" name="NELM">{most}</i>'
+        "</separator></parameters>",
         ' <kpoints><varray name="kpointlist"><v> 0 0 0 </v></varray>',
         '  <varray name="weights"><v> 1 </v></varray></kpoints>',
         f" <atominfo><atoms> {len(symbols)} </atoms><types> 2 </types>",
@@ -128,7 +132,7 @@ def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
 
     initial = structure(frames[0])
     text += [initial[0].replace("<structure>", '<structure name="initialpos">'), *initial[1:]]
-    for atoms in frames:
+    for number, atoms in enumerate(frames):
         energy = atoms.get_potential_energy()
         text += ["<calculation>", *structure(atoms), '<varray name="forces">']
         text += [f"<v> {x:.10f} {y:.10f} {z:.10f} </v>" for x, y, z in atoms.get_forces()]
@@ -136,7 +140,8 @@ def vasp_xml(path: Path, frames: list[Atoms], cell_A: float) -> Path:
             f'<energy><i name="e_fr_energy"> {energy:.8f} </i><i name="e_wo_entrp"> {energy + 0.2:.8f} </i>'
             f'<i name="e_0_energy"> {energy + 0.1:.8f} </i></energy>'
         )
-        text += ["</varray>", f"<scstep>{energies}</scstep>", energies, "</calculation>"]
+        n = electronic_steps[number] if electronic_steps else 1
+        text += ["</varray>", n * f"<scstep>{energies}</scstep>", energies, "</calculation>"]
     path.write_text("\n".join([*text, "</modeling>", ""]))
     return path
 
@@ -163,27 +168,38 @@ def cp2k_output(path: Path, atoms: Atoms) -> Path:
     return path
 
 
-def vasp_outcar(path: Path, frames: list[Atoms], cell_A: float) -> Path:
-    """A VASP 6 run with a learned field: after each labelled step one of that field, 1 eV higher."""
+def vasp_outcar(
+    path: Path,
+    frames: list[Atoms],
+    cell_A: float,
+    electronic_steps: Sequence[int] = (),
+    learned: bool = True,
+) -> Path:
+    """A VASP 6 run; with a learned field each labelled step is followed by one of that field, 1 eV higher."""
+    most = 5 if electronic_steps else 100
     symbols = frames[0].get_chemical_symbols()
     kinds = list(dict.fromkeys(symbols))
     assert symbols == sorted(symbols, key=kinds.index)
-    lines = [" vasp.6.3.0 20Jan22 (build) complex", "   NELM   =    100;   NELMIN=  2"]
+    lines = [" vasp.6.3.0 20Jan22 (build) complex", f"   NELM   =    {most};   NELMIN=  2"]
+    lines += 2 * [f" POTCAR:    PAW_PBE {kind} 08Apr2002" for kind in kinds]
     lines += [f"   TITEL  = PAW_PBE {kind} 08Apr2002" for kind in kinds]
     lines.append("   ions per type =   " + "  ".join(str(symbols.count(kind)) for kind in kinds))
     for number, atoms in enumerate(frames, 1):
         rows = np.hstack([atoms.positions + cell_A / 2, atoms.get_forces()])
         table = [" ".join(f"{value:14.8f}" for value in row) for row in rows]
         energy = atoms.get_potential_energy()
-        for ml, shift in (("", 0.0), ("ML ", 1.0)):
+        for ml, shift in (("", 0.0), ("ML ", 1.0))[: 2 if learned else 1]:
             if not ml:
-                lines += [f"----- Iteration {number:5d}(   3) -----"]
+                last = electronic_steps[number - 1] if electronic_steps else 3
+                lines += [f"----- Iteration {number:5d}({k:4d}) -----" for k in range(1, last + 1)]
                 lines += ["  VOLUME and BASIS-vectors are now :", "", "", ""]
                 lines += ["  direct lattice vectors                 reciprocal lattice vectors"]
                 lines += [" ".join(f"{v:14.8f}" for v in (*row, *row)) for row in cell_A * np.eye(3)]
             title = " POSITION              TOTAL-FORCE (eV/Angst)"
             lines += [f" {title} (ML)" if ml else title, " " + "-" * 80, *table, " " + "-" * 80]
             lines += [f"  {ml}FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)"]
-            lines += [f"  {'free  energy ' + ml:15s}TOTEN  = {energy + shift:18.8f} eV", ""]
+            lines += ["  " + "-" * 50, f"  {'free  energy ' + ml:15s}TOTEN  = {energy + shift:18.8f} eV", ""]
+            value = f"{energy + shift + 0.1:.8f}"
+            lines += [f"  energy  without entropy=  {value}  energy(sigma->0) =  {value}"]
     path.write_text("\n".join([*lines, ""]))
     return path
