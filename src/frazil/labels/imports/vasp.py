@@ -1,6 +1,7 @@
 """VASP's OUTCAR and vasprun.xml: the free energy, which forces are the gradient of; what did not converge.
 
-A step that used all its NELM electronic steps did not converge, unless the OUTCAR says that it did.
+A step that used all its NELM electronic steps did not converge, unless an OUTCAR of VASP 6 says that it did:
+before, "EDIFF is reached" stands below any step.
 """
 
 import re
@@ -80,6 +81,7 @@ def _outcar_steps(text: str) -> list[bool]:
     """Return whether each ionic step converged, in order."""
     limit = re.search(r"\bNELM\s*=\s*(\d+)", text)
     most = int(limit[1]) if limit else None
+    trusted = re.search(r"vasp\.([6-9]|\d\d)\.", text[:1000]) is not None
     found: list[bool] = []
     ion, last, reached = "", 0, False
     for m in re.finditer(
@@ -91,7 +93,7 @@ def _outcar_steps(text: str) -> list[bool]:
                 ion, reached = m[1], False
             last = int(m[2])
         elif m[3]:
-            reached = True
+            reached = trusted
         elif m[4]:
             reached = False
         else:
