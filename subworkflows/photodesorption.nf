@@ -41,8 +41,10 @@ workflow PHOTODESORPTION {
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
         settings.steps['excite'], settings.code['excite.py'],
     )
+    def alone = !p.model_error || settings.deepmd.n_models == 1
+    members = alone ? model.combine(bond_curves).map { folder, curves -> [[folder], [curves]] } : POTENTIAL.out.members
     RUN_TRAJECTORIES(
-        EXCITE.out.combine(bond_curves).combine(model),
+        EXCITE.out.combine(members).map { meta, states, models, curves -> [meta, states, curves, models] },
         settings.steps['run-trajectories'], checkpoints, settings.code['run_trajectories.py'],
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->

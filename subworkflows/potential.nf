@@ -78,6 +78,9 @@ workflow POTENTIAL {
 
     emit:
     model = SELECT_MODEL.out.model
+    // [[model_0/, …], [bond_curves.csv of each, …]]
+    members = in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }).map { [it] }
+        .combine(in_order(EVALUATE_MODEL.out).map { [it.collect { folder -> folder.resolve('bond_curves.csv') }] })
     bond_curves = SELECT_MODEL.out.bond_curves
     aggregates = SAMPLE_FRAMES.out.aggregates
     section = SELECT_MODEL.out.section.mix(imported)

@@ -155,7 +155,7 @@ def in_engine(
 
 
 def in_lammps(
-    session: Callable[[], "LammpsSession"],
+    session: Callable[[Any], "LammpsSession"],
     start: Callable[[int], Start],
     row: Callable[[Start, Trajectory], Row],
     watch: Callable[[Start], Watch],
@@ -163,17 +163,20 @@ def in_lammps(
     n_steps: int,
     observe_every: int,
 ) -> Runner:
-    """Return the runner of LAMMPS: one trajectory after the other, velocity Verlet, one loaded model.
+    """Return the runner of LAMMPS: one trajectory after the other, velocity Verlet.
 
-    Rows are ``step``, ``positions`` (Å), ``velocities_A_per_fs`` and ``energy`` (potential, eV). Where LAMMPS
-    gives up the outcome is ``GIVEN_UP``.
+    ``session`` loads the model of a group (``Start.group``); one is loaded at a time. Rows are ``step``,
+    ``positions`` (Å), ``velocities_A_per_fs`` and ``energy`` (potential, eV). Where LAMMPS gives up the
+    outcome is ``GIVEN_UP``.
     """
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
-        with session() as opened:
-            for identity in ids:
-                begun = start(identity)
-                yield identity, row(begun, followed(opened, identity, begun, check))
+        starts = {identity: start(identity) for identity in ids}
+        for group in dict.fromkeys(begun.group for begun in starts.values()):
+            with session(group) as opened:
+                for identity, begun in starts.items():
+                    if begun.group == group:
+                        yield identity, row(begun, followed(opened, identity, begun, check))
 
     def followed(opened: "LammpsSession", identity: int, begun: Start, check: Check) -> Trajectory:
         from frazil.md.lammps import EngineError

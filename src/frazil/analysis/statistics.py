@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import ks_2samp, norm, t, wasserstein_distance
+from scipy.stats import ks_2samp, norm, wasserstein_distance
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 Array = NDArray[np.float64]
@@ -90,9 +90,25 @@ def cluster_bootstrap(
         resamples: number of draws.
         confidence: of the interval.
     """
+    found = bootstrapped(statistic, samples, clusters, rng, resamples)
+    found = found[np.isfinite(found)]
+    if not resamples or 2 * len(found) < resamples:
+        return NAN_INTERVAL
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def bootstrapped(
+    statistic: Callable[..., float],
+    samples: Sequence[Clustered],
+    clusters: ArrayLike,
+    rng: np.random.Generator,
+    resamples: int,
+) -> Array:
+    """Return what ``cluster_bootstrap`` takes its quantiles of (resamples,), nan without a cluster."""
     ids = np.unique(np.asarray(clusters))
     if len(ids) == 0:
-        return NAN_INTERVAL
+        return np.full(resamples, np.nan)
     places = [np.searchsorted(ids, sample.clusters) for sample in samples]
     found = np.empty(resamples)
     for index in range(resamples):
@@ -100,41 +116,31 @@ def cluster_bootstrap(
         found[index] = statistic(
             *(np.repeat(sample.values, counts[place]) for sample, place in zip(samples, places, strict=True))
         )
-    found = found[np.isfinite(found)]
-    if 2 * len(found) < resamples:
-        return NAN_INTERVAL
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    return found
 
 
-def widened(value: float, interval: tuple[float, float], n_clusters: int) -> tuple[float, float]:
-    """Return a bootstrap interval of few clusters as wide as Student's t has it.
+def design_effect(values: ArrayLike, clusters: ArrayLike) -> float:
+    """Return how many values (n,) in clusters are worth one that is independent of all others, at least 1.
 
-    A percentile interval of n clusters is too narrow by √((n − 1)/n) and by the normal's quantile in place of
-    t's (Hesterberg, Am. Stat. 69, 371, 2015).
+    The mean square between clusters over the variance of the values: for proportions Pearson's χ² over its
+    degrees of freedom (Rao & Scott, Biometrics 48, 577, 1992). nan for one cluster, or where each is one.
     """
-    if n_clusters < 2:
-        return NAN_INTERVAL
-    factor = t.ppf(0.975, n_clusters - 1) / norm.ppf(0.975) * np.sqrt(n_clusters / (n_clusters - 1))
-    return value - factor * (value - interval[0]), value + factor * (interval[1] - value)
-
-
-def design_effect(hits: ArrayLike, clusters: ArrayLike) -> float:
-    """Return by what trials (n,) in clusters are worth less than independent ones, at least 1.
-
-    Pearson's χ² of the clusters' proportions over its degrees of freedom (Rao & Scott, Biometrics 48, 577,
-    1992). 1 where all or none hit; nan for one cluster, or where every trial is one.
-    """
-    values = np.asarray(hits, float)
+    sample = np.asarray(values, float)
     _, places, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)
-    if not 2 <= len(sizes) < len(values):
+    if not 2 <= len(sizes) < len(sample):
         return float("nan")
-    p = values.mean()
-    if p in (0.0, 1.0):
+    variance = sample.var()
+    if not variance > 0:
         return 1.0
-    of_each = np.bincount(places, weights=values) / sizes
-    chi2 = float((sizes * (of_each - p) ** 2).sum() / (p * (1 - p)))
-    return max(chi2 / (len(sizes) - 1), 1.0)
+    of_each = np.bincount(places, weights=sample) / sizes
+    between = float((sizes * (of_each - sample.mean()) ** 2).sum()) / (len(sizes) - 1)
+    return max(between / variance, 1.0)
+
+
+def widened(value: float, interval: tuple[float, float], effect: float) -> tuple[float, float]:
+    """Return an interval of values that are worth less by a design effect (nan: unknown, taken as 1)."""
+    factor = 1.0 if np.isnan(effect) else np.sqrt(effect)
+    return value - factor * (value - interval[0]), value + factor * (interval[1] - value)
 
 
 def mean(values: Array) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.results import Results, Truth
 from frazil.experiments.photodesorption.shards import Ensemble, read_ensemble
@@ -15,6 +16,7 @@ from frazil.experiments.photodesorption.statistics import (
     probabilities,
     rotational_fits,
     rotational_windows,
+    sensitivity,
     summarise,
 )
 from frazil.experiments.photodesorption.tables import (
@@ -28,6 +30,7 @@ from frazil.experiments.photodesorption.tables import (
     FITS,
     NET_FORCE,
     PROBABILITY,
+    SENSITIVITY,
     SUMMARY,
     TRAJECTORIES,
     WINDOWS,
@@ -81,6 +84,9 @@ def analyse(
     model_control_shards: Path | str | None = None,
     model: Path | str | None = None,
     campaign_seed: int = 1,
+    n_aggregates: int = 0,
+    truth_margin: float = 0.15,
+    model_error_scale: float = MODEL_ERROR_SCALE,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
@@ -99,6 +105,9 @@ def analyse(
         out: directory of results.
         model: DeePMD model (directory or file) for net forces; None leaves them out.
         campaign_seed: seed of the bootstraps.
+        n_aggregates: that trajectories started from in turns, 0 for not known.
+        truth_margin: how far the desorption probability may be from the teacher's, interval included.
+        model_error_scale: of the prior of the members' part.
 
     Raises:
         UserError: no model shard, broken tables, or a criterion that is not among the criteria.
@@ -113,16 +122,17 @@ def analyse(
         "model": model_shards, "teacher": teacher_shards, "teacher_control": teacher_control_shards,
         "model_control": model_control_shards,
     }  # fmt: skip
-    read = {name: read_ensemble(path) for name, path in shards.items() if path is not None}
+    read = {name: read_ensemble(path, n_aggregates) for name, path in shards.items() if path is not None}
     ensembles = {name: ensemble for name, ensemble in read.items() if ensemble is not None}
     if "model" not in ensembles or not len(ensembles["model"].trajectories):
         raise UserError(f"no trajectory under {model_shards}; run run_trajectories.py first")
     run = ensembles["model"]
-    windows = rotational_windows(run, campaign_seed)
-    summary = summarise(run, campaign_seed)
+    windows = rotational_windows(run, campaign_seed, model_error_scale)
+    summary = summarise(run, campaign_seed, model_error_scale)
     results = Results(
         ensembles=ensembles,
-        probability=probabilities(run, criteria_A),
+        probability=probabilities(run, criteria_A, model_error_scale),
+        sensitivity=sensitivity(run, criteria_A, criterion_A, duration_fs),
         windows=windows,
         fits=rotational_fits(windows),
         summary=summary,
@@ -131,13 +141,15 @@ def analyse(
         criterion_A=criterion_A,
         duration_fs=duration_fs,
         level=level,
+        truth_margin=truth_margin,
     )
     out = Path(out)
     kinds = {"trajectories": TRAJECTORIES, "desorbed": DESORBED}
     written: list[tuple[Table, pandas.DataFrame | None]] = [
         (ENDS, ENDS.frame([{"ensemble": name, **item.counts} for name, item in ensembles.items()])),
         (TRAJECTORIES, run.trajectories), (DESORBED, run.desorbed), (CROSSINGS, run.crossings),
-        (PROBABILITY, results.probability), (WINDOWS, windows), (FITS, results.fits), (SUMMARY, summary),
+        (PROBABILITY, results.probability), (SENSITIVITY, results.sensitivity), (WINDOWS, windows),
+        (FITS, results.fits), (SUMMARY, summary),
         (BESIDE_PAPER, results.comparison), (AGREEMENT, results.truth.agreement),
         (DISTRIBUTIONS, results.truth.distributions), (DRIFT, results.truth.drift),
         (NET_FORCE, results.truth.net_force),

@@ -24,6 +24,7 @@ class Results:
 
     ensembles: dict[str, Ensemble]
     probability: pandas.DataFrame
+    sensitivity: pandas.DataFrame
     windows: pandas.DataFrame
     fits: pandas.DataFrame
     summary: pandas.DataFrame
@@ -32,6 +33,7 @@ class Results:
     criterion_A: float
     duration_fs: float
     level: str
+    truth_margin: float
 
     @property
     def model(self) -> Ensemble:

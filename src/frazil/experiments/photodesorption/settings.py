@@ -15,6 +15,8 @@ UNLEARNABLE_CONTACT_A = 1.85
 """Frames with atoms of two molecules nearer than this spoil a fit (docs/validation.md)."""
 SNAPSHOT_EVERY_fs = 10.0
 """Thermalization looks at the temperature in this interval."""
+SNAPSHOTS_PER_REPLICA = 1_000_000
+"""A snapshot's id is replica × this + its number."""
 
 
 @settings
@@ -117,11 +119,20 @@ class Photodesorption:
     )  # fmt: skip
     excite: Excitation = part(Excitation)
     trajectories: Trajectories = part(Trajectories)
+    model_error: bool = setting(
+        "Let each trajectory run under one member of the committee, by its id, so that the model's part of the errors "
+        "shows; false: all under the selected model",
+        default=True,
+    )
     n_truth: int = setting(
         "Trajectories that the teacher itself repeats from the same starts (0: no truth check)",
-        default=200,
+        default=400,
         minimum=0,
     )
+    truth_margin: float = setting(
+        "How far the desorption probability may be from the teacher's, the 95 % interval of the difference included, "
+        "for the gates to pass: few trajectories do not", default=0.15, above=0, maximum=1,
+    )  # fmt: skip
     n_control: int = setting(
         "Control trajectories: the model without excitation, and the teacher without coupling",
         default=50,
@@ -139,8 +150,10 @@ class Thermalization:
     equilibration_fs: float = setting(
         "First part of each run, which gives no snapshots", default=20000.0, minimum=0
     )
-    duration_fs: float = setting("Length of each run after equilibration", default=5_000_000.0, above=0)
-    n_replicas: int = setting("Independent runs, in tasks of their own", default=8, minimum=1, maximum=1000)
+    duration_fs: float = setting("Length of each run after equilibration", default=1_250_000.0, above=0)
+    n_replicas: int = setting(
+        "Independent runs, in tasks of their own; aggregates take turns", default=32, minimum=1, maximum=1000
+    )
     n_snapshots: int = setting(
         "Snapshots wanted from all runs together", default=11000, minimum=1, maximum=10_000_000
     )
@@ -190,7 +203,9 @@ class Sampling:
         above=0,
         maximum=100,
     )
-    n_aggregates: int = setting("Independent aggregates", default=4, minimum=1, maximum=1000)
+    n_aggregates: int = setting(
+        "Independent aggregates; trajectories of one are not independent", default=32, minimum=1, maximum=1000
+    )
     n_packings: int = setting(
         "Random packings that are followed for 2 ps on their way down to aggregates",
         default=64,
@@ -457,10 +472,12 @@ class RunTrajectories:
     """Run one shard of NVE trajectories: a DeePMD model in LAMMPS, or the van Hemert teacher; one thread."""
 
     engine: str = same_as(Photodesorption, "engine", choices=("deepmd", "deepmd-jax", "van-hemert"))
-    model: Path | None = given("Model folder of train-deepmd (deepmd)", default=None, path="any")
+    model: tuple[Path, ...] = given(
+        "Model folders of train-deepmd; several take turns by a trajectory's id", default=(), path="any"
+    )
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     states: Path = given("initial_states.h5 of excite", path="file")
-    bond_curves: Path = given("bond_curves.csv of select-model", path="file")
+    bond_curves: tuple[Path, ...] = given("bond_curves.csv of each model", path="file")
     first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
     n_trajectories: int = given("Number of trajectories", minimum=1)
     settings: Trajectories = part(Trajectories)
@@ -469,7 +486,7 @@ class RunTrajectories:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        if self.engine != "van-hemert" and self.model is None:
+        if self.engine != "van-hemert" and not self.model:
             yield "model", "needed: a model folder of train-deepmd, with [engine]"
 
 
@@ -494,6 +511,8 @@ class AnalysePhotodesorption:
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     model: Path | None = given("Model folder or file, for net forces on molecules", default=None, path="any")
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
+    n_aggregates: int = same_as(Sampling, "n_aggregates", of="frames.n_aggregates")
+    truth_margin: float = same_as(Photodesorption, "truth_margin")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of results", path="new folder")

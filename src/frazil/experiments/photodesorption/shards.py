@@ -11,17 +11,22 @@ import pandas
 from frazil.analysis.statistics import Clustered
 from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.settings import SNAPSHOTS_PER_REPLICA
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, OUTCOMES, TRAJECTORIES
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """All trajectories of one kind. Columns as in the documented tables, rows sorted by their ids."""
+    """All trajectories of one kind. Columns as in the documented tables, rows sorted by their ids.
+
+    ``n_aggregates``: that replicas of the thermalization were made of in turns; 0 is not known.
+    """
 
     trajectories: pandas.DataFrame
     desorbed: pandas.DataFrame
     crossings: pandas.DataFrame
     frame_files: tuple[Path, ...] = ()
+    n_aggregates: int = 0
 
     @property
     def ids(self) -> np.ndarray:
@@ -61,14 +66,26 @@ class Ensemble:
             table[table["trajectory_id"].isin(ids)].reset_index(drop=True)
             for table in (self.trajectories, self.desorbed, self.crossings)
         )
-        return Ensemble(trajectories, desorbed, crossings, self.frame_files)
+        return Ensemble(trajectories, desorbed, crossings, self.frame_files, self.n_aggregates)
+
+    def column_of(self, column: str, ids: np.ndarray) -> np.ndarray:
+        """Return what a column of the trajectories says of these ids (n,), in their order."""
+        return self.trajectories.set_index("trajectory_id")[column].loc[ids].to_numpy()
+
+    def aggregates_of(self, ids: np.ndarray) -> np.ndarray:
+        """Return the aggregate (n,) whose snapshot each of these trajectories started from.
+
+        Solid aggregates keep their shape, so that trajectories of one are not independent.
+        """
+        replicas = self.column_of("snapshot_id", ids) // SNAPSHOTS_PER_REPLICA
+        return np.asarray(replicas % self.n_aggregates if self.n_aggregates else replicas)
 
     def frames(self) -> list[ase.Atoms]:
         """Read the frames that were kept (none is an empty list)."""
         return [atoms for file in self.frame_files for atoms in read_extxyz(file)]
 
 
-def read_ensemble(directory: Path | str) -> Ensemble | None:
+def read_ensemble(directory: Path | str, n_aggregates: int = 0) -> Ensemble | None:
     """Read a directory of shards (or one shard); None where it holds none.
 
     Raises:
@@ -85,5 +102,6 @@ def read_ensemble(directory: Path | str) -> Ensemble | None:
     shards = [file.parent for file in TRAJECTORIES.files(root)]
     files = (file for shard in shards if (file := shard / "frames.extxyz").is_file() and file.stat().st_size)
     return Ensemble(
-        trajectories, DESORBED.read(root, only=known), CROSSINGS.read(root, only=known), tuple(files)
-    )
+        trajectories, DESORBED.read(root, only=known), CROSSINGS.read(root, only=known), tuple(files),
+        n_aggregates,
+    )  # fmt: skip

@@ -46,7 +46,7 @@ PROBABILITY = Table(
     "probability",
     """
     *criterion_A n:int n_desorbed:int n_failed:int probability low_95 high_95 model_std? total_low_95?
-    total_high_95?
+    total_high_95? n_effective?
     """,
     limits={"probability": (0, 1), "low_95": (0, 1), "high_95": (0, 1)},
     digits=ALL_DIGITS,
@@ -55,7 +55,7 @@ WINDOWS = Table(
     "rotational_windows",
     """
     *translational_low_meV translational_high_meV n:int j_peak? j_max? j_peak_low_95? j_peak_high_95?
-    translational_mean_meV?
+    translational_mean_meV? j_peak_model_std? j_peak_total_low_95? j_peak_total_high_95?
     """,
     digits=ALL_DIGITS,
 )
@@ -66,7 +66,16 @@ FITS = Table(
     digits=ALL_DIGITS,
 )
 SUMMARY = Table(
-    "summary", "*quantity:str value? low_95? high_95? unit:str? n:int", order="given", digits=ALL_DIGITS
+    "summary",
+    "*quantity:str value? low_95? high_95? unit:str? n:int model_std? total_low_95? total_high_95?",
+    order="given",
+    digits=ALL_DIGITS,
+)
+SENSITIVITY = Table(
+    "sensitivity",
+    "*criterion:str *setting probability change exceeds:bool",
+    order="given",
+    digits=ALL_DIGITS,
 )
 PAPER_VALUES = Table(
     "photodesorption",
@@ -79,7 +88,7 @@ BESIDE_PAPER = Table(
     "comparison",
     """
     quantity:str this_run? low_95? high_95? unit:str? n:int paper? paper_method:str? paper_section:str?
-    note:str?
+    note:str? model_std? total_low_95? total_high_95?
     """,
     order="given",
     digits=ALL_DIGITS,

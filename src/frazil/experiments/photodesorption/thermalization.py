@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from frazil.cli import progress
 from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.settings import SNAPSHOT_EVERY_fs, Thermalization
+from frazil.experiments.photodesorption.settings import (
+    SNAPSHOTS_PER_REPLICA,
+    SNAPSHOT_EVERY_fs,
+    Thermalization,
+)  # fmt: skip
 from frazil.experiments.photodesorption.tables import TEMPERATURE
 from frazil.files import write_atomic
 from frazil.md.lammps import LammpsSession, NoseHoover, Observation
@@ -23,9 +27,6 @@ from frazil.seeds import rng
 from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
 from frazil.systems.co_energies import temperature_K
 from frazil.units import fs
-
-SNAPSHOTS_PER_REPLICA = 1_000_000
-"""A snapshot's id is replica × this + its number."""
 
 
 def thermalize(

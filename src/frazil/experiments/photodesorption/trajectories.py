@@ -6,7 +6,6 @@ A row is a function of the initial state and the settings, never of the shard, i
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +40,8 @@ def run_shard(
     engine: str,
     coupling_eV: float,
     states: Path | str,
-    bond_curves: Path | str,
-    model: Path | str | None,
+    bond_curves: Path | str | Sequence[Path],
+    model: Path | str | Sequence[Path] | None,
     first_id: int,
     n_trajectories: int,
     checkpoints: Path | str,
@@ -50,21 +49,34 @@ def run_shard(
 ) -> None:
     """Run the trajectories with ids from ``first_id`` on and write their tables into ``out``.
 
-    Finished rows are kept under ``checkpoints``: a killed or full run loses none of them. Raises UserError
-    for bad input and OutOfTime after SIGTERM.
+    Several models, each with its own bond curves, take turns by a trajectory's id: the members of a
+    committee. Finished rows are kept under ``checkpoints``: a killed or full run loses none of them. Raises
+    UserError for bad input and OutOfTime after SIGTERM.
     """
     shard = read_initial_states(states).select(first_id, n_trajectories)
-    files = [Path(states), Path(bond_curves)]
-    if engine != TEACHER:
-        if model is None:
-            raise UserError(f"engine {engine} needs a model; give --model with a model directory of train")
-        files += files_of(model)
-    physics = _Photodesorption(settings, engine, coupling_eV, shard, _curves(engine, bond_curves))
+    models, tables = _listed(model), _listed(bond_curves)
+    if engine == TEACHER:
+        models, tables = [], tables[:1]
+    elif not models:
+        raise UserError(f"engine {engine} needs a model; give --model with a model directory of train")
+    elif len(models) != len(tables):
+        raise UserError(f"{len(models)} models and {len(tables)} bond curves; give each model its own curves")
+    files = [Path(states), *tables, *(file for own in models for file in files_of(own))]
+    curves = [_curves(engine, table) for table in tables]
+    physics = _Photodesorption(settings, engine, coupling_eV, shard, models, curves)
     ids = [int(i) for i in shard.trajectory_id]
     about = {"settings": asdict(settings), "engine": engine, "coupling_eV": coupling_eV}
     key = key_of(**about, files=[sha256_of(file) for file in files])
-    rows = campaigns.run_shard(ids, physics.runner(model), Ledger(checkpoints, key), "trajectories")
-    _write_tables(Path(out), shard, rows, _model_name(engine, coupling_eV, model))
+    rows = campaigns.run_shard(ids, physics.runner(), Ledger(checkpoints, key), "trajectories")
+    names = [_model_name(own) for own in models] or [f"{TEACHER}-{coupling_eV:g}"]
+    _write_tables(Path(out), shard, rows, [names[physics.member(identity)] for identity in ids])
+
+
+def _listed(given: Path | str | Sequence[Path] | None) -> list[Path]:
+    """Return one path or several as a list."""
+    if isinstance(given, str | Path):
+        return [Path(given)]
+    return [Path(path) for path in given or ()]
 
 
 def _curves(engine: str, bond_curves: Path | str) -> Curves:
@@ -72,35 +84,40 @@ def _curves(engine: str, bond_curves: Path | str) -> Curves:
     return Curves(*(BondCurve.read(bond_curves, column) for column in columns))
 
 
-def _model_name(engine: str, coupling_eV: float, model: Path | str | None) -> str:
-    if engine == TEACHER:
-        return f"{TEACHER}-{coupling_eV:g}"
-    assert model is not None
-    description = Path(model) / "model.json"
-    if description.is_file():
-        return str(json.loads(description.read_text())["model_id"])
-    return Path(model).name
+def _model_name(model: Path) -> str:
+    description = model / "model.json"
+    return str(json.loads(description.read_text())["model_id"]) if description.is_file() else model.name
 
 
 @dataclass(frozen=True)
 class _Photodesorption:
-    """The physics of a campaign: starts, what ends a trajectory, and its row, whatever runs it."""
+    """The physics of a campaign: starts, what ends a trajectory, and its row, whatever runs it.
+
+    ``models`` (none for the teacher) and their ``curves`` take turns by the id.
+    """
 
     settings: Trajectories
     engine: str
     coupling_eV: float
     shard: InitialStates
-    curves: Curves
+    models: Sequence[Path]
+    curves: Sequence[Curves]
 
-    def runner(self, model: Path | str | None) -> Runner:
+    def member(self, identity: int) -> int:
+        """Return which of the models runs a trajectory."""
+        return identity % len(self.curves)
+
+    def runner(self) -> Runner:
         """Return the runner of the engine that was asked for."""
         settings = self.settings
         if self.engine == "deepmd":
-            assert model is not None
             steps = (settings.timestep_fs, settings.n_steps, settings.observe_every)
-            session = partial(LammpsSession, model, self.shard.n_molecules)
-            return in_lammps(session, self.start, self.row, self.watch, *steps)
-        return in_engine(self.start_in_engine, partial(self.ensemble, model), self.row, self.watch)
+            return in_lammps(self.session, self.start, self.row, self.watch, *steps)
+        return in_engine(self.start_in_engine, self.ensemble, self.row, self.watch)
+
+    def session(self, member: int) -> LammpsSession:
+        """Return LAMMPS with the model of a member."""
+        return LammpsSession(self.models[member], self.shard.n_molecules)
 
     def start(self, identity: int) -> Start:
         """Return the start of a trajectory, velocities in Å/fs."""
@@ -108,6 +125,7 @@ class _Photodesorption:
         return Start(
             self.shard.positions_A[index],
             self.shard.velocities_A_per_fs[index],
+            group=self.member(identity),
             types=self.shard.types(index),
             known={"trajectory_id": identity, "excited_molecule": int(self.shard.excited_molecule[index])},
         )
@@ -116,17 +134,20 @@ class _Photodesorption:
         """Return the same in ASE's units; to a model, each excited molecule is a kind of its own."""
         begun = self.start(identity)
         excited = -1 if self.engine == TEACHER else begun.known["excited_molecule"]
-        return replace(begun, velocities=begun.velocities / fs, group=excited >= 0, kind=max(excited, 0))
+        group = begun.group, excited >= 0
+        return replace(begun, velocities=begun.velocities / fs, group=group, kind=max(excited, 0))
 
-    def ensemble(self, model: Path | str | None, excited: bool) -> "Ensemble":
-        """Return what the trajectories with an excited molecule, or those without, share in the engine."""
+    def ensemble(self, group: tuple[int, bool]) -> "Ensemble":
+        """Return what a member's trajectories with an excited molecule, or those without, share."""
         from frazil.md.ensemble import Ensemble
         from frazil.md.integrators import VelocityVerlet
         from frazil.md.observers import energies, frames
         from frazil.potentials.registry import load
 
         settings, n_molecules = self.settings, self.shard.n_molecules
-        source = load(TEACHER, coupling_eV=self.coupling_eV) if self.engine == TEACHER else load(model)
+        member, excited = group
+        teacher = self.engine == TEACHER
+        source = load(TEACHER, coupling_eV=self.coupling_eV) if teacher else load(self.models[member])
         places = np.zeros((2 * n_molecules, 3))
         molecules = range(n_molecules) if excited else [-1]
         kinds = [from_deepmd_types(co_types(n_molecules, molecule), places) for molecule in molecules]
@@ -169,7 +190,8 @@ class _Photodesorption:
             tracker.fail(ended.failure)
         elif ended.outcome == Outcome.CROWDED:
             tracker.fail("more neighbours than any list may hold")
-        return {**tracker.rows(self.curves), "frames": frames}
+        curves = self.curves[self.member(start.known["trajectory_id"])]
+        return {**tracker.rows(curves), "frames": frames}
 
     def _tracker(self, start: Start) -> Tracker:
         return Tracker(self.settings.limits, start.known["excited_molecule"])
@@ -187,14 +209,14 @@ class _Photodesorption:
             )
 
 
-def _write_tables(out: Path, shard: InitialStates, rows: Sequence[Row], model_id: str) -> None:
+def _write_tables(out: Path, shard: InitialStates, rows: Sequence[Row], model_ids: Sequence[str]) -> None:
     """Write the shard's tables, each whole or not at all."""
     ids = [int(i) for i in shard.trajectory_id]
     trajectories = [
         {
             "trajectory_id": identity,
             "snapshot_id": int(shard.snapshot_id[index]),
-            "model_id": model_id,
+            "model_id": model_ids[index],
             "excited_molecule": int(shard.excited_molecule[index]),
             "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
             "initial_temperature_K": float(shard.initial_temperature_K[index]),

@@ -216,3 +216,28 @@ def test_rows_of_the_model_in_the_engine_do_not_depend_on_the_shard(
     part = run(folder, tiny_model, tmp_path / "part", 1, 2, engine="deepmd-jax")
     lines = [(shard / "trajectories.csv").read_text().splitlines() for shard in (whole, part)]
     assert lines[0][2:] == lines[1][1:]
+
+
+@pytest.mark.parametrize("engine", ["deepmd", "deepmd-jax"])
+def test_members_take_turns_by_the_id_and_rows_are_those_of_each_alone(
+    folder: Path, tiny_committee: list[Path], tmp_path: Path, engine: str
+) -> None:
+    states, softer = folder / "initial_states.h5", tmp_path / "softer.csv"
+    curves = pandas.read_csv(folder / "bond_curves.csv")
+    curves.assign(model_x1x2_eV=0.9 * curves["model_x1x2_eV"]).to_csv(softer, index=False)
+    both = [folder / "bond_curves.csv", softer]
+    settings = Trajectories(**SETTINGS)
+
+    def rows(models: list[Path], tables: list[Path], name: str) -> pandas.DataFrame:
+        out, kept = tmp_path / name, tmp_path / "checkpoints"
+        run_shard(settings, engine, 2.0, states, tables, models, 0, 3, kept, out)
+        return pandas.read_csv(out / "trajectories.csv")
+
+    together = rows(tiny_committee, both, "both")
+    assert together["model_id"].tolist() == [0, 1, 0]
+    for member in (0, 1):
+        alone = rows([tiny_committee[member]], [both[member]], f"{member}")
+        turns = together["trajectory_id"] % 2 == member
+        assert together[turns].equals(alone[turns])
+    with pytest.raises(UserError, match="2 models and 1 bond curves; give each model its own curves"):
+        rows(tiny_committee, both[:1], "wrong")
