@@ -149,7 +149,7 @@ process RUN_DIPOLES {
     names.collect { "touch 'dipoles-${it}-model.h5'" }.join('\n')
 }
 
-// The same replicas from the same starts under the labelling code itself.
+// Replicas under the labelling code itself, from starts of their own.
 process RUN_LABEL_DIPOLES {
     tag "${name}"
     label 'cpu'

@@ -27,6 +27,8 @@ from frazil.files import sha256_of, write_atomic
 from frazil.seeds import rng
 
 SUBSETS = ("train", "test", "validation")
+FEWEST_PARENTS = 5
+"""With fewer there is none for each subset."""
 
 
 def split(
@@ -35,7 +37,9 @@ def split(
     """Return the subset (n,) of each frame: train, test or validation.
 
     ``by`` "trajectory" keeps a trajectory's frames together, source by source (frames 10 fs apart are nearly
-    alike: tests by frame flatter); "frame" is what the paper does. The order of the frames changes nothing.
+    alike: tests by frame flatter), and from ``FEWEST_PARENTS`` on all that came of one parent, the aggregate
+    or cluster whose shape frames share, whatever their source; "frame" is what the paper does. The order of
+    the frames changes nothing.
     """
     if by not in ("trajectory", "frame"):
         raise UserError(f"split by {by!r}; allowed are trajectory and frame")
@@ -54,6 +58,9 @@ def split(
                 f"frame {without[0]} has no trajectory_id; a split by trajectory needs one in all"
             )
         units = [str(atoms.info["trajectory_id"]) for atoms in frames]
+        parents = [str(atoms.info.get("parent", "")) for atoms in frames]
+        if len(set(parents) - {""}) >= FEWEST_PARENTS:
+            units = [parent or unit for parent, unit in zip(parents, units, strict=True)]
         sources = [str(atoms.info.get("source", "")) for atoms in frames]
     subset_of: dict[str, str] = {}
     for source in sorted(set(sources)):

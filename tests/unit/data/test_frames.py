@@ -431,3 +431,24 @@ def test_an_at_sign_in_a_name_is_a_letter(tmp_path: Path) -> None:
     file = tmp_path / "run@300K@2.extxyz"
     write(file, [Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.1]])] * 3, format="extxyz")
     assert len(datasets.load_frames(file)) == 3
+
+
+def test_frames_of_one_parent_stay_together_whatever_their_source() -> None:
+    """The 50 clusters of one row of a table are among the 200 of another: no subset sees another's."""
+    frames = []
+    for source, n_clusters in (("cold", 10), ("warm", 40)):
+        for cluster in range(n_clusters):
+            for time in range(3):
+                atoms = Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.128 + 0.001 * time]])
+                atoms.info = {"trajectory_id": f"{source}/{cluster}", "source": source}
+                atoms.info |= {"parent": f"cluster-{cluster}", "time_fs": float(time)}
+                frames.append(atoms)
+    subsets = split.split(frames, "trajectory", 0.7, 0.15, 1)
+    assert set(subsets) == {"train", "test", "validation"}
+    by_parent: dict[str, set[str]] = {}
+    for atoms, subset in zip(frames, subsets, strict=True):
+        by_parent.setdefault(atoms.info["parent"], set()).add(str(subset))
+    assert all(len(found) == 1 for found in by_parent.values())
+    few = [atoms for atoms in frames if int(atoms.info["parent"][8:]) < 4]
+    of_few = split.split(few, "trajectory", 0.5, 0.25, 1)
+    assert len({s for a, s in zip(few, of_few, strict=True) if a.info["source"] == "cold"}) == 3

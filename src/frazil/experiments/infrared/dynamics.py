@@ -1,7 +1,7 @@
 """Dipoles along dynamics at constant temperature: many replicas, of a committee, its members or the label.
 
-Nosé–Hoover chains as in Tang, Bromley & Hammer (2023), sec. II C. All engines start a replica from the same
-positions and velocities.
+Nosé–Hoover chains as in Tang, Bromley & Hammer (2023), sec. II C. One chain mixes nearly separable modes too
+slowly, so that every run has a start of its own from the harmonic canonical ensemble (``initial.canonical``).
 """
 
 import math
@@ -17,8 +17,8 @@ from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
 from frazil.checkpoints import Claim, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.batches import Batch, like_sizes
-from frazil.experiments.infrared.committee_md import thermal_velocities
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
+from frazil.experiments.infrared.initial import canonical
 from frazil.experiments.infrared.integrity import BROKEN, OneCluster
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import ENGINES, MEMBERS, Runs
@@ -142,14 +142,16 @@ class _Runs:
         return int(structure), int(member), int(temperature), int(replica)
 
     def start(self, identity: int) -> Start:
-        """Return a run's start, which all members share."""
+        """Return a run's start: no other member, replica or engine has it."""
         structure, member, number, replica = self.place(identity)
         atoms, temperature_K = self.batch.structures[structure], self.settings.temperatures_K[number]
-        velocities = thermal_velocities(
-            atoms, temperature_K, self.settings.campaign_seed, "production", number, replica
-        )
+        stream = "production" if self.models[member] else "production of the label"
+        positions, velocities = canonical(
+            self.references[structure].minimum, temperature_K, self.settings.campaign_seed, stream,
+            number, replica, member,
+        )  # fmt: skip
         return Start(
-            self.batch.positions([atoms.positions])[0],
+            self.batch.positions([positions])[0],
             self.batch.velocities([velocities])[0],
             group=member,
             kind=structure,

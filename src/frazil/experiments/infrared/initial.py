@@ -23,6 +23,7 @@ LARGEST_STEP_A = 0.35
 """No atom is displaced farther: beyond, harmonic displacements of soft modes break bonds."""
 SOFTEST_cm1 = 30.0
 """A softer mode is displaced as if it were this stiff."""
+MOST_DRAWS = 1000
 CLOSEST = 0.6
 """Atoms nearer than this part of their covalent radii's sum are no frame to label."""
 
@@ -70,6 +71,29 @@ def initial_frames(
             frame.info["trajectory_id"] = f"initial-{name}-{place:05d}"
             frames.append(frame)
     return frames
+
+
+def canonical(
+    minimum: Minimum, temperature_K: float, campaign_seed: int, stream: str, *ids: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (natoms, 3), Å, and velocities, ASE units, of the harmonic canonical ensemble.
+
+    Each mode's displacement and velocity are normal, with kT/2 of either energy on average, so that the
+    spectrum of modes that mix slowly is no portrait of its starts. Modes below ``SOFTEST_cm1`` move as if
+    they were as stiff. Draws in which two atoms would overlap are drawn anew.
+    """
+    modes, random = minimum.modes, rng(campaign_seed, f"infrared-{stream}", *ids)
+    stiff = np.maximum(modes.wavenumbers_cm1, SOFTEST_cm1) * inverse_cm / hbar
+    drawn = minimum.atoms.copy()
+    for _ in range(MOST_DRAWS):
+        sizes, speeds = np.sqrt(kB * temperature_K) * random.normal(size=(2, len(stiff)))
+        drawn.positions = minimum.atoms.positions + np.einsum("m,max->ax", sizes / stiff, modes.displacements)
+        if not too_close(drawn):
+            return drawn.positions, np.einsum("m,max->ax", speeds, modes.displacements)
+    raise UserError(
+        f"{minimum.atoms.get_chemical_formula()} at {temperature_K:g} K: {MOST_DRAWS} harmonic draws had "
+        "overlapping atoms; give a lower temperature"
+    )
 
 
 def too_close(atoms: Atoms) -> bool:

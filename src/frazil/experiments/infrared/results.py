@@ -251,7 +251,7 @@ def _section(
     ]
     if spectra["label"]:
         text.append(
-            f"The label's own spectrum ({level}) is from the same starts, the same thermostat and the same "
+            f"The label's own spectrum ({level}) is from other starts, the same thermostat and the same "
             f"transform. Cosines are between {spectra_tables.LOWEST_cm1:g} and "
             f"{spectra_tables.HIGHEST_cm1:g} cm⁻¹ after smoothing by {spectra_tables.SMOOTH_cm1:g} cm⁻¹; the "
             "noise floor is "

@@ -182,7 +182,7 @@ class Infrared:
         default=100, minimum=1,
     )  # fmt: skip
     n_label_replicas: int = setting(
-        "Runs under the labelling level itself, from the same starts, at each temperature (GFN-xTB only); 0 runs none",
+        "Runs under the labelling level itself, from starts of their own, at each temperature (GFN-xTB only); 0 runs none",
         default=0, minimum=0,
     )  # fmt: skip
     label_timestep_fs: float = setting(
@@ -198,7 +198,7 @@ class Infrared:
         if self.n_label_replicas and self.learning.level not in SEMIEMPIRICAL:
             yield "n_label_replicas", "allowed: 0 with [level], whose dynamics would take months"
         if self.n_label_replicas > self.runs.n_replicas:
-            yield "n_label_replicas", "allowed: at most [n_replicas], whose starts they take"
+            yield "n_label_replicas", "allowed: at most [n_replicas]"
         if self.n_label_replicas and not is_multiple(self.runs.dipole_every_fs, self.label_timestep_fs):
             yield "label_timestep_fs", "allowed: a whole part of [dipole_every_fs]"
 

@@ -26,6 +26,8 @@ SMOOTH_cm1 = 10.0
 """Standard deviation of the Gaussian that both spectra are smoothed with before they are compared."""
 STRONG = 0.2
 """Height of a band that counts as strong, of the strongest."""
+NEAR_cm1 = 25.0
+"""How far a band's place may move between starts and members."""
 SILICATE_um = (8.0, 12.0)
 """Where the silicate band near 9.7 µm is looked for."""
 FAMILIES = {"MgO3Si": "pyroxene", "Mg2O4Si": "olivine"}
@@ -143,7 +145,10 @@ def noise_floor(mean: Mean) -> float:
 
 
 def bands(model: Mean, label: Mean) -> pandas.DataFrame:
-    """Return the label's strong bands, and the model's nearest, in place and height (of the strongest)."""
+    """Return the label's strong bands, and the model's nearest, in place and height (of the strongest).
+
+    The model's place has both errors: by leaving out one start after the other, and by the members' places.
+    """
     wavenumbers = label.spectrum.wavenumber_cm1
     of = {}
     for name, mean, least in (("label", label, STRONG), ("model", model, STRONG / 2)):
@@ -156,8 +161,33 @@ def bands(model: Mean, label: Mean) -> pandas.DataFrame:
     for wavenumber, height in of["label"]:
         near = min(of["model"], key=lambda peak: abs(peak[0] - wavenumber), default=(np.nan, np.nan))
         values = (wavenumber, near[0], near[0] - wavenumber, height, near[1])
-        rows.append((model.structure, model.temperature_K, *values))
+        rows.append((model.structure, model.temperature_K, *values, *_place_errors(model, float(near[0]))))
     return BANDS.frame(rows)
+
+
+def _place_errors(mean: Mean, place_cm1: float) -> tuple[float, ...]:
+    """Return standard error, members' standard deviation and total interval of a band's place, cm⁻¹."""
+    wavenumbers, n_starts = mean.spectrum.wavenumber_cm1, len(mean.single)
+    near = np.abs(wavenumbers - place_cm1) <= NEAR_cm1
+    if n_starts < 2 or not near.any():
+        return (np.nan,) * 4
+
+    def place(intensity: np.ndarray) -> float:
+        return float(wavenumbers[near][np.argmax(smoothed(wavenumbers, intensity)[near])])
+
+    def left_out(starts: np.ndarray) -> float:
+        places = [place(np.delete(starts, i, axis=0).mean(axis=0)) for i in range(len(starts))]
+        return float(np.var(places) * (len(starts) - 1))  # the jackknife's variance
+
+    variance = left_out(mean.single)
+    half = scipy.stats.t.ppf(0.975, n_starts - 1) * np.sqrt(variance)
+    finished = [own[np.isfinite(own[:, 0])] for own in mean.runs]
+    members = [own for own in finished if len(own) > 1]
+    found = estimate(
+        place_cm1, (place_cm1 - half, place_cm1 + half), [place(own.mean(axis=0)) for own in members],
+        [left_out(own) for own in members], mean.scale * max(np.sqrt(variance * n_starts), wavenumbers[1]),
+    )  # fmt: skip
+    return float(np.sqrt(variance)), found.model_std, found.total_low_95, found.total_high_95
 
 
 def compared(model: Mean, label: Mean) -> dict[str, Any]:

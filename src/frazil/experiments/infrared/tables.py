@@ -60,6 +60,7 @@ BANDS = Table(
     "bands",
     """
     *structure:str *temperature_K *label_cm1 model_cm1? difference_cm1? label_height model_height?
+    stat_se_cm1? model_std_cm1? total_low_95_cm1? total_high_95_cm1?
     """,
     order="given",
     digits=SIX_DIGITS,

@@ -96,7 +96,7 @@ def sample(plan: Plan) -> Sample:
     for number in range(plan.sampling.n_aggregates):
         packed = random_aggregate(plan.sampling.n_molecules, radius, plan.campaign_seed, number)
         aggregate = relax(packed, calculator)
-        aggregate.info["aggregate_id"] = number
+        aggregate.info |= {"aggregate_id": number, "parent": f"aggregate-{number}"}
         aggregates.append(aggregate)
     templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.sampling.n_thermal)]
     thermal = _thermal(plan, potential, "thermal", templates, plan.sampling.thermal_duration_fs)
@@ -138,8 +138,13 @@ def _snapshots(thermal: Sequence[Atoms], first_fs: float) -> list[Atoms]:
 
 
 def _described(atoms: Atoms, source: str, number: int, time_fs: float) -> Atoms:
-    """Return the frame with what identifies it."""
-    atoms.info = {"trajectory_id": f"{source}-{number:06d}", "time_fs": float(time_fs), "source": source}
+    """Return the frame with what identifies it; ``parent``, what it shares its shape with, stays."""
+    parent = {"parent": atoms.info["parent"]} if "parent" in atoms.info else {}
+    atoms.info = parent | {
+        "trajectory_id": f"{source}-{number:06d}",
+        "time_fs": float(time_fs),
+        "source": source,
+    }
     return atoms
 
 
@@ -290,6 +295,7 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
         if closest_contact(positions) > wanted - 1e-6:
             atoms = Atoms("CO" * (len(positions) // 2), positions=positions)
             set_excited(atoms, tagged)
+            atoms.info["parent"] = base.info["parent"]
             return _described(atoms, "contact", number, 0.0)
     raise UserError(
         f"no contact between {plan.sampling.contact_low_A:g} and {plan.sampling.contact_high_A:g} Å found in "
@@ -306,7 +312,8 @@ def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
     """
     random = rng(plan.campaign_seed, "sample-compressed", number)
     while True:
-        positions = starts[int(random.integers(len(starts)))].positions.copy()
+        base = starts[int(random.integers(len(starts)))]
+        positions = base.positions.copy()
         centres = molecular_centres(positions)
         scaled = centres.mean(axis=0) + random.uniform(*COMPRESSION) * (centres - centres.mean(axis=0))
         for molecule, centre in enumerate(scaled):
@@ -322,6 +329,7 @@ def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
         else:
             atoms = Atoms("CO" * plan.sampling.n_molecules, positions=positions)
             set_excited(atoms, -1)
+            atoms.info["parent"] = base.info["parent"]
             return _described(atoms, "compressed", number, 0.0)
 
 

@@ -1,7 +1,5 @@
 """The photodesorption section of the report: text, gates, figures and tables."""
 
-import math
-
 import numpy as np
 import pandas
 

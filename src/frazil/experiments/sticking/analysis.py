@@ -17,6 +17,7 @@ from frazil.experiments.sticking.results import (
     half_lives,
     pairs,
     probabilities,
+    sensitivity,
     with_model_error,
 )
 from frazil.experiments.sticking.tables import (
@@ -32,6 +33,7 @@ from frazil.experiments.sticking.tables import (
     PROBABILITIES,
     RADIAL,
     RESIDENCE_TIMES,
+    SENSITIVITY,
     SURFACE_ATOMS,
     TEMPERATURE,
     TRAJECTORIES,
@@ -102,11 +104,11 @@ def analyse(
             None if known_probabilities is None else coefficients(known_probabilities, gas, campaign_seed)
         ),
         sites=table,
-        sites_summary=summary(table),
+        sites_summary=summary(table, model_error_scale),
         atoms=SURFACE_ATOMS.read(sites),
         paths=long_paths,
         attempts=frequencies,
-        residence=half_lives(table, frequencies, residence_temperatures_K, True),
+        residence=half_lives(table, frequencies, residence_temperatures_K, True, model_error_scale),
         residence_sites=half_lives(table, frequencies, residence_temperatures_K, False),
         checks=CHECKS.read(surfaces),
         temperatures=TEMPERATURE.read(surfaces),
@@ -115,6 +117,7 @@ def analyse(
         paper_coefficients=COEFFICIENTS.read(reference, by_hand=True),
         paper_residence=replace(RESIDENCE_TIMES, also="note:str?").read(reference, by_hand=True),
         truth_margin=truth_margin,
+        sensitivity=sensitivity(trajectories),
     )
     folder = Path(out)
     comparison = results.probabilities.merge(
@@ -133,6 +136,7 @@ def analyse(
         (RESIDENCE_TIMES.named("residence_beside_paper"), beside),
         (PROBABILITIES.named("truth_probabilities"), results.truth), (PAIRS, results.truth_pairs),
         (COEFFICIENTS.named("truth_coefficients"), results.truth_coefficients),
+        (SENSITIVITY, results.sensitivity),
     ]  # fmt: skip
     for declared, content in written:
         if content is not None:

@@ -8,9 +8,12 @@ import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.analysis.predictive import another_value
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.residence import typical_energy
 from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.experiments.sticking.tables import BINDING_ENERGIES, BINDING_SUMMARY, SURFACE_ATOMS
@@ -26,6 +29,8 @@ from frazil.units import kB
 FAR_A = 20.0
 """H2 this far above the surface is free: beyond any cutoff, and 0.01 K under the known truth."""
 LONGEST_H2_A = 1.2
+MEMBER_K = "member_{}_K"
+"""Columns of what single members say, at the same places."""
 REARRANGED_A = 0.5
 """Where an atom of the surface moved farther than this, the surface fell into another minimum, and the
 difference is part of the binding energy. On a crystal under the known truth none moves 0.25 Å.
@@ -79,7 +84,9 @@ def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
     return ready.evaluate(ready.arrange(lists), positions).energies[0]
 
 
-def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pandas.DataFrame:
+def sites(
+    surface: Atoms, grid: Grid, source: Driver, truth: bool = False, scale: float = MODEL_ERROR_SCALE
+) -> pandas.DataFrame:
     """Return the table ``binding_energies.csv`` of one surface.
 
     The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
@@ -118,10 +125,15 @@ def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pa
         values = energies_of(own, everything)
         return (values[1:] - values[0]) / kB
 
-    spread = known = np.full(len(energy), np.nan)
+    spread = known = low = high = np.full(len(energy), np.nan)
+    members = {}
     if source.n_members > 1:
-        members = [source.potential(n_co, True, n_fixed, m) for m in range(source.n_members)]
-        spread = np.std([differences(own) for own in members], axis=0, ddof=1)
+        drivers = [source.potential(n_co, True, n_fixed, m) for m in range(source.n_members)]
+        own = np.array([differences(driver) for driver in drivers])
+        spread = own.std(axis=0, ddof=1)
+        unit = scale * energy[converged].std() if converged.any() else np.nan
+        low, high = another_value(energy, (energy, energy), own, np.zeros_like(own), unit)
+        members = {MEMBER_K.format(number): values for number, values in enumerate(own)}
     if truth:
         known = differences(H2OnCO(n_fixed=n_fixed))
     return pandas.DataFrame(
@@ -130,16 +142,17 @@ def sites(surface: Atoms, grid: Grid, source: Driver, truth: bool = False) -> pa
             "site_id": np.arange(len(energy)), "x_A": centres[:, 0], "y_A": centres[:, 1],
             "z_A": centres[:, 2] - top, "binding_energy_K": energy, "model_std_K": spread,
             "converged": converged.astype(int), "truth_energy_K": known,
-            "largest_shift_A": largest,
+            "largest_shift_A": largest, "total_low_95_K": low, "total_high_95_K": high, **members,
         }
-    )[BINDING_ENERGIES.names]  # fmt: skip
+    )  # fmt: skip
 
 
-def summary(table: pandas.DataFrame) -> pandas.DataFrame:
+def summary(table: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas.DataFrame:
     """Return the table ``binding_summary.csv``: of the converged sites, by phase, and how many did not.
 
     ``n_rearranged`` of the converged: at which the surface did not stay as it was (REARRANGED_A). The
     members' mean spread, and the errors against the known truth at the same places, are empty where unknown.
+    The last columns are both errors of the mean: its interval over sites, and what another member would say.
     """
     rows = []
     for phase, part in table.groupby("phase", sort=True):
@@ -152,9 +165,16 @@ def summary(table: pandas.DataFrame) -> pandas.DataFrame:
                 "model_std_K": part.loc[part["converged"] == 1, "model_std_K"].mean(),
                 "truth_mean_error_K": errors.mean(), "truth_rms_error_K": float(np.sqrt((errors**2).mean())),
                 "n_rearranged": int((part["largest_shift_A"] > REARRANGED_A)[part["converged"] == 1].sum()),
+                **_both_errors(part, scale),
             }
         )  # fmt: skip
     return BINDING_SUMMARY.frame(rows)
+
+
+def _both_errors(part: pandas.DataFrame, scale: float) -> dict[str, float]:
+    found = typical_energy(part, "mean", scale).row("mean")
+    wanted = ("low_95", "high_95", "total_low_95", "total_high_95")
+    return {f"mean_{name}_K": found[name] for name in wanted}
 
 
 def write_sites(
@@ -165,6 +185,7 @@ def write_sites(
     out: Path | str,
     curves: Path | str | None = None,
     truth: bool = False,
+    model_error_scale: float = MODEL_ERROR_SCALE,
 ) -> None:
     """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.
 
@@ -172,7 +193,7 @@ def write_sites(
     """
     source, folder = driver(model, curves or ""), Path(out)
     chosen = read_surfaces(surfaces)[: max(binding_surfaces, 1)]
-    tables = [sites(surface, grid, source, truth) for surface in chosen]
+    tables = [sites(surface, grid, source, truth, model_error_scale) for surface in chosen]
     BINDING_ENERGIES.write(pandas.concat(tables), folder)
     drawn = [
         pandas.DataFrame(molecular_centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(

@@ -211,7 +211,10 @@ def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
             generator = rng(campaign_seed, f"bonds-{number}", identity)
             for explored in frames[:wanted]:
                 frame = with_bonds(explored, generator)
-                frame.info["trajectory_id"] = f"{number}/{identity}"
+                # The same clusters meet H2 of several energies, and several temperatures.
+                frame.info |= {
+                    "trajectory_id": f"{number}/{identity}", "parent": f"cluster-{row.n_co}-{identity}"
+                }  # fmt: skip
                 yield frame
             wanted -= len(frames)
             identity += 1

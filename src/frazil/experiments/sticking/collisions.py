@@ -28,7 +28,7 @@ from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
 from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
-from frazil.experiments.sticking.tables import PATHS, TRAJECTORIES
+from frazil.experiments.sticking.tables import BEYOND, NEARER_A, PATHS, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
@@ -208,17 +208,27 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
     drift = np.polyfit(time / 1000, 1000 * total, 1)[0] if finite and len(time) > 2 else float("nan")
     names = {int(BOUNCED): "bounced", int(DISSOCIATED): "dissociated", int(Outcome.FINISHED): "stuck"}
     named = names.get(ended.outcome, "failed")
+    outwards = (rows["h2_A"][1:] * np.diff(rows["h2_A"], axis=0)).sum(axis=1) > 0
+    beyond = {
+        BEYOND.format(distance_A): _first(time[1:], outwards & (apart[1:] > distance_A))
+        for distance_A in NEARER_A
+    }
     # The paper's rule at the end of a trajectory: beyond the distance is bounced, wherever it goes.
     if named == "stuck" and apart[-1] > campaign.bounce_A:
         named = "bounced"
     return known | {
         "outcome": named, "time_fs": float(time[-1]), "n_bounces": turns,
-        "energy_drift_meV_per_ps": float(drift),
+        "energy_drift_meV_per_ps": float(drift), **beyond,
         "path": {
             "time_fs": time.tolist(), "z_A": (rows["h2_A"][:, 2] - known["height_A"]).tolist(),
             "apart_A": apart.tolist(),
         },
     }  # fmt: skip
+
+
+def _first(times: np.ndarray, holds: np.ndarray) -> float:
+    """Return the first time at which something holds, nan if it never does."""
+    return float(times[np.argmax(holds)]) if holds.any() else float("nan")
 
 
 def run_shard(
@@ -265,7 +275,8 @@ def _write_tables(rows: Sequence[Row], kept: Collection[int], phase: str, folder
         for row in rows
         if row["trajectory_id"] in kept
     ]
-    TRAJECTORIES.write(pandas.DataFrame(rows)[TRAJECTORIES.names], folder)
+    columns = [*TRAJECTORIES.names, *(BEYOND.format(distance_A) for distance_A in NEARER_A)]
+    TRAJECTORIES.write(pandas.DataFrame(rows)[columns], folder)
     PATHS.write(pandas.concat(paths) if paths else PATHS.frame([]), folder)
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
+from scipy.stats import t
 
+from frazil.analysis.estimates import Estimate, estimate
+from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.sticking.tables import RESIDENCE_TIMES
 from frazil.tables import SIX_DIGITS, Table
@@ -40,6 +43,24 @@ def half_life_s(
     with np.errstate(over="ignore"):
         lives = np.log(2) / (attempt_frequency_per_ps * PS_PER_S) * np.exp(-energies / temperature_K)
     return np.where(energies < 0, np.minimum(lives, sys.float_info.max), np.nan)
+
+
+def typical_energy(sites: pandas.DataFrame, kind: str, scale: float = MODEL_ERROR_SCALE) -> Estimate:
+    """Return the mean or the median ("kind") of converged sites' binding energies, K, with both errors.
+
+    Sampling: Student's t of the sites, for a median √(π/2) wider. A member's errors go together over sites.
+    """
+    bound = sites[sites["converged"] == 1]
+    energies = bound["binding_energy_K"].to_numpy(float)
+    n = len(energies)
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan)
+    value = float(getattr(np, kind)(energies))
+    spread = float(energies.std(ddof=1)) if n > 1 else np.nan
+    half = float(t.ppf(0.975, max(n - 1, 1))) * spread / np.sqrt(n) * (1.2533 if kind == "median" else 1.0)
+    columns = [name for name in bound if str(name).startswith("member_") and bound[name].notna().all()]
+    members = [float(getattr(np, kind)(bound[name])) for name in columns]
+    return estimate(value, (value - half, value + half), members, np.zeros(len(members)), scale * spread)
 
 
 def residence_times(

@@ -1,30 +1,39 @@
 """From shards, binding sites and surfaces to the tables of the sticking experiment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from frazil.analysis.estimates import Estimate, members_std, proportion_of
 from frazil.analysis.predictive import another_value
 from frazil.analysis.settings import MODEL_ERROR_SCALE
-from frazil.analysis.statistics import difference_paired
+from frazil.analysis.statistics import difference_paired, jeffreys
 from frazil.errors import UserError
 from frazil.experiments.sticking.coefficients import weights
-from frazil.experiments.sticking.residence import attempt_frequency_per_ps, residence_times
+from frazil.experiments.sticking.residence import (
+    attempt_frequency_per_ps,
+    residence_times,
+    typical_energy,
+)  # fmt: skip
 from frazil.experiments.sticking.tables import (
     ATTEMPT_FREQUENCIES,
+    BEYOND,
     CONDITION,
+    NEARER_A,
     PAIRS,
     PROBABILITIES,
     RESIDENCE_TIMES,
+    SENSITIVITY,
 )  # fmt: skip
 
 Array = NDArray[np.float64]
+SHORTER = (0.5, 0.7, 0.85)
+"""Parts of the duration after which H2 could be called stuck: for its sensitivity."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Results:
     paper_coefficients: pandas.DataFrame
     paper_residence: pandas.DataFrame
     truth_margin: float = 0.1
+    sensitivity: pandas.DataFrame = field(default_factory=lambda: SENSITIVITY.frame([]))
 
 
 def probabilities(trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas.DataFrame:
@@ -120,6 +130,31 @@ def _members_of_coefficient(trajectories: pandas.DataFrame, gas_K: float) -> tup
     return mean @ w + constant, (w**2 * mean * (1 - mean) / (n + 2)).sum(axis=1), float(beyond)
 
 
+def sensitivity(trajectories: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the part that sticks by nearer distances and shorter times than those that decide.
+
+    Of all energies together, by phase and surface temperature. ``exceeds``: it leaves Jeffreys' interval of
+    what decides.
+    """
+    rows = []
+    for condition, part in trajectories.groupby(CONDITION, sort=True):
+        stuck, n = (part["outcome"] == "stuck").to_numpy(), len(part)
+        low, high = jeffreys(int(stuck.sum()), n)
+        duration_fs = float(part["time_fs"].max())
+        others = [("duration_fs", duration_fs, stuck)]
+        for fraction in SHORTER:
+            late = (part["outcome"] == "bounced") & (part["time_fs"] > fraction * duration_fs)
+            others.append(("duration_fs", fraction * duration_fs, stuck | late.to_numpy()))
+        for distance_A in NEARER_A:
+            if BEYOND.format(distance_A) in part:
+                gone = part[BEYOND.format(distance_A)].notna().to_numpy()
+                others.append(("bounce_A", float(distance_A), stuck & ~gone))
+        for criterion, setting, held in others:
+            p = float(held.mean())
+            rows.append((*condition, criterion, setting, n, p, p - stuck.mean(), int(not low <= p <= high)))
+    return SENSITIVITY.frame(rows)
+
+
 def pairs(model: pandas.DataFrame, truth: pandas.DataFrame) -> pandas.DataFrame:
     """Return how collisions from the same starts end under the model and under the known truth, by phase.
 
@@ -159,11 +194,33 @@ def attempts_of(paths: pandas.DataFrame, after_fs: float) -> pandas.DataFrame:
     return ATTEMPT_FREQUENCIES.sorted(ATTEMPT_FREQUENCIES.frame(rows).dropna())
 
 
+def _with_errors(table: pandas.DataFrame, energy: Estimate, frequencies: Array) -> pandas.DataFrame:
+    """Return half-lives with ``low_95, high_95, total_low_95, total_high_95``, s: errors of ln t½ add up."""
+    n = len(frequencies)
+    of_frequency = np.nan
+    if n > 1:
+        of_frequency = t.ppf(0.975, n - 1) * frequencies.std(ddof=1) / np.sqrt(n) / frequencies.mean()
+    lives, temperatures_K = table["half_life_s"].to_numpy(float), table["surface_temperature_K"]
+    found = {}
+    for kind in ("", "total_"):
+        ends = getattr(energy, f"{kind}low_95"), getattr(energy, f"{kind}high_95")
+        longer, shorter = (
+            abs(end - energy.value) / temperatures_K for end in ends
+        )  # bound deeper, less deep
+        found[f"{kind}low_95"] = lives * np.exp(-np.hypot(shorter, of_frequency))
+        found[f"{kind}high_95"] = lives * np.exp(np.hypot(longer, of_frequency))
+    return table.assign(**found)
+
+
 def half_lives(
-    sites: pandas.DataFrame, attempts: pandas.DataFrame, temperatures_K: Sequence[float], typical: bool
-) -> pandas.DataFrame:
+    sites: pandas.DataFrame, attempts: pandas.DataFrame, temperatures_K: Sequence[float], typical: bool,
+    scale: float = MODEL_ERROR_SCALE,
+) -> pandas.DataFrame:  # fmt: skip
     """Return half-lives by phase: of the typical binding energy (crystalline: median, amorphous: mean, as the
     paper's), or of every converged site.
+
+    Those of the typical energy have both errors: by the scatter of sites and of attempt frequencies, and the
+    members' part of the binding energy.
     """
     parts = []
     for phase, own in sites[sites["converged"] == 1].groupby("phase", sort=True):
@@ -171,6 +228,11 @@ def half_lives(
         if not len(frequencies) or not len(own):
             continue
         energies = own["binding_energy_K"]
-        chosen = [energies.median() if phase == "crystalline" else energies.mean()] if typical else energies
-        parts.append(residence_times(str(phase), list(chosen), float(frequencies.mean()), temperatures_K))
+        frequency = float(frequencies.mean())
+        if not typical:
+            parts.append(residence_times(str(phase), list(energies), frequency, temperatures_K))
+            continue
+        energy = typical_energy(own, "median" if phase == "crystalline" else "mean", scale)
+        found = residence_times(str(phase), [energy.value], frequency, temperatures_K)
+        parts.append(_with_errors(found, energy, frequencies.to_numpy(float)))
     return pandas.concat(parts, ignore_index=True) if parts else RESIDENCE_TIMES.frame([])

@@ -90,6 +90,19 @@ def _truth_gates(results: Results) -> list[Gate]:
     return gates
 
 
+def _told_sensitivity(results: Results) -> str:
+    over = results.sensitivity[results.sensitivity["exceeds"] == 1]
+    told = "; ".join(
+        f"{row['phase']}, {row['criterion']} {row['setting']:g}: {row['part_stuck']:.3f}"
+        for row in over.to_dict("records")
+    )
+    if not told:
+        return (
+            "No nearer distance and no shorter time changes the part that sticks by more than its interval."
+        )
+    return f"Beyond the interval of the part that sticks are other criteria: {told}."
+
+
 def _headline(results: Results) -> str:
     parts = []
     for (phase, surface_K), part in results.coefficients.groupby(CONDITION, sort=True):
@@ -129,10 +142,12 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
             "binding "
             "energy is the mean's at the mean's minimum, its error the spread of the members there."
         )
+    text.append(_told_sensitivity(results))
     tables = [
         Table("sticking_probabilities.csv", "Sticking probabilities."),
         Table("sticking_coefficients.csv", "Thermal sticking coefficients."),
         Table("comparison.csv", "Probabilities beside the paper's, where energies and temperatures agree."),
+        Table("sensitivity.csv", "The part that sticks by nearer distances and shorter times."),
         Table("binding_summary.csv", "Binding energies."),
         Table("residence_beside_paper.csv", "Half-lives, beside the paper's Table 4."),
         Table("surfaces.csv", "Surfaces and their checks."),

@@ -397,6 +397,7 @@ class BindSites:
     binding_surfaces: int = same_as(Sticking, "binding_surfaces")
     grid: Grid = part(Grid)
     truth: bool = given("What the known truth says of each site, too", default=False)
+    model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     out: Path = given("Folder of binding_energies.csv", path="new folder")
 
 

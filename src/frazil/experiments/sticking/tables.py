@@ -5,6 +5,11 @@ from frazil.tables import SIX_DIGITS, Table
 OUTCOMES = ("stuck", "bounced", "dissociated", "failed")
 CONDITION = ["phase", "surface_temperature_K"]
 
+NEARER_A = (4, 5)
+"""Distances below the one that decides, at which H2 could be called bounced: for its sensitivity."""
+BEYOND = "beyond_{}_A_fs"
+"""Columns of trajectories: when H2 first moved outwards beyond such a distance, empty if never."""
+
 TRAJECTORIES = Table(
     "trajectories",
     """
@@ -53,7 +58,8 @@ BINDING_SUMMARY = Table(
     "binding_summary",
     """
     *phase:str n:int mean_K? median_K? std_K? n_unconverged:int model_std_K? truth_mean_error_K?
-    truth_rms_error_K? n_rearranged:int
+    truth_rms_error_K? n_rearranged:int mean_low_95_K? mean_high_95_K? mean_total_low_95_K?
+    mean_total_high_95_K?
     """,
 )
 ATTEMPT_FREQUENCIES = Table(
@@ -95,6 +101,10 @@ PAIRS = Table(
     difference_low_95 difference_high_95
     """,
     limits={"p_value": (0, 1)},
+)
+SENSITIVITY = Table(
+    "sensitivity",
+    "*phase:str *surface_temperature_K *criterion:str *setting n:int part_stuck change exceeds:bool",
 )
 SCANS = Table("scans", "scan:str distance_A label_K gmnn-mean_K", order="scan distance_A", digits=SIX_DIGITS)
 SCAN_MINIMA = Table(

@@ -113,6 +113,13 @@ def test_bands_and_likeness_of_shifted_spectra() -> None:
     assert bands(same, label)["difference_cm1"].abs().max() < 3
     assert bands(moved, label)["difference_cm1"].to_numpy() == pytest.approx([12.0, 12.0], abs=3)
     assert bands(moved, label)["label_cm1"].to_numpy() == pytest.approx(LINES_cm1["P1"], abs=3)
+    places = bands(same, label)
+    assert (places["stat_se_cm1"] >= 0).all()
+    assert (places["model_std_cm1"] >= 0).all()
+    assert (places["total_low_95_cm1"] <= places["model_cm1"]).all()
+    assert (places["model_cm1"] <= places["total_high_95_cm1"]).all()
+    assert (places["total_high_95_cm1"] - places["total_low_95_cm1"]).max() < 30
+    assert bands(label, label)["total_low_95_cm1"].isna().all()
     likeness = compared(same, label)
     assert likeness["cosine"] > 0.99
     assert likeness["label_noise_floor"] > 0.98

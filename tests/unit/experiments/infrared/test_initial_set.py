@@ -8,8 +8,9 @@ from ase.build import molecule
 from frazil.analysis.normal_modes import normal_modes
 from frazil.errors import UserError
 from frazil.experiments.infrared.harmonic import Minimum, check_names
-from frazil.experiments.infrared.initial import initial_frames, too_close
+from frazil.experiments.infrared.initial import canonical, initial_frames, too_close
 from frazil.seeds import rng
+from frazil.units import hbar, inverse_cm, kB
 
 pytest.importorskip("featomic")
 
@@ -80,3 +81,20 @@ def test_bad_input_is_refused() -> None:
         check_names([odd])
     assert too_close(Atoms("SiO", [[0, 0, 0], [0, 0, 0.9]]))
     assert not too_close(molecule("H2O"))
+
+
+def test_starts_of_spectra_are_canonical() -> None:
+    """Of each mode half the energy is potential, half kinetic, kT/2 each; starts differ by all their ids."""
+    minimum = water()
+    atoms, modes = minimum.atoms, minimum.modes
+    drawn = [canonical(minimum, 5.0, 1, "production", 0, replica, 0) for replica in range(2000)]
+    weights = np.einsum("max,a->max", modes.displacements, atoms.get_masses())
+    stiff = modes.wavenumbers_cm1 * inverse_cm / hbar
+    moved = np.array([positions - atoms.positions for positions, _ in drawn])
+    potential = 0.5 * (stiff * np.einsum("max,nax->nm", weights, moved)) ** 2
+    kinetic = 0.5 * np.einsum("max,nax->nm", weights, np.array([v for _, v in drawn])) ** 2
+    for energy in (potential, kinetic):
+        assert energy.mean(axis=0) / (0.5 * kB * 5.0) == pytest.approx(1.0, abs=0.12)
+    for ids in ((0, 0, 1), (0, 1, 0), (1, 0, 0)):
+        assert np.abs(canonical(minimum, 5.0, 1, "production", *ids)[0] - drawn[0][0]).max() > 0
+    assert np.abs(canonical(minimum, 5.0, 1, "production of the label", 0, 0, 0)[0] - drawn[0][0]).max() > 0

@@ -28,6 +28,7 @@ from frazil.experiments.sticking.results import (
     half_lives,
     pairs,
     probabilities,
+    sensitivity,
     with_model_error,
 )
 from frazil.experiments.sticking.section import section_of
@@ -131,6 +132,46 @@ def test_attempts_and_half_lives_follow_the_paper_s_choice() -> None:
     assert counted.loc["amorphous", "n_unconverged"] == 1
     assert counted["n_rearranged"].to_dict() == {"crystalline": 1, "amorphous": 0}
     assert counted.loc["crystalline", "median_K"] == -250.0
+
+
+def test_binding_energies_and_half_lives_have_both_errors() -> None:
+    rng = np.random.default_rng(3)
+    energies = rng.normal(-400, 60, 40)
+    sites = pandas.DataFrame(
+        {"phase": "amorphous", "binding_energy_K": energies, "converged": 1, "model_std_K": 20.0,
+         "truth_energy_K": np.nan, "largest_shift_A": 0.1}
+    )  # fmt: skip
+    attempts = pandas.DataFrame(
+        {"phase": "amorphous", "trajectory_id": range(8),
+         "attempt_frequency_per_ps": rng.normal(3.0, 0.5, 8)}
+    )  # fmt: skip
+    members = {f"member_{m}_K": energies + shift for m, shift in enumerate((-30.0, 0.0, 30.0))}
+    alone, both = (
+        half_lives(own, attempts, [10.0], True).iloc[0] for own in (sites, sites.assign(**members))
+    )
+    assert alone["low_95"] < alone["half_life_s"] < alone["high_95"]
+    assert np.isnan(alone["total_low_95"])
+    assert both["total_low_95"] < both["low_95"]
+    assert both["high_95"] < both["total_high_95"]
+    sem = energies.std(ddof=1) / np.sqrt(40) * 2.02
+    assert np.log(alone["high_95"] / alone["half_life_s"]) > sem / 10.0  # the frequency's error is in it
+    (row,) = summary(sites.assign(**members)).to_dict("records")
+    assert row["mean_total_low_95_K"] < row["mean_low_95_K"] < row["mean_K"] < row["mean_high_95_K"]
+    assert row["mean_K"] + 30 < row["mean_total_high_95_K"]
+    (row,) = summary(sites).to_dict("records")
+    assert np.isnan(row["mean_total_low_95_K"])
+
+
+def test_other_criteria_of_sticking_that_change_it_are_flagged() -> None:
+    own = table({"gmnn-0": 30}).assign(time_fs=np.where(np.arange(64) < 30, 10000.0, 6000.0))
+    own["beyond_5A_fs"] = np.where(np.arange(64) < 20, 3000.0, np.nan)
+    found = sensitivity(own).set_index(["criterion", "setting"])
+    assert found.loc[("duration_fs", 5000.0), "part_stuck"] == 1.0
+    assert found.loc[("duration_fs", 5000.0), "exceeds"] == 1
+    assert found.loc[("duration_fs", 7000.0), "change"] == 0
+    assert found.loc[("bounce_A", 5.0), "part_stuck"] == 10 / 64
+    assert found.loc[("bounce_A", 5.0), "exceeds"] == 1
+    assert ("bounce_A", 4.0) not in found.index
 
 
 def test_broken_tables_are_refused(tmp_path: Path) -> None:
