@@ -164,7 +164,7 @@ def test_binding_energies_and_half_lives_have_both_errors() -> None:
 
 def test_other_criteria_of_sticking_that_change_it_are_flagged() -> None:
     own = table({"gmnn-0": 30}).assign(time_fs=np.where(np.arange(64) < 30, 10000.0, 6000.0))
-    own["beyond_5A_fs"] = np.where(np.arange(64) < 20, 3000.0, np.nan)
+    own["beyond_5_A_fs"] = np.where(np.arange(64) < 20, 3000.0, np.nan)
     found = sensitivity(own).set_index(["criterion", "setting"])
     assert found.loc[("duration_fs", 5000.0), "part_stuck"] == 1.0
     assert found.loc[("duration_fs", 5000.0), "exceeds"] == 1
