@@ -45,7 +45,7 @@ def test_bad_parameters_stop_the_run_with_a_line_each_before_any_task(
 def test_help_lists_every_parameter_and_stops(run_pipeline: Run, tmp_path: Path) -> None:
     lines = run_pipeline(tmp_path, "--help").stdout.splitlines()
     for line in (
-        "  --outdir  a file or folder that can be written; default: results",
+        "  --outdir  a folder that can be written; default: results",
         "frames: Training frames made by the toolkit: aggregates and trajectories at the labelling level.",
         "  --frames.n_molecules  an integer from 3 to 500; default: 50",
         "  --sticking.model  an existing folder; default: not set",

@@ -37,6 +37,7 @@ from frazil.learning.deepmd_process import (
     digest_of,
 )
 from frazil.learning.settings import DeepmdTraining
+from frazil.potentials.deepmd import take_away
 from frazil.potentials.deepmd.bond_baseline import TABLE, BondBaseline
 from frazil.potentials.deepmd.model import (
     FROZEN_FILES,
@@ -75,8 +76,8 @@ def train(
     Args:
         dataset: directory with ``train.extxyz`` and ``test.extxyz``, both labelled.
         out: model directory: ``model.pb`` (compressed or frozen), ``frozen.pb``, ``model.json``,
-            ``learning_curve.csv``; of a residual model ``residual.pb``, ``residual_frozen.pb`` and
-            ``bond.table``.
+            ``learning_curve.csv``; of a residual model ``without_bonds.network``,
+            ``without_bonds_frozen.network``, ``bond.table``, and what runs them together (``take_away``).
         checkpoints: a folder that outlives the task; each training has one of its own there, named by the
             digest of all its inputs.
         model_id: number of the model in its committee.
@@ -141,8 +142,9 @@ def train(
                 "wall_s": round(time.monotonic() - start, 1), "input": content,
             }  # fmt: skip
             _write_model(
-                finished, training, curve, description, FROZEN if not compress else COMPRESSED, bonds
-            )
+                finished, training, curve, description, FROZEN if not compress else COMPRESSED, bonds,
+                frames["train"][0],
+            )  # fmt: skip
             seal(finished)
         shutil.rmtree(training, ignore_errors=True)
         _copy(finished, out)
@@ -276,6 +278,7 @@ def _write_model(
     description: dict[str, Any],
     file: str,
     bonds: BondBaseline | None,
+    example: ase.Atoms,
 ) -> None:
     partial = partial_of(out)
     partial.mkdir()
@@ -284,6 +287,7 @@ def _write_model(
             shutil.copyfile(work / source, partial / names[bonds is not None])
         if bonds is not None:
             bonds.write_beside(partial / MODEL_FILES[1])
+            take_away.write_beside(partial, bonds, description["type_map"], example)
         curve.to_csv(partial / "learning_curve.csv", index=False, float_format="%.6g")
         files = [MODEL_FILES[bonds is not None], FROZEN_FILES[bonds is not None]]
         describe(partial, "deepmd", files + [TABLE] * (bonds is not None), **description)

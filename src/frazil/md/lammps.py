@@ -24,7 +24,7 @@ from frazil.errors import UserError
 from frazil.potentials.deepmd.bond_baseline import LAMMPS_POINTS
 from frazil.potentials.deepmd.frozen_graph import without_virial
 from frazil.potentials.deepmd.model import DeepPotential, held_back, model_file_of, quiet, set_environment
-from frazil.systems.co import TYPE_MAP, TYPE_MASSES_amu
+from frazil.systems.co import TYPE_MAP, TYPE_MASSES_amu, lammps_names
 
 _SPACE_A = 10.0
 _MINIMIZER_STEPS = 5000
@@ -68,9 +68,8 @@ class LammpsSession:
         self.n_molecules = n_molecules
         self._model_file = model_file_of(model)
         potential = DeepPotential(self._model_file)
-        known = potential.type_map
         self._bonds = potential.bonds
-        self._names = " ".join(n if n in known else {"X1": "C", "X2": "O"}[n] for n in TYPE_MAP)
+        self._names = " ".join(lammps_names(potential.type_map))
         self._open()
 
     def __enter__(self) -> "LammpsSession":
@@ -210,7 +209,7 @@ class LammpsSession:
         lammps = _lammps_module()
         # DeePMD's plugin prints a banner on standard output while it loads a model; errors are exceptions.
         with quiet(), held_back(1, lambda line: False), tempfile.TemporaryDirectory() as folder:
-            model = Path(folder) / self._model_file.name
+            model = Path(folder) / "network.pb"
             model.write_bytes(without_virial(self._model_file.read_bytes()))
             self._lammps = lammps.lammps(cmdargs=["-log", "none", "-screen", "none", "-nocite"])
             for command in (

@@ -3,6 +3,7 @@
 Atoms are ordered molecule by molecule, C, O, C, O, …; molecule m is atoms 2m and 2m + 1.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,11 @@ def order_by_molecule(atoms: Atoms) -> Atoms:
         }
         ordered.calc = SinglePointCalculator(ordered, **results)
     return ordered
+
+
+def lammps_names(type_map: Sequence[str]) -> list[str]:
+    """Return what a model calls the four types of LAMMPS; one without X1 and X2 sees C and O."""
+    return [name if name in type_map else {"X1": "C", "X2": "O"}[name] for name in TYPE_MAP]
 
 
 def write_lammps_data(path: Path | str, atoms: Atoms, margin_A: float = 10.0) -> None:

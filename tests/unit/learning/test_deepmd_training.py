@@ -141,7 +141,7 @@ def test_a_residual_model_has_its_bonds_wherever_it_runs(
     with LammpsSession(tmp_path / "model", 3) as session:
         start = next(session.run(frame.positions, 0 * frame.positions, deepmd_types(frame), 0.1, 0, 1))
     assert start.potential_energy_eV == pytest.approx(energy, abs=1e-6)
-    frozen, frozen_forces = evaluate(tmp_path / "model/residual_frozen.pb", [frame])
+    frozen, frozen_forces = evaluate(tmp_path / "model/without_bonds_frozen.network", [frame])
     engine = Ensemble(
         load(tmp_path / "model").potential(frame), VelocityVerlet(0.1), frame.get_masses(), 0, 1,
         observers=(energies_of, lambda state, system: {"forces": state.forces}), width=1,
@@ -149,6 +149,14 @@ def test_a_residual_model_has_its_bonds_wherever_it_runs(
     (found,) = engine.run(frame.positions[None], np.zeros((1, len(frame), 3)))
     assert found.rows["energy"][0] == pytest.approx(frozen[0], abs=1e-10)
     np.testing.assert_allclose(found.rows["forces"][0], frozen_forces[0], atol=1e-10)
+    table = (tmp_path / "model/bond.table").read_bytes()
+    (tmp_path / "model/bond.table").write_bytes(table.replace(b"1.1", b"1.2", 1))
+    for run in (model_file_of, load, lambda folder: LammpsSession(folder, 3)):
+        with pytest.raises(UserError, match=r"bond\.table is damaged: it is not the file that model"):
+            run(tmp_path / "model")
+    (tmp_path / "model/bond.table").write_text("nothing")
+    with pytest.raises(UserError, match=r"bond\.table is damaged \("):
+        evaluate(file, frames)
     (tmp_path / "model/bond.table").unlink()
     with pytest.raises(UserError, match=r"is a residual model and its bond\.table is not beside it"):
         evaluate(file, frames)

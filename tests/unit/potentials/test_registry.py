@@ -58,7 +58,7 @@ def test_a_folder_says_what_it_is(gmnn: Path, tiny_residual: Path) -> None:
     }  # fmt: skip
     found = json.loads((tiny_residual / "model.json").read_text())
     assert {**found, "kind": "deepmd", "members": 1, "residual": "bonds", "level": "pair"} == found
-    assert sorted(found["files"]) == ["bond.table", "residual.pb", "residual_frozen.pb"]
+    assert sorted(found["files"]) == ["bond.table", "without_bonds.network", "without_bonds_frozen.network"]
     source = load(gmnn)
     assert (source.kind, source.level, source.n_members) == ("gmnn", "test", 2)
     assert source.digest == load(gmnn / "model.h5").digest

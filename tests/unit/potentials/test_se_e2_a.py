@@ -76,7 +76,7 @@ def test_excited_molecules_share_a_batch_and_a_compilation(tiny_residual: Path) 
     rest = np.zeros_like(positions)
     found = {t.trajectory_id: t for t in ensemble.run(positions, rest, kinds=kinds)}
     compiled = engine._advance._cache_size()
-    theirs = DeepPotential(tiny_residual / "residual_frozen.pb")
+    theirs = DeepPotential(tiny_residual / "without_bonds_frozen.network")
     for number, kind in enumerate(kinds):
         known, _ = theirs.evaluate(found[number].rows["positions"], deepmd_types(tagged[kind]))
         np.testing.assert_allclose(found[number].rows["energy"], known, rtol=0, atol=1e-10)

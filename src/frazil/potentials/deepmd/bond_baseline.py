@@ -63,12 +63,17 @@ class BondBaseline:
                 f"{model_file} is a residual model and its {TABLE} is not beside it; without the bonds its "
                 "energies mean nothing: keep the files of train_deepmd.py together"
             )
-        sections = [section.split("\n\n") for section in file.read_text().split("\n\n\n")]
         tables = {}
-        for head, rows in sections:
-            columns = np.array([row.split() for row in rows.splitlines()], dtype=np.float64)
-            tables[head.splitlines()[-2]] = (columns[:, 1], columns[:, 2])
-        return cls(tables)
+        try:
+            for section in file.read_text().split("\n\n\n"):
+                head, rows = section.split("\n\n")
+                columns = np.array([row.split() for row in rows.splitlines()], dtype=np.float64)
+                tables[head.splitlines()[-2]] = (columns[:, 1], columns[:, 2])
+            if set(tables) != {GROUND, EXCITED}:
+                raise ValueError(f"curves of {', '.join(tables) or 'nothing'}")
+            return cls(tables)
+        except (ValueError, IndexError) as error:
+            raise UserError(f"{file} is damaged ({error}); copy the folder again, or train again") from error
 
     def write_beside(self, model_file: Path) -> None:
         """Write the table in LAMMPS' format (units metal): number, length Å, energy eV, force eV/Å."""

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from frazil.errors import UserError
 from frazil.potentials.deepmd.bond_baseline import TABLE, BondBaseline
+from frazil.potentials.folder import DESCRIPTION, read_description
 from frazil.systems.co import TYPE_MAP, deepmd_types
 
 SINGLE_THREAD = {
@@ -35,8 +36,11 @@ SINGLE_THREAD = {
 }
 """Environment of every process that runs a DeePMD-kit model, unless the user set it otherwise."""
 
-MODEL_FILES, FROZEN_FILES = ("model.pb", "residual.pb"), ("frozen.pb", "residual_frozen.pb")
-"""A model directory's files, to run and before compression; of a plain model, and of one without bonds."""
+MODEL_FILES = ("model.pb", "without_bonds.network", "residual.pb")
+FROZEN_FILES = ("frozen.pb", "without_bonds_frozen.network", "residual_frozen.pb")
+"""A model directory's files, to run and before compression: of a plain model, of one without bonds (plain
+DeePMD-kit does not load that ending), and of one without bonds by an earlier version.
+"""
 
 UNTAGGED_TYPE_MAP = TYPE_MAP[:2]
 """Types of a model that was trained without tags on the excited molecule."""
@@ -49,8 +53,8 @@ class DeepPotential:
     """A frozen or compressed model on one thread.
 
     Args:
-        model_file: ``.pb`` file of DeePMD-kit; to one whose name begins with ``residual`` the bonds of the
-            table beside it are added.
+        model_file: ``.pb`` file of DeePMD-kit; to one that was trained without bonds (``is_residual``) the
+            bonds of the table beside it are added.
 
     Raises:
         UserError: the file is missing, is no DeePMD-kit model, or has another type map than frazil's, or a
@@ -63,8 +67,8 @@ class DeepPotential:
             raise UserError(f"model file {model_file} does not exist; give the model.pb of train_deepmd.py")
         self._library = _library()
         self._warm = False
-        with quiet():
-            self._handle = self._library.DP_NewDeepPot(os.fsencode(self.model_file))
+        with quiet(), as_pb(self.model_file) as named:
+            self._handle = self._library.DP_NewDeepPot(os.fsencode(named))
             error = self._text(self._library.DP_DeepPotCheckOK(self._handle))
         if error:
             raise UserError(f"{model_file} is not a model of DeePMD-kit that can be read; give a model.pb")
@@ -153,9 +157,12 @@ def model_file_of(model: Path | str, names: Sequence[str] = MODEL_FILES) -> Path
         names: what to look for in the directory, ``MODEL_FILES`` or ``FROZEN_FILES``.
 
     Raises:
-        UserError: there is no such file.
+        UserError: there is no such file, or its folder is damaged.
     """
     path = Path(model)
+    folder = path if path.is_dir() else path.parent
+    if (folder / DESCRIPTION).is_file() and (path.is_dir() or path.name in (*MODEL_FILES, *FROZEN_FILES)):
+        read_description(folder)
     for file in (path / name for name in names) if path.is_dir() else (path,):
         if file.is_file():
             return file
@@ -170,7 +177,19 @@ def files_of(model: Path | str) -> list[Path]:
 
 def is_residual(model_file: Path) -> bool:
     """Return whether a model was trained without the bonds, which its table holds."""
-    return model_file.name in (MODEL_FILES[1], FROZEN_FILES[1])
+    return model_file.name in (*MODEL_FILES[1:], *FROZEN_FILES[1:])
+
+
+@contextmanager
+def as_pb(model_file: Path) -> Iterator[Path]:
+    """Yield a network's file under the ending that DeePMD-kit wants, as long as it is loaded."""
+    if model_file.suffix == ".pb":
+        yield model_file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "network.pb"
+        link.symlink_to(model_file.resolve())
+        yield link
 
 
 def set_environment() -> None:
