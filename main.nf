@@ -14,7 +14,10 @@ workflow {
         println(Settings.help(projectDir))
         exit(0)
     }
-    run = Settings.resolve(params, projectDir)
+    run = Settings.resolve(new LinkedHashMap(params) + (workflow.stubRun ? [yes: true] : [:]), projectDir)
+    if (run.cost) {
+        log.info(run.cost)
+    }
     settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, names: run.names, alone: run.alone]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)

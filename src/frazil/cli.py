@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from frazil.checkpoints import RUN
+from frazil.cost import ASKED_h, agreed, of_step
 from frazil.errors import EXIT_BAD_INPUT, EXIT_OUT_OF_TIME, OutOfTime, UserError
 from frazil.settings import default_text, fields_of, flag_of, load, step_name
 
@@ -43,8 +45,10 @@ def run(step: type, arguments: Sequence[str] | None = None) -> None:
         alarm.daemon = True
         alarm.start()
     try:
-        file = values.pop("settings_file", None)
+        file, yes = values.pop("settings_file", None), values.pop("yes", False)
         made: Any = load(step, {**(_read(Path(file)) if file else {}), **values}, flag_of)
+        if not os.environ.get(RUN) and (told := agreed(of_step(step_name(step), made), yes)):
+            print(told, file=sys.stderr)
         module, _, function = step.calls.partition(":")  # type: ignore[attr-defined]
         told = getattr(importlib.import_module(module), function)(
             **{name: getattr(made, name) for name in made.__dataclass_fields__}
@@ -89,6 +93,12 @@ def _parser(step: type) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=step_name(step), description=step.__doc__, allow_abbrev=False)
     parser.add_argument(
         "--settings", dest="settings_file", metavar="FILE", help="settings by name, JSON; flags go over it"
+    )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        default=None,
+        help=f"start it though it costs {ASKED_h:g} core hours or more",
     )
     for name, spec in fields_of(step).items():
         many: dict[str, Any] = (

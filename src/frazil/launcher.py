@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from frazil import checkpoints, code, parameters
+from frazil import checkpoints, code, cost, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.labels.imports.sheet import entries_of
 from frazil.settings import steps, values_of
@@ -86,8 +86,8 @@ def launch() -> str:
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
     reaches, and of all. files: those that each data set names, and their names in it.
-    alone: settings of the experiments that are one campaign, with one graph for all. Raises UserError with
-    all problems.
+    alone: settings of the experiments that are one campaign, with one graph for all. cost: what to say of
+    the run's cost, perhaps nothing. Raises UserError with all problems, or the cost where it is asked.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
     resolved = parameters.resolve(given)
@@ -104,9 +104,11 @@ def launch() -> str:
     entries = {name: entries_of(Path(name)) for name in datasets}
     files = {name: [str(entry.file.resolve()) for entry in found] for name, found in entries.items()}
     names = {name: [entry.name for entry in found] for name, found in entries.items()}
+    told = cost.agreed(cost.of_run(resolved), resolved.yes)
     found = {
         "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files, "names": names,
         "alone": {name: values_of(getattr(resolved, name)) for name in alone},
+        "cost": told,
     }  # fmt: skip
     return json.dumps(found)
 

@@ -51,6 +51,10 @@ class Run:
         "Folder of the results (its default is set in nextflow.config, where publishing is configured)",
         default=Path("results"), path="new folder",
     )  # fmt: skip
+    yes: bool = setting(
+        "Start a run of 2 core hours or more (estimated); without it such a run says its cost and ends",
+        default=False,
+    )
     seed: Seed = part(Seed)
     model_error: ModelError = part(ModelError)
 

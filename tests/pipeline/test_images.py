@@ -27,7 +27,7 @@ def test_images_that_are_gone_stale_or_altered_stop_the_run(
     (folder / "images.config").write_text(f"process {{\n{config}\n}}\n")
 
     monkeypatch.setenv("FRAZIL_IMAGES", str(folder))
-    done = run_pipeline(tmp_path, "-profile", "apptainer", status=2)
+    done = run_pipeline(tmp_path, "-profile", "apptainer", "--yes", status=2)
     assert sorted(done.stderr.splitlines()) == sorted(
         [
             f"error: container {images['cpu']}: not the file that was built (its digest differs); "

@@ -56,7 +56,7 @@ def test_shell_characters_in_paths_are_only_characters(
     folder.mkdir()
     name = "one's $(touch bad); `touch bad` & more.extxyz"
     (folder / name).write_text("")
-    run_pipeline(folder, *SMALL, "--experiments", experiment, option, name, status=1)
+    run_pipeline(folder, *SMALL, "--experiments", experiment, option, name, "--yes", status=1)
     told = "".join(file.read_text() for file in folder.glob("work/*/*/.command.err"))
     assert name in told, told
     assert (folder / "results/run.json").exists()

@@ -47,4 +47,4 @@ def test_shipped_parameters_pass_the_check(run_pipeline: Run, tmp_path: Path, ro
     files = list((root / "assets/parameters").glob("*.json"))
     assert files
     for file in files:
-        run_pipeline(tmp_path, "-preview", "-params-file", file)
+        run_pipeline(tmp_path, "-preview", "-params-file", file, "--yes")

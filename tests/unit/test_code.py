@@ -140,7 +140,7 @@ def test_every_script_of_the_checkout_has_a_hash_before_a_run(root: Path) -> Non
     before = os.times().children_user
     done = subprocess.run(
         [sys.executable, "-S", root / "bin/frazil", "launch"],
-        input="{}", env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=True,
+        input='{"yes": true}', env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     answer = json.loads(done.stdout)["code"]
     assert set(answer) == {file.name for file in root.glob("bin/*.py")} | {"all"}

@@ -26,14 +26,12 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from frazil.cost import COST_OF_ATOMS, COST_OF_BASIS, COST_s
 from frazil.errors import UserError
 
 CODE = "pyscf"
 
 BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz")
-
-COST_s, COST_OF_ATOMS, COST_OF_BASIS = 4.9e-3, 1.7, 0.9
-"""Cost of a label and its exponents, measured on one core of 2026 (see ``seconds``)."""
 
 COST_FACTORS = MappingProxyType({"hessian": 10, "polarizability": 7})
 """What may be asked for besides energy, forces and dipole, and how many times as much it costs."""

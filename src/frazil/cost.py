@@ -1,0 +1,351 @@
+"""What a run or a step is going to cost: said before it starts, and asked from some hours on.
+
+Core hours of a 2.6 GHz server core, from what docs/benchmarks.md and docs/validation.md measured, good to a
+factor of two or three: enough to tell minutes from months. Standard library only: a login node asks it, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from frazil.errors import UserError
+
+SAID_h, ASKED_h = 0.5, 2.0
+"""Core hours from which a cost is said, and from which it must be agreed to."""
+COST_s, COST_OF_ATOMS, COST_OF_BASIS = 4.9e-3, 1.7, 0.9
+"""Of a density functional's label: COST_s × atoms^… × (basis functions)^…, one core of 2026."""
+BASIS_FUNCTIONS = {
+    "def2-svp": (5, 14), "def2-tzvp": (6, 31), "def2-qzvp": (30, 57), "cc-pvtz": (14, 30),
+    "aug-cc-pvdz": (9, 23), "aug-cc-pvtz": (23, 46),
+}  # fmt: skip
+"""Of a hydrogen and of an atom of the second row."""
+COUPLED_CLUSTER = 30.0
+"""A small dimer by CCSD(T), in labels by a functional in the same basis; a guess, nothing measured."""
+PAIR_s = 3e-8
+"""An analytic potential in the engine: per pair of atoms and step."""
+MOVED = {"deepmd": (20.6e-6, 141e-12), "gmnn": (3.3e-6, 65e-12)}
+"""Dynamics: s per atom and step, and that per weight of the network (LAMMPS; the engine)."""
+TRAINED = {"deepmd": (1.2, 3.0), "gmnn": (6.0, 6.0)}
+"""A training step, in those."""
+RELAXING_STEPS = 300
+"""Of a minimization towards a binding site."""
+CLUSTER_ATOMS = 24
+"""Of a frame of Table 1 of the sticking paper, in the mean."""
+
+
+def said(parts: Mapping[str, float]) -> str:
+    """Return a cost for people: in all, and what of it takes most. Empty below half a core hour."""
+    total = sum(parts.values())
+    if not total >= SAID_h:
+        return ""
+    most = sorted(parts.items(), key=lambda part: -part[1])[:3]
+    listed = ", ".join(f"{name} {_round(hours)}" for name, hours in most if hours >= 0.05 * total)
+    return f"estimated cost: {_round(total)} core hours, to a factor of two or three" + (
+        f" ({listed})" if len(parts) > 1 else ""
+    )
+
+
+def agreed(parts: Mapping[str, float], yes: bool) -> str:
+    """Return what is said of a cost. Raises UserError for one that must be agreed to and is not."""
+    text = said(parts)
+    if text and sum(parts.values()) >= ASKED_h and not yes:
+        raise UserError(f"{text}; give --yes to start it, or smaller numbers")
+    return text
+
+
+def label_s(level: str, composition: Mapping[str, int]) -> float:
+    """Return the seconds of one label of some atoms (number by element)."""
+    n_atoms = sum(composition.values())
+    cheap = {"gfn1-xtb": 9e-5 * n_atoms**2, "gfn2-xtb": 9e-5 * n_atoms**2, "gfn-ff": 2e-4 * n_atoms}
+    if level in cheap or "/" not in level:
+        return cheap.get(level, 2e-6 * n_atoms**2)
+    method, basis = level.split("/")
+    hydrogen, heavy = BASIS_FUNCTIONS.get(basis, BASIS_FUNCTIONS["aug-cc-pvtz"])
+    n_basis = sum(n * (hydrogen if symbol == "H" else heavy) for symbol, n in composition.items())
+    seconds = COST_s * n_atoms**COST_OF_ATOMS * n_basis**COST_OF_BASIS
+    return seconds * (COUPLED_CLUSTER if method.startswith("ccsd") else 1.0)
+
+
+def network_s(kind: str, weights: float, training: bool = False) -> float:
+    """Return the seconds per atom and step of dynamics, or of training."""
+    parts = TRAINED[kind] if training else (1.0, 1.0)
+    return parts[0] * MOVED[kind][0] + parts[1] * MOVED[kind][1] * weights
+
+
+def deepmd_weights(settings: Any) -> float:
+    """Return the weights that each atom passes, of an se_e2_a network."""
+    fitting = tuple(settings.fitting)
+    return float(settings.embedding[-1] * settings.axis * fitting[0] + _products(fitting))
+
+
+def gmnn_weights(settings: Any) -> float:
+    """Return the weights that each atom passes, of a Gaussian-moment network; a longer cutoff counts more."""
+    products = _products((round(14.4 * settings.n_radial**2), *settings.hidden, 1))
+    return float(products * max(1.0, (settings.cutoff_A / 5.5) ** 2))
+
+
+def of_run(run: Any) -> dict[str, float]:
+    """Return the core hours of a run (``parameters.resolve``) by what takes them.
+
+    Files that cannot be read are left to the task that refuses them.
+    """
+    found: dict[str, float] = {}
+    for name in run.experiments:
+        try:
+            for what, seconds in RUNS.get(name, _nothing)(run):
+                found[what] = found.get(what, 0.0) + seconds / 3600
+        except (OSError, ValueError, LookupError):
+            continue
+    return found
+
+
+def of_step(name: str, made: Any) -> dict[str, float]:
+    """Return the core hours of a step by hand; none where it is short, or its files cannot be read."""
+    try:
+        return {name: STEPS[name](made) / 3600} if name in STEPS else {}
+    except (OSError, ValueError, LookupError):
+        return {}
+
+
+def _nothing(run: Any) -> Iterator[tuple[str, float]]:
+    return iter(())
+
+
+def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
+    n_atoms = 2 * run.frames.sampling.n_molecules
+    weights = deepmd_weights(run.deepmd.training)
+    atom_s = network_s("deepmd", weights)
+    step_s, teacher_s = n_atoms * atom_s, PAIR_s * n_atoms**2
+    each_s = label_s(run.labels.level, {"C": n_atoms // 2, "O": n_atoms // 2})
+    heat, moved, explored = run.thermalization, run.photodesorption.trajectories, run.exploration
+    frames = run.frames.sampling
+    training = run.deepmd.training
+    frame_s = n_atoms * network_s("deepmd", weights, training=True) * training.batch_size
+    steps = training.n_steps + explored.rounds * explored.n_steps
+    yield "training", run.deepmd.n_models * steps * frame_s
+    sampled = frames.n_contacts + frames.n_compressed + frames.n_bonds
+    length_fs = frames.excited_duration_fs * frames.n_excited + frames.thermal_duration_fs * frames.n_thermal
+    starts = (*run.labels.window_starts_fs, frames.excited_duration_fs)
+    for first, last, every in zip(starts, starts[1:], run.labels.window_intervals_fs):
+        sampled += frames.n_excited * max(last - first, 0) / every
+    if run.labels.dataset is None:
+        yield "sampling", length_fs / frames.timestep_fs * teacher_s
+        yield "labels", sampled * each_s
+    exploring = explored.n_trajectories + explored.n_ground
+    yield (
+        "exploration",
+        explored.rounds * exploring * explored.duration_fs / explored.timestep_fs * step_s
+        + explored.rounds * explored.max_frames * each_s,
+    )  # fmt: skip
+    yield (
+        "thermalization",
+        heat.n_replicas * (heat.equilibration_fs + heat.duration_fs) / heat.timestep_fs * step_s,
+    )
+    steps_each = moved.duration_fs / moved.timestep_fs
+    photo = run.photodesorption
+    yield "trajectories", (photo.n_trajectories + photo.n_control) * steps_each * step_s
+    yield "truth", (photo.n_truth + photo.n_control) * steps_each * teacher_s
+
+
+def _sticking(run: Any) -> Iterator[tuple[str, float]]:
+    own = run.sticking
+    surface, grid, campaign, attempts = own.preparation, own.grid, own.campaign, own.attempts
+    trained = own.potential == "gmnn"
+    architecture = run.gmnn.architecture
+    weights = gmnn_weights(architecture)
+    if trained and own.model is None:
+        n_frames = 20344 * own.training_scale + 8 * own.n_placed
+        epochs = n_frames * run.labels.train_fraction * run.gmnn.training.n_epochs
+        train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
+        yield "training", own.n_members * epochs * train_s
+        if own.dataset is None:
+            yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
+            yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
+    for phase in ("crystalline", "amorphous"):
+        n_atoms = 2 * getattr(surface, f"n_{phase}") + 2
+        step_s = n_atoms * network_s("gmnn", weights) if trained else PAIR_s * n_atoms**2
+        temperatures = len(campaign.surface_temperatures_K)
+        anneal_fs = surface.anneal_fs * (phase == "amorphous")
+        length_fs = surface.n_snapshots * (anneal_fs + temperatures * surface.thermalization_fs)
+        yield "surfaces", length_fs / surface.surface_timestep_fs * step_s
+        n_sites = own.binding_surfaces * grid.binding_area_A2 / grid.binding_spacing_A**2
+        yield "binding sites", n_sites * RELAXING_STEPS * step_s
+        collisions = campaign.per_phase * campaign.duration_fs / campaign.timestep_fs
+        yield "collisions", collisions * (step_s + (PAIR_s * n_atoms**2 if own.truth else 0.0))
+        yield "attempts", attempts.n_attempts * attempts.attempts_duration_fs / campaign.timestep_fs * step_s
+
+
+def _infrared(run: Any) -> Iterator[tuple[str, float]]:
+    own = run.infrared
+    learning, runs = own.learning, own.runs
+    path = own.structures or Path(__file__).parents[2] / "assets/structures/mgsio3.extxyz"
+    clusters = list(compositions(Path(path)))
+    if not clusters:
+        return
+    atoms = sum(sum(cluster.values()) for cluster in clusters)
+    each_s = sum(label_s(learning.level, cluster) for cluster in clusters)
+    rounds, mean_atoms = learning.max_rounds, atoms / len(clusters)
+    hessians_s = sum(6 * sum(c.values()) * label_s(learning.level, c) for c in clusters)
+    in_rounds = rounds * learning.max_frames + learning.n_test
+    yield "labels", hessians_s + learning.n_initial * each_s + in_rounds * each_s / len(clusters)
+    weights = gmnn_weights(own.architecture)
+    n_members, n_first = own.training.n_members, learning.n_initial * len(clusters)
+    epochs = n_first * own.training.n_epochs + learning.retraining_epochs * sum(
+        n_first + learning.max_frames * number for number in range(1, rounds)
+    )
+    yield "training", n_members * epochs * mean_atoms * network_s("gmnn", weights, training=True)
+    step_s = atoms * network_s("gmnn", weights)
+    exploring = rounds * learning.n_learning_replicas * len(learning.learning_temperatures_K)
+    yield "exploration", exploring * learning.learning_duration_fs / runs.timestep_fs * n_members * step_s
+    length_fs = len(runs.temperatures_K) * (runs.duration_fs + runs.equilibration_fs)
+    yield "dynamics", n_members * runs.n_replicas * length_fs / runs.timestep_fs * step_s
+    yield "the label's own dynamics", own.n_label_replicas * length_fs / own.label_timestep_fs * each_s
+
+
+def _level_of_theory(run: Any) -> Iterator[tuple[str, float]]:
+    own = run.level_of_theory
+    pairs = (({"C": 1, "O": 1, "H": 2}, own.h2_radii_A), ({"C": 2, "O": 2}, own.co_radii_A))
+    for composition, radii in pairs:
+        n = own.n_points * len(radii)
+        parts = 3 if own.counterpoise else 1
+        for level in own.levels:
+            yield "levels", n * label_s(level, composition)
+        yield "reference", parts * n * label_s(own.reference, composition)
+
+
+RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
+    "photodesorption": _photodesorption,
+    "sticking": _sticking,
+    "infrared": _infrared,
+    "level_of_theory": _level_of_theory,
+}
+"""Of an experiment of one's own nothing is known."""
+
+
+def compositions(path: Path) -> Iterator[Counter[str]]:
+    """Yield the atoms of each frame of an (extended) XYZ file, by element; species stand first in a line."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while (head := file.readline()).strip():
+            file.readline()
+            yield Counter(file.readline().split()[0] for _ in range(min(int(head), 10**6)))
+
+
+def _first(path: Path) -> int:
+    """Return the atoms of the first frame of a file."""
+    return int(path.open(encoding="utf-8").readline())
+
+
+def _atom_steps(path: Path) -> tuple[int, int]:
+    """Return frames and atoms of all frames of a file."""
+    sizes = [sum(composition.values()) for composition in compositions(path)]
+    return len(sizes), sum(sizes)
+
+
+def _run_trajectories(made: Any) -> float:
+    from frazil.experiments.photodesorption.initial_states import read_initial_states
+
+    n_atoms = 2 * read_initial_states(made.states).n_molecules
+    steps = made.n_trajectories * made.settings.duration_fs / made.settings.timestep_fs
+    if made.engine == "van-hemert":
+        return float(steps * PAIR_s * n_atoms**2)
+    return float(steps * n_atoms * network_s("deepmd", _model_weights(made.model)))
+
+
+def _model_weights(model: Path | None) -> float:
+    """Return the weights of a DeePMD model's folder by what it says; of the paper's where it does not."""
+    import json
+    from types import SimpleNamespace
+
+    try:
+        content = json.loads((Path(model or "") / "model.json").read_text())
+        return deepmd_weights(SimpleNamespace(**{n: content[n] for n in ("embedding", "axis", "fitting")}))
+    except (OSError, ValueError, LookupError, TypeError):
+        return 2.3e5
+
+
+def _thermalize(made: Any) -> float:
+    steps = (made.settings.equilibration_fs + made.settings.duration_fs) / made.settings.timestep_fs
+    return float(steps * _first(made.aggregates) * network_s("deepmd", _model_weights(made.model)))
+
+
+def _train_deepmd(made: Any) -> float:
+    n_atoms = _first(made.dataset / "train.extxyz") * made.settings.batch_size
+    weights = deepmd_weights(made.settings)
+    return float(made.settings.n_steps * n_atoms * network_s("deepmd", weights, training=True))
+
+
+def _train_gmnn(made: Any) -> float:
+    _, n_atoms = _atom_steps(made.dataset / "train.extxyz")
+    atom_s = network_s("gmnn", gmnn_weights(made.architecture), training=True)
+    return float(made.settings.n_members * made.settings.n_epochs * n_atoms * atom_s)
+
+
+def _label_frames(made: Any) -> float:
+    files = [made.frames] if made.frames.is_file() else []
+    factor = (10 if made.hessian else 1) * (7 if made.polarizability else 1)
+    return factor * sum(label_s(made.level, c) for file in files for c in compositions(file))
+
+
+def _engine_step_s(made: Any, n_atoms: int) -> float:
+    known = str(made.model) == "h2-co-analytic"
+    return PAIR_s * n_atoms**2 if known else n_atoms * network_s("gmnn", 1.25e5)
+
+
+def _run_collisions(made: Any) -> float:
+    n_atoms = _first(made.surfaces / "snapshots.extxyz") + 2
+    steps = made.n_trajectories * made.campaign.duration_fs / made.campaign.timestep_fs
+    return float(steps * _engine_step_s(made, n_atoms))
+
+
+def _prepare_surface(made: Any) -> float:
+    own = made.settings
+    length_fs = own.anneal_fs * (own.phase == "amorphous")
+    length_fs += len(own.surface_temperatures_K) * own.thermalization_fs
+    steps = own.n_snapshots * length_fs / own.surface_timestep_fs
+    return float(steps * _engine_step_s(made, 2 * own.n_molecules))
+
+
+def _bind_sites(made: Any) -> float:
+    n_sites = made.binding_surfaces * made.grid.binding_area_A2 / made.grid.binding_spacing_A**2
+    n_atoms = _first(made.surfaces / "snapshots.extxyz") + 2
+    return float(n_sites * RELAXING_STEPS * _engine_step_s(made, n_atoms))
+
+
+def _run_dipoles(made: Any) -> float:
+    own = made.settings
+    clusters = list(compositions(made.minima))
+    chosen = min(len(made.structures), len(clusters)) / max(len(clusters), 1)
+    atoms = chosen * sum(sum(cluster.values()) for cluster in clusters)
+    length_fs = len(own.temperatures_K) * (own.duration_fs + own.equilibration_fs)
+    members = 3 if made.members == "all" else 1
+    return float(members * own.n_replicas * length_fs / own.timestep_fs * atoms * network_s("gmnn", 1.25e5))
+
+
+STEPS: dict[str, Callable[[Any], float]] = {
+    "bind-sites": _bind_sites,
+    "label-frames": _label_frames,
+    "prepare-surface": _prepare_surface,
+    "run-collisions": _run_collisions,
+    "run-dipoles": _run_dipoles,
+    "run-trajectories": _run_trajectories,
+    "thermalize": _thermalize,
+    "train-deepmd": _train_deepmd,
+    "train-gmnn": _train_gmnn,
+}
+"""Seconds of the steps that can take hours, from their settings."""
+
+
+def _products(widths: Sequence[int]) -> int:
+    return sum(first * second for first, second in zip(widths, widths[1:]))
+
+
+def _round(hours: float) -> str:
+    """Return hours with two digits: 1400, 2.3, 0.51."""
+    if hours <= 0:
+        return "0"
+    digits = max(1 - math.floor(math.log10(hours)), -9)
+    return f"{round(hours, digits):.{max(digits, 0)}f}"

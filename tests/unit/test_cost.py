@@ -1,0 +1,132 @@
+"""What a run costs is said and asked: no word starts months, and the demonstration is not held up."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from frazil import cost, parameters
+from frazil.errors import UserError
+
+
+def hours(**given: object) -> dict[str, float]:
+    return cost.of_run(parameters.resolve(given))
+
+
+def demo(root: Path) -> dict[str, dict[str, str]]:
+    """The profile of the demonstration."""
+    text = re.sub(r"//.*", "", (root / "conf/demo.config").read_text()).replace("${projectDir}", str(root))
+    groups = re.findall(r"(\w+) \{([^{}]*)\}", text.partition("params {")[2])
+    return {
+        name: {key: value.strip("'\"") for key, value in re.findall(r"(\w+)\s*=\s*(\S.*)", content)}
+        for name, content in groups
+    }
+
+
+def test_full_photodesorption_costs_months_and_the_demonstration_minutes(root: Path) -> None:
+    """27.5 trajectories of 5 ps per hour of two cores (docs/benchmarks.md): 11,050 take 800 core hours."""
+    full = hours()
+    assert full["trajectories"] == pytest.approx(11050 / 27.5 * 2, rel=0.02)
+    assert sum(full.values()) == pytest.approx(1400, rel=0.05)
+    for name in ("photodesorption", "infrared", "sticking"):
+        assert sum(hours(experiments=name, **demo(root)).values()) < cost.SAID_h, name
+
+
+def test_collisions_cost_what_was_measured() -> None:
+    """33.1 collisions of 10 ps per hour of two cores: the paper's 10,368 take 627 core hours."""
+    assert hours(experiments="sticking")["collisions"] == pytest.approx(627, rel=0.2)
+
+
+def test_a_label_costs_what_its_labeller_says() -> None:
+    from ase import Atoms
+
+    from frazil.labels.electronic_structure import seconds
+
+    for level in ("pbe0/def2-svp", "bhlyp-d4/def2-tzvp", "pbe-d4/def2-qzvp"):
+        for atoms in (Atoms("H2"), Atoms("COH2"), Atoms("C2O2")):
+            composition = dict(zip(*_counted(atoms), strict=True))
+            known = seconds(Atoms(atoms.symbols, [[0, 0, 2 * i] for i in range(len(atoms))]), level)
+            assert cost.label_s(level, composition) == pytest.approx(known, rel=0.02), (level, atoms)
+
+
+def _counted(atoms: object) -> tuple[list[str], list[int]]:
+    counts = atoms.symbols.formula.count()  # type: ignore[attr-defined]
+    return list(counts), list(counts.values())
+
+
+@pytest.mark.parametrize(
+    ("core_hours", "yes", "says", "asks"),
+    [
+        (0.1, False, False, False),
+        (0.6, False, True, False),
+        (2.5, False, True, True),
+        (2.5, True, True, False),
+    ],
+)
+def test_a_cost_is_said_then_asked(core_hours: float, yes: bool, says: bool, asks: bool) -> None:
+    if asks:
+        with pytest.raises(UserError, match=r"estimated cost: 2\.5 core hours, .*; give --yes to start it"):
+            cost.agreed({"trajectories": core_hours}, yes)
+        return
+    assert bool(cost.agreed({"trajectories": core_hours}, yes)) is says
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1420.3, "1400"), (23.4, "23"), (2.34, "2.3"), (0.512, "0.51"), (0, "0"), (9e5, "900000")],
+)
+def test_hours_have_two_digits(value: float, text: str) -> None:
+    assert cost._round(value) == text
+
+
+def test_a_launch_is_refused_with_its_cost_unless_it_is_agreed_to(root: Path) -> None:
+    def launch(**given: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, root / "bin/frazil", "launch"],
+            input=json.dumps(given), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    refused = launch()
+    assert refused.returncode == 2
+    assert re.fullmatch(r"error: estimated cost: 1400 core hours, .*; give --yes .*\n", refused.stderr)
+    agreed = json.loads(launch(yes=True).stdout)
+    assert agreed["cost"].startswith("estimated cost: 1400 core hours")
+    assert agreed["parameters"]["yes"] is True
+    assert not any("yes" in taken for taken in agreed["steps"].values()), "no task depends on it"
+    assert json.loads(launch(**demo(root)).stdout)["cost"] == ""
+
+
+@pytest.mark.parametrize("task", [False, True])
+def test_a_step_by_hand_asks_and_a_task_does_not(task: bool, tmp_path: Path, root: Path) -> None:
+    (tmp_path / "aggregates.extxyz").write_text("100\n\n" + "C 0 0 0\n" * 100)
+    (tmp_path / "model.pb").write_text("no model")
+    command = [sys.executable, root / "bin/thermalize.py", "--model", "model.pb", "--out", "out"]
+    command += ["--aggregates", "aggregates.extxyz"]
+    environment = {key: value for key, value in os.environ.items() if key != "FRAZIL_RUN"}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(
+            [*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env=environment | ({"FRAZIL_RUN": "a-run"} if task else {}),
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        return done.stderr
+
+    if task:
+        assert "estimated cost" not in run()
+    else:
+        assert re.fullmatch(r"error: estimated cost: \d\d core hours, .*; give --yes .*\n", run())
+        assert run("--yes").startswith("estimated cost: ")
+    assert "estimated cost" not in run("--duration-fs", "10", "--n-snapshots", "1")
+
+
+def test_files_that_cannot_be_read_are_left_to_the_step(tmp_path: Path) -> None:
+    made = SimpleNamespace(aggregates=tmp_path / "none", model=None, settings=SimpleNamespace(
+        equilibration_fs=1.0, duration_fs=1.0, timestep_fs=1.0))  # fmt: skip
+    assert cost.of_step("thermalize", made) == {}
+    assert cost.of_step("render-report", None) == {}
