@@ -30,6 +30,7 @@ NOT_RUN = {
     "// PBS Pro": "needs that scheduler; Nextflow reads it",
     "// Kubernetes": "needs that service; Nextflow reads it",
     "script:": "a part of a process; Nextflow compiles it, tests/pipeline/toy runs one",
+    "! wB97X-D4": "the template of the level before it, which is read with it",
     "LEARN(": "a part of a workflow; Nextflow compiles it",
 }
 """Blocks by how they begin, and why they do not run here; each is parsed."""
@@ -107,6 +108,8 @@ def test_a_block_does_what_it_says(language: str, text: str, checkout: Path) -> 
         parse(begins[0], text, checkout)
     elif language == "python":
         python(text, checkout)
+    elif language == "json" and "command" in text:
+        own_level(text, checkout)
     elif language == "json":
         given = {**json.loads(text), "yes": True}
         (checkout / "given.json").write_text(json.dumps(given))
@@ -122,7 +125,7 @@ def test_a_block_does_what_it_says(language: str, text: str, checkout: Path) -> 
 
 def parse(begins: str, text: str, folder: Path) -> None:
     """Have a block read by what would run it."""
-    if begins == "flowchart LR":
+    if begins in ("flowchart LR", "! wB97X-D4"):
         return
     if begins.startswith("make"):
         shell(re.sub(r"^make ", "make -n ", text, flags=re.MULTILINE), folder)
@@ -143,6 +146,18 @@ def parse(begins: str, text: str, folder: Path) -> None:
         }[begins]
         (folder / "part.nf").write_text(body % text.replace(", …", ""))
         shell(".frazil/bin/nextflow run part.nf -preview", folder)
+
+
+def own_level(text: str, folder: Path) -> None:
+    """Read a level of one's own with the template that stands after it."""
+    from frazil.labels.own_level import read_own_level
+
+    page = (ROOT / "docs/usage.md").read_text()
+    template = next(m[3] for m in FENCED.finditer(page) if m[3].startswith("! wB97X-D4"))
+    (folder / "my-level").mkdir()
+    (folder / "my-level/level.json").write_text(text)
+    (folder / "my-level/job.inp.template").write_text(template)
+    assert read_own_level(folder / "my-level").level == json.loads(text)["level"]
 
 
 def python(text: str, folder: Path) -> None:
