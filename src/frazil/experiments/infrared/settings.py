@@ -228,7 +228,7 @@ class SplitStructures:
 
     structures: tuple[Path, ...] = given("xyz or extended XYZ; info 'name' names them", path="file")
     level: str = same_as(Learning, "level")
-    out: Path = given("Folder for 0000-NAME.extxyz, …", path="new")
+    out: Path = given("Folder for 0000-NAME.extxyz, …", path="new folder")
 
 
 @step("frazil.experiments.infrared.minima:gather_minima")
@@ -236,8 +236,8 @@ class GatherMinima:
     """Put minima together, with a file of their names."""
 
     minima: tuple[Path, ...] = given("Files of find-minima, in order", path="file")
-    out: Path = given("Minima, extxyz", path="new")
-    out_names: Path = given("Their names, one a line", path="new")
+    out: Path = given("Minima, extxyz", path="new file")
+    out_names: Path = given("Their names, one a line", path="new file")
 
 
 @step("frazil.experiments.infrared.learning:displace_minima", group="infrared")
