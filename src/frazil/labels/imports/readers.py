@@ -25,6 +25,7 @@ from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
 from frazil.labels.imports.libraries import by_ase
 from frazil.labels.imports.named import find_labels
 from frazil.labels.imports.orca import read_engrad, read_orca
+from frazil.labels.imports.other_codes import read_aims, read_espresso, read_nwchem, read_psi4
 from frazil.labels.imports.reading import Reading, are_independent
 from frazil.labels.imports.sheet import LABEL_KEYS, Entry, read_sheet
 from frazil.labels.imports.stated import check_stated
@@ -150,6 +151,10 @@ def recognise(path: Path) -> str:
         "engrad": "# Number of atoms" in head and "gradient in Eh/bohr" in head,
         "gaussian": "Entering Gaussian System" in head,
         "cp2k": is_log(path),
+        "espresso": "Program PWSCF" in head,
+        "aims": "Invoking FHI-aims" in head,
+        "nwchem": "Northwest Computational Chemistry Package" in head,
+        "psi4": "Psi4: An Open-Source" in head,
         "turbomole": head.lstrip().startswith("$grad"),
         "extxyz": path.suffix in (".xyz", ".extxyz") or "Properties=" in head,
     }
@@ -257,6 +262,10 @@ FORMATS: dict[str, Callable[[Path], Reading]] = {
     "turbomole": _by_ase("turbomole-gradient", "turbomole"),
     "gaussian": read_gaussian,
     "cp2k": read_cp2k,
+    "espresso": read_espresso,
+    "aims": read_aims,
+    "nwchem": read_nwchem,
+    "psi4": read_psi4,
 }
 NAMED = ("extxyz", "deepmd", "traj", "db", "npz", "hdf5")
 """Formats whose labels lie under names, in units that the file does not settle."""

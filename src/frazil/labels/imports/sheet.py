@@ -33,6 +33,10 @@ FORMAT_NAMES = (
     "turbomole",
     "gaussian",
     "cp2k",
+    "espresso",
+    "aims",
+    "nwchem",
+    "psi4",
 )
 """Formats that a sheet may name; ``readers.FORMATS`` reads them."""
 WHOLE_NUMBERS = ("charge", "multiplicity")

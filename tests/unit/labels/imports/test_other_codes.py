@@ -11,11 +11,19 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.errors import UserError
+from frazil.labels.imports import other_codes
 from frazil.labels.imports.quality import find_suspects, steps, unit_ratio
 from frazil.labels.imports.readers import Entry, read_entry, recognise
 
 from .conftest import Trajectory, same
-from .written import cp2k_output, turbomole_gradient, vasp_outcar, vasp_xml
+from .written import (
+    cp2k_output,
+    espresso_output,
+    psi4_output,
+    turbomole_gradient,
+    vasp_outcar,
+    vasp_xml,
+)
 
 DATA = Path(__file__).with_name("data")
 
@@ -214,3 +222,63 @@ def test_cp2k_folders_of_old_versions(tmp_path: Path) -> None:
     (folder / "output").write_text("\n".join(log).replace("( QS )", "( QMMM )"))
     with pytest.raises(UserError, match="energies of QMMM, not of QUICKSTEP alone"):
         read_entry(Entry(folder, level="x"))
+
+
+def test_outputs_of_espresso(trajectory: Trajectory, tmp_path: Path) -> None:
+    frames = trajectory(4)
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+    output = espresso_output(tmp_path / "pw.out", frames, 20.0, failed=(2,))
+    imported = read_entry(Entry(output, level="x"))
+    assert imported.format == "espresso"
+    same(imported.frames, frames, 2e-5)
+    assert [atoms.info.get("converged") for atoms in imported.frames] == [None, None, False, None]
+    assert imported.frames[0].info["label_code"] == "quantum-espresso"
+    assert imported.frames[0].info["label_version"] == "7.2"
+
+
+def test_outputs_of_psi4(trajectory: Trajectory, tmp_path: Path) -> None:
+    frames = trajectory(3)
+    imported = read_entry(Entry(psi4_output(tmp_path / "a.out", frames, failed=(1,)), level="x"))
+    assert imported.format == "psi4"
+    same(imported.frames, frames)
+    assert [atoms.info.get("converged") for atoms in imported.frames] == [None, False, None]
+    assert imported.frames[0].info["label_version"] == "1.9.1"
+    beyond = psi4_output(tmp_path / "b.out", frames, more="    DF-MP2 Total Energy (a.u.)   :   -114.2")
+    with pytest.raises(UserError, match="a gradient beyond SCF, whose energy is not read"):
+        read_entry(Entry(beyond, level="x"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "phrase"),
+    [
+        (
+            "aims-output",
+            "{} | Total energy of the DFT / Hartree-Fock s.c.f. calculation      :  {:.9f} eV\n",
+            "** Self-consistency cycle not converged.\n",
+        ),
+        ("nwchem-out", "{}         Total SCF energy =  {:.12f}\n", " Calculation failed to converge\n"),
+    ],
+)
+def test_marks_go_to_the_frame_of_the_energy_beside_them(
+    trajectory: Trajectory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    text: str,
+    phrase: str,
+) -> None:
+    """The frames are ASE's, whatever their number; here their second is not in the text at all."""
+    frames = trajectory(3)
+    unit = ase.units.Hartree if kind == "nwchem-out" else 1.0
+    said = [text.format(phrase if i == 2 else "", frames[i].get_potential_energy() / unit) for i in (0, 2)]
+    (tmp_path / "a.out").write_text("".join(said))
+
+    def read(path: Path, index: str, format: str, **options: object) -> list[Atoms]:
+        assert format == kind
+        return frames
+
+    monkeypatch.setattr(other_codes.ase.io, "read", read)
+    reader = other_codes.read_nwchem if kind == "nwchem-out" else other_codes.read_aims
+    found = reader(tmp_path / "a.out").frames
+    assert [atoms.info.get("converged") for atoms in found] == [None, None, False]

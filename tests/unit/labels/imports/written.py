@@ -203,3 +203,71 @@ def vasp_outcar(
             lines += [f"  energy  without entropy=  {value}  energy(sigma->0) =  {value}"]
     path.write_text("\n".join([*lines, ""]))
     return path
+
+
+def espresso_output(path: Path, frames: list[Atoms], cell_A: float, failed: Sequence[int] = ()) -> Path:
+    """Steps of pw.x (Ry, Ry/Bohr, positions in Å); a step that did not converge lacks the energy's mark."""
+    alat = cell_A / Bohr
+    symbols = list(dict.fromkeys(frames[0].get_chemical_symbols()))
+    lines = ["     Program PWSCF v.7.2 starts on  1Jan2024 at  0: 0: 0", ""]
+    lines += [f"     lattice parameter (alat)  = {alat:16.10f}  a.u."]
+    lines += [f"     number of atoms/cell      = {len(frames[0]):12d}"]
+    lines += [f"     celldm(1)={alat:12.6f}  celldm(2)=   0.000000  celldm(3)=   0.000000"]
+    lines += ["     crystal axes: (cart. coord. in units of alat)"]
+    for i, row in enumerate(np.eye(3), 1):
+        lines.append(f"               a({i}) = (" + "".join(f"{x:11.6f}" for x in row) + " )")
+    lines += ["", "   Cartesian axes", "", "     site n.     atom                  positions (alat units)"]
+    for i, (symbol, xyz) in enumerate(zip(frames[0].symbols, frames[0].positions / cell_A, strict=True), 1):
+        row = "".join(f"{x:12.9f} " for x in xyz)
+        lines.append(f"{i:10d}           {symbol:2s}  tau({i:4d}) = ( {row} )")
+    for number, atoms in enumerate(frames):
+        if number:
+            lines += ["", "ATOMIC_POSITIONS (angstrom)"]
+            rows = zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)
+            lines += [f"{s:2s} " + " ".join(f"{x:16.10f}" for x in xyz) for s, xyz in rows] + [""]
+        mark = " " if number in failed else "!"
+        lines += [
+            f"{mark}    total energy              = {2 * atoms.get_potential_energy() / Hartree:16.8f} Ry",
+            "",
+        ]
+        word = "NOT achieved" if number in failed else "has been achieved"
+        lines += [f"     convergence {word} in  9 iterations", ""]
+        lines += ["     Forces acting on atoms (cartesian axes, Ry/au):", ""]
+        for i, (symbol, xyz) in enumerate(zip(atoms.symbols, atoms.get_forces(), strict=True), 1):
+            kind = symbols.index(symbol) + 1
+            force = "".join(f"{2 * x * Bohr / Hartree:14.8f}" for x in xyz)
+            lines.append(f"     atom{i:5d} type{kind:3d}   force = {force}")
+        lines += ["", "     Total force =     0.1", ""]
+    path.write_text("\n".join([*lines, ""]))
+    return path
+
+
+def psi4_output(path: Path, frames: list[Atoms], failed: Sequence[int] = (), more: str = "") -> Path:
+    """Steps of Psi4: a geometry (Å), its SCF energy and the gradient (Hartree, Hartree/Bohr)."""
+    lines = [
+        "          Psi4: An Open-Source Ab Initio Electronic Structure Package",
+        "     Psi4 1.9.1 release",
+    ]
+    for number, atoms in enumerate(frames):
+        lines += ["    Geometry (in Angstrom), charge = 0, multiplicity = 1:", ""]
+        lines += [
+            "       Center              X                  Y                   Z               Mass       "
+        ]
+        lines += [
+            "    ------------   -----------------  -----------------  -----------------  -----------------"
+        ]
+        for symbol, xyz in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True):
+            lines.append(f"    {symbol.upper():>10s}" + "".join(f"{x:20.12f}" for x in xyz) + "   12.0")
+        if number in failed:
+            lines += ["", "  Energy and/or wave function did not converge, but proceeding anyway."]
+        lines += ["", f"    Total Energy = {atoms.get_potential_energy() / Hartree:30.16f}", more]
+        lines += [
+            "  -Total Gradient:",
+            "     Atom            X                  Y                   Z",
+            "    ------",
+        ]
+        for i, xyz in enumerate(-atoms.get_forces() * Bohr / Hartree, 1):
+            lines.append(f"{i:9d}" + "".join(f"{x:20.12f}" for x in xyz))
+        lines.append("")
+    path.write_text("\n".join([*lines, ""]))
+    return path
