@@ -117,7 +117,7 @@ def test_frames_of_any_molecules_are_read_for_electronic_structure(tmp_path: Pat
     with pytest.raises(UserError, match=r"no dataset .*nowhere.extxyz; give an extxyz file"):
         shards.label_file(tmp_path / "nowhere.extxyz", tmp_path / "out.extxyz", "pbe0/def2-svp")
     (tmp_path / "bad.extxyz").write_text("two\natoms\n")
-    with pytest.raises(UserError, match=r"bad.extxyz cannot be read as extxyz"):
+    with pytest.raises(UserError, match=r"bad.extxyz, frame 0: .two. is no number of atoms"):
         shards.label_file(tmp_path / "bad.extxyz", tmp_path / "out.extxyz", "pbe0/def2-svp")
 
 
