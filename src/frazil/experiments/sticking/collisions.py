@@ -226,9 +226,9 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
     }  # fmt: skip
 
 
-def _first(times: np.ndarray, holds: np.ndarray) -> float:
-    """Return the first time at which something holds, nan if it never does."""
-    return float(times[np.argmax(holds)]) if holds.any() else float("nan")
+def _first(times: np.ndarray, holds: np.ndarray) -> float | None:
+    """Return the first time at which something holds, None if it never does."""
+    return float(times[np.argmax(holds)]) if holds.any() else None
 
 
 def run_shard(
