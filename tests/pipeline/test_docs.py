@@ -84,7 +84,7 @@ def prepare(text: str, folder: Path) -> None:
     if "clusters.xyz" in text:
         shutil.copyfile(ROOT / "assets/structures/mgsio3.extxyz", folder / "clusters.xyz")
     if "repeat-collision" in text:
-        given = {"experiments": "sticking", "sticking": {**SMALL, "n_polar": 5, "n_azimuth": 2}}
+        given = {"experiments": "sticking", "sticking": {**SMALL, "n_polar": 5, "shard_size": 10}}
         (folder / "small.json").write_text(json.dumps(given))
         run = ".frazil/bin/nextflow run main.nf -profile local -params-file small.json --outdir results/mine"
         shell(run, folder)

@@ -10,7 +10,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 def by_ase(path: Path, kind: str) -> list[Atoms]:
     """Return the frames that ASE finds."""
-    return list(ase.io.read(path, index=":", format=kind))
+    return list(ase.io.read(path, index=":", format=kind, do_not_split_by_at_sign=True))
 
 
 def by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:
