@@ -32,6 +32,7 @@ process IMPORT_FRAMES {
     input:
     path dataset
     path files, stageAs: 'files*/*' // those that a samplesheet names, in its order
+    path own_level // [] but for a level of the user's own
     val settings // level, coupling_eV, on_suspect
     val same_level
     val folder // of the tables: imports, or imports-EXPERIMENT
@@ -46,6 +47,7 @@ process IMPORT_FRAMES {
     """
     ${Settings.file(settings)}
     import_frames.py --settings settings.json --dataset ${dataset} ${staged} --same-level ${same_level} \\
+        ${own_level ? "--own-level ${own_level}" : ''} \\
         --out-folder ${folder} --out imported.extxyz
     """
 

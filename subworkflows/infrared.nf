@@ -1,8 +1,8 @@
 // Infrared spectra of clusters: minima at the labelling level → a committee → dynamics of model and label → tables.
 
-include { LABEL         } from './labels'
+include { LABEL; own_level } from './labels'
 include { LEARN         } from './learn'
-include { with_files    } from './potential'
+include { with_files; windows } from './potential'
 include { IMPORT_FRAMES } from '../modules/label'
 include { SPLIT_STRUCTURES; FIND_MINIMA; GATHER_MINIMA } from '../modules/infrared'
 include { DISPLACE_MINIMA; GATHER_LEARNED; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
@@ -33,7 +33,7 @@ workflow INFRARED {
     if (i.dataset) {
         (dataset, files, called) = with_files(settings, i.dataset)
         IMPORT_FRAMES(
-            dataset, files, settings.steps['import-frames'] + called + [level: i.level, need_dipoles: true],
+            dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels) + [level: i.level, need_dipoles: true],
             true, 'imports-infrared', settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled

@@ -16,6 +16,9 @@ def with_files(Map settings, String dataset) {
     [file(dataset, glob: false), settings.files[dataset].collect { file(it, glob: false) }, [names: settings.names[dataset]]]
 }
 
+// The sampling windows for a data set's trajectories, where it is to be thinned.
+def windows(Map labels) { labels.thin ? labels.subMap('window_starts_fs', 'window_intervals_fs') : [:] }
+
 workflow POTENTIAL {
     take:
     settings
@@ -26,7 +29,7 @@ workflow POTENTIAL {
     if (settings.labels.dataset) {
         (dataset, files, called) = with_files(settings, settings.labels.dataset)
         IMPORT_FRAMES(
-            dataset, files, settings.steps['import-frames'] + called, settings.exploration.rounds > 0, 'imports',
+            dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels), settings.exploration.rounds > 0, 'imports',
             settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled

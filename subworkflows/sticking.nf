@@ -1,7 +1,7 @@
 // H2 sticking on CO ice: potential → surfaces → binding sites and collisions → statistics.
 
-include { LABEL                          } from './labels'
-include { in_order; with_files           } from './potential'
+include { LABEL; own_level               } from './labels'
+include { in_order; with_files; windows  } from './potential'
 include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
@@ -58,7 +58,7 @@ workflow STICKING {
         if (s.dataset) {
             (dataset, files, called) = with_files(settings, s.dataset)
             IMPORT_FRAMES(
-                dataset, files, settings.steps['import-frames'] + called + [level: s.label_level, coupling_eV: 0],
+                dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels) + [level: s.label_level, coupling_eV: 0],
                 true, 'imports-sticking', settings.code['import_frames.py'],
             )
             trained_on = IMPORT_FRAMES.out.labelled

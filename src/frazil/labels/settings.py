@@ -65,6 +65,15 @@ class Labels:
         "(extxyz, ASE trajectory, deepmd/npy, VASP, ORCA, Turbomole, Gaussian, CP2K, …)",
         default=None, path="any",
     )  # fmt: skip
+    other_code: bool = setting(
+        "Take over a dataset's labels of another program at the run's level: some frames of each composition are "
+        "labelled anew, and the offset between the energies is taken out",
+        default=False,
+    )
+    thin: bool = setting(
+        "Keep of a dataset's trajectories the frames in the sampling windows only (they need times)",
+        default=False,
+    )
     bond_curve_file: Path | None = setting(
         "Bond curve of one CO of your own (CSV: bond_length_A, label_eV), which excitation and bond baseline follow, in "
         "place of one labelled at the level",
@@ -238,15 +247,22 @@ class ImportFrames:
     dipole_unit: str | None = same_as(Labels, "dipole_unit")
     on_suspect: str = same_as(Labels, "on_suspect")
     level: str | None = same_as(Labels, "level", default=None)
+    own_level: Path | None = same_as(Labels, "own_level", of="")
     coupling_eV: float = same_as(Labels, "coupling_eV")
     same_level: bool = given("Refuse frames of another level than the run's", default=False)
     need_dipoles: bool = given("Refuse frames without a dipole", default=False)
+    other_code: bool = same_as(Labels, "other_code")
+    window_starts_fs: tuple[float, ...] | None = same_as(Labels, "window_starts_fs", default=None, of="")
+    window_intervals_fs: tuple[float, ...] | None = same_as(
+        Labels, "window_intervals_fs", default=None, of=""
+    )
     out_folder: Path = given("Folder of tables and section of what was read", path="new folder")
     out: Path = given("Usable frames, extxyz (eV, eV/Å, e Å)", path="new file")
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield units that are not known."""
+        """Yield units that are not known, and windows that are none."""
         yield from unit_problems(self)
+        yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
 
 
 @step("frazil.labels.shards:plan_shards", group="labels")

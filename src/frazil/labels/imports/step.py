@@ -10,10 +10,12 @@ import numpy as np
 from ase import Atoms
 
 from frazil.data.frames import label_origin, max_force, molecular_formulas, write_frames
+from frazil.data.windows import apply_windows
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
 from frazil.labels.imports.label_units import spelled
+from frazil.labels.imports.other_code import Adopted, adopt
 from frazil.labels.imports.quality import (
     FATAL,
     LONGEST_STEP_A,
@@ -33,6 +35,8 @@ from frazil.labels.levels import labeller
 from frazil.report.section import Figure, Gate, Section, Table
 
 ON_SUSPECT = ("stop", "drop", "keep")
+GOOD_FORCES_eV_per_A, GOOD_ENERGY_meV_per_atom = 0.02, 1.0
+"""Two programs at one level agree better than this."""
 SHOWN = 5
 """Suspects that an error message names."""
 
@@ -54,6 +58,9 @@ def import_dataset(
     staged: Sequence[Path] = (),
     names: Sequence[str] = (),
     need_dipoles: bool = False,
+    other_code: bool = False,
+    window_starts_fs: Sequence[float] | None = None,
+    window_intervals_fs: Sequence[float] | None = None,
     **settings: Any,
 ) -> str:
     """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
@@ -65,6 +72,8 @@ def import_dataset(
     what the run labels at; with ``same_level`` frames of another origin are refused, else the report tells.
     ``staged`` and ``names`` as in ``read_dataset``; names and units of labels among the settings hold where
     the sheet says none. ``drop`` takes a file out whole if more than a fifth of its frames do not fit.
+    ``other_code``: with ``same_level`` labels of another program at that level are taken over
+    (``other_code.adopt``). ``window_…``: of every trajectory the frames in the sampling windows are kept.
 
     Raises UserError for what ``read_dataset`` refuses, mixed or other levels, no usable frame, frames without
     the dipoles that are needed, and suspects under "stop" (the tables are written before).
@@ -76,7 +85,8 @@ def import_dataset(
     files = read_dataset(dataset, staged, names, said)
     frames = all_frames(files)
     wanted = f"{level} by {labeller(level, **settings).code}" if level is not None else ""
-    _check_origins(frames, wanted if same_level else "")
+    adopting = bool(other_code and same_level and level and frames[0].info.get("label_level") == level)
+    _check_origins(frames, wanted if same_level and not adopting else "")
     suspects = find_suspects(frames)
     if on_suspect == "drop":
         suspects += _whole_files(files, frames, suspects)
@@ -102,7 +112,31 @@ def import_dataset(
         )
     figures = [_figure(folder, files, dropped)]
     section = _section(files, frames, suspects, dropped, on_suspect, figures)
-    if wanted:
+    if window_starts_fs and window_intervals_fs:
+        before = len(used)
+        used = apply_windows(used, window_starts_fs, window_intervals_fs)
+        section.text.append(
+            f"{len(used)} of {before} usable frames lie in the sampling windows and are kept."
+        )
+    if adopting and label_origin(frames[0]) != wanted:
+        adopted = adopt(used, str(level), **settings)
+        used = adopted.frames
+        section.text.append(
+            f"Labels of {label_origin(frames[0])} are taken over for {wanted}: the offset of each "
+            f"composition is taken out of the energies ({_offsets(adopted)}), which {adopted.n_compared} "
+            "frames that were labelled anew give."
+        )
+        section.gates += [
+            Gate.at_most(
+                "forces of the two programs differ (eV/Å)", adopted.force_rmse_eV_per_A, GOOD_FORCES_eV_per_A,
+                "root mean square over the frames labelled anew",
+            ),
+            Gate.at_most(
+                "energies differ beyond the offset (meV/atom)", adopted.energy_rmse_meV_per_atom,
+                GOOD_ENERGY_meV_per_atom, "root mean square over the frames labelled anew",
+            ),
+        ]  # fmt: skip
+    elif wanted:
         found = label_origin(frames[0])
         section.gates.append(
             Gate.equal("level of the imported labels", found, wanted, "the run's own labels")
@@ -110,6 +144,11 @@ def import_dataset(
     section.write(folder)
     write_frames(out, used)
     return "\n".join(f"{imported.entry.name}: {note}" for imported in files for note in imported.notes)
+
+
+def _offsets(adopted: Adopted) -> str:
+    shown = [f"{formula} {offset:.4f} eV" for formula, offset in adopted.offsets_eV.items()]
+    return ", ".join(shown[:SHOWN]) + (" and others" if len(shown) > SHOWN else "")
 
 
 def _whole_files(
@@ -143,7 +182,8 @@ def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
     if wanted and found != wanted:
         raise UserError(
             f"the dataset's labels are {found}, those that the run adds would be {wanted}; give the run the "
-            "dataset's level, or label its frames anew (photodesorption: or set --exploration.rounds 0)"
+            "dataset's level, take labels of another program at that level over (labels.other_code true), or "
+            "label the frames anew (photodesorption: or set --exploration.rounds 0)"
         )
 
 

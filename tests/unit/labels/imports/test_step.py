@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Hartree
 
@@ -12,6 +13,7 @@ from frazil.data.frames import read_frames, write_frames
 from frazil.data.split import prepare
 from frazil.errors import UserError
 from frazil.labels.imports.step import FILE_COLUMNS, import_dataset
+from frazil.labels.label import label
 from frazil.report.section import Section
 
 from .conftest import Trajectory
@@ -194,3 +196,54 @@ def test_independent_frames_are_split_and_trained_without_a_hint(
     import_dataset(tmp_path / "b.extxyz", tmp_path / "d.extxyz", tmp_path / "imports")
     with pytest.raises(UserError, match=r"no test set: all 40 frames are of one trajectory .*split_by"):
         prepare([tmp_path / "d.extxyz"], tmp_path / "set", molecules="any")
+
+
+def test_labels_of_another_program_are_taken_over_with_their_offset_out(tmp_path: Path) -> None:
+    pytest.importorskip("tblite")
+    frames = []
+    for name, offset_eV in (("H2O", 31.5), ("NH3", -7.25)):
+        for step in range(8):
+            atoms = molecule(name)
+            atoms.rattle(0.05, seed=step)
+            (ours,), _ = label([atoms], "gfn2-xtb")
+            results = {**ours.calc.results, "energy": ours.get_potential_energy() + offset_eV}
+            atoms.calc = SinglePointCalculator(atoms, **results)
+            atoms.info |= {"label_level": "gfn2-xtb", "label_code": "xtb", "label_version": "6.7"}
+            frames.append(atoms)
+    write_frames(tmp_path / "set.extxyz", frames)
+    given = {"level": "gfn2-xtb", "same_level": True, "on_suspect": "keep"}
+    with pytest.raises(UserError, match="take labels of another program at that level over"):
+        import_dataset(tmp_path / "set.extxyz", tmp_path / "a.extxyz", tmp_path / "imports", **given)
+    import_dataset(
+        tmp_path / "set.extxyz", tmp_path / "a.extxyz", tmp_path / "imports", other_code=True, **given
+    )
+    found = read_frames([tmp_path / "a.extxyz"])
+    (expected, _) = label(frames, "gfn2-xtb")
+    assert [atoms.info["label_code"] for atoms in found] == ["tblite"] * 16
+    for a, b in zip(found, expected, strict=True):
+        assert a.get_potential_energy() == pytest.approx(b.get_potential_energy(), abs=1e-5)
+    section = Section.read(tmp_path / "imports")
+    assert any("H2O 31.5000 eV, H3N -7.2500 eV" in text for text in section.text)
+    assert [gate.passed for gate in section.gates if gate.name.endswith(("(eV/Å)", "(meV/atom)"))] == [
+        True,
+        True,
+    ]
+    for atoms in frames:
+        atoms.calc.results["forces"] = 1.1 * atoms.get_forces() + 0.05
+    write_frames(tmp_path / "set.extxyz", frames)
+    with pytest.raises(UserError, match="they are not of one level"):
+        import_dataset(
+            tmp_path / "set.extxyz", tmp_path / "a.extxyz", tmp_path / "imports", other_code=True, **given
+        )
+
+
+def test_a_trajectory_is_thinned_by_the_sampling_windows(trajectory: Trajectory, tmp_path: Path) -> None:
+    write_frames(tmp_path / "a.extxyz", trajectory(40))
+    windows = {"window_starts_fs": (0.0, 10.0), "window_intervals_fs": (5.0, 2.0)}
+    import_dataset(
+        tmp_path / "a.extxyz", tmp_path / "out.extxyz", tmp_path / "imports", on_suspect="keep", **windows
+    )
+    times = [atoms.info["time_fs"] for atoms in read_frames([tmp_path / "out.extxyz"])]
+    assert times == [0.0, 5.0, 10.0, 12.0, 14.0, 16.0, 18.0]
+    said = Section.read(tmp_path / "imports").text
+    assert any("7 of 40 usable frames lie in the sampling windows" in text for text in said)
