@@ -119,13 +119,23 @@ def read_extxyz(path: Path | str) -> list[Atoms]:
     """
     try:
         _check_counts(Path(path))
-        text = StringIO(STRESS.sub(" ", Path(path).read_text()))
-        return list(ase.io.read(text, index=":", format="extxyz"))
+        return _read_with_stress(Path(path))
     except UserError:
         raise
     except Exception as error:  # ASE raises whatever its parser meets
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} cannot be read as extxyz ({reason}); give ASE's extended XYZ") from error
+
+
+def _read_with_stress(path: Path) -> list[Atoms]:
+    """Return a file's frames, without their stress where ASE cannot take it."""
+    try:
+        return list(ase.io.read(path, index=":", format="extxyz", do_not_split_by_at_sign=True))
+    except ValueError as error:
+        if "3x3 matrix" not in str(error):
+            raise
+    text = STRESS.sub(" ", path.read_text())
+    return list(ase.io.read(StringIO(text), index=":", format="extxyz"))
 
 
 def _check_counts(path: Path) -> None:

@@ -2,15 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import ase.io
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 
-def by_ase(path: Path, kind: str) -> list[Atoms]:
-    """Return the frames that ASE finds."""
-    return list(ase.io.read(path, index=":", format=kind, do_not_split_by_at_sign=True))
+def by_ase(path: Path, kind: str, **options: Any) -> list[Atoms]:
+    """Return the frames that ASE finds; a file's name may hold an @."""
+    return list(ase.io.read(path, index=":", format=kind, do_not_split_by_at_sign=True, **options))
 
 
 def by_dpdata(path: Path, kind: str, energy_unit: float = 1.0) -> list[Atoms]:

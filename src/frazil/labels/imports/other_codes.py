@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.units import Bohr, Hartree
 
 from frazil.errors import UserError
+from frazil.labels.imports.libraries import by_ase
 from frazil.labels.imports.reading import Reading, labelled, without_repeats
 
 SAME_eV = 1e-5
@@ -54,7 +55,7 @@ def read_espresso(path: Path) -> Reading:
 def read_aims(path: Path) -> Reading:
     """Read an output of FHI-aims."""
     text = path.read_text(errors="replace")
-    frames = list(ase.io.read(path, index=":", format="aims-output", non_convergence_ok=True))
+    frames = by_ase(path, "aims-output", non_convergence_ok=True)
     energies = [
         (m.start(), float(m[1]))
         for m in _found(r"\| Total energy of the DFT / Hartree-Fock s\.c\.f\. calculation\s+:\s+", text)
@@ -72,7 +73,7 @@ def read_nwchem(path: Path) -> Reading:
         raise UserError(
             f"{path}: gradients of an excited state, whose energy is not read; give a ground state"
         )
-    frames = list(ase.io.read(path, index=":", format="nwchem-out"))
+    frames = by_ase(path, "nwchem-out")
     energies = [
         (m.start(), float(m[1].replace("D", "E")) * Hartree)
         for m in _found(r"Total (?:DFT|SCF) energy =\s+", text)

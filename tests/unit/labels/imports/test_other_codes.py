@@ -274,11 +274,11 @@ def test_marks_go_to_the_frame_of_the_energy_beside_them(
     said = [text.format(phrase if i == 2 else "", frames[i].get_potential_energy() / unit) for i in (0, 2)]
     (tmp_path / "a.out").write_text("".join(said))
 
-    def read(path: Path, index: str, format: str, **options: object) -> list[Atoms]:
+    def read(path: Path, format: str, **options: object) -> list[Atoms]:
         assert format == kind
         return frames
 
-    monkeypatch.setattr(other_codes.ase.io, "read", read)
+    monkeypatch.setattr(other_codes, "by_ase", read)
     reader = other_codes.read_nwchem if kind == "nwchem-out" else other_codes.read_aims
     found = reader(tmp_path / "a.out").frames
     assert [atoms.info.get("converged") for atoms in found] == [None, None, False]
