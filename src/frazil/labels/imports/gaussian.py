@@ -33,6 +33,8 @@ REFUSED = {
     ),
 }
 """What a gradient may belong to whose energy is not read."""
+PERIODIC = -2
+"""Atomic number of a translation vector."""
 LARGEST_TURN_ERROR_A = 0.005
 """Standard and input orientation print a geometry to 1e-6 Å."""
 
@@ -44,6 +46,7 @@ class _Step:
     numbers: np.ndarray | None = None
     input_A: np.ndarray | None = None
     standard_A: np.ndarray | None = None
+    vectors_A: np.ndarray | None = None
     energies_hartree: dict[str, float] = field(default_factory=dict)
     method: str = ""
     parts: str = ""
@@ -77,7 +80,7 @@ def read_gaussian(path: Path) -> Reading:
         elif job.charge is None and (m := re.match(r" Charge =\s*(-?\d+) Multiplicity =\s*(\d+)", line)):
             job.charge, job.multiplicity = int(m[1]), int(m[2])
         elif (m := re.match(r"\s+(Input|Standard|Z-Matrix) orientation:", line)) and not step.parts:
-            step = _oriented(step, m[1], *_rows(lines, at + 5, 3))
+            step = _oriented(step, m[1], _rows(lines, at + 5, 3))
         elif "Counterpoise: doing" in line or "ONIOM: generating point" in line:
             step.parts = line.split(":")[0].strip()
         elif m := re.search(r"analysis using the (\S+) density", line, re.I):
@@ -91,7 +94,7 @@ def read_gaussian(path: Path) -> Reading:
             lines[at - 3 : at]
         ):
             where = f"{path}, line {at + 1}"
-            frame = _frame(step, job, *_rows(lines, at + 3, 3), where, reading.notes)
+            frame = _frame(step, job, _rows(lines, at + 3, 3), where, reading.notes)
             reading.frames += [frame] if frame else []
             step = _Step()  # a second table of forces has no geometry of its own
         else:
@@ -126,35 +129,48 @@ def _basis(lines: list[str], start: int) -> str:
     return found[1] if found else ""
 
 
-def _rows(lines: list[str], start: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return atomic numbers and the last n columns of the table that begins at a line, up to its rule.
+@dataclass
+class _Table:
+    """Atomic numbers, the last columns of their rows, and of the rows of translation vectors."""
 
-    Rows of dummy and ghost atoms (numbers not above 0) are left out.
+    numbers: np.ndarray
+    values: np.ndarray
+    vectors: np.ndarray
+
+
+def _rows(lines: list[str], start: int, n: int) -> _Table:
+    """Return the table that begins at a line, up to its rule, with its last n columns.
+
+    Rows of dummy and ghost atoms (numbers -1 and 0) are left out; -2 marks a vector of the box. Wide
+    numbers may touch each other.
     """
-    numbers, values = [], []
+    numbers, values, vectors = [], [], []
     for line in lines[start:]:
         words = line.split()
-        if not words or not words[0].isdigit():
+        if not words or set(words[0]) == {"-"}:
             break
-        if int(words[1]) > 0:
-            numbers.append(int(words[1]))
-            values.append([float(word) for word in words[-n:]])
-    return np.array(numbers, int), np.array(values, float).reshape(-1, n)
+        number = int(words[1] if words[0].isdigit() else words[0])
+        row = [float(word) for word in re.findall(r"-?\d+\.\d+", line)[-n:]]
+        if number > 0:
+            numbers.append(number)
+            values.append(row)
+        elif number == PERIODIC:
+            vectors.append(row)
+    shaped = (np.array(rows, float).reshape(-1, n) for rows in (values, vectors))
+    return _Table(np.array(numbers, int), *shaped)
 
 
-def _oriented(step: _Step, axes: str, numbers: np.ndarray, positions_A: np.ndarray) -> _Step:
+def _oriented(step: _Step, axes: str, table: _Table) -> _Step:
     """Return the step of a printed geometry: a new one, or the same in its standard orientation."""
     if axes != "Standard":
-        return _Step(numbers, input_A=positions_A)
+        return _Step(table.numbers, input_A=table.values, vectors_A=table.vectors)
     if step.input_A is not None and step.standard_A is None and not step.energies_hartree:
-        step.standard_A = positions_A
+        step.standard_A = table.values
         return step
-    return _Step(numbers, standard_A=positions_A)
+    return _Step(table.numbers, standard_A=table.values)
 
 
-def _frame(
-    step: _Step, job: _Job, numbers: np.ndarray, forces: np.ndarray, where: str, notes: list[str]
-) -> Atoms | None:
+def _frame(step: _Step, job: _Job, table: _Table, where: str, notes: list[str]) -> Atoms | None:
     """Return the frame of a table of forces (Hartree/Bohr), None without a geometry or energy of its own."""
     if step.refused:
         raise UserError(
@@ -169,10 +185,13 @@ def _frame(
     if step.input_A is None or step.parts or not step.energies_hartree:
         _note(notes, "forces left out: no geometry or no energy of their own stands above them")
         return None
-    if step.numbers is None or not np.array_equal(step.numbers, numbers):
+    if step.numbers is None or not np.array_equal(step.numbers, table.numbers):
         raise UserError(f"{where}: forces of other atoms than the geometry above them; give a whole output")
     kind = next(kind for kind in ENERGIES if kind in step.energies_hartree)
-    atoms = Atoms(numbers, step.input_A)
+    atoms = Atoms(table.numbers, step.input_A)
+    for axis, vector in enumerate(step.vectors_A if step.vectors_A is not None else []):
+        atoms.cell[axis] = vector
+        atoms.pbc[axis] = True
     atoms.info |= {"charge": job.charge, "multiplicity": job.multiplicity, "basis": job.basis}
     atoms.info["method"] = (
         "oniom" if kind == "oniom" else "mp2" if "mp2" in step.energies_hartree else step.method
@@ -182,7 +201,7 @@ def _frame(
         atoms.info["converged"] = False
     dipole, why = _dipole(step, kind, job.charge)
     _note(notes, why)
-    return labelled(atoms, step.energies_hartree[kind] * Hartree, forces * Hartree / Bohr, dipole)
+    return labelled(atoms, step.energies_hartree[kind] * Hartree, table.values * Hartree / Bohr, dipole)
 
 
 def _note(notes: list[str], text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.units import Hartree
+from ase.units import Bohr, Hartree
 from scipy.spatial.transform import Rotation
 
 from frazil.errors import UserError
@@ -215,3 +215,27 @@ def test_charge_and_level_are_compared_with_the_sheet(trajectory: Trajectory, tm
     with pytest.raises(UserError, match="states the basis def2svp, the samplesheet the level pbe0/def2-tzvp"):
         read_entry(Entry(path, level="pbe0/def2-tzvp", charge=-1))
     assert read_entry(Entry(path, level="PBE0-D3BJ/def2-SVP", charge=-1)).frames[0].info["charge"] == -1
+
+
+def test_numbers_that_touch_and_vectors_of_a_periodic_system(tmp_path: Path) -> None:
+    """A box of vacuum is taken off; without that much of it the frame is refused."""
+    numbers, positions = np.array([6, 8]), np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 1.43]])
+
+    def lines(edge_A: float) -> list[str]:
+        box = edge_A * np.eye(3)
+        geometry = gaussian_orientation(np.r_[numbers, [-2] * 3], np.vstack([positions, box]))
+        forces = gaussian_forces(numbers, np.zeros((2, 3)))
+        forces[4:6] = [
+            "      1        6     1219.870882556-1030.493229556   -0.100000000",
+            "      2        8    -1219.870882556 1030.493229556    0.100000000",
+        ]
+        forces.insert(6, "                -2          -0.000000162   -0.000000016    0.000000000")
+        return [*gaussian_head(), *geometry, *gaussian_scf(-3000.0), *forces]
+
+    (found,) = read(tmp_path / "a.log", lines(20.0))
+    assert not found.pbc.any()
+    assert found.get_distance(0, 1) == pytest.approx(1.13)
+    wanted = np.array([1219.870882556, -1030.493229556, -0.1]) * Hartree / Bohr
+    assert found.get_forces() == pytest.approx(np.array([wanted, -wanted]))
+    with pytest.raises(UserError, match=r"periodic, with 4\.0 Å of vacuum"):
+        read(tmp_path / "a.log", lines(4.0))
