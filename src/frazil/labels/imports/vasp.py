@@ -70,7 +70,8 @@ def _mark(frames: Sequence[Atoms], converged: Sequence[bool], path: Path) -> Non
     """Mark frames, in the order of the ionic steps that both were read from; a cut last step has no frame."""
     if not len(frames) <= len(converged) <= len(frames) + 1:
         raise UserError(
-            f"{path}: {len(frames)} frames of {len(converged)} ionic steps; give a whole file of one run"
+            f"{path}: {len(frames)} frames of {len(converged)} ionic steps (NWRITE = 0 prints few); give the "
+            "run's vasprun.xml, or a whole file of one run"
         )
     for atoms, good in zip(frames, converged, strict=False):
         if not good:
