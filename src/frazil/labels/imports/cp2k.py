@@ -47,7 +47,7 @@ class _Log:
     version: str = "not stated"
     cell: np.ndarray | None = None
     periodic: bool = True
-    stated: dict[str, int | str] = field(default_factory=dict)
+    stated: dict[str, int] = field(default_factory=dict)
     steps: list[_Step] = field(default_factory=list)
 
 
@@ -114,8 +114,6 @@ def _read_log(path: Path) -> _Log:
             log.periodic = m[1].upper() != "NONE"
         elif m := re.match(r"\s*DFT\| (Multiplicity|Charge)\s+(-?\d+)\s*$", line):
             log.stated[m[1].lower()] = int(m[2])
-        elif m := re.match(r"\s*FUNCTIONAL\|\s+([A-Z][\w-]*)\s*:", line):
-            log.stated.setdefault("method", m[1])
         elif re.search(r"SCF run converged|outer SCF loop converged", line):
             converged = True
         elif re.search(r"SCF run NOT converged|outer SCF loop FAILED", line):

@@ -18,6 +18,10 @@ from frazil.labels.imports.reading import Reading
 
 FUNCTIONALS = {"PE": "pbe", "RP": "rpbe", "RE": "revpbe", "91": "pw91"}
 """Values of GGA whose name is known."""
+OTHER_FUNCTIONALS = re.compile(
+    r"(?:LHFCALC|LUSE_VDW|LMETAGGA)\s*=\s*T|METAGGA\s*=\s*(?!F\b|none)[A-Za-z]", re.I
+)
+"""What makes another functional of them."""
 
 
 def read_outcar(path: Path) -> Reading:
@@ -40,7 +44,7 @@ def read_outcar(path: Path) -> Reading:
             frames = by_dpdata(path, "vasp/outcar")  # leaves out what used all NELM, too
     _drop_dipoles(frames)
     gga = re.search(r"^\s*GGA\s+=\s+(\S+)", text, re.M)
-    if gga and gga[1] in FUNCTIONALS and not re.search(r"LHFCALC\s*=\s*T", text):
+    if gga and gga[1] in FUNCTIONALS and not OTHER_FUNCTIONALS.search(text):
         for atoms in frames:
             atoms.info["method"] = FUNCTIONALS[gga[1]]
     return Reading(frames, "vasp", version[1] if version else "not stated")

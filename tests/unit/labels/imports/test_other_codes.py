@@ -282,3 +282,24 @@ def test_marks_go_to_the_frame_of_the_energy_beside_them(
     reader = other_codes.read_nwchem if kind == "nwchem-out" else other_codes.read_aims
     found = reader(tmp_path / "a.out").frames
     assert [atoms.info.get("converged") for atoms in found] == [None, None, False]
+
+
+@pytest.mark.parametrize(("more", "refused"), [("", True), ("   LHFCALC =     T    Hartree Fock", False)])
+def test_the_functional_of_an_outcar(
+    trajectory: Trajectory, tmp_path: Path, more: str, refused: bool
+) -> None:
+    """PE of GGA is PBE, unless something makes a hybrid of it."""
+    frames = [atoms[np.argsort(atoms.numbers, kind="stable")] for atoms in trajectory(2)]
+    for atoms, whole in zip(frames, trajectory(2), strict=True):
+        order = np.argsort(whole.numbers, kind="stable")
+        results = {**whole.calc.results, "forces": whole.get_forces()[order]}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    outcar = vasp_outcar(tmp_path / "OUTCAR", frames, 20.0, learned=False)
+    head, rest = outcar.read_text().split("\n", 1)
+    outcar.write_text(f"{head}\n   GGA     =    PE    GGA type\n{more}\n{rest}")
+    assert read_entry(Entry(outcar, level="pbe/500eV")).frames
+    if refused:
+        with pytest.raises(UserError, match="states the method pbe, the samplesheet the level pbe0/500eV"):
+            read_entry(Entry(outcar, level="pbe0/500eV"))
+    else:
+        assert read_entry(Entry(outcar, level="pbe0/500eV")).frames
