@@ -75,3 +75,26 @@ process RUN_TRAJECTORIES {
     stub:
     "mkdir shard_${meta.first_id}"
 }
+
+// Whether the trajectories so far are enough for the half-width that was asked for.
+process ENOUGH {
+    tag "${number}"
+    label 'cpu'
+
+    input:
+    tuple val(number), path(shards, stageAs: 'shards/*')
+    val asked // [hit: 'desorbed', target_halfwidth: 0.03, round_size: 200, limit: 11000, …]
+    val code
+
+    output:
+    path 'decision.json'
+
+    script:
+    def flags = asked.collect { name, value -> "--${name.replace('_', '-')} ${value}" }.join(' ')
+    """
+    enough_trajectories.py --trajectories shards ${flags} --out decision.json
+    """
+
+    stub:
+    "echo '{\"enough\": ${number > 0}}' > decision.json"
+}

@@ -2,6 +2,7 @@
 
 include { POTENTIAL; in_order                  } from './potential'
 include { THERMALIZE; EXCITE; RUN_TRAJECTORIES } from '../modules/trajectories'
+include { UNTIL_ENOUGH                         } from './until_enough'
 include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
 
 // [[id: …, engine: …, excitation: …, first_id: 0, n: 100], …]: the shards of n trajectories
@@ -32,11 +33,12 @@ workflow PHOTODESORPTION {
     def n_control = Math.min(p.n_control, p.n_trajectories)
     def of_teacher = settings.labels.level == 'van-hemert'
     def size = p.shard_size
+    def of_model = shards([id: 'model', engine: p.engine, excitation: p.excitation], p.n_trajectories, size)
     // The short ones first, so that they do not run alone at the end.
     ensembles = shards([id: 'model_control', engine: p.engine, excitation: 'none'], n_control, size) +
         shards([id: 'teacher', engine: 'van-hemert', excitation: p.excitation, coupling_eV: settings.labels.coupling_eV], n_truth, n_truth) +
         shards([id: 'teacher_control', engine: 'van-hemert', excitation: p.excitation, coupling_eV: 0], of_teacher ? n_control : 0, n_control) +
-        shards([id: 'model', engine: p.engine, excitation: p.excitation], p.n_trajectories, size)
+        (p.target_halfwidth ? [] : of_model)
     EXCITE(
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
         settings.steps['excite'], settings.code['excite.py'],
@@ -49,6 +51,10 @@ workflow PHOTODESORPTION {
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
+    }
+    if (p.target_halfwidth) {
+        UNTIL_ENOUGH(of_model, snapshots.combine(bond_curves).combine(members), settings, checkpoints)
+        shards_of.model = UNTIL_ENOUGH.out.state.map { it.shards }
     }
     ANALYSE_PHOTODESORPTION(
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control,

@@ -112,6 +112,10 @@ class Photodesorption:
         "Trajectories of the ensemble, one per snapshot", default=11000, minimum=1, maximum=10_000_000
     )
     shard_size: int = setting("Trajectories in one task; changes no result", default=100, minimum=1)
+    target_halfwidth: float = setting(
+        "Half-width of the total interval of the desorption probability that is enough: rounds of shards run until then, "
+        "n_trajectories at most; 0 runs them all", default=0, minimum=0, below=0.5,
+    )  # fmt: skip
     engine: str = setting(
         "What runs the DeePMD model: LAMMPS (deepmd), or the batched engine (deepmd-jax), whose trajectories part from "
         "LAMMPS's after some picoseconds of chaos while their statistics agree",
