@@ -82,7 +82,7 @@ def at_stop(target: float, at: Sequence[int], confidence: float) -> AtStop:
 
 def fixed_need(target: float, limit: int) -> Array:
     """Return how many trajectories a fixed number takes for the half-width, at each of ``PROBABILITIES``."""
-    n = np.arange(10, limit + 1)[:, None]
+    n = np.arange(min(10, limit), limit + 1)[:, None]
     k = n * PROBABILITIES
     width = beta.ppf(0.975, k + 0.5, n - k + 0.5) - beta.ppf(0.025, k + 0.5, n - k + 0.5)
     enough = width <= 2 * target

@@ -101,6 +101,12 @@ def test_a_kill_in_between_ends_at_the_same_decision(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "0.json").read_text())["n"] == 120
 
 
+def test_few_trajectories_have_a_rule_too() -> None:
+    rule = rule_for(0.3, (2, 4, 6))
+    assert at_stop(0.3, rule.looks, rule.confidence).holds
+    assert decide([(0, 6)], 0.05, (2, 4, 6)).reason == "limit"
+
+
 def test_a_rule_that_cannot_cover_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stopping, "WORST_COVERAGE", 1.1)
     with pytest.raises(UserError, match=r"no interval of half-width 0\.35 keeps its coverage with looks at"):

@@ -123,6 +123,7 @@ def test_the_best_model_is_selected_whatever_the_order(
     section = Section.read(out)
     gates = {gate.name: gate for gate in section.gates}
     assert gates["validation force RMSE of C, eV/Å"].passed is False
+    assert {f"validation force RMSE of {name}, eV/Å" for name in ("X1", "X2")} <= set(gates)
     assert gates["largest force difference of compressed and frozen model, eV/Å"].passed
     for item in [*section.figures, *section.tables]:
         assert (out / item.file).stat().st_size
