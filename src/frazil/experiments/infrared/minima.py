@@ -140,6 +140,8 @@ def _read(path: Path | str) -> list[Atoms]:
             frames = ase.io.read(path, ":", do_not_split_by_at_sign=True)
     except (OSError, ValueError, KeyError, ase.io.formats.UnknownFileTypeError) as error:
         raise UserError(f"{path} cannot be read as structures ({error}); give extxyz or xyz") from error
+    if not frames:
+        raise UserError(f"{path} holds no structure; give extxyz or xyz")
     for number, atoms in enumerate(frames):
         comment = next((key for key in atoms.info if key.endswith(".xyz")), None)
         name = atoms.info.get("name") or comment or (Path(path).stem if len(frames) == 1 else None)

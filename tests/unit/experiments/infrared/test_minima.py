@@ -41,3 +41,9 @@ def test_doubles_are_refused_before_any_label(tmp_path: Path) -> None:
     ase.io.write(tmp_path / "two.extxyz", [molecule("H2O"), molecule("H2O")])
     with pytest.raises(UserError, match="structures with one name: H2O"):
         split_structures([tmp_path / "two.extxyz"], "gfn2-xtb", tmp_path / "split")
+
+
+def test_a_file_without_a_structure_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "none.extxyz").write_text("")
+    with pytest.raises(UserError, match=r"none\.extxyz"):
+        split_structures([tmp_path / "none.extxyz"], "gfn2-xtb", tmp_path / "split")
