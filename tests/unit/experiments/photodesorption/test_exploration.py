@@ -156,5 +156,5 @@ def test_bad_input_is_refused(tiny_model: Path, tmp_path: Path) -> None:
         explore(two, [states], 10.0, -0.1, 1.0, LIMITS, 5, 1, tmp_path / "out")
     with pytest.raises(UserError, match="max_frames is 0"):
         explore(two, [states], 10.0, 0.1, 1.0, LIMITS, 0, 1, tmp_path / "out")
-    with pytest.raises(UserError, match=r"initial states .* do not exist"):
+    with pytest.raises(UserError, match=r"none\.h5 does not exist; excite\.py makes it"):
         explore(two, [tmp_path / "none.h5"], *arguments[1:])
