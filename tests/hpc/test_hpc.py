@@ -326,7 +326,9 @@ def test_a_task_stopped_by_its_time_limit_goes_on_from_its_checkpoint(cluster: C
     # A stopped task has 30 s to write its exit status. One that could not has "-", and is tried again too.
     assert shard["exit"].iloc[0] in ("143", "-")
     shards = [job for job in cluster.jobs() if "RUN_TRAJECTORIES" in job["JobName"]]
-    assert sorted(job["JobState"] == "COMPLETED" for job in shards) == [False] * 2 + [True] * 3
+    # Of each of the three shards one try ends well. On a slow machine another shard may meet its limit too.
+    assert sum(job["JobState"] == "COMPLETED" for job in shards) == 3
+    assert sum(job["JobState"] != "COMPLETED" for job in shards) >= 2
     assert list(shard["exit"])[1:] == ["75", "0"]
     assert list(shard["status"]) == ["FAILED", "FAILED", "COMPLETED"]
     trajectories = pd.read_csv(folder / "results/photodesorption/trajectories.csv")
