@@ -6,7 +6,7 @@ include { EIGHT_ROUNDS as EIGHT_5; EIGHT_ROUNDS as EIGHT_6; EIGHT_ROUNDS as EIGH
 
 workflow LEARN {
     take:
-    learning    // [id: 'infrared-round-', rounds: 41, first: 0, step: 'learn-round', takes: ['before'], asked: [level: …], committee: null]
+    learning    // [id: 'infrared-round-', rounds: 41, first: 0, step: 'learn-round', takes: ['frames', 'before'], asked: [level: …]]
     frames      // labelled.extxyz to begin with, one file
     given       // options of the step that are the same in every round: [[minima: minima.extxyz]]
     settings    // of the run

@@ -52,7 +52,7 @@ workflow ROUND {
     }
     LABEL(
         proposed.filter { folder, summary -> summary.n_candidates > 0 }
-            .map { folder, summary -> [learning.asked + [id: id, allow_none: true], folder.resolve('candidates.extxyz')] },
+            .map { folder, summary -> [learning.asked + [id: id], folder.resolve('candidates.extxyz')] },
         settings, checkpoints,
     )
     labelled = LABEL.out.labelled.join(LABEL.out.failed).map { meta, frames, failed -> [[frames], [failed]] }
