@@ -23,6 +23,10 @@ BASIS_FUNCTIONS = {
     "aug-cc-pvdz": (9, 23), "aug-cc-pvtz": (23, 46),
 }  # fmt: skip
 """Of a hydrogen and of an atom of the second row."""
+FACTORS = {"hessian": 10, "polarizability": 7}
+"""What a label may be asked for besides energy, forces and dipole, and how many times as much it costs."""
+RELAXATION_LABELS = 40
+"""Of a structure that is nearly at rest."""
 COUPLED_CLUSTER = 30.0
 """A small dimer by CCSD(T), in labels by a functional in the same basis; a guess, nothing measured."""
 PAIR_s = 3e-8
@@ -68,6 +72,20 @@ def label_s(level: str, composition: Mapping[str, int]) -> float:
     n_basis = sum(n * (hydrogen if symbol == "H" else heavy) for symbol, n in composition.items())
     seconds = COST_s * n_atoms**COST_OF_ATOMS * n_basis**COST_OF_BASIS
     return seconds * (COUPLED_CLUSTER if method.startswith("ccsd") else 1.0)
+
+
+def minimum_s(level: str, composition: Mapping[str, int]) -> float:
+    """Return the seconds of a structure's minimum: labels of its relaxation, and its second derivatives.
+
+    A level of PySCF gives these itself; others are differentiated, six labels an atom.
+    """
+    second = FACTORS["hessian"] if "/" in level else 6 * sum(composition.values())
+    return (RELAXATION_LABELS + second) * label_s(level, composition)
+
+
+def times_asked(*extras: str) -> float:
+    """Return how many times a plain label's cost one with these extras takes."""
+    return 1.0 + sum(FACTORS[name] for name in extras)
 
 
 def network_s(kind: str, weights: float, training: bool = False) -> float:
@@ -189,9 +207,9 @@ def _infrared(run: Any) -> Iterator[tuple[str, float]]:
     atoms = sum(sum(cluster.values()) for cluster in clusters)
     each_s = sum(label_s(learning.level, cluster) for cluster in clusters)
     rounds, mean_atoms = learning.max_rounds, atoms / len(clusters)
-    hessians_s = sum(6 * sum(c.values()) * label_s(learning.level, c) for c in clusters)
+    minima_s = sum(minimum_s(learning.level, cluster) for cluster in clusters)
     in_rounds = rounds * learning.max_frames + learning.n_test
-    yield "labels", hessians_s + learning.n_initial * each_s + in_rounds * each_s / len(clusters)
+    yield "labels", minima_s + learning.n_initial * each_s + in_rounds * each_s / len(clusters)
     weights = gmnn_weights(own.architecture)
     n_members, n_first = own.training.n_members, learning.n_initial * len(clusters)
     epochs = n_first * own.training.n_epochs + learning.retraining_epochs * sum(
@@ -286,8 +304,8 @@ def _train_gmnn(made: Any) -> float:
 
 def _label_frames(made: Any) -> float:
     files = [made.frames] if made.frames.is_file() else []
-    factor = (10 if made.hessian else 1) * (7 if made.polarizability else 1)
-    return factor * sum(label_s(made.level, c) for file in files for c in compositions(file))
+    asked = [name for name in FACTORS if getattr(made, name)]
+    return times_asked(*asked) * sum(label_s(made.level, c) for file in files for c in compositions(file))
 
 
 def _engine_step_s(made: Any, n_atoms: int) -> float:
@@ -321,13 +339,31 @@ def _run_dipoles(made: Any) -> float:
     chosen = min(len(made.structures), len(clusters)) / max(len(clusters), 1)
     atoms = chosen * sum(sum(cluster.values()) for cluster in clusters)
     length_fs = len(own.temperatures_K) * (own.duration_fs + own.equilibration_fs)
-    members = 3 if made.members == "all" else 1
+    members = 3 if made.members == "each" else 1
     return float(members * own.n_replicas * length_fs / own.timestep_fs * atoms * network_s("gmnn", 1.25e5))
+
+
+def _find_minima(made: Any) -> float:
+    found = (cluster for file in made.structures for cluster in compositions(file))
+    return sum(minimum_s(made.level, cluster) for cluster in found)
+
+
+def _learn_round(made: Any) -> float:
+    own = made.settings
+    weights = gmnn_weights(made.architecture)
+    n_epochs = own.retraining_epochs if made.before else made.training.n_epochs
+    trained = sum(_atom_steps(file)[1] for file in made.frames) * n_epochs
+    n_replicas = own.n_learning_replicas * len(own.learning_temperatures_K)
+    moved = _atom_steps(made.minima)[1] * n_replicas * own.learning_duration_fs / own.timestep_fs
+    atom_s = trained * network_s("gmnn", weights, training=True) + moved * network_s("gmnn", weights)
+    return float(made.training.n_members * atom_s)
 
 
 STEPS: dict[str, Callable[[Any], float]] = {
     "bind-sites": _bind_sites,
+    "find-minima": _find_minima,
     "label-frames": _label_frames,
+    "learn-round": _learn_round,
     "prepare-surface": _prepare_surface,
     "run-collisions": _run_collisions,
     "run-dipoles": _run_dipoles,

@@ -12,6 +12,8 @@ import pytest
 
 from frazil import cost, parameters
 from frazil.errors import UserError
+from frazil.experiments.infrared.settings import Learning, Training
+from frazil.learning.settings import GmnnArchitecture
 
 
 def hours(**given: object) -> dict[str, float]:
@@ -130,3 +132,41 @@ def test_files_that_cannot_be_read_are_left_to_the_step(tmp_path: Path) -> None:
         equilibration_fs=1.0, duration_fs=1.0, timestep_fs=1.0))  # fmt: skip
     assert cost.of_step("thermalize", made) == {}
     assert cost.of_step("render-report", None) == {}
+
+
+def test_minima_and_dipoles_cost_what_they_do(tmp_path: Path) -> None:
+    water = {"O": 1, "H": 2}
+    by_hand = cost.label_s("gfn2-xtb", water) * (cost.RELAXATION_LABELS + 6 * 3)
+    assert cost.minimum_s("gfn2-xtb", water) == pytest.approx(by_hand)
+    own = cost.label_s("pbe0/def2-svp", water) * (cost.RELAXATION_LABELS + 10)
+    assert cost.minimum_s("pbe0/def2-svp", water) == pytest.approx(own)
+    (tmp_path / "water.xyz").write_text("3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n")
+    made = SimpleNamespace(structures=(tmp_path / "water.xyz",), level="pbe0/def2-svp")
+    assert cost.of_step("find-minima", made) == pytest.approx({"find-minima": own / 3600})
+    assert cost.times_asked() == 1
+    assert cost.times_asked("hessian", "polarizability") == 18
+    runs = SimpleNamespace(
+        minima=tmp_path / "water.xyz", structures=("water",),
+        settings=SimpleNamespace(
+            temperatures_K=(300.0,), duration_fs=1e4, equilibration_fs=0.0, n_replicas=8, timestep_fs=0.5
+        ),
+    )  # fmt: skip
+    runs.members = "mean"
+    mean = cost.of_step("run-dipoles", runs)["run-dipoles"]
+    runs.members = "each"
+    assert cost.of_step("run-dipoles", runs)["run-dipoles"] == pytest.approx(3 * mean)
+
+
+def test_a_round_of_learning_by_hand_costs_its_training_and_dynamics(tmp_path: Path) -> None:
+    water = "3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
+    (tmp_path / "minima.extxyz").write_text(water)
+    (tmp_path / "frames.extxyz").write_text(100 * water)
+    made = SimpleNamespace(
+        minima=tmp_path / "minima.extxyz", frames=(tmp_path / "frames.extxyz",), before=None,
+        settings=Learning(), training=Training(n_members=3, n_epochs=2000), architecture=GmnnArchitecture(),
+    )  # fmt: skip
+    first = cost.of_step("learn-round", made)["learn-round"]
+    made.training = Training(n_members=6, n_epochs=2000)
+    assert cost.of_step("learn-round", made)["learn-round"] == pytest.approx(2 * first)
+    made.before = tmp_path
+    assert cost.of_step("learn-round", made)["learn-round"] < first

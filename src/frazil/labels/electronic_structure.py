@@ -33,9 +33,6 @@ CODE = "pyscf"
 
 BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz")
 
-COST_FACTORS = MappingProxyType({"hessian": 10, "polarizability": 7})
-"""What may be asked for besides energy, forces and dipole, and how many times as much it costs."""
-
 FIELD_au = 2e-3
 """Electric field of the finite differences for the polarizability, e/(4πε0·Bohr²)."""
 

@@ -5,20 +5,31 @@ is none.
 """
 
 import math
+import os
+import shutil
+import signal
+import string
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Protocol
 
+import ase.io
 import numpy as np
 from ase import Atoms
 
 import frazil
+from frazil.cost import FACTORS, label_s, times_asked
 from frazil.errors import UserError
+from frazil.files import sha256_of
 from frazil.labels import electronic_structure
-from frazil.labels.own_level import OwnLevelLabeller
+from frazil.labels.imports.sheet import Entry
+from frazil.labels.own_level import DECLARATION, TEMPLATE, read_own_level
 from frazil.labels.store import Label
 from frazil.systems.molecules import BOND_SLACK_A, molecules_of
 
@@ -28,6 +39,10 @@ COARSE_CO_SCAN_A = np.linspace(0.85, 2.45, 65)
 """The same for electronic structure; the classical motion at v = 40 ends at 1.97 Å."""
 UNSTRETCHED_SLACK_A = 0.2
 """A bond longer than the covalent radii by more than this is stretched: GFN-FF would not see it as a bond."""
+MOVED_A = 1e-3
+"""A program that moves an atom by more (Å) has labelled another frame."""
+KEPT_LINES = 3
+"""Last lines of a program's complaint that a failure quotes."""
 
 
 class Labeller(Protocol):
@@ -68,7 +83,7 @@ class VanHemertLabeller(Labeller):
 
     def seconds(self, atoms: Atoms) -> float:
         """Return the cost of one frame in a batch."""
-        return 2e-6 * len(atoms) ** 2
+        return label_s("van-hemert", Counter(atoms.get_chemical_symbols()))
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Yield labels, evaluated in batches of constant width over frames of equal size."""
@@ -107,7 +122,7 @@ class H2OnCOLabeller(Labeller):
 
     def seconds(self, atoms: Atoms) -> float:
         """Return the cost of one frame."""
-        return 2e-6 * len(atoms) ** 2
+        return label_s("h2-co-analytic", Counter(atoms.get_chemical_symbols()))
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Yield labels."""
@@ -136,7 +151,7 @@ class PySCFLabeller(Labeller):
     def __init__(self, level: str, settings: Mapping[str, Any]) -> None:
         self.level = level
         self.version = electronic_structure.code_version()
-        self.extras = {name: True for name in electronic_structure.COST_FACTORS if settings.get(name, False)}
+        self.extras = {name: True for name in FACTORS if settings.get(name, False)}
         self.limit_s = float(settings.get("frame_limit_s", 0))
         details = {
             "hessian": ("label_hessian_eV_per_A2", "label_dipole_derivatives_e"),
@@ -149,8 +164,8 @@ class PySCFLabeller(Labeller):
         """Return the cost by the number of basis functions, counted once for each formula."""
         formula = atoms.get_chemical_formula()
         if formula not in self._known_seconds:
-            times = 1 + sum(electronic_structure.COST_FACTORS[name] for name in self.extras)
-            self._known_seconds[formula] = times * electronic_structure.seconds(atoms, self.level)
+            plain = electronic_structure.seconds(atoms, self.level)
+            self._known_seconds[formula] = times_asked(*self.extras) * plain
         return self._known_seconds[formula]
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
@@ -188,7 +203,7 @@ class SemiempiricalLabeller(Labeller):
 
     def seconds(self, atoms: Atoms) -> float:
         """Return the cost of one frame, measured for 5 and 10 atoms."""
-        return 9e-5 * len(atoms) ** 2
+        return label_s(self.method.lower(), Counter(atoms.get_chemical_symbols()))
 
     def warning(self, frames: Sequence[Atoms]) -> str:
         """Return how many frames this method gets wrong."""
@@ -218,7 +233,7 @@ class ForceFieldLabeller(Labeller):
 
     def seconds(self, atoms: Atoms) -> float:
         """Return the cost of one frame with its topology."""
-        return 2e-4 * len(atoms)
+        return label_s("gfn-ff", Counter(atoms.get_chemical_symbols()))
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Yield labels, or the reason where a molecule is too far from its minimum."""
@@ -234,6 +249,121 @@ class ForceFieldLabeller(Labeller):
         for number, members in enumerate(molecules, 1):
             fragments[members] = number
         return by_calculator(atoms, lambda: GFNFF(fragments=fragments), RuntimeError)
+
+
+class OwnLevelLabeller(Labeller):
+    """Labels by the program that a folder declares, each frame in a folder that is gone after."""
+
+    def __init__(self, level: str, folder: Path | str, frame_limit_s: float = 0.0) -> None:
+        self.folder, self.own = Path(folder).resolve(), read_own_level(folder)
+        if self.own.level != level:
+            raise UserError(
+                f"{folder} declares the level {self.own.level}, asked for is {level}; give one name to both"
+            )
+        self.code = self.own.code
+        self.version = f"{self.own.version} ({sha256_of(self.folder)[:12]})"
+        self.limit_s = frame_limit_s or self.own.limit_s
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame that the declaration states."""
+        return self.own.seconds or math.nan
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels, or the reason where there is none. Raises UserError without the program."""
+        program = self.own.command.split()[0]
+        if not (shutil.which(program) or (self.folder / program).is_file()):
+            raise UserError(
+                f"{program}, which {self.folder / DECLARATION} runs, is not on PATH; load its module, or "
+                "give the whole path"
+            )
+        return map(self._label, frames)
+
+    def _label(self, atoms: Atoms) -> Label | str:
+        if "ghost" in atoms.arrays:
+            return "ghost atoms; a level of one's own labels real ones only"
+        with tempfile.TemporaryDirectory(prefix="frazil-level-") as scratch:
+            try:
+                self._write(atoms, Path(scratch))
+                problem = self._run(Path(scratch))
+                return problem or self._read(atoms, Path(scratch))
+            except UserError as error:
+                return str(error).replace(f"{scratch}/", "")
+
+    def _write(self, atoms: Atoms, scratch: Path) -> None:
+        values = {
+            "atoms": "\n".join(
+                f"{symbol} {x:.10f} {y:.10f} {z:.10f}"
+                for symbol, (x, y, z) in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)
+            ),
+            "n_atoms": str(len(atoms)),
+            "name": atoms.get_chemical_formula(),
+        }
+        for file in sorted(self.folder.iterdir()):
+            if file.name == DECLARATION or not file.is_file():
+                continue
+            if file.name.endswith(TEMPLATE):
+                text = string.Template(file.read_text(encoding="utf-8")).safe_substitute(values)
+                (scratch / file.name[: -len(TEMPLATE)]).write_text(text, encoding="utf-8")
+            else:
+                shutil.copy(file, scratch)
+        if self.own.structure:
+            frame = type(atoms)(atoms.numbers, atoms.positions)
+            if self.own.vacuum_A:
+                frame.center(vacuum=self.own.vacuum_A)
+                frame.pbc = True
+            try:
+                ase.io.write(scratch / self.own.structure["file"], frame, format=self.own.structure["format"])
+            except Exception as error:
+                raise UserError(
+                    f"the frame cannot be written as {self.own.structure['format']} ({error})"
+                ) from error
+
+    def _run(self, scratch: Path) -> str:
+        """Run the command; return why it gave nothing. All processes that it started end with it."""
+        started = subprocess.Popen(
+            ["bash", "-c", self.own.command],
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            _, complaint = started.communicate(timeout=self.limit_s or None)
+        except subprocess.TimeoutExpired:
+            return f"no answer within {self.limit_s:g} s"
+        finally:
+            if started.poll() is None:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.communicate()
+        if started.returncode:
+            said = "; ".join(complaint.decode(errors="replace").split("\n")[-KEPT_LINES - 1 :]).strip("; ")
+            return f"{self.own.code} ended with exit status {started.returncode}" + (
+                f" ({said})" if said else ""
+            )
+        return ""
+
+    def _read(self, atoms: Atoms, scratch: Path) -> Label | str:
+        """Return the last frame of the output as the label of these atoms, or why it is none."""
+        from frazil.labels.imports.readers import read_entry
+
+        file = scratch / self.own.output
+        if not file.exists():
+            return f"{self.own.code} wrote no {self.own.output}"
+        frame = read_entry(Entry(file, name=self.own.output, format=self.own.format)).frames[-1]
+        if frame.get_chemical_symbols() != atoms.get_chemical_symbols():
+            found_atoms = frame.get_chemical_formula("reduce")
+            return f"{self.own.output} holds {found_atoms}, not the frame's atoms in order"
+        given, found = (some.positions - some.positions.mean(axis=0) for some in (atoms, frame))
+        moved_A = float(np.abs(given - found).max())
+        if moved_A > MOVED_A:
+            return f"{self.own.output} holds other positions (by {moved_A:.3g} Å): turned, moved or relaxed"
+        if not frame.info.get("converged", True):
+            return f"{self.own.code} did not converge"
+        results: dict[str, Any] = frame.calc.results if frame.calc else {}
+        if "energy" not in results or "forces" not in results:
+            return f"{self.own.output} holds no energy with forces"
+        return Label(float(results["energy"]), np.array(results["forces"]), results.get("dipole"))
 
 
 def by_calculator(atoms: Atoms, calculator: Callable[[], Any], failure: type[Exception]) -> Label | str:
@@ -304,7 +434,7 @@ def labeller(level: str, **settings: Any) -> Labeller:
         raise UserError(f"unknown label level {level!r}; allowed are {', '.join(LEVELS)}")
     if not 0 <= (limit_s := settings.get("frame_limit_s", 0)) < math.inf:
         raise UserError(f"a frame is allowed {limit_s:g} s; give a time of 0 s (any) or more")
-    asked = [name for name in electronic_structure.COST_FACTORS if settings.get(name, False)]
+    asked = [name for name in FACTORS if settings.get(name, False)]
     theory = electronic_structure.LEVELS.get(level)
     if asked and (theory is None or not theory.has_forces):
         raise UserError(

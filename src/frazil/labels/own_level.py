@@ -20,31 +20,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
-import signal
-import string
-import subprocess
-import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from frazil.errors import UserError
-from frazil.files import sha256_of
-from frazil.labels.imports.sheet import FORMAT_NAMES, Entry
-
-if TYPE_CHECKING:
-    from ase import Atoms
-
-    from frazil.labels.store import Label
+from frazil.labels.imports.sheet import FORMAT_NAMES
 
 DECLARATION, TEMPLATE = "level.json", ".template"
-MOVED_A = 1e-3
-"""A program that moves an atom by more (Å) has labelled another frame."""
-KEPT_LINES = 3
-"""Last lines of a program's complaint that a failure quotes."""
 
 
 @dataclass(frozen=True)
@@ -101,132 +83,3 @@ def read_own_level(folder: Path | str) -> OwnLevel:
             f"{file}: nothing carries the frame; needed: structure, or a file NAME{TEMPLATE} with ${{atoms}}"
         )
     return OwnLevel(**given)
-
-
-class OwnLevelLabeller:
-    """Labels by the program that a folder declares, each frame in a folder that is gone after."""
-
-    details: tuple[str, ...] = ()
-
-    def __init__(self, level: str, folder: Path | str, frame_limit_s: float = 0.0) -> None:
-        import numpy as np
-
-        self.folder, self.own = Path(folder).resolve(), read_own_level(folder)
-        if self.own.level != level:
-            raise UserError(
-                f"{folder} declares the level {self.own.level}, asked for is {level}; give one name to both"
-            )
-        self.code = self.own.code
-        self.version = f"{self.own.version} ({sha256_of(self.folder)[:12]})"
-        self.limit_s = frame_limit_s or self.own.limit_s
-        self.bond_scan_A = np.linspace(0.85, 2.45, 65)
-
-    def seconds(self, atoms: Atoms) -> float:
-        """Return the cost of one frame that the declaration states."""
-        return self.own.seconds
-
-    def warning(self, frames: Sequence[Atoms]) -> str:
-        """Return nothing: what is wrong with a level of one's own, its owner knows."""
-        return ""
-
-    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
-        """Yield labels, or the reason where there is none. Raises UserError without the program."""
-        program = self.own.command.split()[0]
-        if not (shutil.which(program) or (self.folder / program).is_file()):
-            raise UserError(
-                f"{program}, which {self.folder / DECLARATION} runs, is not on PATH; load its module, or "
-                "give the whole path"
-            )
-        return map(self._label, frames)
-
-    def _label(self, atoms: Atoms) -> Label | str:
-        if "ghost" in atoms.arrays:
-            return "ghost atoms; a level of one's own labels real ones only"
-        with tempfile.TemporaryDirectory(prefix="frazil-level-") as scratch:
-            try:
-                self._write(atoms, Path(scratch))
-                problem = self._run(Path(scratch))
-                return problem or self._read(atoms, Path(scratch))
-            except UserError as error:
-                return str(error).replace(f"{scratch}/", "")
-
-    def _write(self, atoms: Atoms, scratch: Path) -> None:
-        import ase.io
-
-        values = {
-            "atoms": "\n".join(
-                f"{symbol} {x:.10f} {y:.10f} {z:.10f}"
-                for symbol, (x, y, z) in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)
-            ),
-            "n_atoms": str(len(atoms)),
-            "name": atoms.get_chemical_formula(),
-        }
-        for file in sorted(self.folder.iterdir()):
-            if file.name == DECLARATION or not file.is_file():
-                continue
-            if file.name.endswith(TEMPLATE):
-                text = string.Template(file.read_text(encoding="utf-8")).safe_substitute(values)
-                (scratch / file.name[: -len(TEMPLATE)]).write_text(text, encoding="utf-8")
-            else:
-                shutil.copy(file, scratch)
-        if self.own.structure:
-            frame = type(atoms)(atoms.numbers, atoms.positions)
-            if self.own.vacuum_A:
-                frame.center(vacuum=self.own.vacuum_A)
-                frame.pbc = True
-            try:
-                ase.io.write(scratch / self.own.structure["file"], frame, format=self.own.structure["format"])
-            except Exception as error:
-                raise UserError(
-                    f"the frame cannot be written as {self.own.structure['format']} ({error})"
-                ) from error
-
-    def _run(self, scratch: Path) -> str:
-        """Run the command; return why it gave nothing. All processes that it started end with it."""
-        started = subprocess.Popen(
-            ["bash", "-c", self.own.command],
-            cwd=scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        try:
-            _, complaint = started.communicate(timeout=self.limit_s or None)
-        except subprocess.TimeoutExpired:
-            return f"no answer within {self.limit_s:g} s"
-        finally:
-            if started.poll() is None:
-                os.killpg(started.pid, signal.SIGKILL)
-                started.communicate()
-        if started.returncode:
-            said = "; ".join(complaint.decode(errors="replace").split("\n")[-KEPT_LINES - 1 :]).strip("; ")
-            return f"{self.own.code} ended with exit status {started.returncode}" + (
-                f" ({said})" if said else ""
-            )
-        return ""
-
-    def _read(self, atoms: Atoms, scratch: Path) -> Label | str:
-        """Return the last frame of the output as the label of these atoms, or why it is none."""
-        import numpy as np
-
-        from frazil.labels.imports.readers import read_entry
-        from frazil.labels.store import Label
-
-        file = scratch / self.own.output
-        if not file.exists():
-            return f"{self.own.code} wrote no {self.own.output}"
-        frame = read_entry(Entry(file, name=self.own.output, format=self.own.format)).frames[-1]
-        if frame.get_chemical_symbols() != atoms.get_chemical_symbols():
-            found_atoms = frame.get_chemical_formula("reduce")
-            return f"{self.own.output} holds {found_atoms}, not the frame's atoms in order"
-        given, found = (some.positions - some.positions.mean(axis=0) for some in (atoms, frame))
-        moved_A = float(np.abs(given - found).max())
-        if moved_A > MOVED_A:
-            return f"{self.own.output} holds other positions (by {moved_A:.3g} Å): turned, moved or relaxed"
-        if not frame.info.get("converged", True):
-            return f"{self.own.code} did not converge"
-        results: dict[str, Any] = frame.calc.results if frame.calc else {}
-        if "energy" not in results or "forces" not in results:
-            return f"{self.own.output} holds no energy with forces"
-        return Label(float(results["energy"]), np.array(results["forces"]), results.get("dipole"))

@@ -181,3 +181,10 @@ def test_levels_are_refused_where_they_are_given(tmp_path: Path) -> None:
         Labels(level=LEVEL, own_level=own)
     with pytest.raises(BadSettings, match="frazil's own"):
         Labels(level=LEVEL, own_level=declare(tmp_path / "same", level="gfn2-xtb"))
+
+
+def test_labels_of_a_cost_that_is_not_said_are_kept(tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames.extxyz", [molecule("H2O")])
+    given = {"own_level": declare(tmp_path / "own", seconds=0), "checkpoints": tmp_path / "kept"}
+    label_file(tmp_path / "frames.extxyz", tmp_path / "out.extxyz", LEVEL, **given)
+    assert len(list((tmp_path / "kept").rglob("*.json"))) == 1

@@ -4,6 +4,7 @@ Extended XYZ; info ``name``, ``label_level``, ``energy_eV``, ``hessian_eV_per_A2
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,12 @@ import numpy as np
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
+from frazil.cost import minimum_s
 from frazil.data.frames import load_frames, read_extxyz, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
 from frazil.experiments.infrared.labels import Labels
 from frazil.files import write_atomic
-from frazil.labels.electronic_structure import COST_FACTORS
-from frazil.labels.levels import labeller
-
-RELAXATION_LABELS = 40
-"""Labels of a relaxation from a structure that is nearly right, for the estimate of the cost."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +68,7 @@ def find_minima(
             "dipole_derivatives_e": found.dipole_derivatives,
         }
         frames.append(frame)
-    with write_atomic(out) as partial:
-        ase.io.write(partial, frames, format="extxyz")
-    if out_names:
-        with write_atomic(out_names) as partial:
-            partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
+    _write(frames, out, out_names)
 
 
 def split_structures(structures: Sequence[Path | str], level: str, out: Path | str) -> str:
@@ -87,27 +80,23 @@ def split_structures(structures: Sequence[Path | str], level: str, out: Path | s
     for number, (atoms, name) in enumerate(zip(given, check_names(given), strict=True)):
         plain = Atoms(atoms.numbers, atoms.positions, info={"name": name})
         write_frames(Path(out) / f"{number:04d}-{name}.extxyz", [plain])
-    cost = labeller(level).seconds
-    hours = sum(labels_of_a_minimum(atoms, level) * cost(atoms) for atoms in given) / 3600
-    said = "no cost is known" if np.isnan(hours) else f"about {hours:.2g} core hours"
-    return f"minima of {len(given)} structures at {level}: {said}, a task for each"
-
-
-def labels_of_a_minimum(atoms: Atoms, level: str) -> float:
-    """Return how many labels' time a minimum costs: a relaxation, and its second derivatives."""
-    curvature = COST_FACTORS["hessian"] if Labels(level).has_hessians else 6 * len(atoms)
-    return RELAXATION_LABELS + curvature
+    hours = sum(minimum_s(level, Counter(atoms.get_chemical_symbols())) for atoms in given) / 3600
+    return f"minima of {len(given)} structures at {level}: about {hours:.2g} core hours, a task for each"
 
 
 def gather_minima(minima: Sequence[Path | str], out: Path | str, out_names: Path | str) -> None:
     """Put the files of ``find_minima`` together, in the order given, with a file of their names."""
-    frames = [atoms for path in minima for atoms in load_frames(path)]
     for path in minima:
         read_minima(path)
+    _write([atoms for path in minima for atoms in load_frames(path)], out, out_names)
+
+
+def _write(frames: Sequence[Atoms], out: Path | str, out_names: Path | str | None) -> None:
     with write_atomic(out) as partial:
         ase.io.write(partial, frames, format="extxyz")
-    with write_atomic(out_names) as partial:
-        partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
+    if out_names:
+        with write_atomic(out_names) as partial:
+            partial.write_text("".join(f"{atoms.info['name']}\n" for atoms in frames))
 
 
 def read_minima(path: Path | str) -> list[Reference]:
