@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _PARTIAL = ".partial-"
 _PARTIAL_IS_LEFT_s = 3600.0
@@ -36,6 +38,12 @@ def write_atomic(path: Path | str) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write a value as JSON, for people and programs, whole or not at all."""
+    with write_atomic(path) as partial:
+        partial.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def partial_of(path: Path) -> Path:

@@ -1,11 +1,10 @@
 """Which software a result came from."""
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from frazil.files import write_atomic
+from frazil.files import write_json
 
 PACKAGES = (
     "frazil",
@@ -37,5 +36,4 @@ def versions() -> dict[str, str]:
 
 def write_versions(out: Path) -> None:
     """Write ``versions`` as JSON."""
-    with write_atomic(out) as path:
-        path.write_text(json.dumps(versions(), indent=1) + "\n")
+    write_json(out, versions())

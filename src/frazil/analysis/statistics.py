@@ -26,8 +26,14 @@ def jeffreys(k: float, n: float, confidence: float = 0.95) -> tuple[float, float
         raise ValueError(f"{k} successes of {n} trials; 0 <= k <= n is needed")
     if n == 0:
         return NAN_INTERVAL
+    low, high = jeffreys_of(k, n, confidence)
+    return float(low), float(high)
+
+
+def jeffreys_of(k: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Array, Array]:
+    """Return the same for many at once, arrays of the shape of ``k`` and ``n``, unchecked."""
     low, high = proportion_confint(k, n, alpha=1 - confidence, method="jeffreys")
-    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))
+    return np.where(np.equal(k, 0), 0.0, low), np.where(np.equal(k, n), 1.0, high)
 
 
 def difference_unpaired(k1: int, n1: int, k2: int, n2: int, confidence: float = 0.95) -> tuple[float, float]:

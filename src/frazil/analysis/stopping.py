@@ -6,7 +6,6 @@ Am. Stat. 64, 242, 2010). Both are chosen by the exact distribution of the count
 programming over counts with the real sizes of the rounds.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -15,14 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
 from frazil.analysis.estimates import counts_of, members_std
 from frazil.analysis.predictive import another_proportion
 from frazil.analysis.settings import MODEL_ERROR_SCALE
-from frazil.analysis.statistics import jeffreys
+from frazil.analysis.statistics import jeffreys, jeffreys_of
 from frazil.errors import UserError
-from frazil.files import write_atomic
+from frazil.files import write_json
 from frazil.tables import Table
 
 Array = NDArray[np.float64]
@@ -69,7 +68,7 @@ def at_stop(target: float, at: Sequence[int], confidence: float) -> AtStop:
         grown = np.zeros((len(p), n + 1))
         for k in range(n - before + 1):
             grown[:, k : k + alive.shape[1]] += new[:, k : k + 1] * alive
-        low, high = _jeffreys(n, confidence)
+        low, high = jeffreys_of(np.arange(n + 1), n, confidence)
         stops = (high - low <= 2 * target) if number < len(at) - 1 else np.ones(n + 1, bool)
         held = (low <= p[:, None]) & (p[:, None] <= high)
         coverage += (grown * (stops & held)).sum(axis=1)
@@ -83,9 +82,8 @@ def at_stop(target: float, at: Sequence[int], confidence: float) -> AtStop:
 def fixed_need(target: float, limit: int) -> Array:
     """Return how many trajectories a fixed number takes for the half-width, at each of ``PROBABILITIES``."""
     n = np.arange(min(10, limit), limit + 1)[:, None]
-    k = n * PROBABILITIES
-    width = beta.ppf(0.975, k + 0.5, n - k + 0.5) - beta.ppf(0.025, k + 0.5, n - k + 0.5)
-    enough = width <= 2 * target
+    low, high = jeffreys_of(n * PROBABILITIES, n)
+    enough = high - low <= 2 * target
     return np.where(enough.any(axis=0), n[np.argmax(enough, axis=0), 0], limit)
 
 
@@ -172,8 +170,7 @@ def write_decision(
         raise UserError(f"{trajectories} holds no trajectory; give finished shards of a campaign")
     counts = counts_of(table["outcome"] == hit, table["model_id"])
     found = decide(counts, target_halfwidth, looks(round_size, limit), model_error_scale)
-    with write_atomic(out) as partial:
-        partial.write_text(json.dumps(_plain(asdict(found)), indent=1) + "\n")
+    write_json(out, _plain(asdict(found)))
     told = {
         "narrow": "narrow enough",
         "limit": "the limit is reached",
@@ -189,14 +186,6 @@ def write_decision(
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as JSON can hold them: what is not known is null."""
     return {name: None if value != value else value for name, value in values.items()}
-
-
-def _jeffreys(n: int, confidence: float) -> tuple[Array, Array]:
-    """Return Jeffreys' intervals of every count of n (n + 1,)."""
-    k, tail = np.arange(n + 1), 0.5 * (1 - confidence)
-    low, high = beta.ppf(tail, k + 0.5, n - k + 0.5), beta.ppf(1 - tail, k + 0.5, n - k + 0.5)
-    low[0], high[-1] = 0.0, 1.0
-    return low, high
 
 
 def _apart(by_member: Sequence[tuple[int, int]]) -> Array:

@@ -18,7 +18,7 @@ from frazil.campaigns import run_shard
 from frazil.checkpoints import Ledger, key_of
 from frazil.code import digest_of
 from frazil.errors import UserError
-from frazil.files import write_atomic
+from frazil.files import write_json
 from frazil.parameters import campaigns, groups
 from frazil.settings import load, values_of
 
@@ -59,8 +59,7 @@ def analyse(experiment: str, parameters: Path, campaign_seed: int, shards: Path,
     physics.TABLE.write(table, out)
     section = physics.analyse(settings, table, campaign_seed, out)
     counts = {"model": {"total": len(table)}}
-    with write_atomic(out / "counts.json") as partial:
-        partial.write_text(json.dumps(counts, indent=1) + "\n")
+    write_json(out / "counts.json", counts)
     section.write(out)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import frazil
 from frazil.errors import UserError
-from frazil.files import sha256_of, write_atomic
+from frazil.files import sha256_of, write_json
 
 DESCRIPTION = "model.json"
 INTERACTION = " interaction"
@@ -27,8 +27,7 @@ def describe(folder: Path, kind: str, files: Sequence[str], **fields: Any) -> No
         "format": FORMAT, "format_version": FORMAT_VERSION, "kind": kind, **fields,
         "files": {name: sha256_of(folder / name) for name in files}, "frazil": frazil.__version__,
     }  # fmt: skip
-    with write_atomic(folder / DESCRIPTION) as partial:
-        partial.write_text(json.dumps(description, indent=1) + "\n")
+    write_json(folder / DESCRIPTION, description)
 
 
 def read_description(folder: Path | str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from frazil.experiments.infrared.learning import (
     known_frames,
     labelled_frames,
     pausing_limits,
-    physical,
     references_at,
 )
 from frazil.experiments.infrared.settings import Learning
@@ -57,7 +56,7 @@ def gather_learned(
             "frames to begin with, and those of each round with their failures"
         )
     references = references_at(minima, settings.level)
-    known = known_frames(frames[: len(rounds)], references, settings)
+    known, others = known_frames(frames[: len(rounds)], references, settings)
     test = [
         atoms
         for file in frames[len(rounds) :]
@@ -67,10 +66,9 @@ def gather_learned(
     states = [Round(**state) for state in json.loads((rounds[-1] / "judged.json").read_text())]
     visits = []
     for number in range(len(rounds) - 1):
-        kept = labelled_frames(frames[number + 1], settings.level)
         unlabelled = pandas.read_csv(failed[number], dtype=str)
         reasons = dict(zip(unlabelled["trajectory_id"], unlabelled["reason"], strict=True))
-        reasons |= physical(kept, references, settings)[1]
+        reasons |= others[number + 1]
         table = pandas.read_csv(rounds[number] / "visits.csv", keep_default_na=False)
         proposed = table["fate"] == PROPOSED
         table.loc[proposed, "fate"] = [reasons.get(i, LABELLED) for i in table.loc[proposed, "trajectory_id"]]

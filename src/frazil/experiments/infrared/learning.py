@@ -40,7 +40,7 @@ from frazil.experiments.infrared.harmonic import error_cm1, model_modes
 from frazil.experiments.infrared.initial import initial_frames
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import Learning, Training
-from frazil.files import sha256_of, write_atomic
+from frazil.files import sha256_of, write_atomic, write_json
 from frazil.learning import gmnn
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture
@@ -122,7 +122,7 @@ def learn_round(
             "needed: --before from round 1 on, and not in round 0"
         )
     references = references_at(minima, settings.level)
-    known = known_frames(frames, references, settings)
+    known, _ = known_frames(frames, references, settings)
     left = [before / name for name in ("model.h5", "judged.json", "replicas.extxyz")] if before else []
     identity = key_of(
         settings=asdict(settings),
@@ -144,7 +144,7 @@ def learn_round(
         earlier = json.loads((before / "judged.json").read_text()) if before else []
         judged = _judged(model, known, references, ledger)
         limit.check(f"the training of round {round_number} is in {ledger}")
-        _write_json(out / "judged.json", [*earlier, asdict(judged)])
+        write_json(out / "judged.json", [*earlier, asdict(judged)])
         errors = [state["harmonic_mae_cm1"] for state in earlier] + [judged.harmonic_mae_cm1]
         replicas = _starts(references, schedule_of(settings, model.n_members), before)
         campaign = _Exploration(references, settings, model, judged, round_number, ledger)
@@ -155,7 +155,7 @@ def learn_round(
         if clean:
             candidates = campaign.test_frames()
     write_frames(out / "candidates.extxyz", candidates)
-    _write_json(out / "summary.json", {"n_candidates": len(candidates), "clean": clean})
+    write_json(out / "summary.json", {"n_candidates": len(candidates), "clean": clean})
     error = "not measured" if judged.harmonic_mae_cm1 is None else f"{judged.harmonic_mae_cm1:.1f} cm⁻¹"
     asked = "test frames, the rounds are over" if clean else "frames to label"
     return (
@@ -229,20 +229,25 @@ def architecture_of(references: Sequence[Reference], size: GmnnArchitecture) -> 
     return Architecture(elements=elements, heads=("energy", "charge"), **asdict(size))
 
 
-def known_frames(files: Sequence[Path], references: Sequence[Reference], settings: Learning) -> list[Atoms]:
-    """Return the frames to train on, in order: labelled, with a dipole, physical.
+def known_frames(
+    files: Sequence[Path], references: Sequence[Reference], settings: Learning
+) -> tuple[list[Atoms], list[dict[str, str]]]:
+    """Return the frames to train on, in order, and of each file the names of the others with the reason.
 
-    Raises UserError for labels of another level, and for fewer than ten frames to begin with.
+    Frames to train on are labelled, with a dipole, and physical. Raises UserError for labels of another
+    level, and for fewer than ten frames to begin with.
     """
     known: list[Atoms] = []
+    others = []
     for number, file in enumerate(files):
-        kept, _ = physical(labelled_frames(file, settings.level), references, settings)
+        kept, dropped = physical(labelled_frames(file, settings.level), references, settings)
         if number == 0 and len(kept) < FEWEST_FRAMES:
             raise UserError(
                 f"only {len(kept)} labelled frames to begin with in {file}; give at least {FEWEST_FRAMES}"
             )
         known += kept
-    return known
+        others.append(dropped)
+    return known, others
 
 
 def labelled_frames(file: Path, level: str) -> list[Atoms]:
@@ -462,11 +467,6 @@ class _Exploration:
             }
             out.append(atoms)
         return out
-
-
-def _write_json(path: Path, value: Any) -> None:
-    with write_atomic(path) as partial:
-        partial.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def committee_errors(model: Model, frames: Sequence[Atoms]) -> np.ndarray:

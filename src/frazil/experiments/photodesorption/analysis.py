@@ -1,6 +1,5 @@
 """Step 10: from shards of trajectories to tables, figures, gates and the section of the report."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +42,7 @@ from frazil.experiments.photodesorption.truth import (
     net_forces,
     teacher_labels,
 )
-from frazil.files import write_atomic
+from frazil.files import write_json
 from frazil.tables import Table
 
 
@@ -162,9 +161,8 @@ def analyse(
     for table, content in written:
         if content is not None:
             table.write(content, out)
-    with write_atomic(out / "counts.json") as partial:
-        counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
-        partial.write_text(json.dumps(counts, indent=1) + "\n")
+    counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
+    write_json(out / "counts.json", counts)
     figures, omitted = draw(results, out)
     section_of(results, figures, omitted).write(out)
     return results

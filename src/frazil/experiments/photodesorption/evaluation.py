@@ -1,6 +1,5 @@
 """Errors of one model: on every subset of its dataset, along the bond, and after compression."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas
 from frazil.data.frames import read_co_frames
 from frazil.data.split import SUBSETS
 from frazil.errors import UserError
-from frazil.files import write_atomic
+from frazil.files import write_atomic, write_json
 from frazil.labels.bond_curve import BOND_LENGTHS_A
 from frazil.learning.errors import ERRORS, error_row
 from frazil.potentials.deepmd.model import FROZEN_FILES, DeepPotential, evaluate, model_file_of
@@ -123,8 +122,7 @@ def evaluate_model(model: Path, dataset: Path, bond_curve: Path, out: Path) -> N
     CURVES.write(bond, out)
     save_predictions(out, predictions)
     about = {"model_id": description["model_id"], "compression_difference_eV_per_A": difference}
-    with write_atomic(out / "evaluation.json") as partial:
-        partial.write_text(json.dumps(about, indent=1) + "\n")
+    write_json(out / "evaluation.json", about)
 
 
 def bond_curves(model: DeepPotential, labels: Path) -> pandas.DataFrame:

@@ -6,7 +6,6 @@ run in turn; where they disagree, and just before a hole, frames are taken to be
 learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput. Phys. Commun. 253, 107206).
 """
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
 from frazil.experiments.photodesorption.tables import EXPLORATION
-from frazil.files import write_atomic
+from frazil.files import write_json
 from frazil.md.lammps import EngineError, LammpsSession, Observation
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
 from frazil.systems.co import bond_lengths, closest_contact, co_types, from_deepmd_types
@@ -321,8 +320,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     write_frames(out / "candidates.extxyz", frames)
     EXPLORATION.write(table, out)
-    with write_atomic(out / "summary.json") as partial:
-        partial.write_text(json.dumps(summary, indent=1) + "\n")
+    write_json(out / "summary.json", summary)
     return summary
 
 

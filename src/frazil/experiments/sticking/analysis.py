@@ -1,6 +1,5 @@
 """The step that writes every table, figure and the section of the sticking experiment."""
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +37,7 @@ from frazil.experiments.sticking.tables import (
     TEMPERATURE,
     TRAJECTORIES,
 )  # fmt: skip
-from frazil.files import write_atomic
+from frazil.files import write_atomic, write_json
 from frazil.tables import DIGITS, Table
 
 
@@ -143,7 +142,6 @@ def analyse(
             declared.write(content, folder)
     keep_starts(surfaces, shards, folder)
     counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
-    with write_atomic(folder / "counts.json") as partial:
-        partial.write_text(json.dumps({"model": {**counts, "total": len(trajectories)}}, indent=1) + "\n")
+    write_json(folder / "counts.json", {"model": {**counts, "total": len(trajectories)}})
     section_of(results, draw(results, folder)).write(folder)
     return results

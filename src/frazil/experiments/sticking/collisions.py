@@ -29,7 +29,7 @@ from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
 from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
 from frazil.experiments.sticking.tables import BEYOND, NEARER_A, PATHS, TRAJECTORIES
-from frazil.files import sha256_of, write_atomic
+from frazil.files import sha256_of, write_json
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies
@@ -264,8 +264,7 @@ def run_shard(
     folder = Path(out)
     kept = {i for i in ids if i - ids_of(campaign, phase)[0] < keep_paths}
     _write_tables(rows, kept, phase, folder)
-    with write_atomic(folder / "campaign.json") as partial:
-        partial.write_text(json.dumps(asdict(campaign), indent=1) + "\n")
+    write_json(folder / "campaign.json", asdict(campaign))
 
 
 def _write_tables(rows: Sequence[Row], kept: Collection[int], phase: str, folder: Path) -> None:

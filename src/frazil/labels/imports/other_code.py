@@ -36,7 +36,7 @@ class Adopted:
     force_rmse_eV_per_A: float
 
 
-def adopt(frames: Sequence[Atoms], level: str, checkpoints: Any = None, **settings: Any) -> Adopted:
+def adopt(frames: Sequence[Atoms], level: str, **settings: Any) -> Adopted:
     """Return labelled frames of another program as frames of the run's own, offsets taken out.
 
     Raises UserError where a frame to compare has no label, or the two do not agree.
@@ -50,7 +50,7 @@ def adopt(frames: Sequence[Atoms], level: str, checkpoints: Any = None, **settin
         for formula, members in by_formula.items()
     }
     chosen = [atoms for members in some.values() for atoms in members]
-    ours, failures = label(chosen, level, show_progress=True, checkpoints=checkpoints, **settings)
+    ours, failures = label(chosen, level, show_progress=True, **settings)
     if failures:
         raise UserError(
             f"a frame of {chosen[failures[0].frame].get_chemical_formula()} to compare with has no {level} "
