@@ -55,6 +55,8 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, dies_at: int = 0) -> None:
         self.calls: Counter[str] = Counter()
         self.dies_at = dies_at
+        self.fits: list[tuple[Any, list[Atoms], list[Atoms]]] = []
+        self.runs: list[tuple[Any, Any, Any]] = []
         monkeypatch.setattr(gmnn, "fit", self.fit)
         monkeypatch.setattr(learning, "model_modes", self.modes)
         monkeypatch.setattr(learning, "committee_errors", self.errors)
@@ -69,6 +71,7 @@ class Stage:
 
     def fit(self, architecture: Any, settings: Any, train: Any, test: Any, *rest: Any) -> fit.Progress:
         self.count("fit")
+        self.fits.append((settings, train, test))
         parameters = started(architecture)
         return fit.Progress(parameters, None, parameters, np.zeros(2), np.zeros(2), 1, [{"epoch": 0.0}])
 
@@ -81,6 +84,7 @@ class Stage:
 
     def run(self, model: Any, references: Any, replicas: Any, *rest: Any) -> list[Visit]:
         self.count("run")
+        self.runs.append((rest[0], rest[1], rest[3]))
         outcomes = ("uncertain", "finished", "unphysical", "uncertain", "uncertain", "uncertain")
         return [
             Visit(
@@ -178,6 +182,23 @@ def test_a_round_killed_at_any_moment_ends_at_the_same_folder(
             rounds.run()
         rounds.stage = Stage(monkeypatch)
         assert tables(rounds.run()) == tables(whole.folder / "out")
+
+
+def test_the_protocol_of_the_rounds(whole: Rounds) -> None:
+    """Later rounds train shorter; what is held out is never trained on; test runs have draws of their own."""
+    fits, runs = whole.stage.fits, whole.stage.runs
+    assert [settings.n_epochs for settings, _, _ in fits] == [4, 3, 3]
+    for (_, train, held_out), n_known in zip(fits, (13, 14, 15), strict=True):
+        names = [str(atoms.info["trajectory_id"]) for atoms in (*train, *held_out)]
+        assert len(names) == len(set(names)) == n_known
+        assert len(held_out) == n_known // 10
+    assert [str(held[0].info["trajectory_id"]) for _, _, held in fits] == [
+        str(fits[0][2][0].info["trajectory_id"])
+    ] * 3
+    assert [schedule.campaign_seed for schedule, _, _ in runs] == [3, 3, 4]
+    assert [schedule.n_replicas for schedule, _, _ in runs] == [3, 3, 2]
+    assert [np.isinf(limits.force_eV_per_A) for _, limits, _ in runs] == [False, False, True]
+    assert [member for _, _, member in runs] == [0, 1, None], "members drive in turn, the mean the test"
 
 
 def test_measured_modes_are_kept_and_a_damaged_file_costs_a_warning(
