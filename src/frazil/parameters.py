@@ -51,6 +51,11 @@ class Run:
         "Folder of the results (its default is set in nextflow.config, where publishing is configured)",
         default=Path("results"), path="new folder",
     )  # fmt: skip
+    title: str | None = setting("Title of the report (not set: names of the experiments)", default=None)
+    purpose: str = setting(
+        "What the run is for; the report says it at the top",
+        default="production", choices=("production", "demonstration"),
+    )  # fmt: skip
     yes: bool = setting(
         "Start a run of 2 core hours or more (estimated); without it such a run says its cost and ends",
         default=False,

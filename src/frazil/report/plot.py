@@ -1,4 +1,8 @@
-"""One look for every figure: colours safe for colour-blind readers, units on axes, data as CSV beside it."""
+"""One look for every figure: colours safe for colour-blind readers, "quantity (unit)", journal widths.
+
+``save`` writes a figure as SVG (for the page and for drawing programs) and as PDF (for a manuscript), and
+its data as CSV beside them.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -22,11 +26,16 @@ CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, BLACK)
 MODEL, TEACHER, CONTROL, PAPER = BLUE, VERMILLION, GREEN, GREY
 """The same colour for the same thing in every figure; the paper's values are dashed grey."""
 
+SINGLE_in, DOUBLE_in = 3.5, 7.2
+"""Widths of a figure over one column and over two columns of a journal (89 and 183 mm)."""
+MOST_VERTICES = 2000
+"""A line or a cloud of points with more becomes an image within the SVG and PDF."""
+
 STYLE: Any = {
     "font.family": "DejaVu Sans",
-    "font.size": 9.0,
-    "axes.labelsize": 9.0,
-    "axes.titlesize": 9.0,
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.0,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -43,12 +52,15 @@ STYLE: Any = {
     "legend.framealpha": 0.85,
     "legend.edgecolor": "none",
     "legend.facecolor": "white",
-    "legend.fontsize": 8.0,
-    "xtick.labelsize": 8.0,
-    "ytick.labelsize": 8.0,
+    "legend.fontsize": 7.0,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
     "figure.dpi": 130,
-    "savefig.dpi": 130,
+    "savefig.dpi": 250,
     "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "frazil",
+    "pdf.fonttype": 42,
     "image.cmap": "viridis",
 }
 
@@ -64,35 +76,159 @@ def new(
     share_x: bool = False,
     share_y: bool = False,
 ) -> tuple[Canvas, np.ndarray]:
-    """Return a figure and its axes, an object array (rows, columns); no pyplot, nothing to close."""
-    canvas = Canvas(figsize=(width_in, height_in), layout="constrained")
+    """Return a figure and its axes, an object array (rows, columns); no pyplot, nothing to close.
+
+    ``width_in`` and ``height_in`` give its shape. It is drawn as wide as one column of a journal, or as two
+    where it has more than one column of panels or was asked to be wider than 5 inches.
+    """
+    chosen_in = DOUBLE_in if width_in > 5 or columns > 1 else SINGLE_in
+    canvas = Canvas(figsize=(chosen_in, height_in * chosen_in / width_in), layout="constrained")
     FigureCanvasAgg(canvas)
     return canvas, canvas.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
 
 
 def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: str, caption: str) -> Figure:
-    """Write ``stem.png`` and its data ``stem.csv`` (column names carry units); return the section's entry."""
+    """Write ``stem.svg``, ``stem.pdf`` and the data ``stem.csv``; return the section's entry.
+
+    Panels without data are left out, and the entry names them. Several panels get letters. A legend that
+    would lie over data goes beside its panel. Column names of ``data`` carry units.
+    """
     directory = Path(directory)
     with write_atomic(directory / f"{stem}.csv") as partial:
         data.to_csv(partial, index=False, float_format="%.8g")
-    with write_atomic(directory / f"{stem}.png") as partial:
-        canvas.savefig(partial, format="png", metadata={"Software": None})
-    return Figure(file=f"{stem}.png", caption=caption, data=f"{stem}.csv")
+    left_out = _leave_out_empty(canvas)
+    panels = _panels(canvas)
+    if not panels:
+        return Figure(file="", caption=caption, data=f"{stem}.csv", left_out=left_out)
+    for letter, axes in zip(LETTERS, panels if len(panels) > 1 else (), strict=False):
+        axes.set_title(f"({letter}) {axes.get_title('left')}".rstrip())
+    for axes in canvas.axes:
+        artists: list[Any] = [*axes.lines, *axes.collections]
+        for artist in artists:
+            artist.set_rasterized(_n_vertices(artist) > MOST_VERTICES)
+    canvas.draw_without_rendering()
+    if sum(_clear_legend(axes) for axes in panels):
+        canvas.draw_without_rendering()
+    canvas.set_layout_engine("none")  # both files show what was laid out here
+    for kind, nothing in (("svg", ("Date", "Creator")), ("pdf", ("CreationDate", "Creator", "Producer"))):
+        with write_atomic(directory / f"{stem}.{kind}") as partial:
+            canvas.savefig(partial, format=kind, metadata=dict.fromkeys(nothing))
+            if kind == "svg":
+                drawn = partial.read_text(encoding="utf-8")
+                partial.write_text(drawn.replace("'DejaVu Sans'", FONTS), encoding="utf-8")
+    return Figure(file=f"{stem}.svg", caption=caption, data=f"{stem}.csv", left_out=left_out)
+
+
+FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
+"""Of a text in an SVG, where the first is not installed."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def _panels(canvas: Canvas) -> list[Axes]:
+    """Return the figure's axes without its colour bars."""
+    return [axes for axes in canvas.axes if axes.get_subplotspec() is not None]
+
+
+def _n_vertices(artist: Any) -> int:
+    if hasattr(artist, "get_xdata"):
+        return int(np.size(artist.get_xdata()))
+    return max(len(artist.get_offsets()), sum(len(path.vertices) for path in artist.get_paths()))
+
+
+def _leave_out_empty(canvas: Canvas) -> str:
+    """Take panels without data out of a figure, close the gaps, and return their names with the reason."""
+    told = []
+    panels = _panels(canvas)
+    for axes in panels:
+        if axes.has_data():
+            continue
+        name = axes.get_title("left") or axes.get_ylabel()
+        why = axes.get_label() if axes.get_gid() == EMPTY else "no data"
+        told.append(f"{name} ({why})" if name else str(why))
+    kept = [axes for axes in panels if axes.has_data()]
+    if told and kept:
+        _close_gaps(canvas, panels, kept)
+    for axes in panels:
+        if axes not in kept:
+            axes.remove()
+    return "; ".join(told)
+
+
+def _close_gaps(canvas: Canvas, panels: list[Axes], kept: list[Axes]) -> None:
+    """Lay the panels that are kept out anew, on a grid and a figure of their size."""
+    grid: Any = kept[0].get_gridspec()
+    columns = min(grid.ncols, len(kept))
+    rows = -(-len(kept) // columns)
+    if columns == 1 < grid.ncols:
+        canvas.set_figwidth(SINGLE_in)
+    canvas.set_figheight(canvas.get_figheight() * rows / grid.nrows)
+    closed = canvas.add_gridspec(rows, columns)
+    below = next((name for axes in reversed(panels) if (name := axes.get_xlabel())), "")
+    for place, axes in enumerate(kept):
+        axes.set_subplotspec(closed[place // columns, place % columns])
+        if place + columns >= len(kept):  # nothing is below it: a shared axis has its numbers here
+            axes.xaxis.set_tick_params(labelbottom=True)
+            axes.set_xlabel(axes.get_xlabel() or below)
+        if place % columns == 0:
+            axes.yaxis.set_tick_params(labelleft=True)
+
+
+def _clear_legend(axes: Axes) -> bool:
+    """Move a legend that lies over data to a free corner, else below the panel; return whether below."""
+    legend = axes.get_legend()
+    if legend is None:
+        return False
+    for place in (None, "upper right", "upper left", "lower right", "lower left", "center right"):
+        if place is not None:
+            legend.set_loc(place)
+        if not _covers(legend, axes):
+            return False
+    legend.set_loc("upper left")
+    below = -0.16 - 16.0 / max(axes.get_window_extent().height, 1.0) * axes.figure.dpi / 72.0
+    legend.set_bbox_to_anchor((0.0, below), transform=axes.transAxes)
+    return True
+
+
+def _covers(legend: Any, axes: Axes) -> bool:
+    """Return whether a legend lies over a line, a patch or a cloud of the axes, or leaves the axes."""
+    box = legend.get_window_extent()
+    inside = axes.get_window_extent()
+    if box.width > inside.width or box.height > inside.height:
+        return True
+    for line in axes.lines:
+        if line.get_gid() != "marker" and line.get_path().transformed(line.get_transform()).intersects_bbox(
+            box, filled=False
+        ):
+            return True
+    for patch in axes.patches:
+        if patch.get_path().transformed(patch.get_transform()).intersects_bbox(box, filled=bool(patch.fill)):
+            return True
+    for cloud in axes.collections:
+        offsets = cloud.get_offset_transform().transform(cloud.get_offsets())
+        if len(offsets) > 1 and any(box.contains(x, y) for x, y in offsets if x == x and y == y):
+            return True
+        if len(offsets) <= 1:
+            paths = (path.transformed(cloud.get_transform()) for path in cloud.get_paths())
+            if any(path.intersects_bbox(box, filled=True) for path in paths if len(path.vertices)):
+                return True
+    return False
 
 
 def label(axes: Axes, x: str, y: str, title: str = "") -> None:
-    """Name both axes, with units."""
+    """Name both axes, as "quantity (unit)"."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     if title:
         axes.set_title(title)
 
 
+EMPTY = "empty"
+
+
 def note(axes: Axes, text: str) -> None:
-    """Say inside empty axes why nothing is drawn."""
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color=GREY, fontsize=8)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    """Say why nothing is drawn in axes; ``save`` leaves them out where nothing else is drawn there."""
+    axes.set_gid(EMPTY)
+    axes.set_label(text)
 
 
 def marker(axes: Axes, x: float, text: str, color: str = PAPER) -> None:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,22 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Gate:
-    """A number that a run is judged by. ``passed`` is None where it could not be measured."""
+    """A number that a run is judged by. ``passed`` is None where it could not be measured.
+
+    ``why`` says why the limit is what it is, ``remedy`` what to do where it is missed.
+    """
 
     name: str
     value: Value
     limit: Value
     passed: bool | None
     comment: str = ""
+    why: str = ""
+    remedy: str = ""
+
+    def because(self, why: str, remedy: str) -> "Gate":
+        """Return the gate with the reason for its limit, and with what to do where it is missed."""
+        return replace(self, why=why, remedy=remedy)
 
     @classmethod
     def at_most(cls, name: str, value: Any, limit: Any, comment: str = "", shown: Value = None) -> "Gate":
@@ -70,8 +79,8 @@ class Gate:
         sizes = sorted(abs(float(drift)) for drift in drifts_meV_per_ps if drift == drift)
         middle, last = (sizes[len(sizes) // 2], sizes[-1]) if sizes else (None, None)
         return [
-            cls.at_most("energy drift of a trajectory, median, meV/ps", middle, median),
-            cls.at_most("energy drift of a trajectory, largest, meV/ps", last, worst),
+            cls.at_most("energy drift of a trajectory, median (meV/ps)", middle, median).because(*DRIFT),
+            cls.at_most("energy drift of a trajectory, largest (meV/ps)", last, worst).because(*DRIFT),
         ]
 
     @classmethod
@@ -94,13 +103,72 @@ class Gate:
         return cls(name, value, limit, bool(passes(value)), comment)
 
 
+DRIFT = (
+    "A run of 10 ps that drifts by 10 meV/ps gains 100 meV, which is kT at 1160 K. Below the limit the drift "
+    "stays small beside the energies that decide the result.",
+    "Take a shorter time step (timestep_fs). A single large drift hints at a hole in the potential: look at "
+    "that trajectory in trajectories.csv.",
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number that the run was made for: a card at the top of the report.
+
+    ``low_95``, ``high_95``: the interval of sampling. ``total_*``: that of sampling and model error, None
+    where the model's part is unknown. ``n``: what the number rests on, ``of`` says what these are.
+    ``verdict``: what it says beside a truth, a paper or a limit; ``""`` where there is nothing beside it.
+    """
+
+    name: str
+    value: Value
+    unit: str = ""
+    low_95: Value = None
+    high_95: Value = None
+    total_low_95: Value = None
+    total_high_95: Value = None
+    n: int | None = None
+    of: str = ""
+    verdict: str = ""
+
+    @classmethod
+    def of_row(cls, name: str, value: str, row: Any, unit: str = "", **more: Any) -> "Result":
+        """Return the result of a table's row: the column ``value`` and those of its intervals."""
+        ends = {end: _known(row.get(end)) for end in ("low_95", "high_95", "total_low_95", "total_high_95")}
+        return cls(name, _known(row[value]), unit, **ends, **more)
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The value and its sampling interval, and the total interval; "" where one is not known.
+
+        All are rounded to two digits of the narrower interval's half width.
+        """
+        value = _known(self.value)
+        if value is None:
+            return ("cannot tell" if self.n is None else f"cannot tell (n = {self.n})"), ""
+        own, total = (self.low_95, self.high_95), (self.total_low_95, self.total_high_95)
+        text, interval = with_interval(value, *own)
+        _, both = with_interval(value, *total)
+        return (f"{text} {interval}" if interval else text), both
+
+
+def _known(value: Any) -> Any:
+    """Return a number, None where it is nan or no number."""
+    value = _plain(value)
+    return value if isinstance(value, int | float) else None
+
+
 @dataclass(frozen=True)
 class Figure:
-    """A drawn figure (PNG or SVG) and the CSV file that holds its data, relative to the section."""
+    """A drawn figure (SVG or PNG) and the CSV file that holds its data, relative to the section.
+
+    ``file`` is empty where no panel had data. ``left_out`` names the panels without data, and why.
+    """
 
     file: str
     caption: str
     data: str = ""
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +190,14 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     headline: str = ""
     """The result in one sentence, for the summary at the top."""
+    results: list[Result] = field(default_factory=list)
+    """The numbers of the headline, a card each; the first is the most important one."""
+    main_figure: str = ""
+    """Its ``file``, of the figure that is shown at the top."""
+    methods: str = ""
+    """What a methods paragraph says of it: sentences to copy."""
     references: list[str] = field(default_factory=list)
+    """``@key: what for``, of report/works.bib, or a text as it stands."""
 
     def write(self, directory: Path | str) -> Path:
         """Write ``section.json`` into the directory that holds the section's files; return its path."""
@@ -148,6 +223,9 @@ class Section:
                     figures=[Figure(**item) for item in raw.get("figures", [])],
                     tables=[Table(**item) for item in raw.get("tables", [])],
                     headline=raw.get("headline", ""),
+                    results=[Result(**item) for item in raw.get("results", [])],
+                    main_figure=raw.get("main_figure", ""),
+                    methods=raw.get("methods", ""),
                     references=list(raw.get("references", [])),
                 )
             )
@@ -163,14 +241,25 @@ def _checked(section: Section) -> Section:
     shown = [(figure.file, figure.caption) for figure in section.figures]
     shown += [(table.file, table.caption) for table in section.tables]
     files = [*(file for file, _ in shown), *(figure.data for figure in section.figures)]
-    texts: list[Any] = [section.title, section.headline, *section.text, *section.references, *files]
+    texts: list[Any] = [
+        section.title,
+        section.headline,
+        section.methods,
+        *section.text,
+        *section.references,
+        *files,
+    ]
     texts += [caption for _, caption in shown]
-    texts += [word for gate in section.gates for word in (gate.name, gate.comment)]
+    texts += [word for gate in section.gates for word in (gate.name, gate.comment, gate.why, gate.remedy)]
+    texts += [figure.left_out for figure in section.figures]
+    texts += [word for item in section.results for word in (item.name, item.unit, item.of, item.verdict)]
     if odd := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"{odd[0]!r:.60} is no text")
     away = next((file for file in files if Path(file).is_absolute() or ".." in Path(file).parts), None)
     if away is not None:
         raise ValueError(f"{away} is outside the section's folder")
+    if section.main_figure not in ("", *(figure.file for figure in section.figures)):
+        raise ValueError(f"the main figure {section.main_figure} is none of its figures")
     for gate in section.gates:
         if not isinstance(gate.passed, bool | None):
             raise ValueError(
@@ -203,6 +292,24 @@ def number(value: Any) -> str:
     if isinstance(value, dict | list):
         return true_minus(json.dumps(value, ensure_ascii=False))
     return true_minus(str(value))
+
+
+def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str]:
+    """Return a value and its interval as text, rounded to two digits of the interval's half width.
+
+    0.31234, 0.2222, 0.4321 gives ("0.31", "[0.22, 0.43]"). Without an interval, the value as ``number`` has
+    it and "".
+    """
+    value, low, high = _known(value), _known(low), _known(high)
+    if value is None or low is None or high is None:
+        return number(value), ""
+    half = (high - low) / 2
+    largest = max(abs(low), abs(high), abs(value))
+    if not half > 1e-9 * largest or largest >= 1e6 or half < 1e-6:
+        return number(value), f"[{number(low)}, {number(high)}]"
+    digits = max(0, 1 - math.floor(math.log10(half)))
+    text, *ends = (true_minus(f"{item + 0.0:.{digits}f}") for item in (value, low, high))
+    return text, f"[{', '.join(ends)}]"
 
 
 def true_minus(text: str) -> str:

@@ -1,10 +1,12 @@
 """Figures are the same bytes each time, and their data lie beside them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas
 
+import frazil
 from frazil.report.plot import MODEL, TEACHER, Histogram, bin_edges, label, marker, new, note, save
 
 
@@ -16,11 +18,11 @@ def draw(directory: Path) -> bytes:
     histogram.add(axes[0, 0], "model", MODEL, values, edges, 500.0)
     histogram.add(axes[0, 0], "teacher", TEACHER, values[:3], edges, 500.0)
     marker(axes[0, 0], 25.0, "paper")
-    label(axes[0, 0], "energy / meV", "density / meV⁻¹", "title")
+    label(axes[0, 0], "energy (meV)", "density (meV⁻¹)", "title")
     note(axes[0, 1], "too few")
     entry = save(canvas, histogram.table(), directory, "energies", "Energies.")
-    assert (entry.file, entry.data) == ("energies.png", "energies.csv")
-    return (directory / "energies.png").read_bytes()
+    assert (entry.file, entry.data) == ("energies.svg", "energies.csv")
+    return (directory / "energies.svg").read_bytes() + (directory / "energies.pdf").read_bytes()
 
 
 def test_figures_are_reproducible(tmp_path: Path) -> None:
@@ -43,3 +45,32 @@ def test_bin_edges_cover_the_values() -> None:
     assert edges[-1] >= 130
     assert bin_edges([np.array([0.0, 5000.0])], (50.0,), 60.0, 1000.0)[-1] <= 1050
     assert bin_edges([np.zeros(3)], (1.0,), 20.0, 100.0)[-1] >= 20
+
+
+def test_text_stays_text_and_a_legend_leaves_the_data_alone(tmp_path: Path) -> None:
+    canvas, axes = new()
+    x = np.linspace(0, 1, 200)
+    for height in np.linspace(0, 1, 12):
+        axes[0, 0].plot(x, np.full_like(x, height), label="a line")
+    label(axes[0, 0], "time (ps)", "energy (eV)")
+    axes[0, 0].legend(loc="upper left", ncols=3)
+    save(canvas, pandas.DataFrame({"x": [1]}), tmp_path, "lines", "Lines.")
+    assert ">time (ps)</text>" in (tmp_path / "lines.svg").read_text()
+    inside = axes[0, 0].get_window_extent()
+    assert not axes[0, 0].get_legend().get_window_extent().overlaps(inside)
+
+
+def test_many_points_become_an_image_within_the_drawing(tmp_path: Path) -> None:
+    canvas, axes = new()
+    axes[0, 0].plot(np.arange(5000), np.arange(5000), ".")
+    save(canvas, pandas.DataFrame({"x": [1]}), tmp_path, "cloud", "Cloud.")
+    drawn = (tmp_path / "cloud.svg").read_text()
+    assert "data:image/png;base64," in drawn
+    assert len(drawn) < 200_000
+
+
+def test_axes_are_named_in_one_style() -> None:
+    package = Path(frazil.__file__).parent
+    for file in package.rglob("*.py"):
+        named = re.findall(r"(?:label|set_[xy]label|[xy]label)\W[^\n]*", file.read_text())
+        assert not [text for text in named if re.search(r"\w / \(?[A-Za-zÅµ°]+[\"⁻ )/]", text)], file

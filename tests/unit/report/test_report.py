@@ -1,5 +1,7 @@
 """Sections survive a round trip; the page is whole, escaped, quiet about nothing that failed."""
 
+import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -8,11 +10,17 @@ import numpy as np
 import pandas
 import pytest
 
+import frazil
 from frazil.analysis.statistics import difference_unpaired
 from frazil.errors import UserError
+from frazil.parameters import all_parameters
+from frazil.parameters import groups as groups_of_parameters
+from frazil.report import run_line
+from frazil.report.citing import cited, works
+from frazil.report.heads import head
 from frazil.report.page import render
-from frazil.report.plot import new, save
-from frazil.report.section import Figure, Gate, Section, Table, number
+from frazil.report.plot import new, note, save
+from frazil.report.section import Figure, Gate, Result, Section, Table, number, with_interval
 from frazil.settings import unit_of
 
 
@@ -56,7 +64,7 @@ def test_section_round_trip(results: Path) -> None:
     assert section.title == "Potential <1>"
     assert section.gates[0].value == 0.031
     assert section.gates[2].value is None  # not a number: null, as JSON has no nan
-    assert section.figures == [Figure("line.png", "A <line>.", "line.csv")]
+    assert section.figures == [Figure("line.svg", "A <line>.", "line.csv")]
     section.write(results)
     assert Section.read(results) == section
 
@@ -67,10 +75,18 @@ def test_page_is_self_contained_and_escaped(results: Path) -> None:
     assert "Errors are &lt;small&gt; &amp; known." in html
     assert "<line>" not in html
     assert "a&amp;b" in html
-    assert html.count("data:image/png;base64,") == 1
-    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
-    assert "http" not in html.replace('http-equiv="Content-Security-Policy"', "")
-    assert "<script" not in html
+    assert html.count("<svg ") == 1
+    links = set(re.findall(r"(?:src|href)=\"([^\"]+)", html))
+    files = {link for link in links if not link.startswith(("#", "data:", "https://doi.org/10."))}
+    assert files == {
+        f"potential/{name}" for name in ("line.svg", "line.pdf", "line.csv", "long.csv", "empty.csv")
+    }
+    assert all((results.parent / file).is_file() for file in files)
+    assert {link[1:] for link in links if link.startswith("#")} <= set(re.findall(r"\bid=\"([^\"]+)", html))
+    assert "http:" not in html
+    [script] = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
 
 
 def test_failed_gates_come_first_and_in_plain_sight(results: Path) -> None:
@@ -96,16 +112,17 @@ def test_a_value_and_its_interval_share_a_cell(results: Path) -> None:
     table.to_csv(results / "short.csv", index=False)
     Section(title="x", tables=[Table("short.csv", "Short.")]).write(results)
     html = page(results)
-    assert "0.5 [0.4, 0.6]" in html
+    assert "0.50 [0.40, 0.60]" in html  # two digits of the half width
     assert ">0.25<" in html  # no interval known
     assert "value [95 %]" in html
-    assert "other_<wbr>low_<wbr>95" in html  # it has no value before it: a column of its own
+    assert ">other, 95 % from<" in html  # it has no value before it: a column of its own
 
 
 def test_wide_figures_take_the_whole_width(results: Path) -> None:
-    canvas, _ = new(width_in=7.3)
+    canvas, axes = new(width_in=7.3)
+    axes[0, 0].plot([0, 1], [0, 1])
     entry = save(canvas, pandas.DataFrame({"x": [1]}), results, "wide", "Wide.")
-    Section(title="x", figures=[entry, Figure("line.png", "Narrow.", "line.csv")]).write(results)
+    Section(title="x", figures=[entry, Figure("line.svg", "Narrow.", "line.csv")]).write(results)
     assert page(results).count('class="whole"') == 1
 
 
@@ -116,6 +133,178 @@ def test_settings_carry_units_and_meanings(results: Path) -> None:
     text = re.sub(r"<[^>]+>", " ", html.replace("<wbr>", ""))
     assert re.search(r"a\.timestep_fs\s+0\.1\s+fs\s+Step\.", text)
     assert re.search(r"cutoff_A\s+6\.5\s+Å", text)
+
+
+def test_settings_that_differ_come_first_and_the_rest_is_folded(results: Path) -> None:
+    html = page(results, {"campaign_seed": 7, "photodesorption": {"criterion_A": 3.0, "timestep_fs": 0.25}})
+    shown, folded = html.split('<section id="settings">')[1].split("<details>")[:2]
+    assert "campaign_<wbr>seed" in shown
+    assert "timestep_<wbr>fs" in shown
+    assert "criterion_<wbr>A" not in shown
+    assert "criterion_<wbr>A" in folded
+
+
+def test_results_are_cards_at_the_top(results: Path) -> None:
+    row = {"p": 0.3123, "low_95": 0.2221, "high_95": 0.4321, "total_low_95": 0.1, "total_high_95": np.nan}
+    cards = [
+        Result.of_row("Probability", "p", row, n=40, of="trajectories", verdict="agrees with the teacher"),
+        Result("Energy of molecules", float("nan"), "meV", n=6),
+        Result("Depth", -266.4, "K", -301.2, -231.7, -350.0, -180.0, 12),
+    ]
+    section = Section.read(results)
+    section.results, section.main_figure = cards, "line.svg"
+    section.write(results)
+    assert Section.read(results).results[0] == cards[0]
+    html = page(results, {"title": "My run", "purpose": "demonstration"})
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", " ", html, flags=re.DOTALL))
+    top = text[: text.index("Result Gate Value")]
+    for said in (
+        "My run",
+        "demonstration",
+        "0.31 [0.22, 0.43]",
+        "n = 40 trajectories",
+        "agrees with the teacher",
+    ):
+        assert said in top, said
+    assert "cannot tell (n = 6)" in top
+    assert "−266 K [−301, −232] with the model's error [−350, −180]" in top
+    assert html.count("<svg ") == 1  # the main figure is at the top alone
+    assert html.index("<svg ") < html.index("✗ FAILED")
+
+
+def test_gates_say_why_and_what_to_do(results: Path) -> None:
+    gate = Gate.at_most("drift", 3, 1).because("More heats the ice.", "Take a shorter step.")
+    Section(title="x", gates=[gate]).write(results)
+    html = page(results)
+    assert "<details open><summary>Why this limit, and what to do</summary>" in html  # it failed
+    assert "If missed: Take a shorter step." in html
+    assert Section.read(results).gates == [gate]
+
+
+def test_panels_without_data_are_named(results: Path) -> None:
+    canvas, axes = new(1, 2)
+    axes[0, 0].plot([0, 1], [0, 1])
+    axes[0, 1].set_title("fast")
+    note(axes[0, 1], "too few molecules (0)")
+    drawn = save(canvas, pandas.DataFrame({"x": [1]}), results, "half", "Both.")
+    empty, axes = new()
+    note(axes[0, 0], "none was kept")
+    nothing = save(empty, pandas.DataFrame({"x": [1]}), results, "none", "Heights.")
+    assert (nothing.file, (results / "none.svg").exists()) == ("", False)
+    Section(title="x", figures=[drawn, nothing]).write(results)
+    html = page(results)
+    assert "Left out of “Both”: fast (too few molecules (0))." in html.replace("\u00a0", " ")
+    assert "Not drawn: Heights (none was kept)." in html
+
+
+def test_what_was_used_is_cited(results: Path) -> None:
+    Section(
+        title="x", methods="It was done.", references=["@brown2001: Jeffreys' interval", "Own work."]
+    ).write(results)
+    html = page(
+        results, {"experiments": ["infrared"], "campaign_seed": 3, "infrared": {"level": "pbe0/def2-svp"}}
+    )
+    assert "10.1214/ss/1009213286" in html
+    assert "(Jeffreys&#39; interval)" in html
+    assert "<li>Own work.</li>" in html
+    for key in ("brown2001", "pyscf2020", "def22005", "zaverkin2020", "nextflow2017"):
+        assert f"@article{{{key}," in html.replace("\n", ""), key
+    assert "lammps2022" not in html  # infrared runs without
+    assert "It was done." in html
+    with pytest.raises(UserError, match="@nobody is not in works.bib"):
+        cited("@nobody")
+
+
+def test_every_reference_of_a_section_is_in_the_bibliography_and_the_list() -> None:
+    package = Path(frazil.__file__).parent
+    keys = {
+        key
+        for file in package.rglob("*.py")
+        for key in re.findall(r'^ *"@(\w+?\d{4})(?::|")', file.read_text(), re.M)
+    }
+    assert len(keys) > 10
+    assert keys <= set(works())
+    assert all(work.doi == "" or re.fullmatch(r"10\.\d{4,}/\S+", work.doi) for work in works().values())
+
+
+def test_parameters_named_in_remedies_are_there() -> None:
+    package = Path(frazil.__file__).parent
+    known = set(all_parameters())
+    files = [*package.glob("experiments/*/section.py"), *package.glob("experiments/*/validation.py")]
+    files += [package / "experiments/infrared/results.py", package / "labels/imports/step.py"]
+    groups = "|".join(groups_of_parameters())
+    named = {
+        name
+        for file in files
+        for name in re.findall(
+            rf"\b(?:{groups})\.(?!csv)[a-z]\w+",
+            "\n".join(re.findall(r'^    "(.*)",?$', file.read_text(), re.M)),
+        )
+    }
+    assert len(named) > 10
+    assert named <= known
+
+
+def test_the_line_of_the_run_is_written_when_it_ends(results: Path) -> None:
+    page(results)
+    root = results.parent
+    assert run_line.finish(root).startswith("nothing to do")
+    run = {
+        "git_commit": "0123456789abcdef", "campaign_seed": 3, "start": "2026-11-29T08:33:36.330992524Z",
+        "end": "2026-11-29T10:03:36.1Z", "core_hours": 1.234, "command": "nextflow run main.nf --a '<b>'",
+        "profile": "demo", "host": "node1",
+    }  # fmt: skip
+    (root / "run.json").write_text(json.dumps(run))
+    for _ in range(2):  # again, where a resumed run leaves the page as it is
+        assert run_line.finish(root).endswith("tells where it came from")
+        text = re.sub(r"<[^>]+>", " ", (root / "report.html").read_text())
+        for said in (
+            "0123456789",
+            "2026-11-29 08:33 UTC",
+            "1.5 h",
+            "1.23",
+            "--a &#x27;&lt;b&gt;&#x27;",
+            "make rerun",
+        ):
+            assert text.count(said) == 1, said
+
+
+def test_drawings_with_scripts_are_refused(results: Path) -> None:
+    (results / "line.svg").write_text('<svg viewBox="0 0 1 1"><script>alert(1)</script></svg>')
+    with pytest.raises(UserError, match="is no drawing that the page may hold"):
+        page(results)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("n_stuck", "stuck (number)"),
+        ("surface_temperature_K", "surface temperature (K)"),
+        ("test_force_rmse_eV_per_A", "test force RMSE (eV/Å)"),
+        ("translational_peak_v0_j_below_7", "translational peak v = 0 J below 7"),
+        ("low_95_paper", "95 % from, paper"),
+        ("half_life_s", "half-life (s)"),
+        ("j_peak_low_95", "J_peak, 95 % from"),
+    ],
+)
+def test_columns_have_heads_in_words(name: str, text: str) -> None:
+    assert head(name) == text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "texts"),
+    [
+        ((0.31234, 0.2222, 0.4321), ("0.31", "[0.22, 0.43]")),
+        ((-266.4, -301.2, -231.7), ("−266", "[−301, −232]")),
+        ((1.23456, 1.2301, 1.2399), ("1.2346", "[1.2301, 1.2399]")),
+        ((0.0, 0.0, 0.33), ("0.00", "[0.00, 0.33]")),
+        ((0.5, None, None), ("0.5", "")),
+        ((float("nan"), 0, 1), ("–", "")),
+        ((5.0, 5.0, 5.0), ("5", "[5, 5]")),
+    ],
+)
+def test_digits_follow_the_interval(numbers: tuple[float, ...], texts: tuple[str, str]) -> None:
+    assert with_interval(*numbers) == texts
 
 
 def test_same_page_twice(results: Path) -> None:
@@ -164,8 +353,8 @@ def test_units_from_names(name: str, unit: str) -> None:
 def test_what_is_missing_is_named(results: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no section.json; give the results of a finished stage"):
         Section.read(tmp_path)
-    (results / "line.png").unlink()
-    with pytest.raises(UserError, match=r"names line.png, which is not there"):
+    (results / "line.svg").unlink()
+    with pytest.raises(UserError, match=r"names line.svg, which is not there"):
         page(results)
     (results / "section.json").write_text("{}")
     with pytest.raises(UserError, match=r"is not a report section \(KeyError: 'title'\)"):

@@ -14,7 +14,7 @@ from frazil.errors import UserError
 from frazil.experiments.level_of_theory.dimers import ALONE
 from frazil.report import section
 from frazil.report.plot import BLACK, CYCLE, new, save
-from frazil.report.section import Figure, Section
+from frazil.report.section import Figure, Result, Section
 from frazil.tables import SIX_DIGITS, Table
 
 KJ_PER_MOL = ase.units.kJ / ase.units.mol
@@ -43,11 +43,7 @@ FRAME_KEYS = (*KEYS, "part", "label_level")
 """What every labelled frame has to say of itself."""
 SAME_A = 1e-4
 """Atoms of one dimer in two files differ by less."""
-REFERENCES = [
-    "G. Molpeceres, V. Zaverkin, N. Watanabe, J. Kästner, Astron. Astrophys. 648, A84 (2021) "
-    "(Tables A.1, A.2).",
-    "S. F. Boys, F. Bernardi, Mol. Phys. 19, 553 (1970) (counterpoise correction).",
-]
+REFERENCES = ["@molpeceres2021: Tables A.1, A.2", "@boys1970: counterpoise correction"]
 
 
 def _key(atoms: Atoms) -> tuple[str, float, int]:
@@ -129,7 +125,8 @@ def analyse(
     origin = references[0].info
     counterpoise = any("ghost" in atoms.arrays for atoms in references)
     named = f"{origin['label_level']} ({origin['label_code']} {origin['label_version']})"
-    best = summary.groupby("level")["mae_kJ_per_mol"].mean().idxmin()
+    means = summary.groupby("level")["mae_kJ_per_mol"].mean().sort_values()
+    best, figure = means.index[0], _figure(folder, table)
     Section(
         title="Levels of theory",
         headline=(
@@ -141,7 +138,23 @@ def analyse(
             f"at random; the reference is {'' if counterpoise else 'not '}counterpoise-corrected, the levels "
             "are not. Published values are against CCSD(T)-F12/cc-pVTZ-F12, with orientations of their own.",
         ],
-        figures=[_figure(folder, table)],
+        figures=[figure],
+        results=[
+            Result(
+                f"Mean absolute error of {level}",
+                float(mae),
+                "kJ/mol",
+                n=int((table["level"] == level).sum()),
+                of="dimers",
+                verdict="the smallest of all" if level == best and len(means) > 1 else "",
+            )
+            for level, mae in means.items()
+        ],
+        main_figure=figure.file,
+        methods=(
+            f"Levels of theory: interaction energies of rigid dimers were compared with those of {named}; "
+            "errors are means over systems and radii."
+        ),
         tables=[section.Table("errors.csv", "Errors of interaction energies, beside the published ones.")],
         references=REFERENCES,
     ).write(folder)

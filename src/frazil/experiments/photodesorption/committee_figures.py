@@ -54,10 +54,10 @@ def energies(committee: "Committee", out: Path) -> Figure:
     shown = slice(None, None, _stride(len(errors)))
     axes.plot(_span(reference), _span(reference), color=GREY, linewidth=0.8)
     axes.plot(reference[shown], (reference + errors)[shown], ".", markersize=3, alpha=0.5)
-    label(axes, "label / meV per atom", "model / meV per atom")
+    label(axes, "label (meV/atom)", "model (meV/atom)")
     counts, edges = _histogram(errors)
     histogram.stairs(counts, edges, fill=True, alpha=0.5)
-    label(histogram, "error / meV per atom", "frames")
+    label(histogram, "error (meV/atom)", "frames")
     data = pandas.DataFrame(
         {"label_meV_per_atom": reference[shown], "model_meV_per_atom": (reference + errors)[shown]}
     )
@@ -83,7 +83,7 @@ def force_parity(committee: "Committee", out: Path) -> Figure:
         shown = slice(None, None, _stride(len(reference)))
         axes.plot(_span(reference), _span(reference), color=GREY, linewidth=0.8)
         axes.plot(reference[shown], model[shown], ".", markersize=3, alpha=0.4, color=COLORS[title])
-        label(axes, "label / eV Å⁻¹", "model / eV Å⁻¹", f"{title}: RMSE {rmse:.3f} eV/Å")
+        label(axes, "label (eV/Å)", "model (eV/Å)", f"{title}: RMSE {rmse:.3f} eV/Å")
         columns = {"label_eV_per_A": reference[shown], "model_eV_per_A": model[shown]}
         parts.append(pandas.DataFrame({"species": title, **columns}))
     caption = f"Force components on the {committee.shown} subset, model against label, by type of atom."
@@ -115,7 +115,7 @@ def force_errors(committee: "Committee", out: Path) -> Figure:
         parts.append(pandas.DataFrame({"series": name, **columns}))
         axes.set_yscale("log")
         axes.legend()
-        label(axes, "error of a component / eV Å⁻¹", "density / Å eV⁻¹")
+        label(axes, "error of a component (eV/Å)", "density (Å/eV)")
     caption = f"Errors of force components on the {committee.shown} subset (99.8 % of them)."
     return save(canvas, pandas.concat(parts), out, "force_errors", caption)
 
@@ -141,7 +141,7 @@ def force_angles(committee: "Committee", out: Path) -> Figure:
         inside = counts.sum() / chosen.sum()
         axes.pcolormesh(*bins, np.log10(1 + counts.T))
         axes.grid(visible=False)
-        label(axes, "angle / °", "relative error", f"{name} ({100 * inside:.0f} % inside)")
+        label(axes, "angle (°)", "relative error", f"{name} ({100 * inside:.0f} % inside)")
         low_angle, low_error = (
             edges.ravel() for edges in np.meshgrid(bins[0][:-1], bins[1][:-1], indexing="ij")
         )
@@ -170,8 +170,8 @@ def dissociation(committee: "Committee", out: Path) -> Figure:
     axes.set_ylim(-0.5, 1.1 * highest)
     differences.set_ylim(-1, 1)
     axes.legend()
-    label(axes, "bond length / Å", "energy above the minimum / eV")
-    label(differences, "bond length / Å", "model − label / eV")
+    label(axes, "bond length (Å)", "energy above the minimum (eV)")
+    label(differences, "bond length (Å)", "model − label (eV)")
     caption = "Dissociation curve of one isolated CO: label, and model with ground-state and excited types."
     return save(canvas, curves, out, "dissociation", caption)
 
@@ -191,7 +191,7 @@ def learning(committee: "Committee", out: Path) -> Figure:
         parts.append(curve.assign(model_id=number))
     for axes, subset in zip(grid[0], ("train", "test"), strict=True):
         axes.set_yscale("log")
-        label(axes, "step", "force RMSE / eV Å⁻¹", f"{subset} batches")
+        label(axes, "step", "force RMSE (eV/Å)", f"{subset} batches")
     grid[0, 0].legend()
     caption = "Learning curves: force errors of single batches along the (last) training of each member."
     return save(canvas, pandas.concat(parts), out, "learning_curves", caption)
@@ -211,7 +211,7 @@ def calibration(committee: "Committee", spread: pandas.DataFrame, out: Path) -> 
         axes.loglog(_span(rows["spread_rms"]), _span(rows["spread_rms"]), color=GREY, linewidth=0.8)
         axes.legend()
         title = "force on an atom" if quantity == "force" else "net force on a molecule"
-        label(axes, "committee spread / eV Å⁻¹", "true error / eV Å⁻¹", title)
+        label(axes, "committee spread (eV/Å)", "true error (eV/Å)", title)
     caption = (
         f"Calibration on the {committee.shown} subset: spread of the committee against the true error, in "
         "bins of equal counts; on the grey line both are equal."

@@ -64,7 +64,7 @@ def probability_over_time(results: Results, out: Path | str) -> Drawn:
             axes.fill_between(times / 1000, low, high, color=color, alpha=0.15, linewidth=0)
         columns = {"time_fs": times, "probability": p, "low_95": low, "high_95": high}
         rows.append(pandas.DataFrame({"series": name, "n": n, **columns}))
-    label(axes, "time / ps", "desorption probability")
+    label(axes, "time (ps)", "desorption probability")
     axes.set(xlim=(0, results.duration_fs / 1000), ylim=(-0.02, 1.02))
     axes.legend(loc="upper left")
     caption = (
@@ -93,7 +93,7 @@ def probability_by_criterion(results: Results, out: Path | str) -> Drawn:
     for method, shape in (("MLP", "D"), ("AIMD", "^")):
         value = paper_value(results, "desorption_probability", method)
         axes.plot(3.0, value, shape, color=PAPER, fillstyle="none", label=f"paper, {method} (50 CO, 5 ps)")
-    label(axes, "desorption criterion beyond the surface / Å", "desorption probability")
+    label(axes, "desorption criterion beyond the surface (Å)", "desorption probability")
     axes.set_ylim(-0.02, 1.02)
     axes.legend()
     caption = (
@@ -117,7 +117,7 @@ def desorption_times(results: Results, out: Path | str) -> Drawn:
             histogram.add(grid[0, 0], name, color, values / 1000, edges)
     mark_paper(results, grid[0, 0], "earliest_desorption", "none before 0.6 ps", 1e-3)
     mark_paper(results, grid[0, 0], "mean_desorption_time", "mean 2 ps", 1e-3)
-    label(grid[0, 0], "first desorption / ps", "density / ps⁻¹")
+    label(grid[0, 0], "first desorption (ps)", "density (ps⁻¹)")
     grid[0, 0].legend(loc="upper left")
     caption = "Time of the first desorption of each trajectory in which a molecule desorbed."
     return save(canvas, histogram.table(), out, "desorption_times", caption)
@@ -144,7 +144,7 @@ def energy_conservation(results: Results, out: Path | str) -> Drawn:
     for name, color, values in samples:
         histogram.add(grid[0, 0], name, color, values, edges)
     mark_paper(results, grid[0, 0], "energy_std", "about 0.98 meV")
-    label(grid[0, 0], "standard deviation of the total energy / meV", "density / meV⁻¹")
+    label(grid[0, 0], "standard deviation of the total energy (meV)", "density (meV⁻¹)")
     grid[0, 0].legend()
     beyond = int((pooled > end).sum())
     caption = "Energy conservation: standard deviation of the total energy along each trajectory."
@@ -168,7 +168,7 @@ def teacher_along_paths(results: Results, out: Path | str) -> Drawn:
             text = f"under the {who}" if index == 0 else None
             y = part[f"{who}_deviation_meV_per_atom"]
             axes.plot(part["time_fs"] / 1000, y, color=color, linewidth=width, alpha=0.8, label=text)
-    label(axes, "time / ps", "change of the total energy / meV per atom")
+    label(axes, "time (ps)", "change of the total energy (meV/atom)")
     axes.legend(loc="upper left")
     n = path["trajectory_id"].nunique()
     caption = (

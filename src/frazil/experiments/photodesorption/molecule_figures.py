@@ -73,7 +73,7 @@ def translational_energies(results: Results, out: Path | str) -> Drawn:
         if edges[-1] >= limit:
             marker(axes, limit, f"paper, {text} {limit:g} meV")
     axes.set_xlim(0, edges[-1])
-    label(axes, "translational energy / meV", "density / meV⁻¹")
+    label(axes, "translational energy (meV)", "density (meV⁻¹)")
     axes.legend()
     caption = (
         "Translational energy of desorbed molecules: histogram and kernel density (reflected at 0). The "
@@ -159,8 +159,7 @@ def rotational_by_window(results: Results, out: Path | str) -> Drawn:
         f"Rotational quantum numbers in windows of translational energy, with their kernel density; J_max is "
         f"where "
         f"it falls to {100 * TAIL:g} % of its maximum (paper, figure 9). Windows with under {FEWEST} "
-        f"molecules are "
-        "left empty."
+        f"molecules are left out."
     )
     return save(canvas, histogram.table(), out, "rotational_windows_figure", caption)
 
@@ -189,7 +188,7 @@ def rotational_trend(results: Results, out: Path | str) -> Drawn:
             )
             axes.legend(loc="upper left")
         axes.set_ylabel({"j_peak": "J_peak", "j_max": "J_max"}[fit["quantity"]])
-    grid[1, 0].set_xlabel("mean translational energy of the window / meV")
+    grid[1, 0].set_xlabel("mean translational energy of the window (meV)")
     caption = (
         "Most probable and highest populated rotational quantum number against translational energy (paper, "
         "figure 10: both rise linearly); bars: 95 % by bootstrap over trajectories."

@@ -6,7 +6,7 @@ import pandas
 from frazil.analysis.estimates import Estimate
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.statistics import FEWEST
-from frazil.report.section import Figure, Gate, Section, Table
+from frazil.report.section import Figure, Gate, Result, Section, Table
 
 GATED_TIMES_fs = (2000.0, 3000.0)
 """Times at which model and teacher must agree on the desorption probability."""
@@ -17,16 +17,45 @@ over 3 ps have 0.25 and 1.6 at 0.25 fs, 1.4 and 5.8 at 0.5 fs.
 LEAST_EFFECTIVE = 0.5
 
 REFERENCES = [
-    "M. Infuso et al., Deep Potential-driven molecular dynamics of CO ice analogues: investigating "
-    "desorption "
-    "following vibrational excitation (2025).",
-    "S. Del Fré et al., Phys. Rev. Lett. 131, 238001 (2023) (the AIMD study).",
-    "A. B. Hacquard et al., J. Chem. Phys. 161, 184306 (2024) (rotational windows).",
-    "M. C. van Hemert, J. Takahashi, E. F. van Dishoeck, Phys. Rev. Lett. 115, 073401 (2015) (CO–CO force "
-    "field).",
-    "L. D. Brown, T. T. Cai, A. DasGupta, Statistical Science 16, 101 (2001) (Jeffreys interval).",
-    "R. G. Newcombe, Statistics in Medicine 17, 873 (1998) (difference of two proportions).",
+    "@infuso2025: the study that this experiment follows",
+    "@delfre2023: the AIMD study",
+    "@hacquard2024: rotational windows",
+    "@vanhemert2015: CO–CO force field",
+    "@brown2001: Jeffreys' interval",
+    "@newcombe1998: difference of two proportions",
 ]
+CARDS = (
+    ("desorption_probability", "Desorption probability", "trajectories"),
+    ("mean_desorption_time", "Mean desorption time", "first desorptions"),
+    ("translational_peak", "Most probable translational energy", "molecules"),
+    ("fraction_v1", "Fraction of molecules with v = 1", "molecules"),
+)
+"""Quantities of summary.csv that are shown at the top of the report: name there, in words, what n counts."""
+FAILED = (
+    "A trajectory fails where its energy or its forces are no numbers, or where atoms collapse: the "
+    "potential has a hole there. Failed ones stay in every denominator, so that each lowers the probability.",
+    "See the column failure of trajectories.csv. More rounds of exploration (exploration.rounds), or a "
+    "shorter time step, close most holes.",
+)
+CLUSTERED = (
+    "Trajectories that start from one aggregate are alike. Below a half, most of them add nothing to the "
+    "interval.",
+    "Start from more aggregates (frames.n_aggregates, thermalization.n_replicas) rather than run more "
+    "trajectories.",
+)
+CONTROL = (
+    "Without excitation nothing may leave at this temperature within picoseconds. What leaves is an artefact "
+    "of the potential or of the start.",
+    "Look at the control's trajectories: a long thermalization helps where a start was too warm, a lower "
+    "time step or more labels where the potential is wrong.",
+)
+AGREE = (
+    "The model replaces the teacher. Its probability may differ from the teacher's by no more than the "
+    "margin (photodesorption.truth_margin), with the whole 95 % interval, so that few trajectories cannot "
+    "pass by being uncertain.",
+    "A wide interval asks for more trajectories of both (photodesorption.n_truth), a shifted one for better "
+    "labels or more rounds of exploration.",
+)
 
 
 def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> Section:
@@ -61,7 +90,50 @@ def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> S
         gates=_gates(results),
         figures=figures,
         tables=tables,
+        results=_results(results),
+        main_figure=next((item.file for item in figures if item.file.startswith("desorption_prob")), ""),
+        methods=_methods(results),
         references=REFERENCES,
+    )
+
+
+def _results(results: Results) -> list[Result]:
+    rows = results.summary.set_index("quantity")
+    cards = []
+    for quantity, name, counted in CARDS:
+        row = rows.loc[quantity].to_dict()
+        verdict = _beside_teacher(results) if quantity == "desorption_probability" else ""
+        cards.append(
+            Result.of_row(name, "value", row, str(row["unit"]), n=int(row["n"]), of=counted, verdict=verdict)
+        )
+    return cards
+
+
+def _beside_teacher(results: Results) -> str:
+    """Return what the teacher says of the probability on the same starts."""
+    truth = results.truth.agreement
+    if truth is None:
+        return "no truth check: the teacher was not run"
+    rows = truth[truth["quantity"].str.startswith("desorption probability")]
+    row = rows.iloc[-1].to_dict()
+    told = f"teacher {row['teacher']:.3g} on the same {row['n_teacher']} starts"
+    verdicts = {
+        "yes": f"agrees within the interval: {told}",
+        "no": f"differs: {told}",
+        "cannot tell": f"cannot tell (n = {row['n_teacher']}): {told}",
+    }
+    return verdicts[str(row["agrees"])]
+
+
+def _methods(results: Results) -> str:
+    counts = results.model.counts
+    return (
+        f"Photodesorption: {counts['total']} trajectories of {results.duration_fs / 1000:g} ps were run "
+        f"under DeePMD-kit models trained on labels of level {results.level}, one CO of each aggregate "
+        "excited to its vibrational start by EBK quantization. A molecule counts as desorbed "
+        f"{results.criterion_A:g} Å beyond the aggregate's outermost molecule. Total intervals hold the "
+        "spread between the members of the committee; intervals are widened by what trajectories from one "
+        "aggregate share."
     )
 
 
@@ -84,6 +156,8 @@ def _verdict(results: Results) -> str:
     same, apart, unknown = (
         truth.loc[truth["agrees"] == answer, "quantity"].tolist() for answer in ("yes", "no", "cannot tell")
     )
+    if not same and not apart:
+        return f"Whether model and teacher agree cannot be told (n = {int(truth['n_model'].max())})."
     agreed = f"{len(same)} of {len(same) + len(apart)}"
     text = f"Model and teacher agree within 95 % intervals in {agreed} quantities"
     text += f"; they differ in: {', '.join(apart)}." if apart else "."
@@ -162,13 +236,14 @@ def _gates(results: Results) -> list[Gate]:
     if counts["failed"] and "failure" in table:
         found = table.loc[table["outcome"] == "failed", "failure"].astype(str).unique()
         reasons = "; ".join(found[:3]) + ("; …" if len(found) > 3 else "")
-    failed = Gate.at_most("No failed trajectory (model)", counts["failed"], 0, reasons)
+    failed = Gate.at_most("No failed trajectory (model)", counts["failed"], 0, reasons).because(*FAILED)
     drifts = table["energy_drift_meV_per_ps"]
     gates = [failed, *Gate.conserves(drifts, DRIFT_meV_per_ps, WORST_DRIFT_meV_per_ps)]
     gates += [_clustering_gate(results), *_control_gates(results)]
     for time in GATED_TIMES_fs:
         if time <= results.duration_fs:
-            gates.append(_agreement_gate(results.truth.agreement, time, results.truth_margin))
+            gate = _agreement_gate(results.truth.agreement, time, results.truth_margin)
+            gates.append(gate.because(*AGREE))
     return gates
 
 
@@ -179,7 +254,7 @@ def _clustering_gate(results: Results) -> Gate:
     return Gate.at_least(
         "independent trajectories that these are worth, part of all", row["n_effective"] / row["n"],
         LEAST_EFFECTIVE, f"of {aggregates} aggregates; the intervals have it in them",
-    )  # fmt: skip
+    ).because(*CLUSTERED)  # fmt: skip
 
 
 def _control_gates(results: Results) -> list[Gate]:
@@ -189,13 +264,14 @@ def _control_gates(results: Results) -> list[Gate]:
         ("model_control", "Control never desorbs: model without excitation"),
     ):
         if key not in results.ensembles:
-            gates.append(Gate.unmeasured(name, 0, "not run"))
+            gates.append(Gate.unmeasured(name, 0, "not run").because(*CONTROL))
             continue
         counts = results.ensembles[key].counts
         comment = f"{counts['total']} trajectories: {counts['desorbed']} desorbed, {counts['failed']} failed"
         if counts["dissociated"]:
             comment += f", {counts['dissociated']} dissociated"
-        gates.append(Gate.at_most(name, counts["total"] - counts["retained"], 0, comment))
+        gate = Gate.at_most(name, counts["total"] - counts["retained"], 0, comment)
+        gates.append(gate.because(*CONTROL))
     return gates
 
 

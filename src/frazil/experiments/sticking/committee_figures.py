@@ -36,7 +36,7 @@ def scan(scans: pandas.DataFrame, out: Path) -> Figure:
     lowest = scans["label_K"].min()
     members = [name for name in scans if str(name).startswith("gmnn-") and name != "gmnn-mean_K"]
     for free in axes.flat[len(names) :]:
-        free.set_axis_off()
+        free.remove()
     for axis, name in zip(axes.flat, names, strict=False):
         own = scans[scans["scan"] == name]
         for member in members:
@@ -46,7 +46,7 @@ def scan(scans: pandas.DataFrame, out: Path) -> Figure:
         low = own["label_K"].min()
         axis.axhspan(low - PAPER_SCAN_K, low + PAPER_SCAN_K, color=PAPER, alpha=0.15, label="± 14 K (paper)")
         axis.set_ylim(1.2 * lowest, -0.8 * lowest)
-        label(axis, "distance from the bound place / Å", "energy / K", name)
+        label(axis, "distance from the bound place (Å)", "energy (K)", name)
         axis.legend()
     caption = "Rigid scans (H2 off 10 CO if made here); band: the paper's difference of the minima."
     return save(canvas, scans, out, "scan_curves", caption)
@@ -74,11 +74,11 @@ def parity(shown: "Predicted", out: Path) -> Figure:
         )
     ends = [float(labels.min()), float(labels.max())]
     axes[0, 0].plot(ends, ends, color=GREY, linewidth=0.8, zorder=0.5)
-    label(axes[0, 0], "label / (eV/Å)", "committee / (eV/Å)", "forces")
-    label(axes[0, 1], "error / (meV/Å)", "density", "errors of force components")
+    label(axes[0, 0], "label (eV/Å)", "committee (eV/Å)", "forces")
+    label(axes[0, 1], "error (meV/Å)", "density", "errors of force components")
     energy = 1000 * (shown.energies_eV.mean(axis=0) - shown.energy_labels_eV) / shown.n_atoms
     axes[0, 2].hist(energy, bins=20, color=BLUE, alpha=0.4)
-    label(axes[0, 2], "error / (meV/atom)", "frames", "errors of energies")
+    label(axes[0, 2], "error (meV/atom)", "frames", "errors of energies")
     axes[0, 0].legend()
     axes[0, 1].legend()
     caption = (
@@ -105,7 +105,7 @@ def calibration(spread: pandas.DataFrame, out: Path) -> Figure:
     if len(own):
         ends = [own["spread_rms"].min(), own["spread_rms"].max()]
         axis.plot(ends, ends, color=GREY, linewidth=0.8)
-        label(axis, "spread of the members / (eV/Å)", "error of their mean / (eV/Å)")
+        label(axis, "spread of the members (eV/Å)", "error of their mean (eV/Å)")
         axis.legend()
     return save(
         canvas, own, out, "calibration", "Spread of the members against the error of their mean, in bins."
@@ -117,6 +117,6 @@ def curves(learning: pandas.DataFrame, out: Path) -> Figure:
     canvas, axes = new()
     for number, part in learning.groupby("member"):
         axes[0, 0].semilogy(part["epoch"], 1000 * part["test_force_rmse_eV_per_A"], label=f"gmnn-{number:g}")
-    label(axes[0, 0], "epoch", "force RMSE on test frames / (meV/Å)")
+    label(axes[0, 0], "epoch", "force RMSE on test frames (meV/Å)")
     axes[0, 0].legend()
     return save(canvas, learning, out, "learning", "Force error on the test frames while the members learn.")

@@ -65,7 +65,7 @@ def probability(results: Results, out: Path | str) -> Figure:
                     same["collision_energy_K"] + 3, p, bars, fmt="s:", color=GREEN, label="known truth"
                 )
         axis.set(ylim=(-0.03, 1.03))
-        label(axis, "collision energy / K", "sticking probability", phase)
+        label(axis, "collision energy (K)", "sticking probability", phase)
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Sticking probability against collision energy, 95 % Jeffreys intervals (dotted: with the spread of "
@@ -100,7 +100,7 @@ def coefficient(results: Results, out: Path | str) -> Figure:
                 label="paper" if len(paper) else None,
             )  # fmt: skip
         axis.set(ylim=(-0.03, 1.03))
-        label(axis, "gas temperature / K", "sticking coefficient", phase)
+        label(axis, "gas temperature (K)", "sticking coefficient", phase)
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = "Thermal sticking coefficients with propagated 95 % intervals; dashed: the paper's Table 3."
     return save(canvas, results.coefficients, out, "coefficients", caption)
@@ -129,7 +129,7 @@ def binding(results: Results, out: Path | str) -> Figure:
             )
         middle = np.median(values) if kind == "median" else np.mean(values)
         axis.axvline(float(middle), color=COLOURS[phase], label=f"{kind} here, {middle:.0f} K")
-        label(axis, "binding energy / K", "sites", phase)
+        label(axis, "binding energy (K)", "sites", phase)
         axis.legend()
         rows += [(phase, a, b, n) for a, b, n in zip(ends[:-1], ends[1:], counts, strict=True)]
     data = pandas.DataFrame(rows, columns=["phase", "low_K", "high_K", "n"])
@@ -148,9 +148,9 @@ def binding_map(results: Results, out: Path | str) -> Figure:
         top = atoms[atoms["z_A"] > atoms["z_A"].max() - 3.0]
         axis.plot(top["x_A"], top["y_A"], "o", color=GREY, markersize=9, alpha=0.3, label="CO of the top 3 Å")
         drawn = axis.scatter(chosen["x_A"], chosen["y_A"], c=chosen["binding_energy_K"], s=18)
-        canvas.colorbar(drawn, ax=axis, label="binding energy / K")
+        canvas.colorbar(drawn, ax=axis, label="binding energy (K)")
         axis.set_aspect("equal")
-        label(axis, "x / Å", "y / Å", phase)
+        label(axis, "x (Å)", "y (Å)", phase)
         axis.legend(loc="lower left")
     caption = (
         "Where H2 ends after minimization, coloured by its binding energy, over the uppermost CO molecules."
@@ -178,7 +178,7 @@ def heights(results: Results, out: Path | str) -> Figure:
         here = results.attempts.loc[results.attempts["phase"] == phase, "attempt_frequency_per_ps"].mean()
         axis.set_ylim(top=9.0)
         label(
-            axis, "time / ps", "height of H2 / Å",
+            axis, "time (ps)", "height of H2 / Å",
             f"{phase}: {here:.2f} attempts per ps (paper: {PAPER_ATTEMPTS_per_ps[phase]:g})",
         )  # fmt: skip
         axis.legend()
@@ -210,7 +210,7 @@ def residence(results: Results, out: Path | str) -> Figure:
         )
     if len(chosen):
         axis.axvline(np.log10(LONG_s), color=PAPER, linestyle="--", label="1000 s, the paper's threshold")
-        label(axis, "log₁₀ (half-life / s)", "sites", str(chosen["phase"].iloc[0]))
+        label(axis, "log₁₀ of the half-life in s", "sites", str(chosen["phase"].iloc[0]))
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     else:
         note(axis, "no attempt frequency: no long trajectory stayed")
@@ -222,7 +222,7 @@ def surfaces(results: Results, out: Path | str) -> Figure:
     canvas, axes = new(columns=2, width_in=8.0)
     for phase, part in results.radial.groupby("phase"):
         axes[0, 0].plot(part["distance_A"], part["g"], color=COLOURS[str(phase)], label=str(phase))
-    label(axes[0, 0], "distance of molecular centres / Å", "g(r)")
+    label(axes[0, 0], "distance of molecular centres (Å)", "g(r)")
     axes[0, 0].legend()
     for phase, part in results.temperatures.groupby("phase"):
         for number, (_, own) in enumerate(part.groupby(["bath_K", "replica"])):
@@ -230,7 +230,7 @@ def surfaces(results: Results, out: Path | str) -> Figure:
                 axes[0, 1].plot(
                     own["time_fs"] / 1000, own["temperature_K"], ".-", color=COLOURS[str(phase)], alpha=0.6
                 )
-    label(axes[0, 1], "time / ps", "temperature / K")
+    label(axes[0, 1], "time (ps)", "temperature (K)")
     caption = (
         "Left: pair distribution of molecular centres seen from deep molecules (it falls below 1 where the "
         "hemisphere ends). Right: temperature of the mobile molecules while surfaces were made."

@@ -130,20 +130,41 @@ def import_dataset(
             Gate.at_most(
                 "forces of the two programs differ (eV/Å)", adopted.force_rmse_eV_per_A, GOOD_FORCES_eV_per_A,
                 "root mean square over the frames labelled anew",
-            ),
+            ).because(*TAKEN_OVER),
             Gate.at_most(
                 "energies differ beyond the offset (meV/atom)", adopted.energy_rmse_meV_per_atom,
                 GOOD_ENERGY_meV_per_atom, "root mean square over the frames labelled anew",
-            ),
+            ).because(*TAKEN_OVER),
         ]  # fmt: skip
     elif wanted:
         found = label_origin(frames[0])
         section.gates.append(
-            Gate.equal("level of the imported labels", found, wanted, "the run's own labels")
+            Gate.equal("level of the imported labels", found, wanted, "the run's own labels").because(*LEVEL)
         )
     section.write(folder)
     write_frames(out, used)
     return "\n".join(f"{imported.entry.name}: {note}" for imported in files for note in imported.notes)
+
+
+TAKEN_OVER = (
+    "Labels of two programs at one level differ by settings such as grids and thresholds. Beyond these "
+    "limits the difference is larger than what a model can learn.",
+    "Compare the settings of both programs, or label the frames anew.",
+)
+LEVEL = (
+    "A model that is trained on two levels learns neither; the run's own labels are at the level named as "
+    "the limit.",
+    "Set the run's level to that of the file, or let frames be labelled anew.",
+)
+SUSPECT = (
+    "One wrong frame can spoil a training: each is looked at on its own.",
+    "Read suspects.csv; then say --on_suspect drop or keep of that group.",
+)
+UNITS_TOLD = (
+    "Forces times displacements have to give the energy differences along a path. Another ratio than 1 means "
+    "another unit of one of them, or forces of another level.",
+    "Say the units in the sheet (docs/usage.md), or correct the file.",
+)
 
 
 def _offsets(adopted: Adopted) -> str:
@@ -336,20 +357,20 @@ def _section(
             *(f"{imported.entry.name}: {note}." for imported in files for note in imported.notes),
         ],
         gates=[
-            Gate.at_most("suspect frames", n_suspect, 0, "listed in suspects.csv"),
+            Gate.at_most("suspect frames", n_suspect, 0, "listed in suspects.csv").because(*SUSPECT),
             Gate.within(
                 "energy difference over work of the forces",
                 ratio,
                 0.9,
                 1.1,
                 "median over steps; one unit system gives 1",
-            )
+            ).because(*UNITS_TOLD)
             if np.isfinite(ratio)
             else Gate.unmeasured(
                 "units not checked",
                 "forces explain energy differences",
                 f"no two frames of a composition lie within {LONGEST_STEP_A:g} Å and differ enough in energy",
-            ),
+            ).because(*UNITS_TOLD),
         ],
         figures=figures,
         tables=[

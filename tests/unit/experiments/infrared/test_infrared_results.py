@@ -208,7 +208,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     assert gates["Harmonic wavenumbers (mean absolute error, cm⁻¹)"]["passed"] is True
     assert gates["Model runs that broke"]["passed"] is True
     assert {figure["file"] for figure in section["figures"]} == {
-        "learning.png", "calibration_points.png", "spectrum_P1.png", "summed.png",
+        "learning.svg", "calibration_points.svg", "spectrum_P1.svg", "summed.svg",
     }  # fmt: skip
     for item in [*section["figures"], *section["tables"]]:
         assert (out / item["file"]).is_file()

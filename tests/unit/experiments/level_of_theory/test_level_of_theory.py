@@ -85,7 +85,7 @@ def test_interactions_and_errors(tmp_path: Path) -> None:
     assert "2 levels against ccsd(t)/made-up (none 1)" in section.headline
     assert "has bhlyp-d4/def2-tzvp" in section.headline
     assert "is counterpoise-corrected" in section.text[0]
-    assert (out / "parity.png").is_file()
+    assert (out / "parity.svg").is_file()
 
 
 def test_no_dimer_is_complete(tmp_path: Path) -> None:

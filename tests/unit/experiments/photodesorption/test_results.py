@@ -122,7 +122,8 @@ def test_every_figure_has_its_data(full: tuple[Results, Path], tmp_path: Path) -
     section = Section.read(out)
     assert len(section.figures) == 10
     for figure in section.figures:
-        assert (out / figure.file).read_bytes().startswith(b"\x89PNG")
+        assert (out / figure.file).read_bytes().startswith(b"<?xml")
+        assert (out / figure.file).with_suffix(".pdf").read_bytes().startswith(b"%PDF")
         assert Path(figure.data).stem == Path(figure.file).stem
         assert len(pandas.read_csv(out / figure.data))
     (tmp_path / "s.json").write_text('{"timestep_fs": 0.1}')

@@ -122,14 +122,14 @@ def test_the_best_model_is_selected_whatever_the_order(
 
     section = Section.read(out)
     gates = {gate.name: gate for gate in section.gates}
-    assert gates["validation force RMSE of C, eV/Å"].passed is False
-    assert {f"validation force RMSE of {name}, eV/Å" for name in ("X1", "X2")} <= set(gates)
-    assert gates["largest force difference of compressed and frozen model, eV/Å"].passed
+    assert gates["force error of C, validation frames (RMSE, eV/Å)"].passed is False
+    assert {f"force error of {name}, validation frames (RMSE, eV/Å)" for name in ("X1", "X2")} <= set(gates)
+    assert gates["largest force difference of compressed and frozen model (eV/Å)"].passed
     for item in [*section.figures, *section.tables]:
         assert (out / item.file).stat().st_size
     assert {figure.file for figure in section.figures} == {
-        "energy_parity.png", "force_parity.png", "force_errors.png", "force_angles.png", "dissociation.png",
-        "learning_curves.png", "calibration.png", "exploration.png",
+        "energy_parity.svg", "force_parity.svg", "force_errors.svg", "force_angles.svg", "dissociation.svg",
+        "learning_curves.svg", "calibration.svg", "exploration.svg",
     }  # fmt: skip
     for figure in section.figures:
         assert len(pandas.read_csv(out / figure.data))
@@ -138,7 +138,7 @@ def test_the_best_model_is_selected_whatever_the_order(
 def test_a_single_model_has_no_calibration(tiny_model: Path, evaluations: list[Path], tmp_path: Path) -> None:
     select_model([tiny_model], evaluations[:1], [], None, tmp_path)
     assert not len(pandas.read_csv(tmp_path / "committee.csv"))
-    assert not (tmp_path / "calibration.png").exists()
+    assert not (tmp_path / "calibration.svg").exists()
 
 
 def test_an_ideal_committee_is_calibrated() -> None:
