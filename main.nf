@@ -50,6 +50,7 @@ workflow {
 
     workflow.onComplete = {
         Provenance.write(workflow, run.parameters, images, run.code.all, projectDir)
+        Settings.tell(projectDir, run.parameters.outdir)
         if (workflow.success) {
             Settings.sweep(projectDir, "${workflow.workDir}/checkpoints".toString(), workflow.sessionId)
         }

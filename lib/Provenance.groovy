@@ -27,6 +27,7 @@ class Provenance {
             host             : InetAddress.localHost.hostName,
             start            : workflow.start.toString(),
             end              : workflow.complete.toString(),
+            core_hours       : (workflow.stats.succeedDuration.toMillis() + workflow.stats.cachedDuration.toMillis() + workflow.stats.failedDuration.toMillis()) / 3600000d,
             tasks            : [run: workflow.stats.succeedCount, cached: workflow.stats.cachedCount, failed: workflow.stats.failedCount],
             trajectories     : settings.experiments.collectEntries { [it, read(outdir.resolve("${it}/counts.json")) ?: [:]] },
         ]

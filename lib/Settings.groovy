@@ -32,6 +32,9 @@ class Settings {
         frazil(projectDir, ['sweep', checkpoints, '--run', run.toString()], '')
     }
 
+    /** Write into the report where it came from, now that run.json is there. */
+    static void tell(Object projectDir, Object outdir) { frazil(projectDir, ['tell', outdir.toString()], '') }
+
     private static String frazil(Object projectDir, List<String> words, String input) {
         String own = "${projectDir}/.frazil/venv/bin/python"
         List<String> command = [new File(own).canExecute() ? own : 'python3', "${projectDir}/bin/frazil".toString()] + words

@@ -90,7 +90,7 @@ process PREPARE_SURFACE {
     tuple val(phase), path("surface_${phase}")
 
     script:
-    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
+    def potential = (model ? "--model ${model}/model.h5" : '') + (curves ? " --curves ${curves}" : '')
     """
     ${Settings.file(settings)}
     prepare_surface.py --settings settings.json --phase ${phase} ${potential} --out surface_${phase}
@@ -114,7 +114,7 @@ process BIND_SITES {
     tuple val(phase), path("sites_${phase}")
 
     script:
-    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
+    def potential = (model ? "--model ${model}/model.h5" : '') + (curves ? " --curves ${curves}" : '')
     """
     ${Settings.file(settings)}
     bind_sites.py --settings settings.json --surfaces ${surface} ${potential} --truth ${truth} --out sites_${phase}
@@ -140,7 +140,7 @@ process RUN_COLLISIONS {
 
     script:
     def settings = meta.campaign
-    def potential = "--model ${model ? "${model}/model.h5" : 'analytic'}" + (curves ? " --curves ${curves}" : '')
+    def potential = (model ? "--model ${model}/model.h5" : '') + (curves ? " --curves ${curves}" : '')
     """
     ${Settings.file(settings)}
     run_collisions.py --settings settings.json --surfaces ${surface} ${potential} --phase ${meta.phase} \\

@@ -96,18 +96,20 @@ workflow STICKING {
         curves = Channel.value([])
         validated = Channel.empty()
     }
+    // An ASE calculator by its name; the known truth is the steps' default.
+    def named = s.potential.startsWith('ase:') ? [model: s.potential] : [:]
     // [gmnn/ or [], molecular_curves.csv or []]: what drives everything
     driver = model.map { [it] }.combine(curves.map { [it] })
     PREPARE_SURFACE(
         Channel.of('crystalline', 'amorphous').combine(driver),
-        settings.steps['prepare-surface'], settings.code['prepare_surface.py'],
+        settings.steps['prepare-surface'] + named, settings.code['prepare_surface.py'],
     )
     surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
         surfaces,
-        settings.steps['bind-sites'], s.potential == 'gmnn' && s.truth, settings.code['bind_sites.py'],
+        settings.steps['bind-sites'] + named, s.potential == 'gmnn' && s.truth, settings.code['bind_sites.py'],
     )
-    def campaign = settings.steps['run-collisions']
+    def campaign = settings.steps['run-collisions'] + named
     def per_phase = s.n_polar * s.n_azimuth * s.energies_K.size() * s.surface_temperatures_K.size()
     // Along the normal, at the lowest energy, never ended by distance: the attempts to leave.
     def attempts = campaign + [surface_temperatures_K: [s.attempts_temperature_K], energies_K: [s.energies_K.min()],

@@ -168,6 +168,8 @@ def python(text: str, folder: Path) -> None:
     from frazil.md.integrators import Langevin, VelocityVerlet
     from frazil.md.observers import Distances, energies
     from frazil.md.trajectory import Trajectory
+    from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
+    from frazil.potentials.gmnn.committee import write_folder
     from frazil.potentials.registry import load as potential_of
     from frazil.report import section
     from frazil.seeds import rng
@@ -182,7 +184,8 @@ def python(text: str, folder: Path) -> None:
             part, setting, settings, step, Table, Path,
         )},
         "load": potential_of, "model": argon, "potential": potential_of(argon).potential(atoms),
-        "section": section, "Section": section.Section, "Gate": section.Gate, "out": folder / "out",
+        "section": section, "Section": section.Section, "Gate": section.Gate,
+        "Result": section.Result, "out": folder / "out",
         "shards": folder / "out", "n_failed": 0, "OUTCOMES": ("finished",),
         "campaign_seed": 1, "atoms": atoms, "Row": Row,
         "rows": [{"trajectory_id": 3, "outcome": "finished", "energy_eV": 0.5}],
@@ -192,6 +195,10 @@ def python(text: str, folder: Path) -> None:
     }  # fmt: skip
     if text.startswith("n_polar"):
         text = "@settings\nclass Toy:\n" + textwrap.indent(text, "    ")
+    if "model_0" in text:
+        shape = Architecture(("C", "O"), cutoff_A=4.0, n_basis=3, n_radial=1, hidden=(4,))
+        metadata = {"label_level": "test", "training_data_sha256": ""}
+        write_folder(folder / "model_0", shape, initialize_committee(shape, 3, 2), metadata)
     os.chdir(folder)
     exec(compile(text, "block", "exec"), names)  # noqa: S102
     if "Toy" in names:

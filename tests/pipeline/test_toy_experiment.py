@@ -48,10 +48,13 @@ def test_two_files_are_an_experiment(nextflow: Path, checkout: Path, tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
     table = tmp_path / "results/toy/trajectories.csv"
     assert pd.read_csv(table)["trajectory_id"].tolist() == list(range(10))
-    assert "bonds are long" in (tmp_path / "results/report.html").read_text()
+    page = (tmp_path / "results/report.html").read_text()
+    assert "bonds are long" in page
+    assert "<b>core-hours</b>" in page, "the run's own line is written when it has ended"
     found = json.loads((tmp_path / "results/run.json").read_text())
     assert found["parameters"]["toy"]["temperature_K"] == 300
     assert found["trajectories"]["toy"]["model"]["total"] == 10
+    assert 0 < found["core_hours"] < 1
 
     before = table.read_bytes()
     again = run(nextflow, checkout, tmp_path, "-resume", "--toy.shard_size", "7")

@@ -88,3 +88,18 @@ def _levels(parameters: dict[str, Any], experiments: set[str]) -> list[str]:
         if isinstance(item, dict):
             found += [str(value) for name, value in item.items() if re.fullmatch(r"(label_)?levels?", name)]
     return found
+
+
+def listed() -> str:
+    """Return CITATIONS.md: the whole bibliography."""
+    lines = [
+        "# What frazil rests on",
+        "",
+        'The report of a run lists those of these works that the run used, under "Methods and citations",',
+        "with BibTeX to copy. How to cite frazil itself is in [CITATION.cff](CITATION.cff).",
+        "",
+    ]
+    for work in sorted(works().values(), key=lambda work: work.text):
+        link = f" [doi:{work.doi}](https://doi.org/{work.doi})" if work.doi else ""
+        lines.append(f"- {work.text}.{link}")
+    return "\n".join(lines) + "\n"

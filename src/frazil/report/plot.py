@@ -132,7 +132,7 @@ def _panels(canvas: Canvas) -> list[Axes]:
 def _n_vertices(artist: Any) -> int:
     if hasattr(artist, "get_xdata"):
         return int(np.size(artist.get_xdata()))
-    return max(len(artist.get_offsets()), sum(len(path.vertices) for path in artist.get_paths()))
+    return max(len(artist.get_offsets()), sum(np.size(path.vertices) // 2 for path in artist.get_paths()))
 
 
 def _leave_out_empty(canvas: Canvas) -> str:
@@ -209,7 +209,7 @@ def _covers(legend: Any, axes: Axes) -> bool:
             return True
         if len(offsets) <= 1:
             paths = (path.transformed(cloud.get_transform()) for path in cloud.get_paths())
-            if any(path.intersects_bbox(box, filled=True) for path in paths if len(path.vertices)):
+            if any(path.intersects_bbox(box, filled=True) for path in paths):
                 return True
     return False
 

@@ -14,7 +14,7 @@ from frazil.md.integrators import Langevin
 from frazil.md.state import State, System
 from frazil.md.trajectory import Trajectory
 from frazil.potentials.analytic.simple import HarmonicBonds
-from frazil.report.section import Gate, Section
+from frazil.report.section import Gate, Result, Section
 from frazil.seeds import rng
 from frazil.tables import Table
 
@@ -62,4 +62,5 @@ def analyse(settings: Toy, table: pandas.DataFrame, campaign_seed: int, out: Pat
     interval = f"[{found.low_95:.2f}, {found.high_95:.2f}]"
     text = f"{n_long} of {len(table)} bonds are long: {found.value:.2f} {interval}."
     gates = [Gate.at_least("trajectories", len(table), settings.n_trajectories)]
-    return Section(title="Toy", headline=text, text=["A bond in a bath."], gates=gates)
+    cards = [Result.of_row("Long bonds", "p", found.row("p"), n=len(table), of="bonds")]
+    return Section(title="Toy", headline=text, text=["A bond in a bath."], gates=gates, results=cards)

@@ -16,7 +16,7 @@ from frazil.errors import UserError
 from frazil.parameters import all_parameters
 from frazil.parameters import groups as groups_of_parameters
 from frazil.report import run_line
-from frazil.report.citing import cited, works
+from frazil.report.citing import cited, listed, works
 from frazil.report.heads import head
 from frazil.report.page import render
 from frazil.report.plot import new, note, save
@@ -211,7 +211,7 @@ def test_what_was_used_is_cited(results: Path) -> None:
         assert f"@article{{{key}," in html.replace("\n", ""), key
     assert "lammps2022" not in html  # infrared runs without
     assert "It was done." in html
-    with pytest.raises(UserError, match="@nobody is not in works.bib"):
+    with pytest.raises(UserError, match=r"@nobody is not in works\.bib"):
         cited("@nobody")
 
 
@@ -225,6 +225,14 @@ def test_every_reference_of_a_section_is_in_the_bibliography_and_the_list() -> N
     assert len(keys) > 10
     assert keys <= set(works())
     assert all(work.doi == "" or re.fullmatch(r"10\.\d{4,}/\S+", work.doi) for work in works().values())
+
+
+def test_the_list_of_citations_is_that_of_the_bibliography() -> None:
+    """Renew it by ``python -c "from frazil.report.citing import listed; print(listed(), end='')"``."""
+    root = Path(__file__).resolve().parents[3]
+    assert (root / "CITATIONS.md").read_text() == listed()
+    cff = (root / "CITATION.cff").read_text()
+    assert f"version: {frazil.__version__}\n" in cff
 
 
 def test_parameters_named_in_remedies_are_there() -> None:

@@ -241,8 +241,9 @@ class Sticking:
     """Sticking of H2 on CO ice: surfaces, binding energies, collisions, residence times."""
 
     potential: str = setting(
-        "What drives everything: a GM-NN committee trained on label_level, or the analytic known truth itself",
-        default="gmnn", choices=("gmnn", ANALYTIC),
+        "What drives everything: a GM-NN committee trained on label_level, the analytic known truth itself, or any "
+        "ASE calculator, which a function of no arguments returns",
+        default="gmnn", pattern=rf"gmnn|{ANALYTIC}|ase:\w+(\.\w+)+", examples=("gmnn", ANALYTIC, "ase:MODULE.FUNCTION"),
     )  # fmt: skip
     label_level: str = setting(
         "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
@@ -373,7 +374,9 @@ class ValidateCommittee:
 class Driver:
     """The potential that drives a step."""
 
-    model: str = given(f"model.h5 of train-gmnn, or '{ANALYTIC}' for the known truth", default=ANALYTIC)
+    model: str = given(
+        f"model.h5 of train-gmnn, '{ANALYTIC}' for the known truth, or ase:MODULE.FUNCTION", default=ANALYTIC
+    )
     curves: Path | None = given("molecular_curves.csv of a model of interactions", default=None, path="file")
 
 

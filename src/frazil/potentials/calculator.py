@@ -1,0 +1,139 @@
+"""Any potential in ASE: ``frazil.load("model_0")`` is a calculator, for all that ASE does.
+
+    atoms.calc = frazil.load("model_0")              # a folder that training wrote, or model.h5, a .pb in it
+    atoms.calc = frazil.load("lennard-jones", epsilon_eV=0.01, sigma_A=3.4)
+    atoms.get_potential_energy(); atoms.get_forces()
+    atoms.calc.results["energy_spread"]              # of a committee: how far its members are apart
+
+What can be loaded is what ``potentials.registry.load`` knows. Periodic atoms take a GM-NN.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+
+from frazil.errors import UserError
+from frazil.potentials.registry import Source
+from frazil.potentials.registry import load as source_of
+
+KNOWN_FIELDS = ("excited", "fixed")
+"""Arrays of atoms that a potential may look at; a change of one makes it anew."""
+
+
+def load(
+    what: Any, *, member: int | None = None, curves: Path | str = "", skin_A: float = 0.5, **parameters: Any
+) -> Calculator:
+    """Return an ASE calculator of a potential: of its folder or file, its name, or a mapping.
+
+    Args:
+        what: a folder that training wrote or a file in it (``model.h5``, ``model.pb``), a name such as
+            ``van-hemert`` or ``gfn2-xtb``, ``ase:MODULE.FUNCTION``, or a mapping with ``parts``.
+        member: one of a committee; None drives by the mean of all and gives their spread.
+        curves: molecular_curves.csv of a GM-NN of interactions, if it is not beside the model.
+        skin_A: how much farther than the cutoff neighbour lists reach, Å; no number depends on it.
+        parameters: of a name.
+
+    Returns:
+        A calculator of ``energy`` (eV) and ``forces`` (natoms, 3), eV/Å. Where the potential has them, also
+        ``dipole`` (3,), e Å. In ``results`` of a committee also ``energy_spread`` (eV) and
+        ``forces_spread`` (eV/Å), standard deviations over the members: the latter (natoms,) of a GM-NN, of
+        other committees that of the worst atom. Raises UserError for what is no potential.
+    """
+    source = source_of(what, curves=curves, **parameters)
+    if source.model is not None and not source.curves:
+        from frazil.potentials.gmnn.calculator import GMNNCalculator
+        from frazil.potentials.gmnn.committee import select_members
+        from frazil.potentials.gmnn.files import Model
+
+        model = source.model
+        if member is not None:
+            chosen = select_members(model.parameters, [member])
+            model = Model(model.architecture, chosen, model.metadata)
+        return GMNNCalculator(model, skin_A)
+    return PotentialCalculator(source, member, skin_A)
+
+
+class PotentialCalculator(Calculator):
+    """ASE calculator of a source: the potential that the engine runs, one structure at a time.
+
+    The potential is made for the first atoms, and anew when their elements or tags change. Raises UserError
+    for periodic atoms, and for atoms that the potential is not made for.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "dipole"]
+
+    def __init__(self, source: Source, member: int | None = None, skin_A: float = 0.5) -> None:
+        super().__init__()
+        self.source, self.member, self.skin_A = source, member, skin_A
+        self._made_for: tuple[bytes, ...] = ()
+        self._potential: Any = None
+        self._evaluate: Any = None
+        self._neighbours: Any = None
+
+    def calculate(
+        self, atoms: Atoms | None = None, properties: Any = None, system_changes: Any = all_changes
+    ) -> None:
+        """Fill ``results`` for ``atoms``."""
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        if self.atoms.pbc.any():
+            raise UserError(
+                f"{self.atoms.symbols} with periodic boundaries under {self.source.kind}, which is for free "
+                "atoms; set pbc to False, or take a GM-NN without curves of molecules"
+            )
+        if self._made_for != (key := _key(self.atoms)):
+            self._make(self.atoms)
+            self._made_for = key
+        found = self._evaluate(self._potential, self._lists(self.atoms.positions), self.atoms.positions[None])
+        info = {name: np.asarray(value)[0] for name, value in found.info.items()}
+        self.results = {"energy": float(found.energies[0]), "forces": np.array(found.forces[0])}
+        if "dipole_e_A" in info:
+            self.results["dipole"] = info["dipole_e_A"]
+        for name in ("energy_spread_eV", "force_spread_eV_per_A"):
+            if name in info:
+                self.results[name.split("_")[0].replace("force", "forces") + "_spread"] = float(info[name])
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """Return what has changed since the last call; tags of atoms count too."""
+        changes: list[str] = super().check_state(atoms, tol)
+        if not changes and self._made_for != _key(atoms):
+            changes = ["tags"]
+        return changes
+
+    def _make(self, atoms: Atoms) -> None:
+        from frazil.potentials.interface import jit
+
+        self._potential = self.source.potential(atoms.copy(), self.member)
+        self._evaluate = jit(_evaluated)
+        self._neighbours = None
+
+    def _lists(self, positions: np.ndarray) -> Any:
+        """Return neighbour lists with a leading axis of one; None for a potential without a cutoff."""
+        import jax
+
+        from frazil.potentials.neighbours import allocate
+
+        cutoff_A = self._potential.cutoff_A
+        if cutoff_A is None:
+            return None
+        kept = self._neighbours
+        if kept is None or ((positions - kept.origin) ** 2).sum(axis=1).max() > (0.5 * self.skin_A) ** 2:
+            build = partial(allocate, positions, cutoff_A, self.skin_A)
+            built = build(capacity=None if kept is None else kept.index.shape[1])
+            self._neighbours = build() if bool(built.overflow) else built
+        return jax.tree.map(lambda leaf: leaf[None], self._neighbours)
+
+
+def _key(atoms: Atoms) -> tuple[bytes, ...]:
+    """Return what a potential is made for: elements and tags."""
+    tags = (np.asarray(atoms.arrays.get(name, ())).tobytes() for name in KNOWN_FIELDS)
+    return (atoms.numbers.tobytes(), *tags)
+
+
+def _evaluated(potential: Any, lists: Any, positions: Any) -> Any:
+    ready = potential.batched(1)
+    return ready.evaluate(ready.arrange(lists), positions)
