@@ -11,7 +11,7 @@ from frazil.report.heads import head, quantity
 from frazil.report.section import number, with_interval
 
 LONGEST_TABLE = 25
-WORDS_IN = ("quantity", "criterion")
+WORDS_IN = ("quantity", "criterion", "ensemble")
 """Columns whose cells may be names of quantities."""
 
 
@@ -60,17 +60,21 @@ def shown(path: Path) -> Shown:
             words = ["" if pandas.isna(value) else str(value) for value in values]
             add(head(name), False, list(map(quantity, words)) if name in WORDS_IN else words, values)
             continue
+        if _is_of_model(name) and frame[name].isna().all():
+            one_model = True
+            continue
         ends = _ends(name, names, frame)
         if not ends:
             add(head(name), True, [number(value) for value in values.fillna(math.nan)], values)
             continue
-        del names[:2]
+        beside = ends == names[:2] == ["low_95", "high_95"]
+        names = [item for item in names if item not in ends]
         both = [f"{value} {interval}".strip() for value, interval in _joined(first, name, ends)]
         add(head(name) + " [95 %]", True, both, values)
-        spread = next(iter(name_ for name_ in names[:1] if "model_std" in name_), "")
-        total = [item for item in names[1:3] if spread and "total_" in item]
-        if len(total) == 2 and all(pandas.api.types.is_numeric_dtype(frame[item]) for item in total):
-            del names[:3]
+        total = [item.replace("low_95", "total_low_95").replace("high_95", "total_high_95") for item in ends]
+        if len(frame) and set(total) <= set(names) and _are_numbers(frame, total):
+            spread = "model_std" if beside else ends[0].replace("low_95", "model_std")
+            names = [item for item in names if item not in (*total, spread)]
             if frame[total].isna().all(axis=None):
                 one_model = True
                 continue
@@ -80,18 +84,23 @@ def shown(path: Path) -> Shown:
     return Shown(heads, numeric, rows, len(frame), one_model)
 
 
+def _is_of_model(name: str) -> bool:
+    return "model_std" in name or "total_low_95" in name or "total_high_95" in name
+
+
+def _are_numbers(frame: pandas.DataFrame, names: list[str]) -> bool:
+    return all(pandas.api.types.is_numeric_dtype(frame[name]) for name in names)
+
+
 def _ends(name: str, names: list[str], frame: pandas.DataFrame) -> list[str]:
-    """Return the two columns after a value that are its interval, none where they are not."""
-    after = names[:2]
-    if len(after) < 2 or not all(pandas.api.types.is_numeric_dtype(frame[item]) for item in after):
-        return []
+    """Return the columns that are a value's interval: the two after it, or two that carry its name."""
+    if names[:2] == ["low_95", "high_95"] and _are_numbers(frame, names[:2]):
+        return names[:2]
     stem, _, unit = name.rpartition("_")
-    allowed = [
-        ["low_95", "high_95"],
-        [f"{name}_low_95", f"{name}_high_95"],
-        [f"{stem}_low_95_{unit}", f"{stem}_high_95_{unit}"],
-    ]
-    return after if after in allowed else []
+    for ends in ([f"{name}_low_95", f"{name}_high_95"], [f"{stem}_low_95_{unit}", f"{stem}_high_95_{unit}"]):
+        if set(ends) <= set(names) and _are_numbers(frame, ends):
+            return ends
+    return []
 
 
 def _joined(frame: pandas.DataFrame, name: str, ends: list[str]) -> list[tuple[str, str]]:

@@ -41,7 +41,8 @@ def drawing(path: Path, prefix: str, alt: str) -> Drawing:
     if not found or FORBIDDEN.search(text):
         raise UserError(f"figure {path} is no drawing that the page may hold; rerun the stage that made it")
     inside = SKIPPED.sub("", found[2])
-    inside = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', inside)
+    asked = set(re.findall(r"""(?:url\(|href=")#([^")]+)""", inside))
+    inside = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in asked else "", inside)
     inside = re.sub(r'\b(?:xlink:)?href="#([^"]+)"', rf'href="#{prefix}-\1"', inside)
     inside = inside.replace("xlink:href=", "href=").replace("url(#", f"url(#{prefix}-")
     for colour, variable in INK.items():

@@ -130,7 +130,9 @@ def render(
     environment.filters["prose"] = lambda text: re.sub(
         r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", true_minus(text)
     )
-    environment.filters["breakable"] = lambda text: Markup(str(escape(text)).replace("_", "_<wbr>"))
+    environment.filters["breakable"] = lambda text: Markup(
+        re.sub(r"([_./])(?=\w)", r"\1<wbr>", str(escape(text)))
+    )
     named = dict.fromkeys(citing.cited(item) for part in parts for item in part["section"].references)
     works = {work.key: work for work, _ in named if work}
     works |= {work.key: work for work in citing.used(experiments, settings)}

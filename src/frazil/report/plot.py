@@ -4,6 +4,7 @@
 its data as CSV beside them.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 
 from frazil.analysis.statistics import density
 from frazil.files import write_atomic
-from frazil.report.section import Figure
+from frazil.report.section import Figure, true_minus
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#777777", "#000000"
@@ -104,10 +105,18 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
         axes.set_title(f"({letter}) {axes.get_title('left')}".rstrip())
     for axes in canvas.axes:
         artists: list[Any] = [*axes.lines, *axes.collections]
+        if (legend := axes.get_legend()) is not None:
+            for text in legend.get_texts():
+                text.set_text(true_minus(text.get_text()))
         for artist in artists:
             artist.set_rasterized(_n_vertices(artist) > MOST_VERTICES)
     canvas.draw_without_rendering()
-    if sum(_clear_legend(axes) for axes in panels):
+    rows: dict[int, float] = {}
+    for axes in panels:
+        place: Any = axes.get_subplotspec()
+        rows[place.rowspan.start] = max(rows.get(place.rowspan.start, 0.0), _clear_legend(axes))
+    if (room := sum(rows.values())) or sum(_break_labels(axes) for axes in panels):
+        canvas.set_figheight(canvas.get_figheight() + room / canvas.dpi)  # panels keep their size
         canvas.draw_without_rendering()
     canvas.set_layout_engine("none")  # both files show what was laid out here
     for kind, nothing in (("svg", ("Date", "Creator")), ("pdf", ("CreationDate", "Creator", "Producer"))):
@@ -173,20 +182,38 @@ def _close_gaps(canvas: Canvas, panels: list[Axes], kept: list[Axes]) -> None:
             axes.yaxis.set_tick_params(labelleft=True)
 
 
-def _clear_legend(axes: Axes) -> bool:
-    """Move a legend that lies over data to a free corner, else below the panel; return whether below."""
+def _clear_legend(axes: Axes) -> float:
+    """Move a legend that lies over data to a free corner, else below the panel.
+
+    Return how much room it takes there, pixels.
+    """
     legend = axes.get_legend()
     if legend is None:
-        return False
+        return 0.0
     for place in (None, "upper right", "upper left", "lower right", "lower left", "center right"):
         if place is not None:
             legend.set_loc(place)
         if not _covers(legend, axes):
-            return False
+            return 0.0
+    inside = axes.get_window_extent()
+    named = axes.xaxis.get_tightbbox()
+    below = min(0.0, named.y0 - inside.y0) / inside.height if named else 0.0
     legend.set_loc("upper left")
-    below = -0.16 - 16.0 / max(axes.get_window_extent().height, 1.0) * axes.figure.dpi / 72.0
     legend.set_bbox_to_anchor((0.0, below), transform=axes.transAxes)
-    return True
+    return float(legend.get_window_extent().height)
+
+
+def _break_labels(axes: Axes) -> bool:
+    """Break an axis' name that is longer than the axis into two lines; return whether one was."""
+    inside, broken = axes.get_window_extent(), False
+    for axis, room in ((axes.xaxis, inside.width), (axes.yaxis, inside.height)):
+        box = axis.label.get_window_extent()
+        text = axis.label.get_text()
+        if max(box.width, box.height) > 1.1 * room and " " in text and "\n" not in text:
+            middle = min((m.start() for m in re.finditer(" ", text)), key=lambda i: abs(i - len(text) / 2))
+            axis.label.set_text(f"{text[:middle]}\n{text[middle + 1 :]}")
+            broken = True
+    return broken
 
 
 def _covers(legend: Any, axes: Axes) -> bool:

@@ -68,7 +68,6 @@ def check_slope(atoms: Atoms, step_A: float = 1e-4) -> None:
         ("gmnn", {}, {"dipole", "energy_spread", "forces_spread"}),
         ("gmnn/model.h5", {"member": 1}, {"dipole"}),
         ("apart", {}, {"energy_spread", "forces_spread"}),
-        ("apart/model.h5", {"member": 0}, set()),
         ("van-hemert", {"coupling_eV": 2.0, "with_dipole": True}, {"dipole"}),
         ("ase:ase.calculators.emt.EMT", {}, set()),
         ({"kind": "committee", "parts": [LJ, {**LJ, "sigma_A": 3.0}]}, {}, {"energy_spread"}),

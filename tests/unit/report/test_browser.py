@@ -57,7 +57,8 @@ def test_a_browser_finds_nothing_wrong(page: Path, tmp_path: Path) -> None:
       const asked = performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length;
       const links = [...document.querySelectorAll('a[href^="#"]')].filter(
         a => !document.getElementById(a.getAttribute('href').slice(1))).length;
-      document.title = JSON.stringify({images, wide, doubled: ids.length - new Set(ids).size, first, asked, links});
+      const doubled = ids.length - new Set(ids).size;
+      document.title = JSON.stringify({images, wide, doubled, first, asked, links});
     """
     html = page.read_text().replace("script-src '", "script-src 'unsafe-hashes' 'nonce-test' '")
     copy = page.with_name("looked-at.html")

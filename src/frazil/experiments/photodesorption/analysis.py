@@ -86,6 +86,7 @@ def analyse(
     n_aggregates: int = 0,
     truth_margin: float = 0.15,
     model_error_scale: float = MODEL_ERROR_SCALE,
+    keep_trajectories: bool = False,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
@@ -107,6 +108,7 @@ def analyse(
         n_aggregates: that trajectories started from in turns, 0 for not known.
         truth_margin: how far the desorption probability may be from the teacher's, interval included.
         model_error_scale: of the prior of the members' part.
+        keep_trajectories: also write the kept frames of the model's trajectories, ``frames.extxyz``.
 
     Raises:
         UserError: no model shard, broken tables, or a criterion that is not among the criteria.
@@ -161,6 +163,8 @@ def analyse(
     for table, content in written:
         if content is not None:
             table.write(content, out)
+    if keep_trajectories:
+        run.write_frames(out / "frames.extxyz")
     counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
     write_json(out / "counts.json", counts)
     figures, omitted = draw(results, out)

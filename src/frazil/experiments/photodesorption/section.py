@@ -6,6 +6,7 @@ import pandas
 from frazil.analysis.estimates import Estimate
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.statistics import FEWEST
+from frazil.report.heads import head
 from frazil.report.section import Figure, Gate, Result, Section, Table
 
 GATED_TIMES_fs = (2000.0, 3000.0)
@@ -222,7 +223,8 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
 def _told_sensitivity(table: pandas.DataFrame) -> str:
     over = table[table["exceeds"] == 1]
     told = "; ".join(
-        f"{row['criterion']} {row['setting']:g}: {row['probability']:.3f}" for row in over.to_dict("records")
+        f"{head(row['criterion'])} {row['setting']:g}: {row['probability']:.3f}"
+        for row in over.to_dict("records")
     )
     if not told:
         return "No other distance and no shorter time changes the probability by more than its interval."

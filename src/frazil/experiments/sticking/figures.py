@@ -178,7 +178,7 @@ def heights(results: Results, out: Path | str) -> Figure:
         here = results.attempts.loc[results.attempts["phase"] == phase, "attempt_frequency_per_ps"].mean()
         axis.set_ylim(top=9.0)
         label(
-            axis, "time (ps)", "height of H2 / Å",
+            axis, "time (ps)", "height of H2 (Å)",
             f"{phase}: {here:.2f} attempts per ps (paper: {PAPER_ATTEMPTS_per_ps[phase]:g})",
         )  # fmt: skip
         axis.legend()

@@ -7,6 +7,7 @@ from frazil.experiments.sticking.binding import REARRANGED_A
 from frazil.experiments.sticking.driver import ANALYTIC
 from frazil.experiments.sticking.results import Results
 from frazil.experiments.sticking.tables import CONDITION
+from frazil.report.heads import head
 from frazil.report.section import Figure, Gate, Result, Section, Table
 
 REFERENCES = [
@@ -130,7 +131,7 @@ def _truth_gates(results: Results) -> list[Gate]:
 def _told_sensitivity(results: Results) -> str:
     over = results.sensitivity[results.sensitivity["exceeds"] == 1]
     told = "; ".join(
-        f"{row['phase']}, {row['criterion']} {row['setting']:g}: {row['part_stuck']:.3f}"
+        f"{row['phase']}, {head(row['criterion'])} {row['setting']:g}: {row['part_stuck']:.3f}"
         for row in over.to_dict("records")
     )
     if not told:
@@ -164,7 +165,7 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
         "paper does, and the mean attempt frequency of the long trajectories that stayed.",
         f"Where H2 made the surface fall into another minimum (an atom moved more than {REARRANGED_A:g} Å), "
-        "the binding energy holds that difference; such sites are counted (n_rearranged), none is left out.",
+        "the binding energy holds that difference; such sites are counted, none is left out.",
     ]
     if ANALYTIC in models or results.truth is not None:
         text.append(
@@ -173,11 +174,10 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         )
     if results.trajectories["model_id"].nunique() > 1:
         text.append(
-            "The members' part of the errors: each collision runs under one member of the committee; what of "
-            "the spread "
-            "between members counting does not explain is model_std, and total intervals hold both. A site's "
-            "binding "
-            "energy is the mean's at the mean's minimum, its error the spread of the members there."
+            "The members' part of the errors: each collision runs under one member of the committee. What "
+            "counting does not explain of the spread between members is the part of the model, and total "
+            "intervals hold both. A site's binding energy is the mean's at the mean's minimum, its error the "
+            "spread of the members there."
         )
     text.append(_told_sensitivity(results))
     tables = [

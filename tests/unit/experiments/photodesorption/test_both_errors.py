@@ -91,8 +91,8 @@ def test_drift_and_clustering_fail_their_gates(changed: Changed, tmp_path: Path,
         file, index=False
     )
     passed = gates_of(tmp_path, root / "assets")
-    assert passed["energy drift of a trajectory, median, meV/ps"] is True
-    assert passed["energy drift of a trajectory, largest, meV/ps"] is False
+    assert passed["energy drift of a trajectory, median (meV/ps)"] is True
+    assert passed["energy drift of a trajectory, largest (meV/ps)"] is False
     assert passed["independent trajectories that these are worth, part of all"] is False
 
 

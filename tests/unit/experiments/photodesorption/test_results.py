@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import ase
+import ase.io
 import numpy as np
 import pandas
 import pytest
@@ -129,6 +129,18 @@ def test_every_figure_has_its_data(full: tuple[Results, Path], tmp_path: Path) -
     (tmp_path / "s.json").write_text('{"timestep_fs": 0.1}')
     failed = render([out], tmp_path / "s.json", tmp_path / "s.json", tmp_path / "report.html")
     assert "No failed trajectory (model)" in [gate.name for gate in failed]
+
+
+def test_kept_frames_are_published_in_the_order_of_trajectories(
+    full: tuple[Results, Path], tmp_path: Path
+) -> None:
+    results, out = full
+    assert not (out / "frames.extxyz").exists()  # on request
+    results.model.write_frames(tmp_path / "frames.extxyz")
+    frames = ase.io.read(tmp_path / "frames.extxyz", ":")
+    ids = [frame.info["trajectory_id"] for frame in frames]
+    assert len(ids) == len(results.model.frames()) > 3
+    assert ids == sorted(ids)
 
 
 def test_two_runs_write_identical_files(full: tuple[Results, Path], tmp_path: Path) -> None:

@@ -330,7 +330,7 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     ):  # fmt: skip
         checks = results.checks.assign(density_g_per_cm3=density)
         gates = section_of(replace(results, checks=checks), []).gates
-        assert {gate.name: gate for gate in gates}[f"density, g/cm³ ({phase}, 10 K)"].passed is passed
+        assert {gate.name: gate for gate in gates}[f"density (g/cm³), {phase}, 10 K"].passed is passed
     for low, high, passed in ((-0.05, 0.08, True), (-0.2, 0.2, False), (0.05, 0.15, False)):
         apart = results.truth_pairs.assign(difference=0.0, difference_low_95=low, difference_high_95=high)
         gates = section_of(replace(results, truth_pairs=apart), []).gates
