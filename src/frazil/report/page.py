@@ -131,7 +131,7 @@ def render(
         r"(?<=\d) (?=[^\W\d]|[%°])", "\u00a0", true_minus(text)
     )
     environment.filters["breakable"] = lambda text: Markup(
-        re.sub(r"([_./])(?=\w)", r"\1<wbr>", str(escape(text)))
+        re.sub(r"([_/]|\.(?=[a-z]))(?=\w)", r"\1<wbr>", str(escape(text)))
     )
     named = dict.fromkeys(citing.cited(item) for part in parts for item in part["section"].references)
     works = {work.key: work for work, _ in named if work}

@@ -93,7 +93,7 @@ def test_failed_gates_come_first_and_in_plain_sight(results: Path) -> None:
     html = page(results)
     assert "1 of 3 gates failed" in html
     assert html.index("✗ FAILED") < html.index("? not measured") < html.index("✓ passed")
-    assert 'class="bad"' in html
+    assert 'class="gate bad' in html
 
 
 def test_long_tables_are_cut_and_say_so(results: Path) -> None:
