@@ -9,6 +9,7 @@ process ANALYSE_PHOTODESORPTION {
     path teacher_shards,         stageAs: 'teacher/*'
     path teacher_control_shards, stageAs: 'teacher_control/*'
     path model_control_shards,   stageAs: 'model_control/*'
+    path aimd_shards,            stageAs: 'given/*'
     path model,                  stageAs: 'potential/*'
     path reference
     val settings
@@ -20,9 +21,9 @@ process ANALYSE_PHOTODESORPTION {
     script:
     """
     ${Settings.file(settings)}
-    mkdir -p model teacher teacher_control model_control
+    mkdir -p model teacher teacher_control model_control given
     analyse_photodesorption.py --settings settings.json --model-shards model --teacher-shards teacher \\
-        --teacher-control-shards teacher_control --model-control-shards model_control \\
+        --teacher-control-shards teacher_control --model-control-shards model_control --aimd-shards given \\
         --model ${model} --reference ${reference} --out photodesorption
     """
 

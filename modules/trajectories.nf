@@ -76,6 +76,32 @@ process RUN_TRAJECTORIES {
     "mkdir shard_${meta.first_id}"
 }
 
+// Trajectories that another program ran, told by the model's criteria.
+process FOLLOW_TRAJECTORIES {
+    tag "${dataset.name}"
+    label 'cpu'
+
+    input:
+    path dataset
+    path files, stageAs: 'files*/*' // those that a samplesheet names, in its order
+    path bond_curves
+    val settings
+    val code
+
+    output:
+    path 'aimd'
+
+    script:
+    def staged = files ? "--staged ${files}" : ''
+    """
+    ${Settings.file(settings)}
+    follow_trajectories.py --settings settings.json --dataset ${dataset} ${staged} --bond-curves ${bond_curves} --out aimd
+    """
+
+    stub:
+    'mkdir aimd'
+}
+
 // Whether the trajectories so far are enough for the half-width that was asked for.
 process ENOUGH {
     tag "${number}"

@@ -1,7 +1,7 @@
 // CO photodesorption: potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
 
-include { POTENTIAL; in_order                  } from './potential'
-include { THERMALIZE; EXCITE; RUN_TRAJECTORIES } from '../modules/trajectories'
+include { POTENTIAL; in_order; with_files      } from './potential'
+include { THERMALIZE; EXCITE; RUN_TRAJECTORIES; FOLLOW_TRAJECTORIES } from '../modules/trajectories'
 include { UNTIL_ENOUGH                         } from './until_enough'
 include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
 
@@ -56,8 +56,16 @@ workflow PHOTODESORPTION {
         UNTIL_ENOUGH(of_model, snapshots.combine(bond_curves).combine(members), settings, checkpoints)
         shards_of.model = UNTIL_ENOUGH.out.state.map { it.shards }
     }
+    aimd = Channel.value([])
+    if (p.aimd) {
+        (dataset, files, called) = with_files(settings, p.aimd)
+        FOLLOW_TRAJECTORIES(
+            dataset, files, bond_curves, settings.steps['follow-trajectories'] + called, settings.code['follow_trajectories.py'],
+        )
+        aimd = FOLLOW_TRAJECTORIES.out
+    }
     ANALYSE_PHOTODESORPTION(
-        shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control,
+        shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control, aimd,
         model, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.steps['analyse-photodesorption'], settings.code['analyse_photodesorption.py'],
     )

@@ -16,6 +16,7 @@ from typing import Any
 from frazil import checkpoints, code, cost, parameters
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.labels.imports.sheet import entries_of
+from frazil.labels.settings import DATASETS
 from frazil.report import run_line
 from frazil.settings import steps, values_of
 
@@ -102,7 +103,10 @@ def launch() -> str:
         physics = package.joinpath(*module.split(".")[1:]).with_suffix(".py")
         hashes[name] = code.digest_of(package, physics)
     datasets = [
-        group["dataset"] for group in run.values() if isinstance(group, dict) and group.get("dataset")
+        group[name]
+        for group in run.values()
+        for name in DATASETS
+        if isinstance(group, dict) and group.get(name)
     ]
     entries = {name: entries_of(Path(name)) for name in datasets}
     files = {name: [str(entry.file.resolve()) for entry in found] for name, found in entries.items()}

@@ -198,13 +198,17 @@ def level_problems(
         )
 
 
-def dataset_problems(dataset: Path | None) -> Iterator[tuple[str, str]]:
+DATASETS = ("dataset", "aimd")
+"""Settings of a group that may be samplesheets, whose files a task must have."""
+
+
+def dataset_problems(dataset: Path | None, name: str = "dataset") -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the samplesheet of a data set."""
     try:
         if dataset is not None:
             entries_of(dataset)
     except UserError as problem:
-        yield "dataset", str(problem)
+        yield name, str(problem)
 
 
 def unit_problems(values: Any) -> Iterator[tuple[str, str]]:

@@ -26,6 +26,8 @@ def error_row(
 
 
 N_BINS = 10
+MEAN = "gmnn-mean"
+"""What tables call the mean over a GM-NN committee's members."""
 
 
 MODELS = Table(

@@ -24,7 +24,7 @@ BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE, GREY, BLACK = "#56B4E9", "#CC79A7", "#777777", "#000000"
 CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE, BLACK)
 """Okabe and Ito's palette, in the order lines are drawn."""
-MODEL, TEACHER, CONTROL, PAPER = BLUE, VERMILLION, GREEN, GREY
+MODEL, TEACHER, CONTROL, AIMD, PAPER = BLUE, VERMILLION, GREEN, BLACK, GREY
 """The same colour for the same thing in every figure; the paper's values are dashed grey."""
 
 SINGLE_in, DOUBLE_in = 3.5, 7.2

@@ -61,6 +61,18 @@ def calibration(points: pandas.DataFrame, rounds: pandas.DataFrame, out: Path) -
     )  # fmt: skip
 
 
+def dipole_parity(table: pandas.DataFrame, out: Path) -> Figure:
+    """Draw the components of the test set's dipoles, model against label."""
+    canvas, axes = new(width_in=3.6, height_in=3.4)
+    axis = axes[0, 0]
+    ends = table[["label_D", "model_D"]].to_numpy().min(), table[["label_D", "model_D"]].to_numpy().max()
+    axis.plot(ends, ends, "-", color=GREY, linewidth=1.0, label="equal")
+    axis.plot(table["label_D"], table["model_D"], ".", color=MODEL, label="components")
+    label(axis, "dipole of the label (D)", "dipole of the committee's mean (D)")
+    axis.legend()
+    return save(canvas, table, out, "dipole_parity", "Dipoles of the test set, model against label.")
+
+
 def spectrum(
     name: str, spectra: dict[str, list[Mean]], harmonic: pandas.DataFrame, level: str, out: Path
 ) -> Figure:

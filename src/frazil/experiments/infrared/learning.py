@@ -287,7 +287,7 @@ def physical(
     return kept, dropped
 
 
-def _divided(frames: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
+def divided(frames: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
     """Return training and held-out frames: every tenth of a set is held out, for good."""
     train = [atoms for i, atoms in enumerate(frames) if i % 10 != 9]
     return train, [atoms for i, atoms in enumerate(frames) if i % 10 == 9]
@@ -304,7 +304,7 @@ def _trained(
     level: str,
 ) -> Model:
     """Train the committee into ``out``, from the weights of the round before; return it as it was written."""
-    train, held_out = _divided(known)
+    train, held_out = divided(known)
     warm = read_model(before / "model.h5").parameters if before else None
     state = gmnn.fit(network, settings, train, held_out, ledger / "training.npz", limit, warm)
     metadata = {
@@ -334,7 +334,7 @@ def _judged(model: Model, known: Sequence[Atoms], references: Sequence[Reference
             errors = error_cm1(modes, expected, atoms.get_masses())
             found[reference.name] = float(np.abs(errors).mean())
         values = [value for value in found.values() if value is not None]
-        train, held_out = _divided(known)
+        train, held_out = divided(known)
         spreads = committee_errors(model, held_out)
         ratios = np.sqrt((spreads[:, 1::2] ** 2).sum(axis=0) / (spreads[:, ::2] ** 2).sum(axis=0))
         mean = float(np.mean(values)) if len(values) == len(found) else None
@@ -485,25 +485,36 @@ def errors_on(model: Model, frames: Sequence[Atoms]) -> dict[str, float | None]:
     names = ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A", "force_mae_eV_per_A", "dipole_rmse_e_A")
     if not frames:
         return dict.fromkeys((*names, "force_std_eV_per_A", "n_test"))
-    energies, forces, dipoles, spreads = [], [], [], []
+    energies, forces, dipoles, spreads = errors_of(model, frames)
+    values = (
+        1000 * np.sqrt(np.mean(energies**2)),
+        np.sqrt(np.mean(forces**2)),
+        np.abs(forces).mean(),
+        np.sqrt(np.mean(dipoles**2)) if len(dipoles) else math.nan,
+        np.sqrt(np.mean(spreads**2)),
+    )
+    return {
+        **dict(zip((*names, "force_std_eV_per_A"), map(float, values), strict=True)),
+        "n_test": len(frames),
+    }
+
+
+def errors_of(model: Model, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the errors of the committee's mean on labelled frames, and its spread.
+
+    Energies (n,), eV/atom; components of forces (any,), eV/Å; dipoles (n, 3), e Å, none (0, 3) of a model
+    without; the spread of the force on each atom (any,), eV/Å.
+    """
+    energies, forces, dipoles, spreads = [], [np.zeros(0)], [], [np.zeros(0)]
     for atoms, found in zip(frames, _predicted(model, frames), strict=True):
         energies.append((found.energy_eV - atoms.get_potential_energy()) / len(atoms))
         forces.append((found.forces_mean_eV_per_A - atoms.get_forces()).ravel())
         spreads.append(found.forces_spread_eV_per_A)
         if found.dipoles_e_A is not None:
             dipoles.append(found.dipoles_e_A.mean(axis=0) - atoms.get_dipole_moment())
-    flat = np.concatenate(forces)
-    values = (
-        1000 * np.sqrt(np.mean(np.square(energies))),
-        np.sqrt(np.mean(flat**2)),
-        np.abs(flat).mean(),
-        np.sqrt(np.mean(np.square(dipoles))) if dipoles else math.nan,
-        np.sqrt(np.mean(np.concatenate(spreads) ** 2)),
-    )
-    return {
-        **dict(zip((*names, "force_std_eV_per_A"), map(float, values), strict=True)),
-        "n_test": len(frames),
-    }
+    return (
+        np.array(energies), np.concatenate(forces), np.array(dipoles).reshape(-1, 3), np.concatenate(spreads),
+    )  # fmt: skip
 
 
 def _predicted(model: Model, frames: Sequence[Atoms]) -> list[Any]:

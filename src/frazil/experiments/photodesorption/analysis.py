@@ -1,7 +1,9 @@
 """Step 10: from shards of trajectories to tables, figures, gates and the section of the report."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -9,7 +11,7 @@ import pandas
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.results import Results, Truth
-from frazil.experiments.photodesorption.shards import Ensemble, read_ensemble
+from frazil.experiments.photodesorption.shards import ABOUT, Ensemble, read_ensemble
 from frazil.experiments.photodesorption.statistics import (
     beside_paper,
     probabilities,
@@ -20,6 +22,8 @@ from frazil.experiments.photodesorption.statistics import (
 )
 from frazil.experiments.photodesorption.tables import (
     AGREEMENT,
+    AIMD_DISTRIBUTIONS,
+    BESIDE_AIMD,
     BESIDE_PAPER,
     CROSSINGS,
     DESORBED,
@@ -48,15 +52,22 @@ from frazil.tables import Table
 
 def _truth(
     ensembles: dict[str, Ensemble],
+    aimd_shards: Path | str | None,
     duration_fs: float,
     level: str,
     coupling_eV: float,
     model: Path | str | None,
     campaign_seed: int,
 ) -> Truth:
-    tables: dict[str, pandas.DataFrame] = {}
+    tables: dict[str, Any] = {}
+    times = sorted({time for time in (2000.0, 3000.0, duration_fs) if time <= duration_fs})
+    if "aimd" in ensembles:
+        beside = ensembles["model"], ensembles["aimd"]
+        tables["aimd"] = agreement(*beside, times, campaign_seed, "aimd")
+        tables["aimd_distributions"] = distributions(*beside, campaign_seed, "aimd")
+        (about,) = Path(aimd_shards or "").glob(f"**/{ABOUT}")
+        tables["told_of_aimd"] = json.loads(about.read_text())["told"]
     if "teacher" in ensembles:
-        times = sorted({time for time in (2000.0, 3000.0, duration_fs) if time <= duration_fs})
         pair = ensembles["model"], ensembles["teacher"]
         tables["agreement"] = agreement(*pair, times, campaign_seed)
         tables["distributions"] = distributions(*pair, campaign_seed)
@@ -81,6 +92,7 @@ def analyse(
     teacher_shards: Path | str | None = None,
     teacher_control_shards: Path | str | None = None,
     model_control_shards: Path | str | None = None,
+    aimd_shards: Path | str | None = None,
     model: Path | str | None = None,
     campaign_seed: int = 1,
     n_aggregates: int = 0,
@@ -96,6 +108,7 @@ def analyse(
         teacher_shards: under the teacher, from the same starts.
         teacher_control_shards: under the teacher without coupling.
         model_control_shards: under the model without excitation.
+        aimd_shards: what ``given.follow`` wrote of trajectories of the user's own.
         criteria_A: desorption criteria, Å.
         criterion_A: the one that outcomes were decided by, Å.
         duration_fs: length of a trajectory, fs.
@@ -121,7 +134,7 @@ def analyse(
         raise UserError(f"criterion {criterion_A:g} Å is not among the criteria {given} Å; add it to them")
     shards = {
         "model": model_shards, "teacher": teacher_shards, "teacher_control": teacher_control_shards,
-        "model_control": model_control_shards,
+        "model_control": model_control_shards, "aimd": aimd_shards,
     }  # fmt: skip
     read = {name: read_ensemble(path, n_aggregates) for name, path in shards.items() if path is not None}
     ensembles = {name: ensemble for name, ensemble in read.items() if ensemble is not None}
@@ -138,7 +151,7 @@ def analyse(
         fits=rotational_fits(windows),
         summary=summary,
         comparison=beside_paper(summary, reference),
-        truth=_truth(ensembles, duration_fs, level, coupling_eV, model, campaign_seed),
+        truth=_truth(ensembles, aimd_shards, duration_fs, level, coupling_eV, model, campaign_seed),
         criterion_A=criterion_A,
         duration_fs=duration_fs,
         level=level,
@@ -152,7 +165,8 @@ def analyse(
         (PROBABILITY, results.probability), (SENSITIVITY, results.sensitivity), (WINDOWS, windows),
         (FITS, results.fits), (SUMMARY, summary),
         (BESIDE_PAPER, results.comparison), (AGREEMENT, results.truth.agreement),
-        (DISTRIBUTIONS, results.truth.distributions), (DRIFT, results.truth.drift),
+        (DISTRIBUTIONS, results.truth.distributions), (BESIDE_AIMD, results.truth.aimd),
+        (AIMD_DISTRIBUTIONS, results.truth.aimd_distributions), (DRIFT, results.truth.drift),
         (NET_FORCE, results.truth.net_force),
         *(
             (table.named(f"{kind}_{name}"), getattr(ensemble, name))

@@ -21,7 +21,7 @@ from frazil.experiments.photodesorption.molecule_figures import (
 )
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.statistics import FEWEST, probabilities
-from frazil.report.plot import CONTROL, MODEL, PAPER, PURPLE, TEACHER, Histogram, label, new, save
+from frazil.report.plot import AIMD, CONTROL, MODEL, PAPER, PURPLE, TEACHER, Histogram, label, new, save
 from frazil.report.section import Figure
 
 MOST_PATHS = 16
@@ -48,19 +48,19 @@ def probability_over_time(results: Results, out: Path | str) -> Drawn:
     times = np.linspace(0.0, results.duration_fs, 301)
     rows = []
     series = compared(results)
-    if len(series) > 1 and len(series[0][2].ids) < len(results.model.ids):
+    if len(series[0][2].ids) < len(results.model.ids):
         series.append(("model, all starts", PURPLE, results.model))
     controls = {"teacher_control": "teacher without coupling", "model_control": "model without excitation"}
     series += [
         (text, CONTROL, results.ensembles[key]) for key, text in controls.items() if key in results.ensembles
     ]
-    styles = {CONTROL: ":", TEACHER: "--"}
+    styles = {CONTROL: ":", TEACHER: "--", AIMD: "-."}
     for name, color, ensemble in series:
         n = len(ensemble.ids)
         p, low, high = fraction_by(ensemble.first_desorptions.values, n, times)
         text = f"{name} ({ensemble.counts['desorbed']} of {n})"
         axes.plot(times / 1000, p, color=color, linestyle=styles.get(color, "-"), label=text)
-        if color in (MODEL, TEACHER):
+        if color in (MODEL, TEACHER, AIMD):
             axes.fill_between(times / 1000, low, high, color=color, alpha=0.15, linewidth=0)
         columns = {"time_fs": times, "probability": p, "low_95": low, "high_95": high}
         rows.append(pandas.DataFrame({"series": name, "n": n, **columns}))
@@ -86,7 +86,7 @@ def probability_by_criterion(results: Results, out: Path | str) -> Drawn:
         p = table["probability"].to_numpy()
         bars = [p - table["low_95"], table["high_95"] - p]
         x = table["criterion_A"] + 0.06 * (index - (len(series) - 1) / 2)
-        axes.errorbar(x, p, yerr=np.clip(bars, 0, None), fmt="os"[index], color=color, label=name)
+        axes.errorbar(x, p, yerr=np.clip(bars, 0, None), fmt="os^"[index], color=color, label=name)
         rows.append(
             table.assign(series=name)[["series", "criterion_A", "n", "probability", "low_95", "high_95"]]
         )

@@ -17,7 +17,19 @@ from frazil.experiments.photodesorption.statistics import (
     LOW_TRANSLATION_meV,
     WINDOWS_UP_TO_meV,
 )
-from frazil.report.plot import MODEL, PAPER, TEACHER, Histogram, bin_edges, label, marker, new, note, save
+from frazil.report.plot import (
+    AIMD,
+    MODEL,
+    PAPER,
+    TEACHER,
+    Histogram,
+    bin_edges,
+    label,
+    marker,
+    new,
+    note,
+    save,
+)
 from frazil.report.section import Figure
 
 Drawn = Figure | str
@@ -25,14 +37,18 @@ Drawn = Figure | str
 
 
 def compared(results: Results) -> list[tuple[str, str, Ensemble]]:
-    """Return (name, colour, ensemble) of model and teacher; the model on the starts that both ran."""
+    """Return (name, colour, ensemble) of model and teacher, the model on the starts that both ran, and of
+    trajectories that another program ran.
+    """
+    given = [("AIMD", AIMD, results.ensembles["aimd"])] if "aimd" in results.ensembles else []
     if "teacher" not in results.ensembles:
-        return [("model", MODEL, results.model)]
+        return [("model", MODEL, results.model), *given]
     teacher = results.ensembles["teacher"]
     shared = np.intersect1d(results.model.ids, teacher.ids)
     return [
         ("model", MODEL, results.model.restricted(shared)),
         ("teacher", TEACHER, teacher.restricted(shared)),
+        *given,
     ]
 
 

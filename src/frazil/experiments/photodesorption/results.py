@@ -9,13 +9,17 @@ from frazil.experiments.photodesorption.shards import Ensemble
 
 @dataclass(frozen=True)
 class Truth:
-    """What the teacher says: table of agreement, whole distributions, energy along paths, net forces."""
+    """What others say: the teacher's agreement, distributions, energy along paths, net forces; AIMD's."""
 
     agreement: pandas.DataFrame | None = None
     distributions: pandas.DataFrame | None = None
     path: pandas.DataFrame | None = None
     drift: pandas.DataFrame | None = None
     net_force: pandas.DataFrame | None = None
+    aimd: pandas.DataFrame | None = None
+    """Trajectories of the user's own beside the model's, and whole distributions; what is told of them."""
+    aimd_distributions: pandas.DataFrame | None = None
+    told_of_aimd: str = ""
 
 
 @dataclass(frozen=True)

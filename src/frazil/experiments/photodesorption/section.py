@@ -72,6 +72,9 @@ def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> S
     if results.truth.agreement is not None:
         tables.append(Table("truth.csv", "Truth check: model and teacher on the same starts."))
         tables.append(Table("truth_distributions.csv", "Truth check: whole distributions."))
+    if results.truth.aimd is not None:
+        tables.append(Table("aimd.csv", "Trajectories that another program ran, beside the model's."))
+        tables.append(Table("aimd_distributions.csv", "Whole distributions of both."))
     if results.truth.net_force is not None:
         tables.append(Table("net_force.csv", "Net force on whole molecules along the model's paths."))
     if results.truth.drift is not None:
@@ -199,6 +202,12 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             "four right models differs somewhere. The gates ask for more: a difference that is within "
             f"± {results.truth_margin:g} with its whole interval."
         )
+    if results.truth.aimd is not None:
+        text.append(
+            f"Trajectories that another program ran (AIMD): {results.truth.told_of_aimd} Their outcomes are "
+            "told by the same criteria. One that ends early with nothing desorbed counts as failed. They "
+            "have starts of their own, so that differences are those of independent samples."
+        )
     if results.truth.drift is not None:
         drift = results.truth.drift
         text.append(
@@ -246,6 +255,9 @@ def _gates(results: Results) -> list[Gate]:
         if time <= results.duration_fs:
             gate = _agreement_gate(results.truth.agreement, time, results.truth_margin)
             gates.append(gate.because(*AGREE))
+    if results.truth.aimd is not None:
+        gate = _agreement_gate(results.truth.aimd, results.duration_fs, results.truth_margin, "aimd")
+        gates.append(gate.because(*AGREE))
     return gates
 
 
@@ -277,8 +289,11 @@ def _control_gates(results: Results) -> list[Gate]:
     return gates
 
 
-def _agreement_gate(agreement: pandas.DataFrame | None, time_fs: float, margin: float) -> Gate:
-    name = f"Desorption probability at {time_fs / 1000:g} ps: model − teacher, same starts"
+def _agreement_gate(
+    agreement: pandas.DataFrame | None, time_fs: float, margin: float, who: str = "teacher"
+) -> Gate:
+    other = {"teacher": "teacher, same starts", "aimd": "AIMD"}[who]
+    name = f"Desorption probability at {time_fs / 1000:g} ps: model − {other}"
     limit = f"95 % interval within ± {margin:g}"
     if agreement is None:
         return Gate.unmeasured(name, limit, "the teacher was not run")
@@ -286,10 +301,11 @@ def _agreement_gate(agreement: pandas.DataFrame | None, time_fs: float, margin: 
     if not row["n_model"]:
         return Gate.unmeasured(name, limit, "no shared starts")
     interval = row["difference_low_95"], row["difference_high_95"]
-    told = (
-        f"{row['model']:.3f} − {row['teacher']:.3f}, n = {row['n_model']}; {row['paired_low_95']:.3f} to "
-        f"{row['paired_high_95']:.3f} by paired bootstrap"
-    )
+    told = f"{row['model']:.3f} − {row[who]:.3f}, n = {row['n_model']}"
+    if who == "teacher":
+        told += f"; {row['paired_low_95']:.3f} to {row['paired_high_95']:.3f} by paired bootstrap"
+    else:
+        told += f" and {row[f'n_{who}']}"
     if row["agrees"] == "cannot tell":
         return Gate.unmeasured(name, limit, f"too few starts to tell: {told}")
     return Gate.equivalent(name, row["difference"], interval, margin, told)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frazil.analysis.settings import ModelError
-from frazil.labels.settings import Labels, Seed, window_problems
+from frazil.labels.settings import Labels, Seed, dataset_problems, window_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 MOST_STEPS = 1_000_000_000
@@ -146,6 +146,15 @@ class Photodesorption:
         default=50,
         minimum=0,
     )
+    aimd: Path | None = setting(
+        "Trajectories of your own, such as ab initio ones, that are told by the same criteria and set beside the model's: "
+        "a samplesheet (CSV), or one file (as labels.dataset)",
+        default=None, path="any",
+    )  # fmt: skip
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the samplesheet of trajectories."""
+        yield from dataset_problems(self.aimd, "aimd")
 
 
 @settings
@@ -498,6 +507,23 @@ class RunTrajectories:
             yield "model", "needed: a model folder of train-deepmd, with [engine]"
 
 
+@step("frazil.experiments.photodesorption.given:follow", group="photodesorption")
+class FollowTrajectories:
+    """Tell the outcome of trajectories that another program ran, by the model's criteria."""
+
+    dataset: Path = given(
+        "Samplesheet (CSV), or one file of trajectories: times, positions, energies", path="any"
+    )
+    staged: tuple[Path, ...] = given(
+        "The sheet's files, in order, if they lie elsewhere", default=(), repeated=True
+    )
+    names: tuple[str, ...] = given("What the sheet calls them", default=(), repeated=True)
+    bond_curves: Path = given("Table of bond-curve, for vibrational energies", path="file")
+    settings: Trajectories = part(Trajectories)
+    excitation_energy_eV: float = same_as(Excitation, "excitation_energy_eV")
+    out: Path = given("Folder of the shard to write", path="new folder")
+
+
 @step("frazil.experiments.photodesorption.analysis:analyse", group="photodesorption")
 class AnalysePhotodesorption:
     """Tables, figures, gates and report section of CO photodesorption, from shards of trajectories."""
@@ -511,6 +537,9 @@ class AnalysePhotodesorption:
     )
     model_control_shards: Path | None = given(
         "Folder of shards under the model without excitation", default=None, path="folder"
+    )
+    aimd_shards: Path | None = given(
+        "Folder of the shard of follow-trajectories", default=None, path="folder"
     )
     criteria_A: tuple[float, ...] = same_as(Limits, "criteria_A")
     criterion_A: float = same_as(Limits, "criterion_A")

@@ -16,6 +16,9 @@ from frazil.experiments.photodesorption.settings import SNAPSHOTS_PER_REPLICA
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, OUTCOMES, TRAJECTORIES
 from frazil.files import write_atomic
 
+ABOUT = "about.json"
+"""In a shard of trajectories that another program ran: what is told of them."""
+
 
 @dataclass(frozen=True)
 class Ensemble:

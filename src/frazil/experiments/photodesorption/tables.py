@@ -104,6 +104,7 @@ AGREEMENT = Table(
     limits={"agrees": ("yes", "no", "cannot tell")},
     digits=ALL_DIGITS,
 )
+BESIDE_AIMD = replace(AGREEMENT, name="aimd", text=AGREEMENT.text.replace("teacher", "aimd"))
 DISTRIBUTIONS = Table(
     "truth_distributions",
     """
@@ -112,6 +113,9 @@ DISTRIBUTIONS = Table(
     """,
     order="given",
     digits=ALL_DIGITS,
+)
+AIMD_DISTRIBUTIONS = replace(
+    DISTRIBUTIONS, name="aimd_distributions", text=DISTRIBUTIONS.text.replace("teacher", "aimd")
 )
 DRIFT = Table(
     "teacher_energy_drift",

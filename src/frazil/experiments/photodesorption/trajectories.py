@@ -69,7 +69,18 @@ def run_shard(
     key = key_of(**about, files=[sha256_of(file) for file in files])
     rows = campaigns.run_shard(ids, physics.runner(), Ledger(checkpoints, key), "trajectories")
     names = [_model_name(own) for own in models] or [f"{TEACHER}-{coupling_eV:g}"]
-    _write_tables(Path(out), shard, rows, [names[physics.member(identity)] for identity in ids])
+    starts = [
+        {
+            "trajectory_id": identity,
+            "snapshot_id": int(shard.snapshot_id[index]),
+            "model_id": names[physics.member(identity)],
+            "excited_molecule": int(shard.excited_molecule[index]),
+            "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
+            "initial_temperature_K": float(shard.initial_temperature_K[index]),
+        }
+        for index, identity in enumerate(ids)
+    ]
+    write_shard(Path(out), starts, rows)
 
 
 def _listed(given: Path | str | Sequence[Path] | None) -> list[Path]:
@@ -209,21 +220,13 @@ class _Photodesorption:
             )
 
 
-def _write_tables(out: Path, shard: InitialStates, rows: Sequence[Row], model_ids: Sequence[str]) -> None:
-    """Write the shard's tables, each whole or not at all."""
-    ids = [int(i) for i in shard.trajectory_id]
-    trajectories = [
-        {
-            "trajectory_id": identity,
-            "snapshot_id": int(shard.snapshot_id[index]),
-            "model_id": model_ids[index],
-            "excited_molecule": int(shard.excited_molecule[index]),
-            "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
-            "initial_temperature_K": float(shard.initial_temperature_K[index]),
-            **rows[index]["trajectory"],
-        }
-        for index, identity in enumerate(ids)
-    ]
+def write_shard(out: Path, starts: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Write a shard's tables, each whole or not at all.
+
+    ``starts``: what each trajectory began with, columns of TRAJECTORIES; ``rows``: of a tracker, and frames.
+    """
+    ids = [int(start["trajectory_id"]) for start in starts]
+    trajectories = [{**start, **row["trajectory"]} for start, row in zip(starts, rows, strict=True)]
     frames = [_atoms(i, frame) for i, row in zip(ids, rows, strict=True) for frame in row["frames"]]
     TRAJECTORIES.write(trajectories, out)
     for table in (DESORBED, CROSSINGS):

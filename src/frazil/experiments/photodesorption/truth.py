@@ -18,7 +18,14 @@ from frazil.analysis.statistics import (
 )
 from frazil.experiments.photodesorption.shards import Ensemble
 from frazil.experiments.photodesorption.statistics import FEWEST, NAN
-from frazil.experiments.photodesorption.tables import AGREEMENT, DISTRIBUTIONS, DRIFT, NET_FORCE
+from frazil.experiments.photodesorption.tables import (
+    AGREEMENT,
+    AIMD_DISTRIBUTIONS,
+    BESIDE_AIMD,
+    DISTRIBUTIONS,
+    DRIFT,
+    NET_FORCE,
+)
 from frazil.seeds import rng
 
 WIDEST = 0.25
@@ -28,9 +35,12 @@ FRAMES_PER_CALL = 64
 
 
 def agreement(
-    model: Ensemble, teacher: Ensemble, times_fs: list[float], campaign_seed: int
+    model: Ensemble, teacher: Ensemble, times_fs: list[float], campaign_seed: int, who: str = "teacher"
 ) -> pandas.DataFrame:
     """Compare model and teacher on the starts that both ran; one row per quantity (table ``truth.csv``).
+
+    ``who`` "aimd": the second ensemble has starts of its own, all of both count, nothing is paired
+    (``aimd.csv``).
 
     Probabilities: Jeffreys intervals, and Newcombe's interval of the difference, taken as unpaired
     (trajectories are chaotic after about 1 ps: equal starts say little about equal ends); ``paired_*`` is the
@@ -39,9 +49,8 @@ def agreement(
     "no"; "cannot tell" where fewer than 5 values are on either side, and of probabilities where the interval
     that holds 0 reaches farther than ``WIDEST`` (0 of 6 against 0 of 6).
     """
-    ids = np.intersect1d(model.ids, teacher.ids)
-    pair = (model.restricted(ids), teacher.restricted(ids))
-    rows = [_probability_row(pair, ids, time, campaign_seed) for time in times_fs]
+    pair = _pair(model, teacher, who)
+    rows = [_probability_row(pair, time, campaign_seed, who) for time in times_fs]
     quantities: list[tuple[str, str, Callable[[np.ndarray], float], Callable[[Ensemble], Clustered]]] = [
         ("median first desorption time", "fs", median, lambda e: e.first_desorptions),
         ("median translational energy", "meV", median, lambda e: e.of("translational_energy_meV")),
@@ -50,27 +59,47 @@ def agreement(
     ]
     for name, unit, statistic, values in quantities:
         samples = [values(ensemble) for ensemble in pair]
-        rows.append(_value_row(name, unit, statistic, samples, ids, campaign_seed))
-    return AGREEMENT.frame(rows)
+        rows.append(_value_row(name, unit, statistic, samples, _ids_of(pair), campaign_seed, who))
+    return (AGREEMENT if who == "teacher" else BESIDE_AIMD).frame(rows)
+
+
+def _pair(model: Ensemble, other: Ensemble, who: str) -> tuple[Ensemble, Ensemble]:
+    """Return both on shared starts, or both whole, the second's ids moved beyond the first's."""
+    if who == "teacher":
+        ids = np.intersect1d(model.ids, other.ids)
+        return model.restricted(ids), other.restricted(ids)
+    first_id = int(model.ids.max()) + 1
+    moved = {
+        name: (table := getattr(other, name)).assign(trajectory_id=table["trajectory_id"] + first_id)
+        for name in ("trajectories", "desorbed", "crossings")
+    }
+    return model, Ensemble(**moved)
+
+
+def _ids_of(pair: tuple[Ensemble, Ensemble]) -> np.ndarray:
+    """Return the trajectories of both; a draw among all of unpaired ones draws each side's number too."""
+    return np.union1d(pair[0].ids, pair[1].ids)
 
 
 def _probability_row(
-    pair: tuple[Ensemble, Ensemble], ids: np.ndarray, time_fs: float, campaign_seed: int
+    pair: tuple[Ensemble, Ensemble], time_fs: float, campaign_seed: int, who: str
 ) -> dict[str, object]:
-    n = len(ids)
+    n = [len(ensemble.ids) for ensemble in pair]
     desorbed = []
     for ensemble in pair:
         times = ensemble.first_desorptions
-        desorbed.append(np.isin(ids, times.clusters[times.values <= time_fs]).astype(float))
-    k = [int(item.sum()) for item in desorbed]
-    low, high = difference_unpaired(k[0], n, k[1], n)
-    samples = [Clustered(item, ids) for item in desorbed]
-    paired = cluster_bootstrap(
-        lambda a, b: mean(a) - mean(b), samples, ids, rng(campaign_seed, "truth", round(time_fs))
-    )
+        left = np.isin(ensemble.ids, times.clusters[times.values <= time_fs]).astype(float)
+        desorbed.append(Clustered(left, ensemble.ids))
+    k = [int(item.values.sum()) for item in desorbed]
+    low, high = difference_unpaired(k[0], n[0], k[1], n[1])
+    paired = (NAN, NAN)
+    if who == "teacher":
+        draws = rng(campaign_seed, "truth", round(time_fs))
+        paired = cluster_bootstrap(lambda a, b: mean(a) - mean(b), desorbed, _ids_of(pair), draws)
     return _row(
-        f"desorption probability by {time_fs:g} fs", "", (n, n), [item / n if n else NAN for item in k],
-        [jeffreys(k[0], n), jeffreys(k[1], n)], (low, high), paired, "Newcombe, unpaired", WIDEST,
+        f"desorption probability by {time_fs:g} fs", "", (n[0], n[1]),
+        [item / size if size else NAN for item, size in zip(k, n, strict=True)],
+        [jeffreys(k[0], n[0]), jeffreys(k[1], n[1])], (low, high), paired, "Newcombe, unpaired", who, WIDEST,
     )  # fmt: skip
 
 
@@ -81,6 +110,7 @@ def _value_row(
     samples: list[Clustered],
     ids: np.ndarray,
     campaign_seed: int,
+    who: str,
 ) -> dict[str, object]:
     sizes = (len(samples[0].values), len(samples[1].values))
     values = [statistic(sample.values) if len(sample.values) else NAN for sample in samples]
@@ -94,7 +124,11 @@ def _value_row(
         difference = cluster_bootstrap(
             lambda a, b: statistic(a) - statistic(b), samples, ids, rng(campaign_seed, stream, 2)
         )
-    return _row(name, unit, sizes, values, intervals, difference, difference, "bootstrap, paired")
+    paired = who == "teacher"
+    return _row(
+        name, unit, sizes, values, intervals, difference, difference if paired else (NAN, NAN),
+        "bootstrap, paired" if paired else "bootstrap, unpaired", who,
+    )  # fmt: skip
 
 
 def _row(
@@ -106,13 +140,14 @@ def _row(
     difference: tuple[float, float],
     paired: tuple[float, float],
     method: str,
+    who: str,
     widest: float = np.inf,
 ) -> dict[str, object]:
     low, high = difference
     return {
-        "quantity": name, "unit": unit, "n_model": sizes[0], "n_teacher": sizes[1],
+        "quantity": name, "unit": unit, "n_model": sizes[0], f"n_{who}": sizes[1],
         "model": values[0], "model_low_95": intervals[0][0], "model_high_95": intervals[0][1],
-        "teacher": values[1], "teacher_low_95": intervals[1][0], "teacher_high_95": intervals[1][1],
+        who: values[1], f"{who}_low_95": intervals[1][0], f"{who}_high_95": intervals[1][1],
         "difference": values[0] - values[1], "difference_low_95": low, "difference_high_95": high,
         "agrees": _agrees(low, high, widest),
         "paired_low_95": paired[0], "paired_high_95": paired[1], "interval": method,
@@ -125,10 +160,15 @@ def _agrees(low: float, high: float, widest: float) -> str:
     return "yes" if max(-low, high) <= widest else "cannot tell"  # nan is not
 
 
-def distributions(model: Ensemble, teacher: Ensemble, campaign_seed: int) -> pandas.DataFrame:
-    """Return KS test and Wasserstein distance (with interval) of whole distributions, on shared starts."""
-    ids = np.intersect1d(model.ids, teacher.ids)
-    one, two = model.restricted(ids), teacher.restricted(ids)
+def distributions(
+    model: Ensemble, teacher: Ensemble, campaign_seed: int, who: str = "teacher"
+) -> pandas.DataFrame:
+    """Return KS test and Wasserstein distance (with interval) of whole distributions, on shared starts.
+
+    ``who`` as in ``agreement``.
+    """
+    one, two = _pair(model, teacher, who)
+    ids = _ids_of((one, two))
     pairs = [
         ("first desorption time", "fs", one.first_desorptions, two.first_desorptions),
         *(
@@ -146,14 +186,14 @@ def distributions(model: Ensemble, teacher: Ensemble, campaign_seed: int) -> pan
         few = min(found.n1, found.n2) < FEWEST
         rows.append(
             {
-                "quantity": name, "unit": unit, "n_model": found.n1, "n_teacher": found.n2,
+                "quantity": name, "unit": unit, "n_model": found.n1, f"n_{who}": found.n2,
                 "ks_statistic": NAN if few else found.ks_statistic, "ks_p": NAN if few else found.ks_p,
                 "wasserstein": NAN if few else found.wasserstein,
                 "wasserstein_low_95": NAN if few else found.wasserstein_low,
                 "wasserstein_high_95": NAN if few else found.wasserstein_high,
             }
         )  # fmt: skip
-    return DISTRIBUTIONS.frame(rows)
+    return (DISTRIBUTIONS if who == "teacher" else AIMD_DISTRIBUTIONS).frame(rows)
 
 
 def energy_along_paths(

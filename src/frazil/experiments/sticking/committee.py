@@ -13,14 +13,21 @@ from frazil.data.split import SUBSETS
 from frazil.experiments.sticking.clusters import TABLE_1
 from frazil.experiments.sticking.tables import SCAN_MINIMA
 from frazil.labels.interaction import interaction
-from frazil.learning.errors import COMMITTEE, ERRORS, MODELS, calibration_bins, committee_errors, error_row
+from frazil.learning.errors import (
+    COMMITTEE,
+    ERRORS,
+    MEAN,
+    MODELS,
+    calibration_bins,
+    committee_errors,
+    error_row,
+)
 from frazil.potentials.gmnn.committee import Committee
 from frazil.units import kB
 
 Array = NDArray[np.float64]
 FRAMES_PER_CALL = 32
 """Frames predicted at once."""
-MEAN = "gmnn-mean"
 
 
 @dataclass(frozen=True)

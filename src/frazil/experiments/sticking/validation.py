@@ -11,7 +11,6 @@ from frazil.data.frames import read_frames
 from frazil.data.split import SUBSETS
 from frazil.errors import UserError
 from frazil.experiments.sticking.committee import (
-    MEAN,
     calibration,
     errors_table,
     models_table,
@@ -23,7 +22,7 @@ from frazil.experiments.sticking.committee import (
 )
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
-from frazil.learning.errors import COMMITTEE, ERRORS, MODELS
+from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS
 from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee

@@ -46,7 +46,10 @@ UNIT_HINTS = {
 }
 """Ratio of energy difference to work of the forces, and what it looks like."""
 
-FATAL = ("labels", "contact")
+IN_BOX = "in_box"
+"""Info of a frame that is not free of its periodic images: why."""
+
+FATAL = ("labels", "contact", "box")
 """Kinds that no choice can keep."""
 
 
@@ -69,12 +72,17 @@ def energy_zero(atoms: Atoms) -> str:
 def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
     """Return what is suspect, by frame.
 
-    Kinds: labels (missing, unknown names, not finite), contact (nuclei on top of each other), not converged
+    Kinds: labels (missing, unknown names, not finite), box (periodic images too near), contact (nuclei on top
+    of each other), not converged
     (electrons, by the file's word), zero forces (all exactly 0), duplicate, energy zero (unlike most),
     energy outlier and force outlier (alone beyond a gap as wide as all the rest, among frames of one
     composition), mismatch (forces against energy differences along a trajectory or between nearest frames).
     """
-    found = [Suspect(i, "labels", problem) for i, atoms in enumerate(frames) if (problem := unusable(atoms))]
+    found = [
+        Suspect(i, "box" if IN_BOX in atoms.info else "labels", problem)
+        for i, atoms in enumerate(frames)
+        if (problem := unusable(atoms))
+    ]
     good = sorted(set(range(len(frames))) - {suspect.frame for suspect in found})
     found += _contacts(frames, good)
     good = sorted(set(good) - {suspect.frame for suspect in found})
@@ -84,7 +92,9 @@ def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
 
 
 def unusable(atoms: Atoms) -> str:
-    """Return why a frame cannot be trained on: its positions or its labels; empty if it can."""
+    """Return why a frame cannot be trained on: its box, positions or labels; empty if it can."""
+    if IN_BOX in atoms.info:
+        return str(atoms.info[IN_BOX])
     if not np.isfinite(atoms.positions).all():
         return "a position is not a finite number; remove the frame"
     return label_problem(atoms)

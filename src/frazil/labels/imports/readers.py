@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.geometry import find_mic
 
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
@@ -26,6 +27,7 @@ from frazil.labels.imports.libraries import by_ase
 from frazil.labels.imports.named import find_labels
 from frazil.labels.imports.orca import read_engrad, read_orca
 from frazil.labels.imports.other_codes import read_aims, read_espresso, read_nwchem, read_psi4
+from frazil.labels.imports.quality import IN_BOX
 from frazil.labels.imports.reading import Reading, are_independent
 from frazil.labels.imports.sheet import LABEL_KEYS, Entry, read_sheet
 from frazil.labels.imports.stated import check_stated
@@ -63,17 +65,32 @@ def read_dataset(
     source, label_level, label_code, label_version, perhaps time_fs. Labels are not checked here.
     Raises UserError for a sheet or a file that cannot be read, and for a level that contradicts the file's.
     """
+    return [read_entry(entry, said) for entry in entries_as_staged(path, staged, names)]
+
+
+def entries_as_staged(
+    path: Path | str, staged: Sequence[Path] = (), names: Sequence[str] = ()
+) -> list[Entry]:
+    """Return the files of a samplesheet (CSV), or the one file or folder, where they lie now.
+
+    ``staged`` and ``names`` as in ``read_dataset``.
+    """
     path = Path(path)
     entries = read_sheet(path, names or None) if path.suffix == ".csv" else [Entry(path)]
-    if staged:
-        if len(staged) != len(entries):
-            raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
-        entries = [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
-    return [read_entry(entry, said) for entry in entries]
+    if not staged:
+        return entries
+    if len(staged) != len(entries):
+        raise UserError(f"{path} names {len(entries)} files, {len(staged)} were given; give one for each")
+    return [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
 
 
-def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
-    """Return the frames of one file, in our conventions; ``said`` as in ``read_dataset``."""
+def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: bool = False) -> Imported:
+    """Return the frames of one file, in our conventions; ``said`` as in ``read_dataset``.
+
+    A periodic frame becomes a free aggregate by itself, or, ``in_time``, by following its atoms from the
+    frame before (``followed``). By itself, one without enough vacuum is marked (``IN_BOX``) where others of
+    its file have it; a file without any such frame is refused.
+    """
     if not entry.file.exists():
         raise UserError(f"no file {entry.file}; files of a samplesheet are relative to its folder")
     name = entry.format or recognise(entry.file)
@@ -100,8 +117,12 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None) -> Imported:
             "them empty"
         )
     check_stated(reading.frames, entry)
-    frames = [_ours(atoms, entry, number, reading) for number, atoms in enumerate(reading.frames)]
-    if name in NAMED and not entry.trajectory_id and entry.interval_fs is None:
+    free = followed(reading.frames, entry.name) if in_time else _each_free(reading.frames, entry.name)
+    frames = [
+        _ours(atoms, own, entry, number, reading)
+        for number, (atoms, own) in enumerate(zip(reading.frames, free, strict=True))
+    ]
+    if name in NAMED and not in_time and not entry.trajectory_id and entry.interval_fs is None:
         _part_independent(frames, reading.frames, folders=name == "deepmd")
     return Imported(entry, name, frames, reading.notes)
 
@@ -166,10 +187,25 @@ def recognise(path: Path) -> str:
     return found[0]
 
 
-def _ours(atoms: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
-    """Return a frame with our info, free of its box, its labels under ASE's names."""
+def _each_free(frames: Sequence[Atoms], name: str) -> list[Atoms]:
+    """Return each frame free of its box; one that cannot be is marked, unless none of the file can."""
+    free: list[Atoms] = []
+    problems: list[UserError] = []
+    for number, atoms in enumerate(frames):
+        try:
+            free.append(free_aggregate(atoms, f"{name}, frame {number}"))
+        except NoVacuum as problem:
+            problems.append(problem)
+            free.append(_without_box(atoms))
+            free[-1].info[IN_BOX] = str(problem)
+    if len(problems) == len(frames):
+        raise problems[0]
+    return free
+
+
+def _ours(atoms: Atoms, ours: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
+    """Return ``ours``, a frame free of its box, with our info and its labels under ASE's names."""
     where = f"{entry.name}, frame {number}"
-    ours = free_aggregate(atoms, where)
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
         results["energy"] = results["free_energy"]
@@ -181,7 +217,7 @@ def _ours(atoms: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
         raise UserError(
             f"{where}: level {stated} in the file, {entry.level} in the samplesheet; say the same"
         )
-    ours.info = {
+    ours.info |= {
         **{name: value for name, value in atoms.info.items() if not isinstance(value, dict)},
         "label_level": stated or entry.level or "not stated",
         "label_code": str(atoms.info.get("label_code", entry.code or reading.code)),
@@ -204,15 +240,55 @@ def _ours(atoms: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
     return ours
 
 
+class NoVacuum(UserError):
+    """A periodic frame whose images are too near for a free aggregate."""
+
+
+def _without_box(atoms: Atoms) -> Atoms:
+    """Return the atoms with their tags, as they lie, without a cell."""
+    free = Atoms(atoms.numbers, atoms.positions)
+    if "excited" in atoms.arrays:
+        free.set_array("excited", np.asarray(atoms.arrays["excited"], int), int)
+    return free
+
+
+def followed(frames: Sequence[Atoms], name: str = "the trajectory") -> list[Atoms]:
+    """Return the frames of one trajectory without their cell, each atom followed from frame to frame.
+
+    The first frame is made free by itself; after that an atom moves by its minimum image, so that one that
+    leaves through a face of the box goes on outside. Momenta stay. Raises UserError for a first frame without
+    vacuum and for frames of other atoms than the first.
+    """
+    found: list[Atoms] = []
+    for number, atoms in enumerate(frames):
+        where = f"{name}, frame {number}"
+        if not found:
+            free = free_aggregate(atoms, where)
+        elif not np.array_equal(atoms.numbers, frames[0].numbers):
+            raise UserError(
+                f"{where}: {atoms.symbols}, the first frame is {frames[0].symbols}; a trajectory keeps its "
+                "atoms and their order"
+            )
+        else:
+            free = _without_box(atoms)
+            if atoms.pbc.any():
+                moved = atoms.positions - frames[number - 1].positions
+                moved, _ = find_mic(moved, atoms.cell, atoms.pbc)
+                free.positions = found[-1].positions + moved
+        if atoms.has("momenta"):
+            free.set_momenta(atoms.get_momenta())
+        found.append(free)
+    return found
+
+
 def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
     """Return the atoms without their cell: a molecule or aggregate is put together across the box's faces.
 
     Along each periodic direction the widest gap between atoms is found and everything is cut there. Raises
-    UserError where that gap is below VACUUM_A: then the frame is a solid or a liquid.
+    NoVacuum where that gap is below VACUUM_A: then the frame is a solid or a liquid, or a molecule that left
+    is as near to the next image.
     """
-    free = Atoms(atoms.numbers, atoms.positions)
-    if "excited" in atoms.arrays:
-        free.set_array("excited", np.asarray(atoms.arrays["excited"], int), int)
+    free = _without_box(atoms)
     if not atoms.pbc.any():
         return free
     if any(not np.linalg.norm(atoms.cell[axis]) for axis in np.flatnonzero(atoms.pbc)):
@@ -226,7 +302,7 @@ def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
         gaps = np.diff(order, append=order[0] + 1)
         widest = int(gaps.argmax())
         if gaps[widest] * heights[axis] < VACUUM_A:
-            raise UserError(
+            raise NoVacuum(
                 f"{where}: periodic, with {gaps[widest] * heights[axis]:.1f} Å of vacuum along axis {axis}; "
                 f"free aggregates with at least {VACUUM_A:g} Å around them are allowed"
             )

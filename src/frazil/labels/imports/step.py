@@ -18,6 +18,7 @@ from frazil.labels.imports.label_units import spelled
 from frazil.labels.imports.other_code import Adopted, adopt
 from frazil.labels.imports.quality import (
     FATAL,
+    IN_BOX,
     LONGEST_STEP_A,
     MOST_MISMATCHED,
     Step,
@@ -281,7 +282,7 @@ def _row(
     compared = steps(frames, good)
     ratio = unit_ratio(compared)
     molecules: Counter[str] = Counter()
-    for atoms in (atoms for atoms in own if np.isfinite(atoms.positions).all()):
+    for atoms in (a for a in own if np.isfinite(a.positions).all() and IN_BOX not in a.info):
         found = molecular_formulas(atoms)
         molecules[" + ".join(f"{n} {name}" for name, n in sorted(found.items()))] += 1
     sizes = [len(atoms) for atoms in own]
@@ -349,11 +350,11 @@ def _section(
             f"({label_origin(frames[0])}); {n_suspect} were suspect (choice: {on_suspect})."
         ),
         text=[
-            "A frame is suspect for missing or unknown labels, nuclei on top of each other, electrons that "
-            "did not converge, forces that are all exactly zero, a double, an energy counted from another "
-            "zero than most, an energy or force alone beyond a gap as wide as all the rest, or forces that "
-            "do not explain the energy differences along its trajectory or to the nearest frame of its "
-            f"composition ({len(compared)} steps were short enough to compare).",
+            "A frame is suspect for missing or unknown labels, periodic images within 6 Å, nuclei on top of "
+            "each other, electrons that did not converge, forces that are all exactly zero, a double, an "
+            "energy counted from another zero than most, an energy or force alone beyond a gap as wide as "
+            "all the rest, or forces that do not explain the energy differences along its trajectory or to "
+            f"the nearest frame of its composition ({len(compared)} steps were short enough to compare).",
             *(f"{imported.entry.name}: {note}." for imported in files for note in imported.notes),
         ],
         gates=[

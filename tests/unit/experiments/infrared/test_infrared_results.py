@@ -39,7 +39,8 @@ from frazil.experiments.infrared.spectra_tables import (
     sums,
 )
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
-from frazil.potentials.gmnn.files import write_model
+from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.gmnn.files import read_model, write_model
 from frazil.potentials.interface import Batched, Evaluation
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
@@ -162,7 +163,9 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     rattled = [reference.minimum.atoms.copy() for _ in range(4)]
     for number, atoms in enumerate(rattled):
         atoms.rattle(0.05, seed=number)
-    write_frames(learned / "frames.extxyz", Labels("gfn2-xtb").of(rattled)[0])
+    labelled = Labels("gfn2-xtb").of(rattled)[0]
+    write_frames(learned / "frames.extxyz", labelled)
+    write_frames(learned / "test.extxyz", labelled[1:])
     for name, text in (
         ("rounds", "round,n_train,harmonic_mae_cm1,energy_rmse_meV_per_atom,force_rmse_eV_per_A,"
          "dipole_rmse_e_A,force_std_eV_per_A,force_factor,limit_force_std_eV_per_A\n"
@@ -198,6 +201,20 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     }  # fmt: skip
     for name, columns in first.items():
         assert list(pandas.read_csv(out / f"{name}.csv").columns[: len(columns)]) == columns
+    errors = pandas.read_csv(out / "errors.csv").set_index(["subset", "quantity"])
+    assert {subset for subset, _ in errors.index} == {"train", "validation", "test"}
+    parity = pandas.read_csv(out / "dipole_parity.csv")
+    label_D = np.concatenate([atoms.get_dipole_moment() for atoms in labelled[1:]]) / 0.20819434
+    np.testing.assert_allclose(parity["label_D"], label_D, rtol=1e-6)
+    missed = parity["model_D"] - parity["label_D"]
+    row = errors.loc[("test", "dipole")]
+    assert (row["unit"], row["n"]) == ("D", 9)
+    assert (row["mae"], row["rmse"]) == pytest.approx(
+        [missed.abs().mean(), np.sqrt((missed**2).mean())], rel=1e-4
+    )
+    found = Committee(read_model(learned / "model.h5")).predict(labelled[1:2])[0]
+    energy = 1000 * (found.energy_eV - labelled[1].get_potential_energy()) / 3
+    assert errors.loc[("test", "energy")]["max"] >= 0.999 * abs(energy)
     harmonic = pandas.read_csv(out / "harmonic.csv")
     assert list(harmonic["method"]) == ["label"] * 3 + ["model"] * 3
     assert list(harmonic["mode"]) == [1, 2, 3] * 2
@@ -208,7 +225,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     assert gates["Harmonic wavenumbers (mean absolute error, cm⁻¹)"]["passed"] is True
     assert gates["Model runs that broke"]["passed"] is True
     assert {figure["file"] for figure in section["figures"]} == {
-        "learning.svg", "calibration_points.svg", "spectrum_P1.svg", "summed.svg",
+        "learning.svg", "calibration_points.svg", "spectrum_P1.svg", "summed.svg", "dipole_parity.svg",
     }  # fmt: skip
     for item in [*section["figures"], *section["tables"]]:
         assert (out / item["file"]).is_file()

@@ -17,6 +17,7 @@ from frazil.experiments.photodesorption.analysis import analyse
 from frazil.experiments.photodesorption.results import Results
 from frazil.experiments.photodesorption.shards import read_ensemble
 from frazil.experiments.photodesorption.truth import teacher_labels
+from frazil.files import write_json
 from frazil.report.page import render
 from frazil.report.section import Section
 
@@ -115,6 +116,33 @@ def test_truth_check_uses_the_shared_starts_and_gates(full: tuple[Results, Path]
     assert len(results.truth.drift) == 3
     assert np.allclose(results.truth.drift["model_max_meV_per_atom"], 0, atol=1e-5)  # momenta have 8 digits
     assert (results.truth.drift["teacher_max_meV_per_atom"] > 0).all()
+
+
+def test_trajectories_of_another_program_stand_beside_the_models(
+    tmp_path: Path, write_shards: Callable[..., Path]
+) -> None:
+    shards = {
+        "model": write_shards(tmp_path / "model", n=120),
+        "aimd": write_shards(tmp_path / "aimd", n=40, seed=3, shard_size=40),
+    }
+    write_json(tmp_path / "aimd/about.json", {"told": "40 trajectories of pbe by vasp."})
+    run(shards, tmp_path / "out")
+    row = pandas.read_csv(tmp_path / "out/aimd.csv").set_index("quantity")
+    row = row.loc["desorption probability by 3000 fs"]
+    aimd = read_ensemble(tmp_path / "aimd")
+    assert aimd is not None
+    assert (row["n_model"], row["n_aimd"], row["interval"]) == (120, 40, "Newcombe, unpaired")
+    assert row["aimd"] == pytest.approx(aimd.counts["desorbed"] / 40)
+    assert pandas.read_csv(tmp_path / "out/aimd_trajectories.csv")["trajectory_id"].tolist() == list(
+        range(40)
+    )
+    curve = pandas.read_csv(tmp_path / "out/desorption_probability.csv")
+    assert set(curve["series"]) == {"model", "AIMD"}
+    section = Section.read(tmp_path / "out")
+    assert any("40 trajectories of pbe by vasp." in text for text in section.text)
+    gate = {gate.name: gate for gate in section.gates}["Desorption probability at 3 ps: model − AIMD"]
+    far = max(abs(row["difference_low_95"]), abs(row["difference_high_95"]))
+    assert (gate.value, gate.passed) == (pytest.approx(far), bool(far <= 0.15))
 
 
 def test_every_figure_has_its_data(full: tuple[Results, Path], tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, Hartree, kcal, mol
 
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.labels.imports.readers import Entry, Imported, free_aggregate, read_entry
+from frazil.labels.imports.quality import find_suspects
+from frazil.labels.imports.readers import Entry, Imported, followed, free_aggregate, read_entry
 
 from .conftest import Trajectory, same
 from .written import turbomole_gradient
@@ -42,6 +44,46 @@ def test_boxes() -> None:
         free_aggregate(crystal)
     crystal.pbc = [True, True, False]
     assert free_aggregate(crystal).get_distance(0, 1) == pytest.approx(1.1)
+
+
+def leaving() -> list[Atoms]:
+    """Return frames of two CO in a box of 11 Å; the second leaves through a face, 0.4 Å a frame."""
+    frames = []
+    for number in range(40):
+        frames.append(
+            Atoms("COCO", [[0, 0, 0], [0, 0, 1.1], [3, 0, 0], [3, 0, 1.1]], cell=[11] * 3, pbc=True)
+        )
+        frames[-1].positions[2:, 0] += 0.4 * number
+        frames[-1].positions += [5, 5, 5]
+        frames[-1].wrap()
+    return frames
+
+
+def test_an_atom_that_leaves_its_box_is_followed() -> None:
+    found = followed(leaving())
+    apart = [atoms.get_distance(0, 2) for atoms in found]
+    assert apart == pytest.approx([3 + 0.4 * number for number in range(40)])
+    other = leaving()
+    other[3] = other[3][[2, 1, 0, 3]]
+    assert len(followed(other)) == 40, "equal elements: nothing tells"
+    other[3].numbers = [8, 6, 6, 8]
+    with pytest.raises(UserError, match=r"frame 3: OC2O, the first frame is COCO"):
+        followed(other)
+
+
+def test_a_frame_between_images_is_suspect_and_the_rest_is_used(tmp_path: Path) -> None:
+    frames = leaving()
+    for number, atoms in enumerate(frames):
+        atoms.calc = SinglePointCalculator(atoms, energy=-600 - 0.01 * number, forces=np.full((4, 3), 0.1))
+    ase.io.write(tmp_path / "a.extxyz", frames)
+    imported = read_entry(Entry(tmp_path / "a.extxyz", level="made-up"))
+    boxed = [suspect.frame for suspect in find_suspects(imported.frames) if suspect.kind == "box"]
+    gaps = [(3 + 0.4 * number) % 11 for number in range(40)]
+    assert boxed == [number for number, gap in enumerate(gaps) if 5 < gap < 6]
+    assert boxed
+    ase.io.write(tmp_path / "b.extxyz", [frames[number] for number in boxed])
+    with pytest.raises(UserError, match="of vacuum along axis 0"):
+        read_entry(Entry(tmp_path / "b.extxyz", level="made-up"))
 
 
 def renamed(
