@@ -28,7 +28,7 @@ process TAKE_MOLECULES_OUT {
 
     input:
     path frames
-    path molecules
+    path molecules // [] where those among the frames are all
     val settings
     val code
 
@@ -39,7 +39,7 @@ process TAKE_MOLECULES_OUT {
     script:
     """
     ${Settings.file(settings)}
-    take_molecules_out.py --settings settings.json --frames ${frames} --molecules ${molecules} \\
+    take_molecules_out.py --settings settings.json --frames ${frames} ${molecules ? "--molecules ${molecules}" : ''} \\
         --out interaction.extxyz --out-curves molecular_curves.csv
     """
 

@@ -38,10 +38,11 @@ workflow STICKING {
             settings.steps['sample-clusters'] + (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
             settings.code['sample_clusters.py'],
         )
+        def own = s.interaction_only && s.molecules_of == 'dataset' // molecules alone, too, are the data set's
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }
-                .mix(SAMPLE_CLUSTERS.out.molecules.map { ['molecules', it] })
+                .mix(SAMPLE_CLUSTERS.out.molecules.filter { !own }.map { ['molecules', it] })
                 .mix(SAMPLE_CLUSTERS.out.scans.filter { !s.scans }.map { ['scans', it] })
                 .map { id, frames -> [[id: id, level: s.label_level, coupling_eV: 0, hessian: false, polarizability: false], frames] },
             settings, checkpoints,
@@ -59,14 +60,14 @@ workflow STICKING {
             (dataset, files, called) = with_files(settings, s.dataset)
             IMPORT_FRAMES(
                 dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels) + [level: s.label_level, coupling_eV: 0],
-                true, 'imports-sticking', settings.code['import_frames.py'],
+                !(own && s.scans), 'imports-sticking', settings.code['import_frames.py'],
             )
             trained_on = IMPORT_FRAMES.out.labelled
             imported = IMPORT_FRAMES.out.section
         }
         if (s.interaction_only) {
             TAKE_MOLECULES_OUT(
-                trained_on, labelled.molecules, settings.steps['take-molecules-out'], settings.code['take_molecules_out.py'],
+                trained_on, own ? [] : labelled.molecules, settings.steps['take-molecules-out'], settings.code['take_molecules_out.py'],
             )
             frames = TAKE_MOLECULES_OUT.out.frames
             curves = TAKE_MOLECULES_OUT.out.curves.first()

@@ -90,20 +90,26 @@ def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
 
 
 def take_molecules_out(
-    frames: Path, molecules: Path, force_scale_eV_per_A: float, out: Path, out_curves: Path
+    frames: Path, molecules: Path | None, force_scale_eV_per_A: float, out: Path, out_curves: Path
 ) -> None:
     """Write the interaction labels of frames, and of molecules alone near their minimum (zero), and the
     curves.
 
     A frame's ``weight`` in training is (f/(f + F))², F its largest interaction force on an atom and f the
     force scale (0: all count alike): explored walls of eV/Å else outweigh wells of meV/Å. Molecules alone are
-    there so that the model knows them; those among the frames count with those of ``molecules``. Raises
-    UserError as ``curves`` and ``interaction`` do, for labels of two levels and for a negative scale.
+    there so that the model knows them; those among the frames count with those of ``molecules`` (None: there
+    are no others). Raises UserError as ``curves`` and ``interaction`` do, for no molecule alone, for labels of
+    two levels and for a negative scale.
     """
     if force_scale_eV_per_A < 0:
         raise UserError(f"a force scale of {force_scale_eV_per_A:g} eV/Å; give a positive one, or 0 for none")
-    given = read_frames([molecules, frames])
+    given = read_frames([frames] if molecules is None else [molecules, frames])
     alone = [atoms for atoms in given if len(atoms) == 2]
+    if not alone:
+        raise UserError(
+            f"{frames} holds no frame of a molecule alone; needed: each at five bond lengths or more, or "
+            "sticking.molecules_of level, which labels them"
+        )
     found = curves(alone)
     lowest = {name: min(float(e) for e in curve(curve.x)) for name, curve in found.items()}
     near = [a for a in alone if a.get_potential_energy() < lowest[a.get_chemical_formula()] + NEAR_MINIMUM_eV]

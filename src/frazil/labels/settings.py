@@ -382,7 +382,10 @@ class TakeMoleculesOut:
     """Take every molecule's own energy and forces out of labels: what is left is the interaction."""
 
     frames: Path = given("Labelled frames of diatomic molecules", path="any")
-    molecules: Path = given("Labelled frames of each molecule alone, at many bond lengths", path="any")
+    molecules: Path | None = given(
+        "Labelled frames of each molecule alone, at many bond lengths; not set: those among the frames",
+        default=None, path="any",
+    )  # fmt: skip
     force_scale_eV_per_A: float = setting(
         "With interaction_only: f of a training frame's weight (f/(f + F))², F its largest interaction force; 0 counts "
         "all frames alike",

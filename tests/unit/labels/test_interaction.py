@@ -77,6 +77,20 @@ def test_molecules_alone_among_the_frames_are_points_of_the_curves(tmp_path):
     assert pandas.read_csv(tmp_path / "c.csv").query("molecule == 'H2'")["bond_length_A"].max() == 1.1
 
 
+def test_molecules_alone_may_all_be_among_the_frames(tmp_path):
+    pair = labelled("COH2", [[0, 0, 0], [0, 0, 1.1], [0, 0, 4], [0, 0, 4.8]])
+    write_frames(tmp_path / "alone.extxyz", isolated())
+    write_frames(tmp_path / "pair.extxyz", [pair])
+    write_frames(tmp_path / "all.extxyz", [*isolated(), pair])
+    for frames, molecules in (("pair", tmp_path / "alone.extxyz"), ("all", None)):
+        out = tmp_path / f"{frames}-out.extxyz", tmp_path / f"{frames}.csv"
+        take_molecules_out(tmp_path / f"{frames}.extxyz", molecules, 0.1, *out)
+    assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "pair.csv").read_bytes()
+    assert (tmp_path / "all-out.extxyz").read_bytes() == (tmp_path / "pair-out.extxyz").read_bytes()
+    with pytest.raises(UserError, match=r"sticking\.molecules_of level"):
+        take_molecules_out(tmp_path / "pair.extxyz", None, 0.1, *out)
+
+
 def test_what_no_curve_describes_is_refused():
     own = curves(isolated())
     with pytest.raises(UserError, match=r"CO of 1\.400 Å; its isolated frames go from 1 to 1\.3 Å"):

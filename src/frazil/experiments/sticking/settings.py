@@ -275,6 +275,11 @@ class Sticking:
         "far fewer frames are needed. The paper trains on whole energies",
         default=False,
     )
+    molecules_of: str = setting(
+        "With interaction_only: whose are the molecules alone that are taken out, labelled at label_level, or those "
+        "among the frames of dataset; with scans of your own nothing is then labelled here",
+        default="level", choices=("level", "dataset"),
+    )  # fmt: skip
     force_scale_eV_per_A: float = same_as(TakeMoleculesOut, "force_scale_eV_per_A")
     scans: Path | None = setting(
         "Labelled rigid scans of your own at label_level (extxyz: trajectory_id and distance_A per frame) to test the "
@@ -320,6 +325,8 @@ class Sticking:
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
         yield from dataset_problems(self.dataset)
+        if self.molecules_of == "dataset" and self.dataset is None:
+            yield "molecules_of", "allowed: level without a [dataset]"
         missing = [name for name in NEEDED_OF_A_MODEL if self.model and not (self.model / name).is_file()]
         if missing:
             yield "model", f"the folder lacks {', '.join(missing)}; needed: {', '.join(NEEDED_OF_A_MODEL)}"
