@@ -259,19 +259,24 @@ def _checked(series: np.ndarray, timestep_fs: float, depth_fs: float, smooth: bo
             f"and at most the run's {max(duration_fs, 0):g} fs: give a longer run or a smaller depth"
         )
     if smooth:
-        sizes = np.linalg.norm(np.diff(values, axis=0), axis=1)
-        gap = _jump(sizes)
+        gap = jump_in(values)
         if gap is not None:
+            size = np.linalg.norm(values[gap + 1] - values[gap])
             raise UserError(
-                f"a gap: between steps {gap} and {gap + 1} the dipole jumps by {sizes[gap]:.3g} e Å, more "
+                f"a gap: between steps {gap} and {gap + 1} the dipole jumps by {size:.3g} e Å, more "
                 f"than {JUMPS[75]:g} times as far as mostly around it; give the parts as runs of their "
                 "own, and a polarization without jumps by its quantum"
             )
     return values
 
 
-def _jump(sizes: np.ndarray) -> int | None:
-    """Return the step that is much larger than those around it (a smooth series has none), or None."""
+def jump_in(dipoles_e_A: np.ndarray) -> int | None:
+    """Return the first step of a series (n_steps, 3) that is much larger than those around it, or None.
+
+    The dipole of a whole trajectory is smooth: a jump is a gap, a quantum of polarization, or a molecule that
+    came apart.
+    """
+    sizes = np.linalg.norm(np.diff(dipoles_e_A, axis=0), axis=1)
     if len(sizes) < 3:
         return None
     found = np.zeros(len(sizes), bool)

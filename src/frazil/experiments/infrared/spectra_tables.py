@@ -13,7 +13,7 @@ from ase.formula import Formula
 
 from frazil.analysis.estimates import Estimate, estimate
 from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
-from frazil.analysis.spectra import Average, average, infrared_spectrum
+from frazil.analysis.spectra import Average, average, infrared_spectrum, jump_in
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
 from frazil.experiments.infrared.tables import BANDS, SILICATE_BANDS, SPECTRA
@@ -89,7 +89,7 @@ def of_starts(runs: np.ndarray) -> np.ndarray:
 def mean_spectra(dipoles: Dipoles, settings: Spectrum, scale: float = MODEL_ERROR_SCALE) -> list[Mean]:
     """Return the mean spectrum at every temperature; ``scale``: of the prior of the members' part.
 
-    Raises UserError where no run is whole.
+    A run whose dipole jumps is broken too, and counts as lost. Raises UserError where no run is whole.
     """
     found = []
     for number, temperature_K in enumerate(dipoles.temperatures_K):
@@ -97,10 +97,12 @@ def mean_spectra(dipoles: Dipoles, settings: Spectrum, scale: float = MODEL_ERRO
         spectra = {
             place: infrared_spectrum(run, dipoles.interval_fs, chosen)
             for place, run in dipoles.runs(number).items()
+            if jump_in(run) is None
         }
+        n_lost = dipoles.n_lost(number) + len(dipoles.runs(number)) - len(spectra)
         if not spectra:
             raise UserError(
-                f"{dipoles.structure} at {temperature_K:g} K: all {dipoles.n_lost(number)} runs of the "
+                f"{dipoles.structure} at {temperature_K:g} K: all {n_lost} runs of the "
                 f"{dipoles.engine} broke; train it better, or run it cooler"
             )
         wavenumbers = next(iter(spectra.values()))[0]
@@ -108,7 +110,7 @@ def mean_spectra(dipoles: Dipoles, settings: Spectrum, scale: float = MODEL_ERRO
         for place, (_, intensity) in spectra.items():
             runs[place] = intensity
         mean = replace(average([(wavenumbers, one) for one in of_starts(runs)]), n_runs=len(spectra))
-        found.append(Mean(dipoles.structure, float(temperature_K), mean, runs, dipoles.n_lost(number), scale))
+        found.append(Mean(dipoles.structure, float(temperature_K), mean, runs, n_lost, scale))
     return found
 
 

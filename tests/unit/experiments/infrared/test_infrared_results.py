@@ -79,6 +79,10 @@ def test_mean_spectra_know_their_errors_and_count_lost_runs() -> None:
     one = mean_spectra(dipoles("P1", "label", 1), Spectrum())[0].table()
     assert one["model_std"].isna().all()
     assert one["total_low_95"].isna().all()
+    jumping = dipoles("P1", "model", 3)
+    jumping.dipoles_e_A[0, 0, 0, 800:] += 3.0
+    first = mean_spectra(jumping, Spectrum())[0]
+    assert (first.spectrum.n_runs, first.n_lost) == (11, 1), "a molecule that came apart"
     assert Counter(given.table()["outcome"]) == {"finished": 23, "broken": 1}
     given.outcomes[:, 1] = "broken"
     with pytest.raises(UserError, match="P1 at 600 K: all 12 runs of the model broke"):
