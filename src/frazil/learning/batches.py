@@ -5,14 +5,16 @@ all.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.potentials.gmnn.architecture import Architecture
-from frazil.potentials.gmnn.committee import bucket, neighbours_of
+from frazil.potentials.gmnn.committee import bucket
+from frazil.potentials.neighbours import Neighbours, of_atoms
 
 
 @jax.tree_util.register_dataclass
@@ -59,13 +61,27 @@ class Frames:
     rooms: dict[int, tuple[int, int]]
 
 
-def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
-    """Build every frame's lists. Raises UserError, naming the frame, for one that the model cannot take."""
+class Sized(Protocol):
+    """What lists are made for: an architecture with its elements and its cutoff."""
+
+    @property
+    def cutoff_A(self) -> float:
+        """How far neighbours matter."""
+
+    def species(self, numbers: np.ndarray) -> np.ndarray:
+        """Return indices into the elements (natoms,) of atomic numbers."""
+
+
+def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) -> Frames:
+    """Build every frame's lists, to the cutoff and ``skin_A`` beyond.
+
+    Raises UserError, naming the frame, for one that the model cannot take.
+    """
     species, lists = [], []
     for number, frame in enumerate(atoms):
         try:
             species.append(architecture.species(frame.numbers))
-            built = neighbours_of(architecture, frame, room=1.0)
+            built = of_atoms(frame, architecture.cutoff_A, skin_A, room=1.0)
         except UserError as error:
             raise UserError(f"frame {number}: {error}") from error
         shift = None if built.shift is None else np.asarray(built.shift)
@@ -79,6 +95,21 @@ def prepare(architecture: Architecture, atoms: Sequence[Atoms]) -> Frames:
         slots, most = zip(*(size for own, size in zip(kinds, sizes, strict=True) if own <= kind), strict=True)
         rooms[kind] = max(slots), max(most)
     return Frames(atoms, species, centred, lists, periodic, kinds, rooms)
+
+
+def lists_of(batch: Batch, cutoff_A: float) -> Neighbours:
+    """Return a batch's lists as a potential takes them; they are not rebuilt."""
+    return Neighbours(
+        index=jnp.asarray(batch.index),
+        reverse=jnp.asarray(batch.reverse),
+        shift=batch.shift,
+        origin=batch.positions,
+        cell=None,
+        overflow=jnp.asarray(False),
+        cutoff_A=cutoff_A,
+        skin_A=0.0,
+        rebuildable=False,
+    )
 
 
 def assemble(

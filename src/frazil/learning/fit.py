@@ -37,8 +37,16 @@ class Trainable(Protocol):
     def epoch(self, parameters: Any, optimizer_state: Any, number: int) -> tuple[Any, Any, np.ndarray]:
         """Return both after an epoch, and the training losses (members,)."""
 
-    def test(self, parameters: Any, number: int) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+    def test(
+        self, parameters: Any, optimizer_state: Any, number: int
+    ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
         """Return the test losses (members,), and by column what else stands in the learning curve."""
+
+    def judge(self, parameters: Any, optimizer_state: Any, test_loss: np.ndarray) -> Any:
+        """Return the optimizer's state after the test: of a schedule that looks at it; else as it was."""
+
+    def finished(self, optimizer_state: Any) -> bool:
+        """Return whether its schedule has come to its end."""
 
 
 @dataclass
@@ -62,7 +70,8 @@ def fit(
     checkpoint: Path,
     limit: TimeLimit,
 ) -> Progress:
-    """Train until ``n_epochs``, or until no member has had a better test loss for ``patience`` epochs.
+    """Train until ``n_epochs``, until no member has had a better test loss for ``patience`` epochs, or until
+    the schedule of what is trained has ended.
 
     Goes on from ``checkpoint`` where there is one, to the same numbers as without a stop.
 
@@ -77,14 +86,14 @@ def fit(
     saved_epoch = state.epoch
     begin = time.monotonic() - (state.curve[-1]["wall_s"] if state.curve else 0.0)
     for epoch in progress(range(state.epoch, n_epochs), n_epochs - state.epoch, "epochs"):
-        if epoch - state.best_epoch.max() > patience:
+        if epoch - state.best_epoch.max() > patience or trained.finished(state.optimizer_state):
             break
         state.parameters, state.optimizer_state, losses = trained.epoch(
             state.parameters, state.optimizer_state, epoch
         )
         if not np.isfinite(losses).all():
             raise UserError(f"the loss is not finite in epoch {epoch}; lower the learning rate")
-        test_loss, columns = trained.test(state.parameters, epoch)
+        test_loss, columns = trained.test(state.parameters, state.optimizer_state, epoch)
         better = test_loss < state.best_loss
         state.best = jax.tree.map(
             lambda new, old, b=better: jnp.where(b.reshape(-1, *[1] * (new.ndim - 1)), new, old),
@@ -93,6 +102,7 @@ def fit(
         )
         state.best_loss = np.where(better, test_loss, state.best_loss)
         state.best_epoch = np.where(better, epoch, state.best_epoch)
+        state.optimizer_state = trained.judge(state.parameters, state.optimizer_state, test_loss)
         state.epoch = epoch + 1
         wall_s = time.monotonic() - begin
         for m in range(members):

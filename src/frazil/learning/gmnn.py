@@ -2,8 +2,8 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,23 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.batches import Batch, Frames, batches, groups, prepare
+from frazil.learning.batches import Batch, Frames, batches, groups, lists_of, prepare
 from frazil.learning.fit import Progress
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
-from frazil.potentials.gmnn import reference
-from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
+from frazil.potentials.gmnn import derivatives, reference
+from frazil.potentials.gmnn.architecture import (
+    Architecture,
+    Parameters,
+    Weights,
+    fold,
+    initialize_committee,
+    member,
+    stack_members,
+)
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.gmnn.derivatives import loss_and_gradient
-from frazil.potentials.neighbours import Neighbours
+from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.potential import GMNN
 from frazil.seeds import derived_seed, rng
 
 CURVE_COLUMNS = (
@@ -49,20 +58,6 @@ SMALLEST_SCALE = 1e-3
 """Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
 
 
-def _lists(architecture: Architecture, batch: Batch) -> Neighbours:
-    return Neighbours(
-        index=jnp.asarray(batch.index),
-        reverse=jnp.asarray(batch.reverse),
-        shift=batch.shift,
-        origin=batch.positions,
-        cell=None,
-        overflow=jnp.asarray(False),
-        cutoff_A=architecture.cutoff_A,
-        skin_A=0.0,
-        rebuildable=False,
-    )
-
-
 def predict(
     architecture: Architecture, parameters: Parameters, batch: Batch
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -70,7 +65,7 @@ def predict(
 
     By the reference, so that what is reported does not rest on the pass that training takes.
     """
-    weights, lists = fold(architecture, parameters), _lists(architecture, batch)
+    weights, lists = fold(architecture, parameters), lists_of(batch, architecture.cutoff_A)
     species, positions = jnp.asarray(batch.species), jnp.asarray(batch.positions)
     _, forces, per_atom = reference.energy_and_forces(architecture, weights, species, lists, positions)
     energies, dipoles = _per_structure(architecture, batch, per_atom)
@@ -133,11 +128,71 @@ def loss_and_gradient_of(
         architecture,
         parameters,
         jnp.asarray(batch.species),
-        _lists(architecture, batch),
+        lists_of(batch, architecture.cutoff_A),
         jnp.asarray(batch.positions),
         loss,
     )
     return value, gradient
+
+
+@dataclass(frozen=True)
+class GmnnNetwork:
+    """A GM-NN as ``learning.rollout`` trains it: one member, energy and forces."""
+
+    architecture: Architecture
+
+    @property
+    def cutoff_A(self) -> float:
+        """The architecture's."""
+        return self.architecture.cutoff_A
+
+    @property
+    def n_species(self) -> int:
+        """How many elements it knows."""
+        return len(self.architecture.elements)
+
+    def species(self, numbers: np.ndarray) -> np.ndarray:
+        """Return indices into the elements (natoms,). Raises UserError for a foreign element."""
+        return self.architecture.species(numbers)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the hyper-parameters as JSON."""
+        return {"kind": "gmnn", **self.architecture.to_json()}
+
+    def start(self, frames: Frames, seed: int) -> Parameters:
+        """Return random parameters, scaled as ``start_parameters`` says."""
+        settings = GmnnTraining(n_members=1, seed=seed)
+        return member(start_parameters(self.architecture, settings, frames), 0)
+
+    def rates(self, parameters: Parameters) -> Parameters:
+        """Return ``RATES`` of every leaf; the normalisation of features is fixed."""
+        return {k: jax.tree.map(lambda _, k=k: RATES.get(k, 0.0), v) for k, v in parameters.items()}
+
+    def fold(self, parameters: Parameters) -> Weights:
+        """Return the folded weights."""
+        return fold(self.architecture, parameters)
+
+    def values(self, weights: Weights, batch: Batch, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return energies (B,) eV and forces (N, 3) eV/Å."""
+        lists, species = lists_of(batch, self.cutoff_A), jnp.asarray(batch.species)
+        outputs, forces = derivatives.values(self.architecture, weights, species, lists, positions)
+        return _per_structure(self.architecture, batch, outputs.T)[0], forces
+
+    def gradient(
+        self, weights: Weights, batch: Batch, positions: jax.Array, by_structure: jax.Array
+    ) -> tuple[Weights, jax.Array]:
+        """Return the gradient of Σ by_structure · energies by weights and positions (N, 3)."""
+        lists, species = lists_of(batch, self.cutoff_A), jnp.asarray(batch.species)
+        by_lane = jnp.append(by_structure, 0.0)[batch.owner]
+        return derivatives.gradient(self.architecture, weights, species, lists, positions, by_lane)
+
+    def potential(self, parameters: Parameters, numbers: np.ndarray) -> GMNN:
+        """Return the model for the engine."""
+        return GMNN.of(Model(self.architecture, stack_members([parameters]), {}), numbers)
+
+    def write(self, folder: Path, parameters: Parameters, metadata: Mapping[str, Any]) -> None:
+        """Write the model's folder."""
+        write_folder(folder, self.architecture, stack_members([parameters]), metadata)
 
 
 def _weights(settings: GmnnTraining) -> np.ndarray:
@@ -164,7 +219,7 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     @jax.jit
     def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
         def one(parameters: Parameters) -> jax.Array:
-            weights, lists = fold(architecture, parameters), _lists(architecture, batch)
+            weights, lists = fold(architecture, parameters), lists_of(batch, architecture.cutoff_A)
             values = reference.features(architecture, weights, batch.species, lists, batch.positions)
             return values.astype(jnp.float64)
 
@@ -269,7 +324,9 @@ class CommitteeTraining:
             sums += np.asarray(losses)
         return parameters, optimizer_state, sums / self._steps_per_epoch
 
-    def test(self, parameters: Parameters, number: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def test(
+        self, parameters: Parameters, optimizer_state: Any, number: int
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return the test losses (members,), root mean square errors and the learning rate."""
         errors = np.sum([np.asarray(self._measure(parameters, batch)) for batch in self._checks], axis=0)
         rate = self._settings.learning_rate * (1 - 0.99 * number / self._settings.n_epochs)
@@ -279,6 +336,14 @@ class CommitteeTraining:
             "test_dipole_rmse_e_A": np.sqrt(errors[:, 5] / self._n_test),
             "learning_rate": np.full(self.n_members, rate),
         }
+
+    def judge(self, parameters: Parameters, optimizer_state: Any, test_loss: np.ndarray) -> Any:
+        """Return the optimizer's state as it is: the rate falls with the steps."""
+        return optimizer_state
+
+    def finished(self, optimizer_state: Any) -> bool:
+        """Return False: epochs and patience end it."""
+        return False
 
 
 def fit(

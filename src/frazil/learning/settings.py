@@ -166,6 +166,66 @@ class GmnnArchitecture:
 
 
 @settings
+class RolloutTraining:
+    """What dynamic training takes; defaults are the published code's, for its graph network (EGNN).
+
+    A stage of subsequences of S frames ends where the learning rate would fall to its smallest; the next has
+    S + 1. At S = 1 the loss is that of energies and forces; at S > 1 λ_1 of the first frame's forces and 1 of
+    the others', and no energies unless ``along_energy_weight`` asks for them.
+    """
+
+    seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    longest: int = setting(
+        "Frames of the longest subsequences that are trained on", default=11, minimum=1, maximum=1000
+    )
+    rollout_loss: str = setting(
+        "published (mean absolute errors, of forces by species) or squared (that of ordinary training)",
+        default="published", choices=("published", "squared"),
+    )  # fmt: skip
+    first_weight: float = setting(
+        "Weight of the first frame's forces in subsequences of more than one", default=50, minimum=0
+    )
+    along_energy_weight: float = setting(
+        "Weight of the energies in subsequences of more than one frame; the published loss has none",
+        default=0, minimum=0,
+    )  # fmt: skip
+    squared_force_weight: float = setting(
+        "Weight of the forces beside the energies in the squared loss, Å²", default=100, above=0
+    )
+    batch_size: int = setting("Subsequences in a training step", default=32, minimum=1, maximum=1024)
+    starts_per_epoch: int = setting(
+        "Subsequences of an epoch, drawn anew for each; 0 takes all", default=0, minimum=0
+    )
+    n_epochs: int = setting(
+        "Epochs of all stages together, at most", default=5000, minimum=1, maximum=1_000_000
+    )
+    learning_rate: float = setting("Learning rate of the first stage", default=1e-3, above=0, maximum=1)
+    reset_rate: float = setting(
+        "Learning rate that every later stage begins with", default=1e-4, above=0, maximum=1
+    )
+    smallest_rate: float = setting("Learning rate at which a stage ends", default=2e-6, above=0, maximum=1)
+    rate_factor: float = setting("Factor of the learning rate at a plateau", default=0.33, above=0, below=1)
+    plateau_epochs: int = setting(
+        "Epochs without a better validation error that make a plateau", default=15, minimum=0
+    )
+    clip_norm: float = setting("Largest norm of a gradient; 0 clips nothing", default=1, minimum=0)
+    validation_frames: int = setting(
+        "Frames of the trajectories that validate", default=60, minimum=2, maximum=100_000
+    )
+    n_validation: int = setting("Trajectories that validate", default=64, minimum=1, maximum=100_000)
+    rollout_skin_A: float = setting(
+        "How far beyond the cutoff the reference's neighbour lists reach", default=0.3, minimum=0, maximum=5
+    )
+    checkpoint_every: int = given("Epochs between checkpoints", default=10, minimum=1)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what cannot be trained."""
+        for name in ("learning_rate", "reset_rate"):
+            if getattr(self, name) * self.rate_factor <= self.smallest_rate:
+                yield name, "allowed: above [smallest_rate] by more than [rate_factor]"
+
+
+@settings
 class Gmnn:
     """Training of a committee of Gaussian-moment networks (sticking)."""
 

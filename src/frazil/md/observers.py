@@ -29,6 +29,11 @@ def frames(state: State, system: System) -> Seen:
     return {"positions": state.positions, "velocities": state.velocities}
 
 
+def forces(state: State, system: System) -> Seen:
+    """Return ``forces`` (natoms, 3) eV/Å."""
+    return {"forces": state.forces}
+
+
 def potential_info(state: State, system: System) -> Seen:
     """Return what the potential says besides energy and forces: dipole, spreads of a committee."""
     return state.info

@@ -6,10 +6,12 @@ more room. Importing this module switches JAX to float64.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial import cKDTree
 
@@ -120,6 +122,12 @@ def allocate(
         rebuildable=not periodic
         or (bool(np.all(pbc)) and 2 * reach < _heights(np.asarray(cell_A, float)).min()),
     )
+
+
+def of_atoms(atoms: Atoms, cutoff_A: float, skin_A: float = 0.0, **options: Any) -> Neighbours:
+    """Return the lists of ASE atoms (options: of ``allocate``)."""
+    cell = atoms.cell.array if atoms.pbc.any() else None
+    return allocate(atoms.positions, cutoff_A, skin_A, cell, atoms.pbc, **options)
 
 
 def stale(neighbours: Neighbours, positions: jax.Array) -> jax.Array:

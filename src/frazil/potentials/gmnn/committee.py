@@ -24,7 +24,7 @@ from frazil.potentials.gmnn import fast, reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, Weights, fold, member, n_members
 from frazil.potentials.gmnn.files import Model, write_model
 from frazil.potentials.interface import jit
-from frazil.potentials.neighbours import Neighbours, allocate
+from frazil.potentials.neighbours import Neighbours, of_atoms
 
 MODEL_FILE = "model.h5"
 CHECK_TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
@@ -179,8 +179,7 @@ def neighbours_of(
     architecture: Architecture, atoms: Atoms, skin_A: float = 0.0, **options: Any
 ) -> Neighbours:
     """Return the neighbour lists of ASE atoms for a model (options: of ``allocate``)."""
-    cell = atoms.cell.array if atoms.pbc.any() else None
-    return allocate(atoms.positions, architecture.cutoff_A, skin_A, cell, atoms.pbc, **options)
+    return of_atoms(atoms, architecture.cutoff_A, skin_A, **options)
 
 
 def check_structures(architecture: Architecture) -> list[Atoms]:

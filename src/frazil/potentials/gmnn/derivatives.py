@@ -58,6 +58,38 @@ def loss_and_gradient(
     return value, extra, by_parameters
 
 
+def values(
+    architecture: Architecture,
+    weights: Weights,
+    species: jax.Array,
+    neighbours: Neighbours,
+    positions: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return outputs (heads, N) and forces (N, 3) of one member's folded weights."""
+    lists = fast.arrange(architecture, species, neighbours)
+    spread = fast.spread(architecture, weights, species)
+    return fast.evaluate(architecture, spread, species, lists, positions)
+
+
+def gradient(
+    architecture: Architecture,
+    weights: Weights,
+    species: jax.Array,
+    neighbours: Neighbours,
+    positions: jax.Array,
+    by_lane: jax.Array,
+) -> tuple[Weights, jax.Array]:
+    """Return the gradient of Σ by_lane · energies, by_lane (N,), by folded weights and positions (N, 3).
+
+    It can be differentiated forward once more: along positions and by_lane together that gives the
+    derivatives of energies and forces (``learning.rollout``).
+    """
+    lists = fast.arrange(architecture, species, neighbours)
+    lane_weights = jnp.zeros((len(architecture.heads), positions.shape[0])).at[0].set(by_lane)
+    _, forces, by_weights = _pass(architecture, weights, species, lists, positions, lane_weights)
+    return by_weights, -forces
+
+
 def _with_adjoint(loss: Loss, outputs: jax.Array, forces: jax.Array) -> tuple[Any, Any]:
     return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(outputs, forces)
 
@@ -70,7 +102,10 @@ def _pass(
     positions: jax.Array,
     lane_weights: jax.Array,
 ) -> tuple[jax.Array, jax.Array, Weights]:
-    """Return outputs (heads, N), forces (N, 3) of head 0, and the gradient of Σ lane_weights · outputs."""
+    """Return outputs (heads, N), and of S = Σ lane_weights · outputs −∂S/∂positions (N, 3) and ∂S/∂weights.
+
+    With weights 1 for head 0 and 0 for others the former are the forces.
+    """
     dtype, n_species = architecture.dtype, len(architecture.elements)
     beta, centres = gaussian_exponent(architecture), gaussian_centres(architecture)
     one_hot = (species == jnp.arange(n_species)[:, None]).astype(dtype)
@@ -123,7 +158,7 @@ def _pass(
     if architecture.zbl_cutoff_A > 0:
         energies, slopes = fast._repulsion(architecture, lists, species, vectors)
         outputs = outputs.at[0].add(energies)
-        radially = radially + slopes.astype(dtype)
+        radially = radially + (lane_weights[0] * slopes).astype(dtype)
     scaled = radially * (1.0 + UNIT_SOFTENING_A / jnp.maximum(distance, UNIT_SOFTENING_A))
     forces = []
     for b, u in zip(by_unit, unit, strict=True):
