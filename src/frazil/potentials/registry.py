@@ -120,15 +120,17 @@ def _folder(path: Path, curves: Path | str) -> Source:
     if (folder / DESCRIPTION).is_file():
         description = read_description(folder)
     # Folders of earlier versions have no description, or one that names no kind.
-    known = (named,) if named else ("model.h5", *MODEL_FILES)
+    known = (named,) if named else ("model.h5", "egnn.h5", *MODEL_FILES)
     file = next((folder / name for name in known if (folder / name).is_file()), None)
     kind = description.get("kind") or ("gmnn" if file and file.suffix == ".h5" else "deepmd")
-    if kind not in ("gmnn", "deepmd"):
+    if kind not in TRAINED:
         return _described(description, folder, curves, folder)
     if file is None:
         raise UserError(
             f"{folder} holds no model; give a folder that training wrote, with {' or '.join(known)}"
         )
+    if kind == "egnn":
+        return _egnn(file)
     return _gmnn(file, curves, description) if kind == "gmnn" else _deepmd(path, description)
 
 
@@ -181,6 +183,24 @@ def _combined(kind: str, parts: Sequence["Potential"], fields: Mapping[str, Any]
         return transform.mixture_of(parts, fields["weights"])
     whole = transform.sum_of(parts) if len(parts) > 1 else parts[0]
     return transform.InField(whole, np.asarray(fields["field_V_per_A"], float)) if kind == "field" else whole
+
+
+TRAINED = ("gmnn", "egnn", "deepmd")
+"""Kinds of folders that training writes."""
+
+
+def _egnn(file: Path) -> Source:
+    """Return the source of an EGNN's file."""
+    from frazil.potentials.egnn.files import read_model
+    from frazil.potentials.egnn.potential import EGNN
+
+    model = read_model(file)
+
+    def make(structures: Sequence[Atoms], member: int | None) -> "Potential":
+        return EGNN.of(model.architecture, model.parameters, _only(structures, str(file)).numbers)
+
+    level = str(model.metadata["label_level"])
+    return Source("egnn", level, sha256_of(file), make, 1, file.parent)
 
 
 def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Source:

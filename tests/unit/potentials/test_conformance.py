@@ -13,11 +13,13 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
+from frazil.potentials.egnn import architecture as egnn
+from frazil.potentials.egnn.files import write_folder as write_egnn
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.interface import Evaluation, Potential, jit
 from frazil.potentials.neighbours import allocate
-from frazil.potentials.registry import COMBINED, NAMED, load
+from frazil.potentials.registry import COMBINED, NAMED, TRAINED, load
 from frazil.potentials.transform import Bias, sum_of
 from frazil.systems.co import set_excited
 
@@ -110,6 +112,9 @@ CASES = {
     "gmnn of interactions": Case(
         gmnn("interaction", atoms=H2), with_h2=True, permutes="none", tolerance=2e-6
     ),
+    "egnn": Case(gmnn("egnn"), tolerance=2e-6),
+    "egnn, float32": Case(gmnn("egnn32"), tolerance=2e-2, exact=2e-5),
+    "egnn as published": Case(gmnn("egnn-published"), extensive=False, tolerance=2e-6),
     "deepmd": Case(deepmd("tiny_model")),
     "deepmd residual": Case(deepmd("tiny_residual")),
     "ase": Case(
@@ -137,7 +142,7 @@ CASES = {
 
 
 def test_every_kind_is_here() -> None:
-    assert {*NAMED, *COMBINED} <= set(CASES)
+    assert {*NAMED, *COMBINED, *TRAINED} <= {name.split()[0] for name in CASES}
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +159,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         metadata = {"label_level": level, "training_data_sha256": ""}
         write_folder(folder / name, architecture, initialize_committee(architecture, 3, 2), metadata)
+    for name, form, precision in (
+        ("egnn", "smooth", "float64"),
+        ("egnn32", "smooth", "float32"),
+        ("egnn-published", "published", "float64"),
+    ):
+        size = egnn.Architecture(
+            ("H", "C", "O"), form, cutoff_A=4.5, n_features=8, n_waves=6, n_layers=2, precision=precision
+        )
+        write_egnn(folder / name, size, egnn.initialize(size, 3), {"label_level": "test"})
     (folder / "interaction/molecular_curves.csv").write_text(CURVES)
     return folder
 
