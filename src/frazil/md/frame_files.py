@@ -7,6 +7,7 @@ import ase.io
 import h5py
 import numpy as np
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import frazil
 from frazil.errors import UserError
@@ -21,6 +22,7 @@ def write_frames(
     """Write frames to a ``.extxyz`` or ``.h5`` (H5MD) file.
 
     ``atoms`` gives elements, masses and cell; the trajectories' rows hold ``positions`` and ``velocities``.
+    With ``energy`` and ``forces`` (their observers) the frames are labelled ones.
     Raises UserError for another ending, or trajectories that were run without the observer.
     """
     kept = sorted(trajectories, key=lambda trajectory: trajectory.trajectory_id)
@@ -45,6 +47,9 @@ def _write_extxyz(path: Path, trajectories: list[Trajectory], atoms: Atoms, time
             frame.info = {"trajectory_id": trajectory.trajectory_id, "time_fs": int(step) * timestep_fs}
             if "energy" in rows:
                 frame.info["potential_energy_eV"] = float(rows["energy"][row])
+            if "energy" in rows and "forces" in rows:
+                labels = {"energy": float(rows["energy"][row]), "forces": rows["forces"][row]}
+                frame.calc = SinglePointCalculator(frame, **labels)
             frames.append(frame)
     ase.io.write(path, frames, format="extxyz")
 
@@ -74,10 +79,12 @@ def _write_h5md(path: Path, trajectories: list[Trajectory], atoms: Atoms, timest
                 "position": (rows["positions"], "Angstrom"),
                 "velocity": (rows["velocities"] * fs, "Angstrom fs-1"),
             }
+            if "forces" in rows:
+                elements["force"] = (rows["forces"], "eV Angstrom-1")
             for element, (values, unit) in elements.items():
                 _write_element(particles.create_group(element), values, unit, rows["step"], timestep_fs)
             for observable, values in rows.items():
-                if observable not in ("step", "positions", "velocities"):
+                if observable not in ("step", "positions", "velocities", "forces"):
                     group = file.create_group(f"observables/{name}/{observable}")
                     _write_element(group, values, "", rows["step"], timestep_fs)
 

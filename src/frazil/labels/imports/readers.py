@@ -84,12 +84,10 @@ def entries_as_staged(
     return [replace(entry, file=file) for entry, file in zip(entries, staged, strict=True)]
 
 
-def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: bool = False) -> Imported:
-    """Return the frames of one file, in our conventions; ``said`` as in ``read_dataset``.
+def read_as_is(entry: Entry, said: Mapping[str, str] | None = None) -> tuple[str, Reading]:
+    """Return a file's format, and its frames with their boxes and momenta, labels in eV, eV/Å and e Å.
 
-    A periodic frame becomes a free aggregate by itself, or, ``in_time``, by following its atoms from the
-    frame before (``followed``). By itself, one without enough vacuum is marked (``IN_BOX``) where others of
-    its file have it; a file without any such frame is refused.
+    ``said`` as in ``read_dataset``.
     """
     if not entry.file.exists():
         raise UserError(f"no file {entry.file}; files of a samplesheet are relative to its folder")
@@ -116,6 +114,17 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: boo
             f"{entry.name}: {', '.join(own)} of a file of {name}, which says its own names and units; leave "
             "them empty"
         )
+    return name, reading
+
+
+def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: bool = False) -> Imported:
+    """Return the frames of one file, in our conventions; ``said`` as in ``read_dataset``.
+
+    A periodic frame becomes a free aggregate by itself, or, ``in_time``, by following its atoms from the
+    frame before (``followed``). By itself, one without enough vacuum is marked (``IN_BOX``) where others of
+    its file have it; a file without any such frame is refused.
+    """
+    name, reading = read_as_is(entry, said)
     check_stated(reading.frames, entry)
     free = followed(reading.frames, entry.name) if in_time else _each_free(reading.frames, entry.name)
     frames = [
