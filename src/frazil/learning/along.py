@@ -25,11 +25,13 @@ class Along:
     """n trajectories of T frames beside their labels; from where one has broken, all is infinite.
 
     force_errors (n, T): eq. 11 of the paper for each frame, eV/Å: the mean |ΔF| component of each species,
-    summed over the species. energy_errors (n, T): |ΔE|/N, eV. deviations (n, T): largest distance of an atom
-    from its label's, Å. drift (n,): of the total energy from the first to the last frame, eV.
+    summed over the species. plain_errors (n, T): the mean |ΔF| component of all atoms, eV/Å.
+    energy_errors (n, T): |ΔE|/N, eV. deviations (n, T): largest distance of an atom from its label's, Å.
+    drift (n,): of the total energy from the first to the last frame, eV.
     """
 
     force_errors: np.ndarray
+    plain_errors: np.ndarray
     energy_errors: np.ndarray
     deviations: np.ndarray
     drift: np.ndarray
@@ -74,7 +76,7 @@ def run_along(
     n = len(starts)
     if not n:
         raise UserError("no start to run from; give longer trajectories, or ask for fewer frames")
-    errors = {name: np.full((n, n_frames), np.inf) for name in ("force", "energy", "deviation")}
+    errors = {name: np.full((n, n_frames), np.inf) for name in ("force", "plain", "energy", "deviation")}
     drift = np.full(n, np.inf)
     for members in _alike(trajectories, starts):
         first = trajectories[starts[members[0]][0]]
@@ -105,6 +107,7 @@ def run_along(
             apart = np.linalg.norm(rows["positions"][:done] - labels.positions[here], axis=2)
             own_errors = {
                 "force": np.sum(by_species, axis=0),
+                "plain": off.mean(axis=(1, 2)),
                 "energy": np.abs(rows["energy"][:done] - labels.energies[here]) / len(labels.atoms),
                 "deviation": apart.max(axis=1),
             }
@@ -113,7 +116,7 @@ def run_along(
             total = rows["energy"] + rows["kinetic_energy"]
             if done == n_frames and np.isfinite(total).all():
                 drift[ran.trajectory_id] = total[-1] - total[0]
-    return Along(errors["force"], errors["energy"], errors["deviation"], drift)
+    return Along(errors["force"], errors["plain"], errors["energy"], errors["deviation"], drift)
 
 
 def _alike(trajectories: Sequence[LabelledTrajectory], starts: Sequence[tuple[int, int]]) -> list[list[int]]:

@@ -124,8 +124,7 @@ class DynamicTraining:
             "rate": np.float64(rate), "least": np.float64(np.inf), "since": np.int64(0),
             "stage": np.int64(0), "frames": np.int64(0), "cpu_s": np.float64(0.0),
             "best": jax.tree.map(lambda leaf: jnp.repeat(leaf, slots, axis=0), parameters),
-            "best_loss": np.full(slots, np.inf), "best_frames": np.zeros(slots, np.int64),
-            "best_cpu_s": np.zeros(slots),
+            "best_loss": np.full(slots, np.inf),
         }  # fmt: skip
         return parameters, state
 
@@ -181,10 +180,9 @@ class DynamicTraining:
         slot = self._lengths[int(state["stage"])] - 1
         if loss < state["best_loss"][slot]:
             state["best"] = jax.tree.map(lambda b, p: b.at[slot].set(p[0]), state["best"], parameters)
-            for name, value in (("loss", loss), ("frames", state["frames"]), ("cpu_s", state["cpu_s"])):
-                kept = np.array(state[f"best_{name}"])
-                kept[slot] = value
-                state[f"best_{name}"] = kept
+            kept = np.array(state["best_loss"])
+            kept[slot] = loss
+            state["best_loss"] = kept
         if loss < state["least"] * (1 - BETTER) or (np.isinf(state["least"]) and np.isfinite(loss)):
             return {**state, "least": np.float64(loss), "since": np.int64(0)}
         state["since"] = state["since"] + 1

@@ -113,7 +113,6 @@ CASES = {
         gmnn("interaction", atoms=H2), with_h2=True, permutes="none", tolerance=2e-6
     ),
     "egnn": Case(gmnn("egnn"), tolerance=2e-6),
-    "egnn, float32": Case(gmnn("egnn32"), tolerance=2e-2, exact=2e-5),
     "egnn as published": Case(gmnn("egnn-published"), extensive=False, tolerance=2e-6),
     "deepmd": Case(deepmd("tiny_model")),
     "deepmd residual": Case(deepmd("tiny_residual")),
@@ -159,13 +158,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         metadata = {"label_level": level, "training_data_sha256": ""}
         write_folder(folder / name, architecture, initialize_committee(architecture, 3, 2), metadata)
-    for name, form, precision in (
-        ("egnn", "smooth", "float64"),
-        ("egnn32", "smooth", "float32"),
-        ("egnn-published", "published", "float64"),
-    ):
+    for name, form in (("egnn", "smooth"), ("egnn-published", "published")):
         size = egnn.Architecture(
-            ("H", "C", "O"), form, cutoff_A=4.5, n_features=8, n_waves=6, n_layers=2, precision=precision
+            ("H", "C", "O"), form, cutoff_A=4.5, n_features=8, n_waves=6, n_layers=2, precision="float64"
         )
         write_egnn(folder / name, size, egnn.initialize(size, 3), {"label_level": "test"})
     (folder / "interaction/molecular_curves.csv").write_text(CURVES)

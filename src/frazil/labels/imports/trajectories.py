@@ -174,7 +174,8 @@ def _timestep(raw: _Raw) -> tuple[float, tuple[int, ...]]:
 
     Raises UserError where it is not known, or said twice and not the same.
     """
-    said, breaks = raw.timestep_fs, ()
+    said = raw.timestep_fs
+    breaks: tuple[int, ...] = ()
     if said is not None and not said > 0:
         raise UserError(f"{raw.name}: a time step of {said:g} fs; it must be positive")
     if raw.times_fs is not None:
