@@ -5,7 +5,7 @@
     atoms.get_potential_energy(); atoms.get_forces()
     atoms.calc.results["energy_spread"]              # of a committee: how far its members are apart
 
-What can be loaded is what ``potentials.registry.load`` knows. Periodic atoms take a GM-NN.
+What can be loaded is what ``potentials.registry.load`` knows. Periodic atoms take a GM-NN or an EGNN.
 """
 
 from functools import partial
@@ -20,6 +20,8 @@ from frazil.errors import UserError
 from frazil.potentials.registry import Source
 from frazil.potentials.registry import load as source_of
 
+PERIODIC = ("egnn",)
+"""Kinds whose potentials take lists across the faces of a cell."""
 KNOWN_FIELDS = ("excited", "fixed")
 """Arrays of atoms that a potential may look at; a change of one makes it anew."""
 
@@ -80,15 +82,15 @@ class PotentialCalculator(Calculator):
         """Fill ``results`` for ``atoms``."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        if self.atoms.pbc.any():
+        if self.atoms.pbc.any() and self.source.kind not in PERIODIC:
             raise UserError(
                 f"{self.atoms.symbols} with periodic boundaries under {self.source.kind}, which is for free "
-                "atoms; set pbc to False, or take a GM-NN without curves of molecules"
+                "atoms; set pbc to False, or take a GM-NN without curves of molecules, or an EGNN"
             )
         if self._made_for != (key := _key(self.atoms)):
             self._make(self.atoms)
             self._made_for = key
-        found = self._evaluate(self._potential, self._lists(self.atoms.positions), self.atoms.positions[None])
+        found = self._evaluate(self._potential, self._lists(self.atoms), self.atoms.positions[None])
         info = {name: np.asarray(value)[0] for name, value in found.info.items()}
         self.results = {"energy": float(found.energies[0]), "forces": np.array(found.forces[0])}
         if "dipole_e_A" in info:
@@ -111,27 +113,28 @@ class PotentialCalculator(Calculator):
         self._evaluate = jit(_evaluated)
         self._neighbours = None
 
-    def _lists(self, positions: np.ndarray) -> Any:
+    def _lists(self, atoms: Atoms) -> Any:
         """Return neighbour lists with a leading axis of one; None for a potential without a cutoff."""
         import jax
 
-        from frazil.potentials.neighbours import allocate
+        from frazil.potentials.neighbours import of_atoms
 
-        cutoff_A = self._potential.cutoff_A
+        cutoff_A, positions = self._potential.cutoff_A, atoms.positions
         if cutoff_A is None:
             return None
         kept = self._neighbours
         if kept is None or ((positions - kept.origin) ** 2).sum(axis=1).max() > (0.5 * self.skin_A) ** 2:
-            build = partial(allocate, positions, cutoff_A, self.skin_A)
+            build = partial(of_atoms, atoms, cutoff_A, self.skin_A)
             built = build(capacity=None if kept is None else kept.index.shape[1])
             self._neighbours = build() if bool(built.overflow) else built
         return jax.tree.map(lambda leaf: leaf[None], self._neighbours)
 
 
 def _key(atoms: Atoms) -> tuple[bytes, ...]:
-    """Return what a potential is made for: elements and tags."""
+    """Return what a potential and its lists are made for: elements, tags and the cell."""
     tags = (np.asarray(atoms.arrays.get(name, ())).tobytes() for name in KNOWN_FIELDS)
-    return (atoms.numbers.tobytes(), *tags)
+    cell = (atoms.cell.array.tobytes(), atoms.pbc.tobytes()) if atoms.pbc.any() else ()
+    return (atoms.numbers.tobytes(), *tags, *cell)
 
 
 def _evaluated(potential: Any, lists: Any, positions: Any) -> Any:
