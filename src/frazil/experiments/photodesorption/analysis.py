@@ -65,7 +65,8 @@ def _truth(
         beside = ensembles["model"], ensembles["aimd"]
         tables["aimd"] = agreement(*beside, times, campaign_seed, "aimd")
         tables["aimd_distributions"] = distributions(*beside, campaign_seed, "aimd")
-        (about,) = Path(aimd_shards or "").glob(f"**/{ABOUT}")
+        root = Path(aimd_shards or "")
+        (about,) = [*root.glob(ABOUT), *root.glob(f"*/{ABOUT}")]
         tables["told_of_aimd"] = json.loads(about.read_text())["told"]
     if "teacher" in ensembles:
         pair = ensembles["model"], ensembles["teacher"]

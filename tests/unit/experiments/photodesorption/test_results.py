@@ -125,7 +125,10 @@ def test_trajectories_of_another_program_stand_beside_the_models(
         "model": write_shards(tmp_path / "model", n=120),
         "aimd": write_shards(tmp_path / "aimd", n=40, seed=3, shard_size=40),
     }
-    write_json(tmp_path / "aimd/about.json", {"told": "40 trajectories of pbe by vasp."})
+    (shard,) = shards["aimd"].iterdir()
+    write_json(shard / "about.json", {"told": "40 trajectories of pbe by vasp."})
+    shard.rename(tmp_path / "task")
+    shard.symlink_to(tmp_path / "task")  # as a task has it
     run(shards, tmp_path / "out")
     row = pandas.read_csv(tmp_path / "out/aimd.csv").set_index("quantity")
     row = row.loc["desorption probability by 3000 fs"]
