@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -354,3 +355,20 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path: Pa
         with pytest.raises(UserError, match=message):
             load(Outputs, {**good, name: value})
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_the_profile_test_has_the_sizes_of_the_smallest_run() -> None:
+    root = Path(__file__).resolve().parents[2]
+    small = json.loads((root / "tests/pipeline/small.json").read_text())
+    text = re.sub(r"//.*", "", (root / "conf/test.config").read_text())
+    found: dict[str, Any] = {}
+    for group, body in re.findall(r"^    (\w+) \{\n(.*?)^    \}", text, re.MULTILINE | re.DOTALL):
+        found[group] = {name: value.strip("'") for name, value in re.findall(r"(\w+) += (\S+)", body)}
+    found |= {
+        name: value.strip("'") for name, value in re.findall(r"^    (\w+) += (\S+)", text, re.MULTILINE)
+    }
+
+    def plain(value: Any) -> Any:
+        return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else str(value).lower()
+
+    assert plain(found) == plain(small) | {"purpose": "demonstration"}

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.emt import EMT
 
 from frazil.errors import UserError
+from frazil.experiments.sticking.binding import energies_of
+from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.preparation import Preparation, prepare, read_surfaces
 from frazil.experiments.sticking.surfaces import (
     amorphous,
@@ -150,3 +153,14 @@ def test_atoms_are_ordered_by_molecule() -> None:
     atoms: Atoms = crystalline(12, 3)
     assert atoms.get_chemical_symbols() == ["C", "O"] * 12
     assert atoms.arrays["fixed"].tolist() == [0] * 18 + [1] * 6
+
+
+def test_any_ase_calculator_drives_the_experiment() -> None:
+    source = driver("ase:ase.calculators.emt.EMT")
+    assert (source.name(), source.n_members) == ("ase-mean", 1)
+    atoms = Atoms("COCOH2", [[0, 0, 0], [0, 0, 1.2], [3, 0, 0], [3, 0, 1.2], [1, 3, 0], [1, 3, 0.8]])
+    atoms.calc = EMT()
+    [energy] = energies_of(source.potential(2, True), atoms.positions[None])
+    assert energy == pytest.approx(atoms.get_potential_energy())
+    with pytest.raises(UserError, match=r"ase:no\.such\.thing: No module named 'no'"):
+        driver("ase:no.such.thing")
