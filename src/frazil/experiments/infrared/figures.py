@@ -20,10 +20,10 @@ def learning(rounds: pandas.DataFrame, out: Path) -> Figure:
         ({"harmonic_mae_cm1": "mean absolute error"}, "error (cm⁻¹)", "Harmonic wavenumbers"),
         (
             {"force_rmse_eV_per_A": "error (RMSE)", "force_std_eV_per_A": "committee spread"},
-            "eV/Å",
+            "error (eV/Å)",
             "Forces, test set",
         ),
-        ({"dipole_rmse_e_A": "error (RMSE)"}, "e Å", "Dipoles, test set"),
+        ({"dipole_rmse_e_A": "error (RMSE)"}, "error (e Å)", "Dipoles, test set"),
     )
     for axis, (columns, unit, title) in zip(axes[0], panels, strict=True):
         for colour, (column, name) in zip((BLUE, GREEN), columns.items(), strict=False):
@@ -97,7 +97,7 @@ def spectrum(
                 s.wavenumber_cm1[here], s.low_95[here], s.high_95[here], color=colour, alpha=0.2, linewidth=0
             )
             parts.append(shown.table()[here].assign(source=kind))
-        label(axis, "", "km/mol per cm⁻¹", f"{name}, {mean.temperature_K:g} K")
+        label(axis, "", "intensity (km/mol per cm⁻¹)", f"{name}, {mean.temperature_K:g} K")
         axis.legend()
     axis = axes[-1, 0]
     for colour, kind, shift in ((TEACHER, "label", -2.0), (MODEL, "model", 2.0)):
@@ -107,7 +107,7 @@ def spectrum(
                 own["wavenumber_cm1"] + shift, 0, own["intensity_km_per_mol"], color=colour, linewidth=2.0,
                 label=level if kind == "label" else kind,
             )  # fmt: skip
-    label(axis, "wavenumber (cm⁻¹)", "km/mol", f"{name}, harmonic")
+    label(axis, "wavenumber (cm⁻¹)", "intensity (km/mol)", f"{name}, harmonic")
     axis.set_xlim(0, end)
     axis.set_ylim(0, 1.4 * max(float(sticks["intensity_km_per_mol"].max()), 1.0))  # room for the legend
     axis.legend()
@@ -128,7 +128,7 @@ def summed(table: pandas.DataFrame, out: Path) -> Figure:
             axis.plot(part["wavelength_um"], part["intensity"], label=f"{temperature_K:g} K")
         marker(axis, 9.7, "9.7 µm")
         n_structures = int(own["n_structures"].iloc[0])
-        label(axis, "wavelength (µm)", "km/mol per cm⁻¹", f"{family}, {n_structures} sizes")
+        label(axis, "wavelength (µm)", "intensity (km/mol per cm⁻¹)", f"{family}, {n_structures} sizes")
         axis.legend()
     return save(canvas, table, out, "summed", "Spectra summed over sizes, equal weights, against wavelength.")
 
@@ -146,6 +146,6 @@ def transferability(table: pandas.DataFrame, out: Path) -> Figure:
                 label="trained on" if trained else "unseen",
             )  # fmt: skip
     canvas.colorbar(drawn, ax=axis, label="harmonic error (cm⁻¹)")
-    label(axis, "first principal component of SOAP", "second")
+    label(axis, "first principal component of SOAP", "second principal component")
     axis.legend()
     return save(canvas, table, out, "places", "Harmonic error against the place among the training frames.")
