@@ -35,6 +35,8 @@ MOVED = {"deepmd": (20.6e-6, 141e-12), "gmnn": (3.3e-6, 65e-12)}
 """Dynamics: s per atom and step, and that per weight of the network (LAMMPS; the engine)."""
 TRAINED = {"deepmd": (1.2, 3.0), "gmnn": (6.0, 6.0)}
 """A training step, in those."""
+SHALLOW_TRAINING = 1.3
+"""A training of several heads, in those of one (docs/benchmarks.md)."""
 RELAXING_STEPS = 300
 """Of a minimization towards a binding site."""
 CLUSTER_ATOMS = 24
@@ -169,6 +171,11 @@ def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
     yield "truth", (photo.n_truth + photo.n_control) * steps_each * teacher_s
 
 
+def _heads(training: Any) -> float:
+    """Return what the heads of a network make its training cost, in trainings of one."""
+    return SHALLOW_TRAINING if training.n_heads > 1 else 1.0
+
+
 def _sticking(run: Any) -> Iterator[tuple[str, float]]:
     own = run.sticking
     surface, grid, campaign, attempts = own.preparation, own.grid, own.campaign, own.attempts
@@ -179,7 +186,7 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         n_frames = 20344 * own.training_scale + 8 * own.n_placed
         epochs = n_frames * run.labels.train_fraction * run.gmnn.training.n_epochs
         train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
-        yield "training", own.n_members * epochs * train_s
+        yield "training", own.n_members * _heads(run.gmnn.training) * epochs * train_s
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
             yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
@@ -211,11 +218,13 @@ def _infrared(run: Any) -> Iterator[tuple[str, float]]:
     in_rounds = rounds * learning.max_frames + learning.n_test
     yield "labels", minima_s + learning.n_initial * each_s + in_rounds * each_s / len(clusters)
     weights = gmnn_weights(own.architecture)
-    n_members, n_first = own.training.n_members, learning.n_initial * len(clusters)
+    n_networks, n_first = own.training.n_members, learning.n_initial * len(clusters)
+    n_members = n_networks * own.training.n_heads
     epochs = n_first * own.training.n_epochs + learning.retraining_epochs * sum(
         n_first + learning.max_frames * number for number in range(1, rounds)
     )
-    yield "training", n_members * epochs * mean_atoms * network_s("gmnn", weights, training=True)
+    train_s = mean_atoms * network_s("gmnn", weights, training=True)
+    yield "training", n_networks * _heads(own.training) * epochs * train_s
     step_s = atoms * network_s("gmnn", weights)
     exploring = rounds * learning.n_learning_replicas * len(learning.learning_temperatures_K)
     yield "exploration", exploring * learning.learning_duration_fs / runs.timestep_fs * n_members * step_s
@@ -299,7 +308,7 @@ def _train_deepmd(made: Any) -> float:
 def _train_gmnn(made: Any) -> float:
     _, n_atoms = _atom_steps(made.dataset / "train.extxyz")
     atom_s = network_s("gmnn", gmnn_weights(made.architecture), training=True)
-    return float(made.settings.n_members * made.settings.n_epochs * n_atoms * atom_s)
+    return float(made.settings.n_members * _heads(made.settings) * made.settings.n_epochs * n_atoms * atom_s)
 
 
 def _label_frames(made: Any) -> float:
@@ -355,8 +364,9 @@ def _learn_round(made: Any) -> float:
     trained = sum(_atom_steps(file)[1] for file in made.frames) * n_epochs
     n_replicas = own.n_learning_replicas * len(own.learning_temperatures_K)
     moved = _atom_steps(made.minima)[1] * n_replicas * own.learning_duration_fs / own.timestep_fs
-    atom_s = trained * network_s("gmnn", weights, training=True) + moved * network_s("gmnn", weights)
-    return float(made.training.n_members * atom_s)
+    train_s = trained * _heads(made.training) * network_s("gmnn", weights, training=True)
+    move_s = moved * made.training.n_heads * network_s("gmnn", weights)
+    return float(made.training.n_members * (train_s + move_s))
 
 
 STEPS: dict[str, Callable[[Any], float]] = {

@@ -87,6 +87,8 @@ def refused(given: dict[str, Any]) -> list[str]:
         ("infrared", "depth_fs", 40000, "at most --infrared.duration_fs, now 35000 fs"),
         ("infrared", "max_force_error_eV_per_A", 0, "a limit above 0"),
         ("infrared", "n_label_replicas", 2, "0 with --infrared.level, now pbe0/def2-svp"),
+        ("infrared", "n_members", 1, "at least 2, or 1 with several heads, --infrared.n_heads, now 1"),
+        ("gmnn", "n_heads", 0, "an integer from 1 to 64"),
         ("level_of_theory", "levels", "gfn2-xtb,gfn2-xtb", "twice"),
     ],
 )
@@ -94,6 +96,15 @@ def test_a_launch_refuses_what_no_run_can_use(group: str, name: str, value: Any,
     lines = refused({group: {name: value}})
     assert any(told in line for line in lines), lines
     assert all(line.startswith("--") for line in lines)
+
+
+def test_heads_are_members_of_a_committee() -> None:
+    """Model errors want two members: networks, or heads of one."""
+    one = {"experiments": "sticking", "sticking": {"n_members": 1, "potential": "gmnn"}}
+    (told,) = refused(one)
+    assert told.startswith("--sticking.model_error: given true; allowed: with at least 2 members, ")
+    assert parameters.resolve({**one, "gmnn": {"n_heads": 8}}).gmnn.training.n_heads == 8
+    assert parameters.resolve({"infrared": {"n_members": 1, "n_heads": 2}}).infrared.training.n_heads == 2
 
 
 def test_every_problem_is_told_at_once_with_a_suggestion(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas
 
 from frazil.tables import SIX_DIGITS, Table
 
@@ -74,6 +75,15 @@ def calibration_bins(
         rms = [float(np.sqrt((values[inside] ** 2).mean())) for values in sizes]
         rows.append((subset, quantity, unit, edges[place], edges[place + 1], int(inside.sum()), *rms))
     return rows
+
+
+def calibration_factor(committee: pandas.DataFrame, subset: str, quantity: str) -> float:
+    """Return the error of the mean over the spread, both rms, of a table ``COMMITTEE``: 1 where the spread is
+    right, nan where nothing was measured.
+    """
+    own = committee[(committee["subset"] == subset) & (committee["quantity"] == quantity)]
+    square = [float((own["n"] * own[name] ** 2).sum()) for name in ("error_of_mean_rms", "spread_rms")]
+    return float(np.sqrt(square[0] / square[1])) if square[1] > 0 else float("nan")
 
 
 def committee_errors(

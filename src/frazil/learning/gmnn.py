@@ -1,4 +1,14 @@
-"""Training of GM-NN committees on energies, forces and dipoles: Adam, best-on-test, exact resume."""
+"""Training of GM-NN committees on energies, forces and dipoles: Adam, best-on-test, exact resume.
+
+**Shallow ensembles** (``n_heads`` > 1). Heads of one network are alike unless their spread is trained too, by
+the Gaussian likelihood of the labels: mean and variance are those over the heads (Kellner & Ceriotti, Mach.
+Learn.: Sci. Technol. 5, 035006, 2024, arXiv:2402.16621). Of energies it costs nothing. Of forces it costs a
+way back for each head, but spreads of forces that were trained by energies only are wrong; so a short
+training on the forces' likelihood follows a long one on the energies' (Schäfer, Kellner, Kästner & Ceriotti,
+arXiv:2602.15747, 2026). The loss is the likelihood times its variance, which is held fixed there (β-NLL at
+β = 1, Seitzer et al., ICLR 2022, arXiv:2203.09168): the mean has the gradient of the squared errors, as a
+single model has it, and the variance that of the likelihood.
+"""
 
 import csv
 import hashlib
@@ -23,11 +33,12 @@ from frazil.learning import fit as training
 from frazil.learning.batches import Batch, Frames, batches, groups, lists_of, prepare
 from frazil.learning.fit import Progress
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
-from frazil.potentials.gmnn import derivatives, reference
+from frazil.potentials.gmnn import derivatives, fast, reference
 from frazil.potentials.gmnn.architecture import (
     Architecture,
     Parameters,
     Weights,
+    apart,
     fold,
     initialize_committee,
     member,
@@ -54,6 +65,15 @@ RATES = {"layers": 1.0, "embedding": 2 / 3, "shift": 5 / 3, "scale": 1 / 30}
 """Learning rates relative to the layers' (Zaverkin & Kästner 2021: 0.03, 0.02, 0.05, 0.001)."""
 OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 BATCHES_PER_CALL = 32
+SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
+"""What a training is by: squared errors, or for several heads the likelihood of energies (and dipoles), or of
+these and forces."""
+FORCES_SHARE = 0.04
+"""Of the epochs, those by the likelihood of forces: each costs about six others (docs/benchmarks.md)."""
+FORCES_RATE = 0.1
+"""Their learning rate, relative to that of the epochs before."""
+LEAST_SPREADS = (1e-4, 1e-4, 1e-4)
+"""Added to spreads in a likelihood, eV per √atom, eV/Å, e Å: a spread of 0 would claim certainty."""
 SMALLEST_SCALE = 1e-3
 """Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
 
@@ -61,21 +81,43 @@ SMALLEST_SCALE = 1e-3
 def predict(
     architecture: Architecture, parameters: Parameters, batch: Batch
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return energies (B,), forces (N, 3) and dipoles (B, 3) that one member predicts for a batch.
+    """Return energies (B,), forces (N, 3) and dipoles (B, 3) that one network, or the mean of its heads,
+    predicts for a batch.
 
     By the reference, so that what is reported does not rest on the pass that training takes.
     """
     weights, lists = fold(architecture, parameters), lists_of(batch, architecture.cutoff_A)
     species, positions = jnp.asarray(batch.species), jnp.asarray(batch.positions)
     _, forces, per_atom = reference.energy_and_forces(architecture, weights, species, lists, positions)
+    if architecture.n_heads > 1:
+        energies, dipoles = _of_heads(architecture, batch, per_atom)
+        return energies.mean(axis=0), forces, dipoles.mean(axis=0)
     energies, dipoles = _per_structure(architecture, batch, per_atom)
     return energies, forces, dipoles
+
+
+def predict_heads(
+    architecture: Architecture, parameters: Parameters, batch: Batch
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return what ``predict`` does of every head: (heads, B), (heads, N, 3) and (heads, B, 3)."""
+    members = apart(architecture, jax.tree.map(lambda leaf: leaf[None], parameters))
+    own: tuple[jax.Array, jax.Array, jax.Array] = jax.vmap(
+        lambda one: predict(architecture.alone(), one, batch)
+    )(members)
+    return own
+
+
+def _of_heads(architecture: Architecture, batch: Batch, outputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return energies (heads, B) and dipoles (heads, B, 3) of outputs (N, n_outputs)."""
+    each = jnp.swapaxes(fast.by_head(architecture, outputs.T), 1, 2)
+    own: tuple[jax.Array, jax.Array] = jax.vmap(partial(_per_structure, architecture.alone(), batch))(each)
+    return own
 
 
 def _per_structure(
     architecture: Architecture, batch: Batch, outputs: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return energies (B,) and dipoles (B, 3) of the heads' outputs (N, heads)."""
+    """Return energies (B,) and dipoles (B, 3) of one member's outputs (N, quantities)."""
     sums = partial(jax.ops.segment_sum, segment_ids=batch.owner, num_segments=batch.n_structures + 1)
     energies, dipoles = sums(outputs[:, 0])[:-1], jnp.zeros((batch.n_structures, 3))
     if "charge" in architecture.heads:
@@ -110,19 +152,88 @@ def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.
 
 
 def squared_errors(architecture: Architecture, parameters: Parameters, batch: Batch) -> jax.Array:
-    """Return sums (6,) of squared errors of one member over a batch, as ``_squared`` names them."""
+    """Return sums (6,) of squared errors of one network over a batch, as ``_squared`` names them."""
     return _squared(batch, *predict(architecture, parameters, batch))
 
 
+Spread = tuple[jax.Array, jax.Array, jax.Array]
+"""Squared error and variance over the heads, each for one component, and the weight, of like shapes (…,)."""
+
+
+def spreads(
+    batch: Batch, energies: jax.Array, forces: jax.Array | None, dipoles: jax.Array
+) -> tuple[Spread, Spread | None, Spread]:
+    """Return what the likelihood is made of: energies by √N (B,), each atom's force (N,) and dipoles (B,).
+
+    energies (heads, B), forces (heads, N, 3) or None, dipoles (heads, B, 3). Forces and dipoles spread alike
+    in all directions. Weights are those of ``_squared``: a frame's own, shared out among its atoms.
+    """
+    atoms, weights = jnp.maximum(batch.n_atoms, 1.0), jnp.asarray(batch.weights)
+    weights = jnp.where(batch.n_atoms > 0, weights, 0.0)
+    least_eV, least_eV_per_A, least_e_A = LEAST_SPREADS
+
+    def of(values: jax.Array, labels: jax.Array, least: float, weights: jax.Array) -> Spread:
+        """values (heads, n, components), labels (n, components)."""
+        square = ((values.mean(axis=0) - labels) ** 2).mean(axis=-1)
+        return square, values.var(axis=0, ddof=1).mean(axis=-1) + least**2, weights
+
+    root = jnp.sqrt(atoms)
+    energy = of((energies / root)[..., None], (batch.energies / root)[:, None], least_eV, weights)
+    dipole = of(dipoles, jnp.asarray(batch.dipoles), least_e_A, weights)
+    if forces is None:
+        return energy, None, dipole
+    per_atom = jnp.append(weights / atoms, 0.0)[batch.owner]
+    return energy, of(forces, jnp.asarray(batch.forces), least_eV_per_A, per_atom), dipole
+
+
+def spread_loss(found: Spread, square: jax.Array | None = None, scale: jax.Array | None = None) -> jax.Array:
+    """Return Σ w σ² (e²/σ² + ln σ²) (), e² and the first σ² being held fixed: the variance's part of β-NLL.
+
+    ``square``, ``scale``: what they are held at, else what they are.
+    """
+    own, variance, weights = found
+    square = jax.lax.stop_gradient(own if square is None else square)
+    scale = jax.lax.stop_gradient(variance if scale is None else scale)
+    return (weights * scale * (square / variance + jnp.log(variance))).sum()
+
+
+def negative_log_likelihoods(architecture: Architecture, parameters: Parameters, batch: Batch) -> jax.Array:
+    """Return sums (3,) over a batch of ½ (e²/σ² + ln σ²), of a component of energies, forces and dipoles.
+
+    e is the error of the heads' mean, σ their spread; frames count by their weights.
+    """
+    found = spreads(batch, *predict_heads(architecture, parameters, batch))
+    return jnp.stack(
+        [
+            0.5 * (weights * (square / variance + jnp.log(variance))).sum()
+            for square, variance, weights in (own for own in found if own is not None)
+        ]
+    )
+
+
 def loss_and_gradient_of(
-    architecture: Architecture, settings: GmnnTraining, parameters: Parameters, batch: Batch
+    architecture: Architecture,
+    settings: GmnnTraining,
+    parameters: Parameters,
+    batch: Batch,
+    by: str = SQUARES,
 ) -> tuple[jax.Array, Parameters]:
-    """Return one member's loss () on a batch, the mean over its structures, and the gradient."""
+    """Return one network's loss () on a batch, the mean over its structures, and the gradient.
+
+    ``by``: squared errors, or the likelihood of ENERGIES or FORCES that is added to those of the heads' mean.
+    """
     weights, count = _weights(settings), jnp.maximum((batch.n_atoms > 0).sum(), 1)
 
     def loss(outputs: jax.Array, forces: jax.Array) -> tuple[jax.Array, None]:
-        energies, dipoles = _per_structure(architecture, batch, outputs)
-        return _squared(batch, energies, forces, dipoles) @ weights / count, None
+        if by == SQUARES:
+            energies, dipoles = _per_structure(architecture, batch, outputs)
+            return _squared(batch, energies, forces, dipoles) @ weights / count, None
+        energies, dipoles = _of_heads(architecture, batch, outputs)
+        each, mean = (forces, forces.mean(axis=0)) if by == FORCES else (None, forces)
+        squares = _squared(batch, energies.mean(axis=0), mean, dipoles.mean(axis=0)) @ weights
+        found = zip(spreads(batch, energies, each, dipoles), weights[:3], strict=True)
+        spread = sum(weight * spread_loss(own) for own, weight in found if own is not None and weight)
+        return (squares + spread) / count, None
 
     value, _, gradient = loss_and_gradient(
         architecture,
@@ -131,6 +242,7 @@ def loss_and_gradient_of(
         lists_of(batch, architecture.cutoff_A),
         jnp.asarray(batch.positions),
         loss,
+        each_head=by == FORCES,
     )
     return value, gradient
 
@@ -200,7 +312,7 @@ def _weights(settings: GmnnTraining) -> np.ndarray:
 
 
 def start_parameters(architecture: Architecture, settings: GmnnTraining, frames: Frames) -> Parameters:
-    """Return random members whose shifts, scales and feature normalisation come from the training frames.
+    """Return random networks whose shifts, scales and feature normalisation come from the training frames.
 
     Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
     Features: mean and standard deviation per element and member, over up to 512 frames, fixed from here on.
@@ -213,8 +325,10 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
     shift = np.linalg.lstsq(counts, energies, rcond=None)[0]
     forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
-    parameters["shift"] = parameters["shift"].at[:, :, 0].set(jnp.asarray(shift))
-    parameters["scale"] = parameters["scale"].at[:, :, 0].set(max(float(np.sqrt((forces**2).mean())), 1e-3))
+    scale = max(float(np.sqrt((forces**2).mean())), 1e-3)
+    for head in range(architecture.n_heads):
+        parameters["shift"] = parameters["shift"].at[:, :, head].set(jnp.asarray(shift))
+        parameters["scale"] = parameters["scale"].at[:, :, head].set(scale)
 
     @jax.jit
     def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -258,9 +372,9 @@ def optimizer(settings: GmnnTraining, n_steps: Any) -> optax.GradientTransformat
 
 
 @cache
-def _compiled(architecture: Architecture, settings: GmnnTraining) -> tuple[Any, Any]:
-    """Return the compiled steps over a group of batches, and the errors of all members on a batch."""
-    by_member = jax.vmap(partial(loss_and_gradient_of, architecture, settings), (0, None))
+def _compiled(architecture: Architecture, settings: GmnnTraining, by: str) -> tuple[Any, Any]:
+    """Return the compiled steps over a group of batches, and the errors of all networks on a batch."""
+    by_member = jax.vmap(partial(loss_and_gradient_of, architecture, settings, by=by), (0, None))
 
     def steps(
         parameters: Parameters, state: Any, group: Batch, count: Any, n_steps: Any
@@ -275,14 +389,34 @@ def _compiled(architecture: Architecture, settings: GmnnTraining) -> tuple[Any, 
 
         return jax.lax.fori_loop(0, count, step, (parameters, state, jnp.zeros(settings.n_members)))
 
-    measure = jax.vmap(partial(squared_errors, architecture), (0, None))
-    return jax.jit(steps), jax.jit(measure)
+    def errors(parameters: Parameters, batch: Batch) -> jax.Array:
+        squares = squared_errors(architecture, parameters, batch)
+        if by != FORCES:
+            return squares
+        return jnp.append(squares, negative_log_likelihoods(architecture, parameters, batch))
+
+    return jax.jit(steps), jax.jit(jax.vmap(errors, (0, None)))
+
+
+def updates(architecture: Architecture, settings: GmnnTraining, by: str = SQUARES) -> Any:
+    """Return a function of parameters and one batch that makes one update from the optimizer's first state,
+    for measurements.
+    """
+    advance, _ = _compiled(architecture, settings, by)
+
+    def update(parameters: Parameters, batch: Batch) -> Parameters:
+        state = optimizer(settings, 1).init(parameters)
+        group = jax.tree.map(lambda part: part[None], batch)
+        return jax.block_until_ready(advance(parameters, state, group, 1, 1)[0])
+
+    return update
 
 
 class CommitteeTraining:
-    """A committee's training, as ``frazil.learning.fit`` asks for it.
+    """A committee's training, as ``frazil.learning.fit`` asks for it; its members are the networks.
 
-    ``warm`` are parameters to begin with, whose feature normalisation stays.
+    ``warm`` are parameters to begin with, whose feature normalisation stays. ``by``: as of
+    ``loss_and_gradient_of``.
     """
 
     def __init__(
@@ -292,9 +426,11 @@ class CommitteeTraining:
         train: Sequence[Atoms],
         test: Sequence[Atoms],
         warm: Parameters | None = None,
+        by: str = SQUARES,
     ) -> None:
         self.n_members = settings.n_members
         self.fingerprint = fingerprint_of(architecture, settings, train, test, warm)
+        self._by = by
         self._architecture, self._settings, self._warm = architecture, settings, warm
         self._frames = prepare(architecture, train)
         self._n_train, self._n_test = len(train), len(test)
@@ -304,7 +440,7 @@ class CommitteeTraining:
         self._n_steps = settings.n_epochs * self._steps_per_epoch
         # What compiles nothing anew: trainings of other lengths, data and seeds share their code.
         same = replace(settings, seed=1, n_epochs=1, patience=1)
-        self._advance, self._measure = _compiled(architecture, same)
+        self._advance, self._measure = _compiled(architecture, same, by)
 
     def start(self) -> tuple[Parameters, Any]:
         """Return random or warm parameters and the optimizer's first state."""
@@ -327,10 +463,17 @@ class CommitteeTraining:
     def test(
         self, parameters: Parameters, optimizer_state: Any, number: int
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Return the test losses (members,), root mean square errors and the learning rate."""
+        """Return the test losses (members,), root mean square errors and the learning rate.
+
+        By FORCES the loss is the mean negative log-likelihood: of a component of each quantity, summed.
+        """
         errors = np.sum([np.asarray(self._measure(parameters, batch)) for batch in self._checks], axis=0)
         rate = self._settings.learning_rate * (1 - 0.99 * number / self._settings.n_epochs)
-        return errors @ _weights(self._settings) / self._n_test, {
+        losses = errors[:, :6] @ _weights(self._settings) / self._n_test
+        if self._by == FORCES:
+            trained = _weights(self._settings)[:3] > 0
+            losses = errors[:, 6:] @ trained / self._n_test
+        return losses, {
             "test_energy_rmse_meV_per_atom": 1000 * np.sqrt(errors[:, 3] / self._n_test),
             "test_force_rmse_eV_per_A": np.sqrt(errors[:, 4] / (3 * self._n_test_atoms)),
             "test_dipole_rmse_e_A": np.sqrt(errors[:, 5] / self._n_test),
@@ -357,11 +500,31 @@ def fit(
 ) -> Progress:
     """Train a committee; goes on from ``checkpoint`` where there is one, to the same numbers.
 
-    ``warm`` are parameters to begin with. Raises as ``frazil.learning.fit.fit`` does.
+    ``warm`` are parameters to begin with. A shallow ensemble's last epochs are by the likelihood of forces,
+    kept in a checkpoint beside; its curve has both. Raises as ``frazil.learning.fit.fit`` does.
     """
-    trained = CommitteeTraining(architecture, settings, train, test, warm)
-    return training.fit(
-        trained, settings.n_epochs, settings.patience, settings.checkpoint_every, checkpoint, limit
+
+    def trained(by: str, own: GmnnTraining, start: Parameters | None, file: Path) -> Progress:
+        ready = CommitteeTraining(architecture, own, train, test, start, by)
+        return training.fit(ready, own.n_epochs, own.patience, own.checkpoint_every, file, limit)
+
+    if architecture.n_heads == 1:
+        return trained(SQUARES, settings, warm, checkpoint)
+    n_last = min(max(1, round(FORCES_SHARE * settings.n_epochs)), settings.n_epochs)
+    first = trained(
+        ENERGIES, replace(settings, n_epochs=max(1, settings.n_epochs - n_last)), warm, checkpoint
+    )
+    tuning = replace(settings, n_epochs=n_last, learning_rate=FORCES_RATE * settings.learning_rate)
+    last = trained(FORCES, tuning, first.best, checkpoint.with_stem(checkpoint.stem + "-forces"))
+    wall_s = first.curve[-1]["wall_s"]
+    later = [
+        {**row, "epoch": row["epoch"] + first.epoch, "wall_s": row["wall_s"] + wall_s} for row in last.curve
+    ]
+    return replace(
+        last,
+        epoch=first.epoch + last.epoch,
+        best_epoch=first.epoch + last.best_epoch,
+        curve=first.curve + later,
     )
 
 
@@ -386,6 +549,14 @@ def fingerprint_of(
         ):
             digest.update(np.ascontiguousarray(values, float).tobytes())
     return key_of(architecture=architecture.to_json(), settings=asdict(settings), data=digest.hexdigest())
+
+
+def said(settings: GmnnTraining) -> dict[str, Any]:
+    """Return the settings as a model's file has them: ``n_heads`` of a shallow ensemble only."""
+    values = asdict(settings)
+    if settings.n_heads == 1:
+        del values["n_heads"]
+    return values
 
 
 def weigh(frames: Sequence[Atoms], scale_eV: float) -> None:
@@ -419,7 +590,7 @@ def train(
     numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
     heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
     elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
-    network = Architecture(elements=elements, heads=heads, **asdict(architecture))
+    network = Architecture(elements=elements, heads=heads, n_heads=settings.n_heads, **asdict(architecture))
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     if settings.weight_scale_eV:
@@ -430,7 +601,7 @@ def train(
     metadata = {
         "label_level": str(frames[0].info.get("label_level", "not stated")),
         "training_data_sha256": sha256_of(*files),
-        "settings": asdict(settings),
+        "settings": said(settings),
         "best_epoch": state.best_epoch.tolist(),
     }
     with write_atomic(out / "learning_curve.csv") as path, path.open("w", newline="") as file:

@@ -110,6 +110,11 @@ class GmnnTraining:
         maximum=50,
         of="sticking.n_members",
     )
+    n_heads: int = setting(
+        "Heads of each GM-NN model: members that share all of it but the last layer (a shallow ensemble), so that 8 cost "
+        "little more than one; 1 is an ordinary model",
+        default=1, minimum=1, maximum=64,
+    )  # fmt: skip
     seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     n_epochs: int = setting(
         "Passes over the training frames, at most", default=5000, minimum=1, maximum=1_000_000

@@ -209,10 +209,9 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
         Committee,
         check_structures,
         checked_on,
-        select_members,
         self_check,
     )
-    from frazil.potentials.gmnn.files import Model, read_model
+    from frazil.potentials.gmnn.files import read_model
     from frazil.potentials.gmnn.potential import GMNN
     from frazil.potentials.molecular import WithMolecules, read_curves
 
@@ -232,9 +231,7 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
         self_check(Committee(model), check_structures(model.architecture))
 
     def make(structures: Sequence[Atoms], member: int | None) -> "Potential":
-        one = model
-        if member is not None:
-            one = Model(model.architecture, select_members(model.parameters, [member]), model.metadata)
+        one = model if member is None else model.select([member])
         numbers = [atoms.numbers for atoms in structures]
         if len(numbers) == 1:
             network = GMNN.of(one, numbers[0])

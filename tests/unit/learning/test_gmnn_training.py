@@ -1,18 +1,24 @@
 import csv
 import os
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.checkpoints import TimeLimit
-from frazil.errors import OutOfTime
+from frazil.errors import OutOfTime, UserError
 
 pytest.importorskip("optax")
+
+import optax
 
 from frazil.data.frames import write_frames
 from frazil.learning import fit, gmnn
@@ -20,8 +26,9 @@ from frazil.learning.batches import batches, prepare
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.analytic.van_hemert import VanHemertCalculator
 from frazil.potentials.gmnn.architecture import Architecture, member
-from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model, read_model
+from frazil.potentials.registry import load
 
 ARCHITECTURE = Architecture(
     ("C", "O"), n_basis=5, n_radial=2, hidden=(16, 8), heads=("energy", "charge"), precision="float64"
@@ -104,6 +111,115 @@ def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
                 jax.tree.leaves(member(gradients, m)[name]), jax.tree.leaves(expected[name]), strict=True
             ):
                 np.testing.assert_allclose(own, one, atol=1e-9 * np.abs(one).max())
+
+
+SHALLOW = replace(ARCHITECTURE, n_heads=3)
+SHALLOW_SETTINGS = replace(SETTINGS, n_members=1, n_heads=3, n_epochs=5)
+
+
+@pytest.mark.parametrize("by", [gmnn.ENERGIES, gmnn.FORCES])
+def test_the_likelihoods_gradient_is_its_slope(by: str) -> None:
+    """Along random directions of each parameter, what is held fixed being held at its values there."""
+    held = frames(3, 4)
+    held[1].info["weight"] = 0.2
+    ready = prepare(SHALLOW, held)
+    parameters = member(gmnn.start_parameters(SHALLOW, SHALLOW_SETTINGS, ready), 0)
+    batch = batches(ready, np.arange(3), 4)[0]
+    weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0, 0])
+
+    def parts(moved: Any) -> Any:
+        energies, forces, dipoles = gmnn.predict_heads(SHALLOW, moved, batch)
+        squares = gmnn._squared(batch, energies.mean(axis=0), forces.mean(axis=0), dipoles.mean(axis=0))
+        each = forces if by == gmnn.FORCES else None
+        return squares @ weights, gmnn.spreads(batch, energies, each, dipoles)
+
+    parts = jax.jit(parts)
+    _, fixed = parts(parameters)
+
+    def loss(moved: Any) -> float:
+        squares, found = parts(moved)
+        spread = sum(
+            weight * gmnn.spread_loss(own, held[0], held[1])
+            for own, held, weight in zip(found, fixed, weights, strict=False)
+            if own is not None
+        )
+        return float(squares + spread) / 3
+
+    of_batch = partial(gmnn.loss_and_gradient_of, SHALLOW, SHALLOW_SETTINGS, by=by)
+    value, gradient = jax.jit(of_batch)(parameters, batch)
+    assert value == pytest.approx(loss(parameters), rel=1e-9)
+    rng, step = np.random.default_rng(3), 1e-5
+    for name in ("embedding", "layers", "scale", "shift"):
+        way = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), parameters[name])
+        ends = [
+            {**parameters, name: jax.tree.map(lambda p, w, s=s: p + s * step * w, parameters[name], way)}
+            for s in (1, -1)
+        ]
+        slope = (loss(ends[0]) - loss(ends[1])) / (2 * step)
+        along = jax.tree.map(lambda g, w: (g * w).sum(), gradient[name], way)
+        assert sum(jax.tree.leaves(along)) == pytest.approx(slope, rel=2e-5), name
+
+
+def test_the_spread_that_a_likelihood_trains_covers_its_share() -> None:
+    """Noise that grows to the right, heads that are polynomials: 95 % intervals hold 95 % of new labels."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Powers (n, 4), labels (n,) of noise σ (n,)."""
+        x = rng.uniform(-1, 1, n)
+        sigma = 0.1 + 0.08 * x
+        return np.stack([x**k for k in range(4)], 1), np.sin(2 * x) + sigma * rng.normal(size=n), sigma
+
+    powers, labels, _ = drawn(4000)
+    coefficients = jnp.asarray(rng.normal(size=(8, 4)))
+
+    def loss(coefficients: jax.Array) -> jax.Array:
+        values = coefficients @ powers.T
+        square, variance = (values.mean(axis=0) - labels) ** 2, values.var(axis=0, ddof=1)
+        return (square.sum() + gmnn.spread_loss((square, variance, jnp.ones(len(labels))))) / len(labels)
+
+    transform = optax.adam(0.02)
+
+    @jax.jit
+    def trained(coefficients: jax.Array) -> jax.Array:
+        def step(_: Any, carry: Any) -> Any:
+            coefficients, state = carry
+            updates, state = transform.update(jax.grad(loss)(coefficients), state)
+            return optax.apply_updates(coefficients, updates), state
+
+        return jax.lax.fori_loop(0, 2000, step, (coefficients, transform.init(coefficients)))[0]
+
+    values = np.asarray(trained(coefficients)) @ (new := drawn(20000))[0].T
+    spread = values.std(axis=0, ddof=1)
+    np.testing.assert_allclose(spread, new[2], rtol=0.25)
+    for part in (new[2] < 0.1, new[2] >= 0.1):
+        covered = (np.abs(values.mean(axis=0) - new[1]) < 1.96 * spread)[part].mean()
+        assert covered == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_shallow_ensemble_is_trained_in_two_parts_and_goes_on_from_either(tmp_path: Path) -> None:
+    train, test = frames(8, 2), frames(4, 3)
+    run = partial(gmnn.fit, SHALLOW, SHALLOW_SETTINGS, train, test)
+    whole = run(tmp_path / "whole.npz", TimeLimit())
+    assert [row["epoch"] for row in whole.curve] == [0, 1, 2, 3, 4]
+    assert {file.name for file in tmp_path.iterdir()} == {"whole.npz", "whole-forces.npz"}
+    assert 4 <= whole.best_epoch[0] <= whole.epoch == 5
+    for saved in (1, 2, 3, 4, 1):
+        with TimeLimit() as limit:
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(OutOfTime, match=f"{saved} of {1 if saved == 1 else 4} epochs are saved"):
+                run(tmp_path / "part.npz", limit)
+    resumed = run(tmp_path / "part.npz", TimeLimit())
+    metadata = {"label_level": "van-hemert", "training_data_sha256": ""}
+    write_folder(tmp_path / "model", SHALLOW, whole.best, metadata)
+    source = load(tmp_path / "model")
+    assert source.n_members == 3
+    one: Any = source.potential(train[0], 2)
+    assert one.architecture.n_heads == 1
+    with pytest.raises(UserError, match="count from 0"):
+        source.potential(train[0], 3)
+    for own, other in zip(jax.tree.leaves(resumed.best), jax.tree.leaves(whole.best), strict=True):
+        np.testing.assert_array_equal(own, other)
 
 
 def test_frames_count_by_their_weight() -> None:
@@ -213,3 +329,22 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == gmnn.CURVE_COLUMNS
     assert len(rows) == 2
+    assert "n_heads" not in model.metadata["settings"]
+
+
+def test_the_setting_gives_the_network_its_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("train", "test"):
+        write_frames(tmp_path / f"data/{name}.extxyz", frames(2, 2))
+    asked: list[Architecture] = []
+
+    def noted(network: Architecture, *_: Any) -> Any:
+        asked.append(network)
+        raise OutOfTime("noted")
+
+    monkeypatch.setattr(gmnn, "fit", noted)
+    settings = GmnnTraining(n_members=2, n_heads=3, dipole_weight=1.0)
+    with pytest.raises(OutOfTime):
+        gmnn.train(tmp_path / "data", tmp_path / "out", tmp_path / "kept", settings, GmnnArchitecture())
+    assert (asked[0].n_heads, asked[0].heads, asked[0].n_outputs) == (3, ("energy", "charge"), 6)
+    assert gmnn.said(settings)["n_heads"] == 3

@@ -22,10 +22,11 @@ from frazil.potentials.gmnn.architecture import (
     member,
 )
 from frazil.potentials.gmnn.calculator import GMNNCalculator
-from frazil.potentials.gmnn.committee import Committee, neighbours_of, select_members, self_check
+from frazil.potentials.gmnn.committee import Committee, neighbours_of, self_check
 from frazil.potentials.gmnn.contractions import COMPONENTS, contract, feature_order
 from frazil.potentials.gmnn.files import Model, read_model, write_model
-from frazil.potentials.interface import jit
+from frazil.potentials.gmnn.potential import GMNN
+from frazil.potentials.interface import Evaluation, jit
 from frazil.potentials.neighbours import Neighbours, allocate, stale, update
 
 HERE = Path(__file__).parent
@@ -45,10 +46,10 @@ def molecules(n: int, seed: int = 0) -> Atoms:
 
 
 def small_model(
-    n_members: int = 1, heads: tuple[str, ...] = ("energy",), precision: str = "float64"
+    n_members: int = 1, heads: tuple[str, ...] = ("energy",), precision: str = "float64", n_heads: int = 1
 ) -> Model:
     architecture = Architecture(
-        ("C", "O"), n_basis=5, n_radial=2, hidden=(12, 6), heads=heads, precision=precision
+        ("C", "O"), n_basis=5, n_radial=2, hidden=(12, 6), heads=heads, precision=precision, n_heads=n_heads
     )
     parameters = initialize_committee(architecture, 5, n_members)
     rng = np.random.default_rng(1)
@@ -264,6 +265,8 @@ def test_model_file_with_nan(tmp_path: Path, field: str) -> None:
         ({"precision": "float16"}, "allowed are 'float32' and 'float64'"),
         ({"zbl_cutoff_A": 7.0}, "repulsion up to 7.0 Å"),
         ({"hidden": (0,)}, "all ≥ 1"),
+        ({"n_heads": 0}, "0 heads on a network; from 1"),
+        ({"n_heads": 65}, "65 heads on a network; from 1"),
     ],
 )
 def test_architecture_errors(fields: dict, message: str) -> None:
@@ -287,7 +290,7 @@ def test_committee_is_its_members_one_at_a_time() -> None:
     together = Committee(model).predict(structures)
     assert self_check(Committee(model), structures) < 1e-12
     for m in range(3):
-        alone = Committee(Model(model.architecture, select_members(model.parameters, [m]), METADATA))
+        alone = Committee(model.select([m]))
         for i, atoms in enumerate(structures):
             single = alone.predict([atoms])[0]
             np.testing.assert_allclose(together[i].energies_eV[m], single.energy_eV, rtol=1e-12)
@@ -297,9 +300,85 @@ def test_committee_is_its_members_one_at_a_time() -> None:
     assert together[0].energy_spread_eV > 0
     assert together[0].forces_spread_eV_per_A.shape == (6,)
     with pytest.raises(UserError, match="members \\[3\\] of a committee of 3"):
-        select_members(model.parameters, [3])
+        model.select([3])
     with pytest.raises(UserError, match="no structures"):
         Committee(model).predict([])
+
+
+def shallow_model() -> Model:
+    """Two networks of three heads, no two of which are alike."""
+    model = small_model(2, ("energy", "charge"), n_heads=3)
+    rng = np.random.default_rng(7)
+    for name in ("scale", "shift"):
+        model.parameters[name] = jnp.asarray(rng.uniform(0.5, 2.0, size=model.parameters[name].shape))
+    architecture = replace(model.architecture, zbl_cutoff_A=1.8)
+    return Model(architecture, model.parameters, METADATA)
+
+
+def test_heads_are_members() -> None:
+    """Head k drives as member k does alone, the mean as their mean; spreads are those of all members."""
+    model, structures = shallow_model(), [molecules(2, 1), molecules(3, 2)]
+    assert model.n_members == 6
+    committee = Committee(model)
+    assert (
+        self_check(committee, structures) < 1e-12
+    )  # each head against the reference of a network of its own
+    own, deep = model.select([4]), model.apart()
+    assert (own.n_members, deep.n_members, deep.architecture.n_heads) == (1, 6, 1)
+    for leaf, every in zip(jax.tree.leaves(own.parameters), jax.tree.leaves(deep.parameters), strict=True):
+        np.testing.assert_array_equal(leaf, every[4:5])
+    with pytest.raises(UserError, match="members \\[6\\] of a committee of 6"):
+        model.select([6])
+
+    kinds = np.array([1, 0])
+    padded = np.full((2, 6, 3), 50.0) + 20.0 * np.arange(6)[:, None]
+    for place, kind in enumerate(kinds):
+        padded[place, : len(structures[kind])] = structures[kind].positions
+    built = [allocate(x, model.architecture.cutoff_A, 0.5, capacity=8) for x in padded]
+    lists = jax.tree.map(lambda *leaves: np.stack(leaves), *built)
+    several = GMNN.of_several(model, [atoms.numbers for atoms in structures])
+
+    @jit
+    def run(drive: jax.Array, lists: Neighbours, positions: jax.Array) -> Evaluation:
+        ready = replace(several, drive=drive).mixed(jnp.asarray(kinds))
+        return ready.evaluate(ready.arrange(lists), positions)
+
+    expected = committee.predict(structures)
+    for drive in (np.eye(6)[[4, 2]], np.full((2, 6), 1 / 6)):
+        found = run(drive, lists, padded)
+        for place, kind in enumerate(kinds):
+            said, weights = expected[kind], drive[kind]
+            forces = found.forces[place, : len(structures[kind])]
+            np.testing.assert_allclose(found.energies[place], weights @ said.energies_eV, atol=1e-10)
+            np.testing.assert_allclose(forces, np.tensordot(weights, said.forces_eV_per_A, 1), atol=1e-10)
+            spread = found.info["energy_spread_eV"][place]
+            np.testing.assert_allclose(spread, said.energy_spread_eV, atol=1e-10)
+            assert said.dipoles_e_A is not None
+            dipole = found.info["dipole_e_A"][place]
+            np.testing.assert_allclose(dipole, said.dipoles_e_A.mean(axis=0), atol=1e-10)
+
+
+def test_one_head_is_the_model_of_before(tmp_path: Path) -> None:
+    """Neither its parameters, its file nor what it is made of know of heads."""
+    model = small_model(2, ("energy", "charge"))
+    assert "n_heads" not in model.architecture.to_json()
+    assert model.apart().parameters is model.parameters
+    single = initialize_committee(model.architecture, 5, 2)
+    assert [layer["w"].shape for layer in single["layers"]] == [
+        (2, model.architecture.n_features, 12),
+        (2, 12, 6),
+        (2, 6, 2),
+    ]
+    shared = replace(model.architecture, n_heads=4)
+    assert shared.to_json()["n_heads"] == 4
+    assert Architecture.from_json(shared.to_json()) == shared
+    path = tmp_path / "model.h5"
+    write_model(path, shared, initialize_committee(shared, 5, 2), METADATA)
+    read = read_model(path)
+    assert (read.architecture, read.n_members) == (shared, 8)
+    write_model(path, shared, single, METADATA)
+    with pytest.raises(UserError, match="does not fit its own architecture"):
+        read_model(path)
 
 
 def test_many_frames_and_members() -> None:

@@ -237,7 +237,7 @@ def run_replicas(
         sizes = np.array([len(atoms) for atoms in batch.structures])
         share = np.full(n_members, 1 / n_members) if isinstance(member, str) else np.eye(n_members)[member]
         watched = Watched(
-            replace(batch.committee(model), drive=batch.each([share] * len(sizes))),
+            replace(batch.committee(model), drive=batch.each([share] * len(sizes)), force_spread=True),
             limits.force_eV_per_A,
             batch.each(limits.energy_eV_per_atom * sizes),
             batch.each([references[s].energy_eV + limits.above_eV for s in together]),

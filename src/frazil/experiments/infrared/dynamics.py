@@ -99,10 +99,7 @@ def _labeller(reference: Reference) -> Potential:
 
 def one_by_one(model: Model) -> list[Model]:
     """Return a committee's members as models of one member each."""
-    return [
-        Model(model.architecture, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], model.parameters), {})
-        for i in range(model.n_members)
-    ]
+    return [model.select([i]) for i in range(model.n_members)]
 
 
 @dataclass(frozen=True)

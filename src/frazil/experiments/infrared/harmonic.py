@@ -157,8 +157,9 @@ class ModelSurface:
     """A committee on one structure, float64: its mean, and each member by its number."""
 
     def __init__(self, model: Model, atoms: Atoms) -> None:
-        self.architecture = model.architecture.with_precision("float64")
-        self.members = [member(model.parameters, i) for i in range(model.n_members)]
+        own = model.apart()
+        self.architecture = own.architecture.with_precision("float64")
+        self.members = [member(own.parameters, i) for i in range(own.n_members)]
         self.species = self.architecture.species(atoms.numbers)
         self.numbers = atoms.numbers
         self._lists: Neighbours | None = None
@@ -256,7 +257,7 @@ def error_cm1(found: Modes, expected: Modes, masses_amu: np.ndarray) -> np.ndarr
 def _energy(
     architecture: Architecture, parameters: Parameters, species: Any, neighbours: Neighbours, positions: Any
 ) -> tuple[jax.Array, jax.Array]:
-    """Return energy (), eV, and outputs (natoms, n_heads) of one member."""
+    """Return energy (), eV, and outputs (natoms, quantities) of one member."""
     weights = fold(architecture, parameters)
     return reference.outputs(architecture, weights, species, neighbours, positions)
 

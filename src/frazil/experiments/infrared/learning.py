@@ -137,7 +137,7 @@ def learn_round(
         if before:
             fields["n_epochs"] = settings.retraining_epochs
         model = _trained(
-            known, architecture_of(references, architecture), GmnnTraining(**fields),
+            known, architecture_of(references, architecture, training.n_heads), GmnnTraining(**fields),
             ledger, limit, out, before, settings.level,
         )  # fmt: skip
         limit.check(f"the training of round {round_number} is in {ledger}")
@@ -222,11 +222,13 @@ def references_at(minima: Path, level: str) -> list[Reference]:
     return references
 
 
-def architecture_of(references: Sequence[Reference], size: GmnnArchitecture) -> Architecture:
+def architecture_of(
+    references: Sequence[Reference], size: GmnnArchitecture, n_heads: int = 1
+) -> Architecture:
     """Return the networks of a committee for the elements of all structures."""
     numbers = sorted({int(n) for r in references for n in r.minimum.atoms.numbers})
     elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
-    return Architecture(elements=elements, heads=("energy", "charge"), **asdict(size))
+    return Architecture(elements=elements, heads=("energy", "charge"), n_heads=n_heads, **asdict(size))
 
 
 def known_frames(
@@ -310,7 +312,7 @@ def _trained(
     metadata = {
         "label_level": level,
         "training_data_sha256": gmnn.fingerprint_of(network, settings, train, held_out),
-        "settings": asdict(settings),
+        "settings": gmnn.said(settings),
     }
     with write_atomic(out / "learning_curve.csv") as partial:
         pandas.DataFrame(state.curve).to_csv(partial, index=False)

@@ -87,13 +87,22 @@ class Learning:
 class Training:
     """How the committee of infrared spectra is trained."""
 
-    n_members: int = setting("Members of the committee", default=3, minimum=2, maximum=50)
+    n_members: int = setting(
+        "Networks of the committee, trained side by side; its members, but for n_heads > 1", default=3, minimum=1,
+        maximum=50,
+    )  # fmt: skip
+    n_heads: int = same_as(GmnnTraining, "n_heads")
     n_epochs: int = same_as(GmnnTraining, "n_epochs", default=2000)
     batch_size: int = same_as(GmnnTraining, "batch_size")
     learning_rate: float = same_as(GmnnTraining, "learning_rate", default=0.03)
     energy_weight: float = same_as(GmnnTraining, "energy_weight")
     force_weight: float = same_as(GmnnTraining, "force_weight", default=10)
     dipole_weight: float = same_as(GmnnTraining, "dipole_weight", default=10, minimum=None, above=0)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is no committee."""
+        if self.n_members * self.n_heads < 2:
+            yield "n_members", "allowed: at least 2, or 1 with several heads, [n_heads]"
 
 
 @settings

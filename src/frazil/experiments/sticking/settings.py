@@ -291,7 +291,10 @@ class Sticking:
         default=3, minimum=1, maximum=100,
     )  # fmt: skip
     n_members: int = setting(
-        "GM-NN models of the committee, trained side by side", default=3, minimum=1, maximum=50
+        "GM-NN models of the committee, trained side by side; each has gmnn.n_heads members",
+        default=3,
+        minimum=1,
+        maximum=50,
     )
     truth: bool = setting("Run all collisions under the known truth too, from the same starts", default=False)
     truth_margin: float = setting(
@@ -310,8 +313,6 @@ class Sticking:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        if self.campaign.model_error and self.potential == "gmnn" and self.n_members < 2:
-            yield "model_error", "allowed: with at least 2 members, [n_members]"
         if self.campaign.model_error and self.potential != "gmnn":
             yield "model_error", "allowed: false with [potential], which has no members"
         if self.potential == "gmnn" and self.truth and self.label_level != "h2-co-analytic":
@@ -341,6 +342,13 @@ GROUPS = {"sticking": Sticking}
 
 def contradictions(run: Any) -> Iterator[tuple[str, str]]:
     """Yield what does not go together between the groups of a run of sticking."""
+    own = run.sticking
+    trains = "sticking" in run.experiments and own.potential == "gmnn" and own.model is None
+    if trains and own.campaign.model_error and own.n_members * run.gmnn.training.n_heads < 2:
+        yield (
+            "sticking.model_error",
+            "allowed: with at least 2 members, [sticking.n_members] or [gmnn.n_heads]",
+        )
     if "sticking" in run.experiments and run.sticking.label_level not in LABEL_LEVELS:
         yield from level_problems(
             "sticking.label_level",

@@ -22,7 +22,7 @@ from frazil.experiments.sticking.committee import (
 )
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
-from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS
+from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS, calibration_factor
 from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
@@ -124,6 +124,13 @@ def section(
         "Scans: where they are made here, H2 is pulled off a cluster of 10 CO, nothing else moving; the "
         "cluster is none of those trained on. Energies are counted from the farthest point.",
     ]
+    factors = [
+        f"{calibration_factor(tables['committee'], 'validation', quantity):.2g} ({name})"
+        for quantity, name in (("energy", "energies"), ("force", "forces"))
+    ]
+    text.append(
+        f"On validation frames the error of the mean is {' and '.join(factors)} times the members' spread."
+    )
     if apart:
         text.append(
             "The models hold interactions only: what each molecule does alone was taken out of the labels "

@@ -19,7 +19,8 @@ jax.config.update("jax_enable_x64", True)
 
 Parameters = dict[str, Any]
 """A pytree: embedding (S, S, n_radial, n_basis) [centre, neighbour]; layers [{w (in, out), b (out)}, …];
-scale, shift (S, n_heads); feature_mean, feature_scale (S, n_features). A committee has a leading axis."""
+scale, shift (S, n_outputs); feature_mean, feature_scale (S, n_features). A committee has a leading axis of
+networks."""
 
 SWISH_GAIN = 1.6765324703310907
 """Makes swish keep the second moment of a normal input."""
@@ -27,6 +28,7 @@ NTK_BIAS = 0.1
 COULOMB_eV_A = 14.399645478425668
 """e²/(4πε₀) in eV Å."""
 HEADS = ("energy", "charge")
+MOST_HEADS = 64
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Architecture:
     """Hyper-parameters; the defaults are the published ones (sticking of H2 on CO: 6 Å, 256-128).
 
     elements: chemical symbols in order of atomic number. heads: "energy", and "charge" for dipoles.
+    n_heads: members of a shallow ensemble, that share all of a network but its last layer; each has all of
+    ``heads``. The outputs are the energies of all members, then their charges.
     zbl_cutoff_A: where the short-range repulsion of Ziegler, Biersack and Littmark ends; 0 is none. ntk:
     layers scale as in the neural tangent parametrization (w/√fan-in, 0.1 b). variance_preserving: activations
     are swish times 1.6765. precision: of the network, "float32" or "float64".
@@ -50,6 +54,7 @@ class Architecture:
     ntk: bool = True
     variance_preserving: bool = True
     precision: str = "float32"
+    n_heads: int = 1
 
     def __post_init__(self) -> None:
         unknown = [element for element in self.elements if element not in ase.data.atomic_numbers]
@@ -67,6 +72,10 @@ class Architecture:
             )
         if self.heads[:1] != ("energy",) or any(head not in HEADS for head in self.heads):
             raise UserError(f"heads {self.heads}; allowed are ('energy',) and ('energy', 'charge')")
+        if not 1 <= self.n_heads <= MOST_HEADS:
+            raise UserError(
+                f"{self.n_heads} heads on a network; from 1 (no shallow ensemble) to {MOST_HEADS}"
+            )
         if not 0 <= self.zbl_cutoff_A <= self.cutoff_A:
             raise UserError(
                 f"repulsion up to {self.zbl_cutoff_A} Å; from 0 (none) to the cutoff {self.cutoff_A} Å"
@@ -92,6 +101,11 @@ class Architecture:
         triples = r + r * (r - 1) + r * (r - 1) * (r - 2) // 6
         return r + 3 * pairs + triples + 2 * pairs * r + r**3
 
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the last layer: ``n_heads`` of each quantity."""
+        return self.n_heads * len(self.heads)
+
     def species(self, numbers: np.ndarray) -> np.ndarray:
         """Return indices into ``elements`` (natoms,) of atomic numbers. Raises UserError for a foreign
         element.
@@ -107,14 +121,19 @@ class Architecture:
         return np.searchsorted(self.atomic_numbers, numbers).astype(np.int32)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the hyper-parameters as JSON."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+        """Return the hyper-parameters as JSON; ``n_heads`` of a shallow ensemble only."""
+        values = {
+            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)
+        }
+        if self.n_heads == 1:
+            del values["n_heads"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
         """Return the architecture of ``to_json``. Raises UserError for fields that it does not know."""
         names = {f.name for f in fields(cls)}
-        if set(values) != names:
+        if set(values) | {"n_heads"} != names:
             raise UserError(f"architecture with {sorted(values)}; needed are exactly {sorted(names)}")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**plain)
@@ -123,6 +142,10 @@ class Architecture:
         """Return the same architecture with another number type."""
         return replace(self, precision=precision)
 
+    def alone(self) -> "Architecture":
+        """Return the architecture of one member of a shallow ensemble, as a network of its own."""
+        return replace(self, n_heads=1)
+
 
 def initialize(architecture: Architecture, key: jax.Array) -> Parameters:
     """Return random parameters of one member, float64: embeddings U(−1, 1), weights N(0, 1), biases 0.
@@ -130,7 +153,7 @@ def initialize(architecture: Architecture, key: jax.Array) -> Parameters:
     Without ``ntk`` weights are N(0, 1/fan-in). Scales are 1, shifts 0, features not normalised.
     """
     a, s = architecture, len(architecture.elements)
-    sizes = (a.n_features, *a.hidden, len(a.heads))
+    sizes = (a.n_features, *a.hidden, a.n_outputs)
     keys = jax.random.split(key, len(sizes))
     layers = []
     for i, (n_in, n_out) in enumerate(pairwise(sizes)):
@@ -139,8 +162,8 @@ def initialize(architecture: Architecture, key: jax.Array) -> Parameters:
     return {
         "embedding": jax.random.uniform(keys[-1], (s, s, a.n_radial, a.n_basis), jnp.float64, -1.0, 1.0),
         "layers": layers,
-        "scale": jnp.ones((s, len(a.heads))),
-        "shift": jnp.zeros((s, len(a.heads))),
+        "scale": jnp.ones((s, a.n_outputs)),
+        "shift": jnp.zeros((s, a.n_outputs)),
         "feature_mean": jnp.zeros((s, a.n_features)),
         "feature_scale": jnp.ones((s, a.n_features)),
     }
@@ -162,9 +185,34 @@ def member(parameters: Parameters, index: int) -> Parameters:
     return jax.tree.map(lambda leaf: leaf[index], parameters)
 
 
-def n_members(parameters: Parameters) -> int:
-    """Return how many members the parameters of a committee hold."""
+def n_networks(parameters: Parameters) -> int:
+    """Return how many networks the parameters of a committee hold."""
     return int(parameters["embedding"].shape[0])
+
+
+def apart(architecture: Architecture, parameters: Parameters) -> Parameters:
+    """Return all members of networks with several heads as networks of their own (``architecture.alone()``).
+
+    Members are counted by network, then by head.
+    """
+    n_heads = architecture.n_heads
+    if n_heads == 1:
+        return parameters
+
+    def own(leaf: jax.Array) -> jax.Array:
+        """(M, …, quantities · heads) -> (M · heads, …, quantities)."""
+        split = jnp.moveaxis(leaf.reshape(*leaf.shape[:-1], -1, n_heads), -1, 1)
+        return split.reshape(-1, *split.shape[2:])
+
+    *trunk, last = parameters["layers"]
+    shared = {name: parameters[name] for name in ("embedding", "feature_mean", "feature_scale")}
+    copied = jax.tree.map(lambda leaf: jnp.repeat(leaf, n_heads, axis=0), {**shared, "layers": trunk})
+    return {
+        **copied,
+        "layers": [*copied["layers"], jax.tree.map(own, last)],
+        "scale": own(parameters["scale"]),
+        "shift": own(parameters["shift"]),
+    }
 
 
 @jax.tree_util.register_dataclass
@@ -174,7 +222,7 @@ class Weights:
 
     radial (S, S, n_radial, n_basis) [centre, neighbour]; layers of (w (in, out), b (out)) with plain swish
     between; feature_factor and feature_offset (S, n_features) multiply and add to the invariants; scale,
-    shift (S, n_heads).
+    shift (S, n_outputs).
     """
 
     radial: jax.Array

@@ -21,7 +21,7 @@ import frazil
 from frazil.errors import UserError
 from frazil.potentials.folder import INTERACTION, describe
 from frazil.potentials.gmnn import fast, reference
-from frazil.potentials.gmnn.architecture import Architecture, Parameters, Weights, fold, member, n_members
+from frazil.potentials.gmnn.architecture import Architecture, Parameters, Weights, fold, member
 from frazil.potentials.gmnn.files import Model, write_model
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import Neighbours, of_atoms
@@ -111,11 +111,12 @@ def _members(
     lists = fast.arrange(architecture, species, neighbours)
 
     def one(weights: Weights) -> tuple[jax.Array, jax.Array]:
-        return fast.evaluate(
-            architecture, fast.spread(architecture, weights, species), species, lists, positions
-        )
+        spread = fast.spread(architecture, weights, species)
+        outputs, forces = fast.evaluate_each(architecture, spread, species, lists, positions)
+        return fast.by_head(architecture, outputs), forces
 
-    return jax.vmap(one)(weights)
+    outputs, forces = jax.vmap(one)(weights)
+    return outputs.reshape(-1, *outputs.shape[2:]), forces.reshape(-1, *forces.shape[2:])
 
 
 @cache
@@ -140,8 +141,8 @@ class Committee:
     def lanes(
         self, species: jax.Array, neighbours: Neighbours, positions: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """Return outputs (M, heads, N) and forces (M, N, 3) of all members on any lists (``join``: of many
-        structures).
+        """Return outputs (M, quantities, N) and forces (M, N, 3) of all members on any lists (``join``: of
+        many structures).
         """
         outputs, forces = _compiled(self.architecture)(self.weights, species, neighbours, positions)
         return outputs, forces
@@ -204,11 +205,12 @@ def write_folder(
     folder: Path, architecture: Architecture, parameters: Parameters, metadata: Mapping[str, Any]
 ) -> None:
     """Check a committee, and write it as a potential's folder: model.h5 and model.json."""
-    self_check(Committee(Model(architecture, parameters, dict(metadata))), check_structures(architecture))
+    model = Model(architecture, parameters, dict(metadata))
+    self_check(Committee(model), check_structures(architecture))
     write_model(folder / MODEL_FILE, architecture, parameters, metadata)
     level = str(metadata["label_level"])
     describe(
-        folder, "gmnn", [MODEL_FILE], members=n_members(parameters), elements=list(architecture.elements),
+        folder, "gmnn", [MODEL_FILE], members=model.n_members, elements=list(architecture.elements),
         cutoff_A=architecture.cutoff_A, level=level,
         residual="molecules" if level.endswith(INTERACTION) else None, checked_on=checked_on(),
     )  # fmt: skip
@@ -222,14 +224,14 @@ def self_check(committee: Committee, structures: Sequence[Atoms]) -> float:
     differ by more than rounding does.
     """
     together = committee.predict(structures)
-    architecture, worst = committee.architecture, 0.0
+    architecture, own, worst = committee.architecture.alone(), committee.model.apart(), 0.0
     single = _compiled_reference(architecture)
     for i in sorted({0, len(structures) - 1}):
         atoms = structures[i]
         species = jnp.asarray(architecture.species(atoms.numbers))
         lists = neighbours_of(architecture, atoms)
-        for m in range(committee.model.n_members):
-            weights = fold(architecture, member(committee.model.parameters, m))
+        for m in range(own.n_members):
+            weights = fold(architecture, member(own.parameters, m))
             _, forces, _ = single(weights, species, lists, jnp.asarray(atoms.positions))
             scale = max(1.0, float(np.abs(forces).max()))
             worst = max(
@@ -241,11 +243,3 @@ def self_check(committee: Committee, structures: Sequence[Atoms]) -> float:
             f"{CHECK_TOLERANCE[architecture.precision]:.0g}: do not use this JAX"
         )
     return worst
-
-
-def select_members(parameters: Parameters, indices: Sequence[int]) -> Parameters:
-    """Return the parameters of some members of a committee. Raises UserError for others."""
-    count = n_members(parameters)
-    if not indices or any(not 0 <= i < count for i in indices):
-        raise UserError(f"members {list(indices)} of a committee of {count}; count from 0")
-    return jax.tree.map(lambda leaf: leaf[jnp.asarray(indices)], parameters)

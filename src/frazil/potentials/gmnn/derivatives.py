@@ -4,6 +4,9 @@ The loss L(outputs, forces) has the adjoints r = ∂L/∂outputs and u = ∂L/�
 the forces −∇S at w = (1, 0, …), the gradient of L by the weights is that of S, differentiated once along the
 positions' direction −u and the direction r of w (Pearlmutter, Neural Comput. 6, 147, 1994). So one pass
 written by hand, outputs, forces and ∇S together, is linearized forward: about three times the pass itself.
+
+Of a network with several heads the forces are those of the heads' mean, at the cost of one. A loss of every
+head's forces has an adjoint u for each, and its gradient is the sum over heads.
 """
 
 from collections.abc import Callable
@@ -28,7 +31,8 @@ from frazil.potentials.gmnn.reference import UNIT_SOFTENING_A
 from frazil.potentials.neighbours import Neighbours
 
 Loss = Callable[[jax.Array, jax.Array], tuple[jax.Array, Any]]
-"""Of outputs (N, heads) and forces (N, 3): the loss (), and anything else to hand back."""
+"""Of outputs (N, n_outputs) and forces (N, 3) of the heads' mean, or (n_heads, N, 3) of each: the loss (),
+and anything else to hand back."""
 
 
 def loss_and_gradient(
@@ -38,17 +42,35 @@ def loss_and_gradient(
     neighbours: Neighbours,
     positions: jax.Array,
     loss: Loss,
+    each_head: bool = False,
 ) -> tuple[jax.Array, Any, Parameters]:
-    """Return a loss (), what it hands back, and its gradient by one member's parameters.
+    """Return a loss (), what it hands back, and its gradient by one network's parameters.
 
     Lanes are N atoms of any number of structures; the normalisation of features is held fixed (gradient 0).
+    ``each_head``: the loss is of every head's forces.
     """
     weights, unfold = jax.vjp(partial(fold, architecture), parameters)
     lists = fast.arrange(architecture, species, neighbours)
-    ones = jnp.zeros((len(architecture.heads), positions.shape[0])).at[0].set(1.0)
+    n_heads, n_lanes = architecture.n_heads, positions.shape[0]
+    ones = jnp.zeros((architecture.n_outputs, n_lanes)).at[:n_heads].set(1.0 / n_heads)
 
     def all_of(positions: jax.Array, lane_weights: jax.Array) -> tuple[jax.Array, jax.Array, Weights]:
         return _pass(architecture, weights, species, lists, positions, lane_weights)
+
+    if each_head:
+        heads = jnp.eye(n_heads, architecture.n_outputs)[..., None] * jnp.ones(n_lanes)
+        of_each = jax.vmap(lambda head: all_of(positions, head)[:2], out_axes=(None, 0))
+        outputs, forces = of_each(heads)
+        (value, extra), (by_outputs, by_forces) = _with_adjoint(loss, outputs.T, forces)
+
+        def of_head(head: jax.Array, by_own: jax.Array) -> Weights:
+            """Return one head's part of the gradient, with an equal part of what the outputs give."""
+            along = (-by_own, by_outputs.T / n_heads)
+            return jax.jvp(all_of, (positions, head), along)[1][2]
+
+        gradient = jax.tree.map(lambda parts: parts.sum(axis=0), jax.vmap(of_head)(heads, by_forces))
+        (by_parameters,) = unfold(gradient)
+        return value, extra, by_parameters
 
     (outputs, forces, _), along = jax.linearize(all_of, positions, ones)
     (value, extra), pull_back = _with_adjoint(loss, outputs.T, forces)
@@ -102,9 +124,9 @@ def _pass(
     positions: jax.Array,
     lane_weights: jax.Array,
 ) -> tuple[jax.Array, jax.Array, Weights]:
-    """Return outputs (heads, N), and of S = Σ lane_weights · outputs −∂S/∂positions (N, 3) and ∂S/∂weights.
+    """Return outputs (n_outputs, N), and of S = Σ lane_weights · outputs −∂S/∂positions (N, 3) and ∂S/∂weights.
 
-    With weights 1 for head 0 and 0 for others the former are the forces.
+    With weights that add up to 1 over the energies and 0 for others the former are the forces of their mean.
     """
     dtype, n_species = architecture.dtype, len(architecture.elements)
     beta, centres = gaussian_exponent(architecture), gaussian_centres(architecture)
@@ -157,8 +179,10 @@ def _pass(
     radially = along - inverse * sum(u * b for u, b in zip(unit, by_unit, strict=True))
     if architecture.zbl_cutoff_A > 0:
         energies, slopes = fast._repulsion(architecture, lists, species, vectors)
-        outputs = outputs.at[0].add(energies)
-        radially = radially + (lane_weights[0] * slopes).astype(dtype)
+        n_heads = architecture.n_heads
+        outputs = outputs.at[:n_heads].add(energies)
+        share = lane_weights[0] if n_heads == 1 else lane_weights[:n_heads].sum(axis=0)
+        radially = radially + (share * slopes).astype(dtype)
     scaled = radially * (1.0 + UNIT_SOFTENING_A / jnp.maximum(distance, UNIT_SOFTENING_A))
     forces = []
     for b, u in zip(by_unit, unit, strict=True):
@@ -176,8 +200,8 @@ def _pass(
 def _network(
     weights: Weights, order: Any, species: jax.Array, x: jax.Array, lane_weights: jax.Array
 ) -> tuple[jax.Array, jax.Array, Weights]:
-    """Return outputs (heads, N), the adjoint of the first layer's inputs, and the gradients of layers, scale
-    and shift (in the other fields: the weights themselves).
+    """Return outputs (n_outputs, N), the adjoint of the first layer's inputs, and the gradients of layers,
+    scale and shift (in the other fields: the weights themselves).
     """
     n_species, dtype = weights.scale.shape[0], x.dtype
     scale, one_hot = weights.scale[species].T, species == jnp.arange(n_species)[:, None]

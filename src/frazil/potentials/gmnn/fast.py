@@ -9,6 +9,7 @@ energies are float64 again. Compile with ``interface.jit``.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -43,7 +44,7 @@ class LaneWeights:
 
     radial, radial_slope (S [neighbour], n_basis, n_radial, 1, N); layers of (wᵀ, w, b as a column), the first
     with its inputs in the order of ``contract``; factor, offset (n_features, N) normalise; scale, shift
-    (heads, N).
+    (outputs, N).
     """
 
     radial: jax.Array
@@ -181,8 +182,10 @@ def _gradient_terms(
     return [*by_unit, along]
 
 
-def _network(weights: LaneWeights, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the heads' outputs (heads, N), float64, and the adjoint (n_features, N) of the total energy."""
+def _network(
+    weights: LaneWeights, features: jax.Array, shares: jax.Array | None
+) -> tuple[jax.Array, jax.Array]:
+    """Return the outputs (outputs, N), float64, and the adjoint (n_features, N) of the driving energy."""
     x = features * weights.factor + weights.offset
     slopes = []
     for w_t, _, b in weights.layers[:-1]:
@@ -192,7 +195,11 @@ def _network(weights: LaneWeights, features: jax.Array) -> tuple[jax.Array, jax.
         slopes.append(slope)
     w_t, w, b = weights.layers[-1]
     outputs = weights.scale * (w_t @ x + b).astype(jnp.float64) + weights.shift
-    adjoint = w[:, :1] * weights.scale[:1].astype(x.dtype)
+    if shares is None:
+        adjoint = w[:, :1] * weights.scale[:1].astype(x.dtype)
+    else:
+        n_heads = shares.shape[0]
+        adjoint = w[:, :n_heads] @ (weights.scale[:n_heads] * shares).astype(x.dtype)
     for (_, w, _), slope in zip(weights.layers[-2::-1], slopes[::-1], strict=True):
         adjoint = w @ (adjoint * slope)
     return outputs, adjoint * weights.factor
@@ -224,11 +231,18 @@ def _repulsion(
 
 
 def evaluate(
-    architecture: Architecture, weights: LaneWeights, species: jax.Array, lists: Lists, positions: jax.Array
+    architecture: Architecture,
+    weights: LaneWeights,
+    species: jax.Array,
+    lists: Lists,
+    positions: jax.Array,
+    shares: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the heads' outputs (heads, N) per lane and the forces (N, 3), eV/Å, both float64.
+    """Return the outputs (outputs, N) per lane and the forces (N, 3), eV/Å, both float64.
 
-    Head 0 is the energy, eV, repulsion included: its sum over a structure's lanes is the structure's energy.
+    The first output is the energy, eV, repulsion included: its sum over a structure's lanes is the
+    structure's energy. Of several heads the first ``n_heads`` are, and ``shares`` (n_heads, N) weighs them:
+    the forces are those of the weighted sum, at the cost of one.
     """
     dtype = architecture.dtype
     vectors = _separations(lists, positions, architecture.cutoff_A)
@@ -255,7 +269,7 @@ def evaluate(
     radial, slope = barrier((radial, slope))
 
     features, pull_back = jax.vjp(contract, _moments(unit, radial))
-    outputs, adjoint = _network(weights, features)
+    outputs, adjoint = _network(weights, features, shares)
     (moment_adjoint,) = pull_back(adjoint)
     # The barrier keeps the monomials here from being shared with those above, which breaks the fusion up.
     adjoint, unit, radial, slope = barrier((moment_adjoint, unit, radial, slope))
@@ -268,7 +282,8 @@ def evaluate(
     radially = along - inverse * (unit[0] * by_x + unit[1] * by_y + unit[2] * by_z)
     if architecture.zbl_cutoff_A > 0:
         energies, slopes = _repulsion(architecture, lists, species, vectors)
-        outputs = outputs.at[0].add(energies)
+        outputs = outputs.at[: architecture.n_heads].add(energies)
+        slopes = slopes if shares is None else slopes * shares.sum(axis=0)
         radially = radially + slopes.astype(dtype)
     scaled = radially * (1.0 + UNIT_SOFTENING_A / jnp.maximum(distance, UNIT_SOFTENING_A)) * inside
     inward = inverse * inside
@@ -278,3 +293,25 @@ def evaluate(
         reversed_pair = barrier(component.reshape(-1).at[lists.reverse].get(mode="promise_in_bounds"))
         forces.append((component - reversed_pair).sum(axis=0))
     return outputs, jnp.stack(forces, axis=-1).astype(jnp.float64)
+
+
+def evaluate_each(
+    architecture: Architecture, weights: LaneWeights, species: jax.Array, lists: Lists, positions: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return the outputs (outputs, N) and the forces (n_heads, N, 3) of every head: one way forward, and one
+    back for each.
+    """
+    run = partial(evaluate, architecture, weights, species, lists, positions)
+    if architecture.n_heads == 1:
+        outputs, forces = run()
+        return outputs, forces[None]
+    shares = jnp.broadcast_to(
+        jnp.eye(architecture.n_heads)[..., None], (*[architecture.n_heads] * 2, lists.n_lanes)
+    )
+    return jax.vmap(run, out_axes=(None, 0))(shares)
+
+
+def by_head(architecture: Architecture, outputs: jax.Array) -> jax.Array:
+    """Return outputs (outputs, N) as (n_heads, quantities, N)."""
+    split = outputs.reshape(-1, architecture.n_heads, *outputs.shape[1:])
+    return jnp.swapaxes(split, 0, 1)

@@ -2,15 +2,16 @@
 executed. A digest tells damage (``frazil.data.hdf5``).
 
 Root attributes: ``format`` "frazil-gmnn", ``format_version`` 1, ``architecture`` (JSON, fields of
-Architecture), ``metadata`` (JSON: label_level, training_data_sha256, versions, and what the trainer adds),
-``units`` (JSON: length Å, energy eV, charge e). Datasets, float64, leading axis members M, S elements in the
-order of ``architecture``: ``embedding`` (M, S, S, n_radial, n_basis) [centre, neighbour] · ``layers/<i>/w``
-(M, in, out) · ``layers/<i>/b`` (M, out) · ``scale`` and ``shift`` (M, S, heads; eV or e) · ``feature_mean``
-and ``feature_scale`` (M, S, features).
+Architecture, ``n_heads`` only where it is not 1), ``metadata`` (JSON: label_level, training_data_sha256,
+versions, and what the trainer adds), ``units`` (JSON: length Å, energy eV, charge e). Datasets, float64,
+leading axis networks M, S elements in the order of ``architecture``: ``embedding`` (M, S, S, n_radial,
+n_basis) [centre, neighbour] · ``layers/<i>/w`` (M, in, out) · ``layers/<i>/b`` (M, out) · ``scale`` and
+``shift`` (M, S, outputs; eV or e) · ``feature_mean`` and ``feature_scale`` (M, S, features). Outputs are the
+energies of all heads, then their charges.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ import numpy as np
 
 from frazil.data import hdf5
 from frazil.errors import UserError
-from frazil.potentials.gmnn.architecture import Architecture, Parameters, initialize_committee
+from frazil.potentials.gmnn.architecture import (
+    Architecture,
+    Parameters,
+    apart,
+    initialize_committee,
+    n_networks,
+)
 from frazil.provenance import versions
 
 FORMAT = "frazil-gmnn"
@@ -32,7 +39,10 @@ REQUIRED_METADATA = ("label_level", "training_data_sha256")
 
 @dataclass(frozen=True)
 class Model:
-    """A committee as read from a file: architecture, parameters with a leading member axis, metadata."""
+    """A committee as read from a file: architecture, parameters with a leading axis of networks, metadata.
+
+    Its members are all heads of all networks, counted by network, then by head.
+    """
 
     architecture: Architecture
     parameters: Parameters
@@ -41,7 +51,19 @@ class Model:
     @property
     def n_members(self) -> int:
         """How many members the committee has."""
-        return int(self.parameters["embedding"].shape[0])
+        return n_networks(self.parameters) * self.architecture.n_heads
+
+    def apart(self) -> "Model":
+        """Return the same members, each as a network of its own: a shallow ensemble as a deep committee."""
+        return Model(self.architecture.alone(), apart(self.architecture, self.parameters), self.metadata)
+
+    def select(self, members: Sequence[int]) -> "Model":
+        """Return some of the members, each as a network of its own. Raises UserError for others."""
+        if not members or any(not 0 <= i < self.n_members for i in members):
+            raise UserError(f"members {list(members)} of a committee of {self.n_members}; count from 0")
+        own = self.apart()
+        chosen = jax.tree.map(lambda leaf: leaf[jnp.asarray(members)], own.parameters)
+        return Model(own.architecture, chosen, self.metadata)
 
 
 def _named(parameters: Parameters) -> dict[str, Any]:

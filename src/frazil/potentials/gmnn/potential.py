@@ -29,12 +29,16 @@ class GMNN:
     and of more than one member the spreads, standard deviations over members (M − 1): of the energy, and the
     largest of an atom's force. The mean drives, or what ``drive`` (members,) weighs them by: one member where
     it is 1 for that one, the spreads being all members'.
+
+    A network with several heads costs one evaluation, whatever drives, the energies' spread included. Its
+    forces' spread costs a way back for each head, and is there only if ``force_spread`` asks for it.
     """
 
     weights: Weights
     species: jax.Array
     architecture: Architecture = field(metadata={"static": True})
     drive: Any = None
+    force_spread: bool = field(default=False, metadata={"static": True})
 
     @classmethod
     def of(cls, model: Model, numbers: np.ndarray, precision: str | None = None) -> "GMNN":
@@ -73,6 +77,22 @@ class GMNN:
         made = self if self.drive is None else replace(self, drive=jnp.asarray(self.drive)[kinds].T)
         return made._on_lanes(jnp.where(there, own, 0).reshape(-1), kinds.shape[0], there)
 
+    @property
+    def _each(self) -> bool:
+        """Whether the forces of every member are computed, not those of what drives alone."""
+        return self.architecture.n_heads == 1 or self.force_spread
+
+    def _shares(self, n_replicas: int, n_lanes: int) -> jax.Array:
+        """Return what each head of each network drives with, (networks, n_heads, n_lanes)."""
+        networks, n_heads = self.weights.scale.shape[0], self.architecture.n_heads
+        n_atoms = self.species.shape[-1]
+        equal = jnp.full(networks * n_heads, 1.0 / (networks * n_heads))
+        drive = equal if self.drive is None else jnp.asarray(self.drive)
+        drive = jnp.broadcast_to(drive[:, None] if drive.ndim == 1 else drive, (len(drive), n_replicas))
+        lanes = jnp.repeat(drive, n_atoms, axis=1)
+        lanes = jnp.pad(lanes, ((0, 0), (0, n_lanes - lanes.shape[1])))
+        return lanes.reshape(networks, n_heads, n_lanes)
+
     def _on_lanes(self, species: jax.Array, n_replicas: int, there: jax.Array | None = None) -> Batched:
         """Return the functions for lanes of ``species``; where atoms are ``there`` (R, natoms), None: all.
 
@@ -80,7 +100,8 @@ class GMNN:
         instructions, so that a replica's last bits would depend on its slot.
         """
         architecture, n_atoms = self.architecture, species.shape[0] // n_replicas
-        members = self.weights.scale.shape[0]
+        networks, n_heads = self.weights.scale.shape[0], self.architecture.n_heads
+        members = networks * n_heads
         n_real = species.shape[0]
         n_lanes = -(-n_real // VECTOR) * VECTOR
         masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
@@ -88,7 +109,7 @@ class GMNN:
         if there is not None:
             masses = jnp.where(there, masses, 0.0)
         species = jnp.pad(species, (0, n_lanes - n_real))
-        if members == 1:
+        if networks == 1:
             weights = fast.spread(architecture, jax.tree.map(lambda x: x[0], self.weights), species)
         else:
             weights = jax.vmap(lambda w: fast.spread(architecture, w, species))(self.weights)
@@ -97,15 +118,28 @@ class GMNN:
             assert neighbours is not None
             return fast.arrange(architecture, species, lanes_of(neighbours, n_lanes))
 
+        def run(lists: Any, lanes: jax.Array, weights: fast.LaneWeights, shares: Any) -> Any:
+            """Return of one network outputs (heads, quantities, lanes) and forces (heads, lanes, 3), of the
+            weighted heads (1, lanes, 3).
+            """
+            given = (architecture, weights, species, lists, lanes)
+            if self._each:
+                outputs, forces = fast.evaluate_each(*given)
+            else:
+                outputs, forces = fast.evaluate(*given, shares)
+                forces = forces[None]
+            return fast.by_head(architecture, outputs), forces
+
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
             lanes = jnp.pad(positions.reshape(-1, 3), ((0, n_lanes - n_real), (0, 0)))
-            run = partial(fast.evaluate, architecture, species=species, lists=lists, positions=lanes)
-            if members == 1:
-                outputs, forces = jax.tree.map(lambda x: x[None], run(weights))
+            shares = None if self._each else self._shares(n_replicas, n_lanes)
+            if networks == 1:
+                outputs, forces = run(lists, lanes, weights, None if shares is None else shares[0])
             else:
-                outputs, forces = jax.vmap(run)(weights)
+                mapped = jax.vmap(partial(run, lists, lanes), (0, None if shares is None else 0))
+                outputs, forces = mapped(weights, shares)
             outputs = outputs[..., :n_real].reshape(members, -1, n_replicas, n_atoms)
-            forces = forces[:, :n_real].reshape(members, n_replicas, n_atoms, 3)
+            forces = forces[..., :n_real, :].reshape(-1, n_replicas, n_atoms, 3)
             atoms = outputs[:, 0] if there is None else jnp.where(there, outputs[:, 0], 0.0)
             energies = atoms.sum(axis=-1)
             info = {}
@@ -120,23 +154,29 @@ class GMNN:
             if members == 1:
                 return Evaluation(energies[0], forces[0], info)
             info["energy_spread_eV"] = energies.std(axis=0, ddof=1)
-            spreads = jnp.sqrt(forces.var(axis=0, ddof=1).sum(axis=-1))
-            info["force_spread_eV_per_A"] = spreads.max(axis=-1)
+            if self._each:
+                spreads = jnp.sqrt(forces.var(axis=0, ddof=1).sum(axis=-1))
+                info["force_spread_eV_per_A"] = spreads.max(axis=-1)
+            else:
+                # What drives is in the heads' shares already, those of all networks together.
+                forces = forces.sum(axis=0, keepdims=True)
             if self.drive is None:
                 return Evaluation(energies.mean(axis=0), forces.mean(axis=0), info)
             # A member that does not drive must not matter, not even where it is not finite.
             drive = jnp.asarray(self.drive)
-            energies, forces = (
-                jnp.where(drive.reshape(*drive.shape, *[1] * (x.ndim - drive.ndim)) == 0, 0.0, x)
-                for x in (energies, forces)
-            )
-            if drive.ndim == 1:
-                return Evaluation(jnp.tensordot(drive, energies, 1), jnp.tensordot(drive, forces, 1), info)
-            return Evaluation(
-                (drive * energies).sum(axis=0), (drive[..., None, None] * forces).sum(axis=0), info
-            )
+            energies = _driven(drive, energies)
+            forces = _driven(drive, forces) if self._each else forces[0]
+            return Evaluation(energies, forces, info)
 
         return Batched(arrange, evaluate)
+
+
+def _driven(drive: jax.Array, values: jax.Array) -> jax.Array:
+    """Return the sum over members of values (members, R, …) times ``drive``, (members,) or (members, R)."""
+    values = jnp.where(drive.reshape(*drive.shape, *[1] * (values.ndim - drive.ndim)) == 0, 0.0, values)
+    if drive.ndim == 1:
+        return jnp.tensordot(drive, values, 1)
+    return (drive.reshape(*drive.shape, *[1] * (values.ndim - 2)) * values).sum(axis=0)
 
 
 def lanes_of(neighbours: Neighbours, n_lanes: int) -> Neighbours:

@@ -111,7 +111,7 @@ def features(
 
 
 def network(weights: Weights, species: jax.Array, invariant: jax.Array) -> jax.Array:
-    """Return the heads' outputs (natoms, n_heads), float64, of the features."""
+    """Return the outputs (natoms, n_outputs), float64, of the features."""
     x = invariant * weights.feature_factor[species] + weights.feature_offset[species]
     for w, b in weights.layers[:-1]:
         x = jax.nn.swish(x @ w + b)
@@ -144,11 +144,15 @@ def outputs(
     neighbours: Neighbours,
     positions: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the energy (eV) and the heads' outputs (natoms, n_heads) of one structure."""
+    """Return the energy (eV; of several heads their mean) and the outputs (natoms, n_outputs) of one
+    structure.
+    """
     per_atom = network(weights, species, features(architecture, weights, species, neighbours, positions))
+    energies = slice(architecture.n_heads)
     if architecture.zbl_cutoff_A > 0:
-        per_atom = per_atom.at[:, 0].add(repulsion(architecture, species, neighbours, positions))
-    return per_atom[:, 0].sum(), per_atom
+        repelled = repulsion(architecture, species, neighbours, positions)
+        per_atom = per_atom.at[:, energies].add(repelled[:, None])
+    return per_atom[:, energies].sum() / architecture.n_heads, per_atom
 
 
 def energy_and_forces(
@@ -158,7 +162,7 @@ def energy_and_forces(
     neighbours: Neighbours,
     positions: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return energy (eV), forces (natoms, 3) eV/Å and the heads' outputs (natoms, n_heads)."""
+    """Return energy (eV), forces (natoms, 3) eV/Å and the outputs (natoms, n_outputs)."""
     (energy, per_atom), gradient = jax.value_and_grad(outputs, argnums=4, has_aux=True)(
         architecture, weights, species, neighbours, positions
     )

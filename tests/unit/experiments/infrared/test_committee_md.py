@@ -1,7 +1,7 @@
 """Replicas that pause: the first uncertain frame, unphysical ones, and what a kill leaves."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +35,7 @@ class Spring:
 
     stiffness: Any
     drive: Any = None
+    force_spread: bool = field(default=False, metadata={"static": True})
     cutoff_A = None
     n_atoms = 2
 
@@ -146,6 +147,7 @@ class Recorder:
         self.drives, self.masses_amu = drives, np.ones(2)
 
     def __call__(self, watched: Any, *given: Any, **options: Any) -> "Recorder":
+        assert watched.committee.force_spread
         self.drive = tuple(watched.committee.drive)
         return self
 

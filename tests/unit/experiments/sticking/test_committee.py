@@ -16,6 +16,7 @@ from frazil.experiments.sticking.validation import validate
 from frazil.files import write_atomic
 from frazil.labels.interaction import curves, interaction, take_molecules_out
 from frazil.labels.label import label
+from frazil.learning.errors import COMMITTEE, calibration_factor
 from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import write_model
@@ -69,6 +70,7 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
     validate(folder / "2-interaction", taken_out, folder / "dataset", folder / "scans.extxyz", tmp_path)
     section = Section.read(tmp_path)
     assert [gate.limit for gate in section.gates] == [20.0, 0.0434]
+    assert any("times the members' spread" in text for text in section.text)
     for item in (*section.figures, *section.tables):
         assert (tmp_path / item.file).stat().st_size > 0
     models = pandas.read_csv(tmp_path / "models.csv")
@@ -86,6 +88,17 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
     assert table["n_paper"].sum() == 20344
     for subset in ("train", "validation"):
         assert table[f"n_{subset}"].sum() == len(read_frames([folder / "dataset" / f"{subset}.extxyz"]))
+
+
+def test_the_spreads_factor_is_that_of_all_bins() -> None:
+    rows = [
+        ("validation", "force", "eV/Å", 0.0, 1.0, 3, 1.0, 3.0, 0.0),
+        ("validation", "force", "eV/Å", 1.0, 2.0, 1, 3.0, 3.0, 0.0),
+        ("train", "force", "eV/Å", 0.0, 1.0, 3, 1.0, 9.0, 0.0),
+    ]
+    table = COMMITTEE.frame(rows)
+    assert calibration_factor(table, "validation", "force") == pytest.approx(np.sqrt(36 / 12))
+    assert np.isnan(calibration_factor(table, "validation", "energy"))
 
 
 def test_a_committee_of_one_has_no_error(folder: Path, tmp_path: Path) -> None:
