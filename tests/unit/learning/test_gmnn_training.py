@@ -117,8 +117,7 @@ SHALLOW = replace(ARCHITECTURE, n_heads=3)
 SHALLOW_SETTINGS = replace(SETTINGS, n_members=1, n_heads=3, n_epochs=5)
 
 
-@pytest.mark.parametrize("by", [gmnn.ENERGIES, gmnn.FORCES])
-def test_the_likelihoods_gradient_is_its_slope(by: str) -> None:
+def test_the_likelihoods_gradient_is_its_slope() -> None:
     """Along random directions of each parameter, what is held fixed being held at its values there."""
     held = frames(3, 4)
     held[1].info["weight"] = 0.2
@@ -127,37 +126,33 @@ def test_the_likelihoods_gradient_is_its_slope(by: str) -> None:
     batch = batches(ready, np.arange(3), 4)[0]
     weights = np.array([SETTINGS.energy_weight, SETTINGS.force_weight, SETTINGS.dipole_weight, 0, 0, 0])
 
+    @jax.jit
     def parts(moved: Any) -> Any:
         energies, forces, dipoles = gmnn.predict_heads(SHALLOW, moved, batch)
         squares = gmnn._squared(batch, energies.mean(axis=0), forces.mean(axis=0), dipoles.mean(axis=0))
-        each = forces if by == gmnn.FORCES else None
-        return squares @ weights, gmnn.spreads(batch, energies, each, dipoles)
+        return squares @ weights, gmnn.spreads(batch, energies, forces, dipoles)
 
-    parts = jax.jit(parts)
     _, fixed = parts(parameters)
 
-    def loss(moved: Any) -> float:
+    def loss(moved: Any, quantities: tuple[int, ...]) -> float:
         squares, found = parts(moved)
-        spread = sum(
-            weight * gmnn.spread_loss(own, held[0], held[1])
-            for own, held, weight in zip(found, fixed, weights, strict=False)
-            if own is not None
-        )
-        return float(squares + spread) / 3
+        spread = [weights[q] * gmnn.spread_loss(found[q], fixed[q][0], fixed[q][1]) for q in quantities]
+        return float(squares + sum(spread)) / 3
 
-    of_batch = partial(gmnn.loss_and_gradient_of, SHALLOW, SHALLOW_SETTINGS, by=by)
-    value, gradient = jax.jit(of_batch)(parameters, batch)
-    assert value == pytest.approx(loss(parameters), rel=1e-9)
     rng, step = np.random.default_rng(3), 1e-5
-    for name in ("embedding", "layers", "scale", "shift"):
-        way = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), parameters[name])
-        ends = [
-            {**parameters, name: jax.tree.map(lambda p, w, s=s: p + s * step * w, parameters[name], way)}
-            for s in (1, -1)
-        ]
-        slope = (loss(ends[0]) - loss(ends[1])) / (2 * step)
-        along = jax.tree.map(lambda g, w: (g * w).sum(), gradient[name], way)
-        assert sum(jax.tree.leaves(along)) == pytest.approx(slope, rel=2e-5), name
+    for by, quantities in ((gmnn.ENERGIES, (0, 2)), (gmnn.FORCES, (0, 1, 2))):
+        of_batch = partial(gmnn.loss_and_gradient_of, SHALLOW, SHALLOW_SETTINGS, by=by)
+        value, gradient = jax.jit(of_batch)(parameters, batch)
+        assert value == pytest.approx(loss(parameters, quantities), rel=1e-9)
+        for name in ("embedding", "layers", "scale", "shift"):
+            way = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), parameters[name])
+            ends = [
+                {**parameters, name: jax.tree.map(lambda p, w, s=s: p + s * step * w, parameters[name], way)}
+                for s in (1, -1)
+            ]
+            slope = (loss(ends[0], quantities) - loss(ends[1], quantities)) / (2 * step)
+            along = jax.tree.map(lambda g, w: (g * w).sum(), gradient[name], way)
+            assert sum(jax.tree.leaves(along)) == pytest.approx(slope, rel=2e-5), (by, name)
 
 
 def test_the_spread_that_a_likelihood_trains_covers_its_share() -> None:
@@ -191,7 +186,7 @@ def test_the_spread_that_a_likelihood_trains_covers_its_share() -> None:
 
     values = np.asarray(trained(coefficients)) @ (new := drawn(20000))[0].T
     spread = values.std(axis=0, ddof=1)
-    np.testing.assert_allclose(spread, new[2], rtol=0.25)
+    np.testing.assert_allclose(spread, new[2], rtol=0.2, atol=0.01)
     for part in (new[2] < 0.1, new[2] >= 0.1):
         covered = (np.abs(values.mean(axis=0) - new[1]) < 1.96 * spread)[part].mean()
         assert covered == pytest.approx(0.95, abs=0.015)
