@@ -48,13 +48,8 @@ def load(
     source = source_of(what, curves=curves, **parameters)
     if source.model is not None and not source.curves:
         from frazil.potentials.gmnn.calculator import GMNNCalculator
-        from frazil.potentials.gmnn.committee import select_members
-        from frazil.potentials.gmnn.files import Model
 
-        model = source.model
-        if member is not None:
-            chosen = select_members(model.parameters, [member])
-            model = Model(model.architecture, chosen, model.metadata)
+        model = source.model if member is None else source.model.select([member])
         return GMNNCalculator(model, skin_A)
     return PotentialCalculator(source, member, skin_A)
 
