@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Shallow ensembles of GM-NN: what their heads cost, and what their spread says, beside a deep committee.
 
-    shallow_ensemble.py cost
+    shallow_ensemble.py cost LABELLED.extxyz
     shallow_ensemble.py compare LABELLED.extxyz OUT_FOLDER
 
-``cost``: processor time of an update, and of a step of dynamics, of one head and of several in turn; medians
+``cost``: processor time of an epoch, and of a step of dynamics, of one head and of several in turn; medians
 of the ratios. ``compare``: the frames are labelled anew by the known truth (h2-co-analytic), as interactions;
 some trajectories are held out. Every other of their frames chooses the epoch and scales the spreads, the rest
 are judged. A deep committee, a shallow ensemble by the likelihood of energies alone, and one by that of
@@ -43,10 +43,9 @@ from frazil.data.frames import load_frames, write_frames
 from frazil.files import write_atomic
 from frazil.labels.levels import labeller
 from frazil.learning import fit, gmnn
-from frazil.learning.batches import assemble, prepare
 from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
-from frazil.potentials.gmnn.committee import Committee, Prediction, bucket
+from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
 
 Array = NDArray[np.float64]
@@ -77,74 +76,87 @@ def _order(atoms: Atoms) -> str:
     return "CO" * symbols.count("C") + "H2" * (symbols.count("H") // 2)
 
 
-def cost(given: Namespace) -> None:
-    """Print what updates and steps cost."""
-    size = {"cutoff_A": given.cutoff_A, "n_radial": given.n_radial, "n_basis": given.n_basis}
+def data(given: Namespace) -> tuple[list[Atoms], list[Atoms], list[Atoms]]:
+    """Return interactions of the known truth: to learn, to choose and scale by, to judge."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "relabelled.extxyz"
+        write_frames(file, relabelled(given.labelled))
+        learnt = frames_of(Namespace(labelled=file, interaction=True, highest_eV=2.0))
+    frames = [a for a in learnt if np.abs(a.get_forces()).max() < LARGEST_FORCE_eV_per_A]
+    return divided(frames, given.held_out, 1)
+
+
+def arms(given: Namespace, seed: int) -> dict[str, tuple[Architecture, GmnnTraining]]:
+    """Return the networks and settings of one model, a deep committee and a shallow ensemble."""
     hidden = tuple(int(width) for width in given.hidden.split(","))
-    one = Architecture(ELEMENTS, hidden=hidden, **size)
-    many = replace(one, n_heads=given.n_heads)
-    frames = []
-    for seed in range(given.batch_size):
-        atoms = ice(given.molecules)
-        atoms.positions += np.random.default_rng(seed).normal(scale=0.05, size=atoms.positions.shape)
-        forces = np.random.default_rng(seed).normal(size=atoms.positions.shape)
-        atoms.calc = SinglePointCalculator(atoms, energy=float(seed), forces=forces)
-        frames.append(atoms)
-    updates = {
-        name: Updates(architecture, frames, by)
-        for name, architecture, by in (
-            ("one head", one, gmnn.SQUARES),
-            ("energies", many, gmnn.ENERGIES),
-            ("forces", many, gmnn.FORCES),
-        )
+    one = Architecture(
+        ELEMENTS, cutoff_A=given.cutoff_A, n_radial=given.n_radial, n_basis=given.n_basis, hidden=hidden
+    )
+    settings = GmnnTraining(
+        n_members=1, seed=seed, n_epochs=given.n_epochs, batch_size=16, learning_rate=0.02,
+        energy_weight=given.energy_weight, patience=NEVER, checkpoint_every=NEVER,
+    )  # fmt: skip
+    return {
+        "one": (one, settings),
+        "deep": (one, replace(settings, n_members=given.n_heads)),
+        "shallow": (replace(one, n_heads=given.n_heads), replace(settings, n_heads=given.n_heads)),
     }
-    ratios = in_turn(updates, given.repeats)
+
+
+def cost(given: Namespace) -> None:
+    """Print what epochs and steps cost."""
+    train, stop, _ = data(given)
+    known = arms(given, 1)
+    slow = replace(known["shallow"][1], learning_rate=gmnn.FORCES_RATE * known["shallow"][1].learning_rate)
+    epochs = {
+        "one": Epochs(*known["one"], train, stop, gmnn.SQUARES),
+        "deep": Epochs(*known["deep"], train, stop, gmnn.SQUARES),
+        "energies": Epochs(*known["shallow"], train, stop, gmnn.ENERGIES),
+        "forces": Epochs(known["shallow"][0], slow, train, stop, gmnn.FORCES),
+    }
+    ratios = in_turn(epochs, given.repeats)
     share = gmnn.FORCES_SHARE
     whole = (1 - share) * ratios["energies"] + share * ratios["forces"]
-    print(f"an update of {given.batch_size} frames of {len(frames[0])} atoms, hidden layers {hidden}:")
-    print(f"    one head: {updates['one head'].ms:.0f} ms")
+    print(f"an epoch of {len(train)} frames, hidden layers {given.hidden}:")
+    print(f"    one model: {np.median(epochs['one'].times):.2f} s of processor time")
+    print(f"    a deep committee of {given.n_heads}: {ratios['deep']:.2f} times that")
     print(f"    {given.n_heads} heads, likelihood of energies: {ratios['energies']:.2f} times that")
     print(f"    {given.n_heads} heads, likelihood of forces too: {ratios['forces']:.2f} times that")
     print(f"    a training, {100 * share:.0f} % of its epochs the latter: {whole:.2f} times", flush=True)
     atoms = ice(given.molecules)
-    single, shared = (Model(a, initialize_committee(a, 1, 1), {}) for a in (one, many))
-    deep = Model(one, initialize_committee(one, 1, given.n_heads), {})
-    runs = {
-        name: Engine(model, atoms, 0.5, given.steps, 0.5, given.replicas)
-        for name, model in (("one head", single), ("shallow", shared), ("deep", deep))
-    }
+    runs = {}
+    for name, (architecture, settings) in known.items():
+        parameters = initialize_committee(architecture, 1, settings.n_members)
+        runs[name] = Engine(Model(architecture, parameters, {}), atoms, 0.5, given.steps, 0.5, given.replicas)
     ratios = in_turn(runs, given.repeats)
     print(f"a step of {given.replicas} replicas of {len(atoms)} atoms:")
-    print(f"    one head: {runs['one head'].us:.2f} µs/atom")
+    print(f"    one model: {runs['one'].us:.2f} µs/atom")
     print(f"    {given.n_heads} heads, mean and the energies' spread: {ratios['shallow']:.2f} times that")
     print(f"    a deep committee of {given.n_heads}: {ratios['deep']:.2f} times that", flush=True)
 
 
-class Updates:
-    """Updates of one network on a batch, compiled: each ``run`` is timed."""
+class Epochs:
+    """Epochs of a training, compiled: each ``run`` is timed."""
 
-    def __init__(self, architecture: Architecture, frames: list[Atoms], by: str) -> None:
-        settings = GmnnTraining(n_members=1, n_heads=architecture.n_heads, batch_size=len(frames))
-        ready = prepare(architecture, frames)
-        self.start = gmnn.start_parameters(architecture, settings, ready)
-        slots, n_atoms = ready.rooms[max(ready.rooms)]
-        n = len(frames)
-        self.batch = assemble(ready, range(n), n, slots, bucket(n * n_atoms))
-        self.advance = gmnn.updates(architecture, settings, by)
+    def __init__(
+        self,
+        architecture: Architecture,
+        settings: GmnnTraining,
+        train: list[Atoms],
+        stop: list[Atoms],
+        by: str,
+    ) -> None:
+        self.trained = gmnn.CommitteeTraining(architecture, settings, train, stop, by=by)
+        self.start = self.trained.start()
         self.times: list[float] = []
         self.run()
         self.times.clear()
 
     def run(self) -> None:
-        """Run once; notes seconds."""
+        """Run the first epoch; notes seconds."""
         begin = process_time()
-        self.advance(self.start, self.batch)
+        self.trained.epoch(*self.start, 0)
         self.times.append(process_time() - begin)
-
-    @property
-    def ms(self) -> float:
-        """Median of the runs."""
-        return 1e3 * float(np.median(self.times))
 
 
 def in_turn(runs: dict[str, Any], repeats: int) -> dict[str, float]:
@@ -158,33 +170,19 @@ def in_turn(runs: dict[str, Any], repeats: int) -> dict[str, float]:
 
 def compare(given: Namespace) -> None:
     """Train all arms, judge them, write and print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "relabelled.extxyz"
-        write_frames(file, relabelled(given.labelled))
-        learnt = frames_of(Namespace(labelled=file, interaction=True, highest_eV=2.0))
-    frames = [a for a in learnt if np.abs(a.get_forces()).max() < LARGEST_FORCE_eV_per_A]
-    train, stop, judge = divided(frames, given.held_out, 1)
+    train, stop, judge = data(given)
     print(
-        f"{len(train)} frames to learn, {len(stop)} to choose and to scale by, {len(judge)} to judge",
-        flush=True,
-    )
-    hidden = tuple(int(width) for width in given.hidden.split(","))
-    one = Architecture(
-        ELEMENTS, cutoff_A=given.cutoff_A, n_radial=given.n_radial, n_basis=given.n_basis, hidden=hidden
+        f"{len(train)} frames to learn, {len(stop)} to choose and scale by, {len(judge)} to judge", flush=True
     )
     rows = []
     for seed in (int(n) for n in given.seeds.split(",")):
-        settings = GmnnTraining(
-            n_members=1, seed=seed, n_epochs=given.n_epochs, batch_size=16, learning_rate=0.02,
-            energy_weight=given.energy_weight, patience=NEVER, checkpoint_every=NEVER,
-        )  # fmt: skip
-        many = replace(one, n_heads=given.n_heads)
-        arms = {
-            "deep": (one, replace(settings, n_members=given.n_heads), False),
-            "energies": (many, replace(settings, n_heads=given.n_heads), True),
-            "forces": (many, replace(settings, n_heads=given.n_heads), False),
+        known = arms(given, seed)
+        chosen = {
+            "deep": (*known["deep"], False),
+            "energies": (*known["shallow"], True),
+            "forces": (*known["shallow"], False),
         }
-        for name, (architecture, own, energies_only) in arms.items():
+        for name, (architecture, own, energies_only) in chosen.items():
             begin = process_time()
             best = trained(architecture, own, train, stop, energies_only).best
             took_s = process_time() - begin
@@ -255,23 +253,22 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = cli.add_subparsers(required=True)
     costs, compared = verbs.add_parser("cost"), verbs.add_parser("compare")
-    for parser, function, width in ((costs, cost, "256,128"), (compared, compare, "64,64")):
+    for parser, function in ((costs, cost), (compared, compare)):
         parser.set_defaults(function=function)
+        parser.add_argument("labelled", type=Path)
         parser.add_argument("--n-heads", type=int, default=8)
         parser.add_argument("--cutoff-A", type=float, default=6.0)
-        parser.add_argument("--n-radial", type=int, default=5 if function is cost else 3)
-        parser.add_argument("--n-basis", type=int, default=7 if function is cost else 9)
-        parser.add_argument("--hidden", default=width)
-    costs.add_argument("--molecules", type=int, default=10, help="CO beside the H2 of a frame")
-    costs.add_argument("--batch-size", type=int, default=16)
+        parser.add_argument("--n-radial", type=int, default=3)
+        parser.add_argument("--n-basis", type=int, default=9)
+        parser.add_argument("--hidden", default="32,32")
+        parser.add_argument("--held-out", type=float, default=1 / 4, help="part of the trajectories")
+        parser.add_argument("--n-epochs", type=int, default=60)
+        parser.add_argument("--energy-weight", type=float, default=1000.0)
+    costs.add_argument("--molecules", type=int, default=10, help="CO beside the H2 of the dynamics")
     costs.add_argument("--replicas", type=int, default=8)
     costs.add_argument("--steps", type=int, default=50)
     costs.add_argument("--repeats", type=int, default=9)
-    compared.add_argument("labelled", type=Path)
     compared.add_argument("out", type=Path)
-    compared.add_argument("--held-out", type=float, default=1 / 4, help="part of the trajectories")
-    compared.add_argument("--n-epochs", type=int, default=200)
-    compared.add_argument("--energy-weight", type=float, default=1000.0)
     compared.add_argument("--seeds", default="1")
     given = cli.parse_args()
     given.function(given)

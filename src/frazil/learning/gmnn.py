@@ -398,20 +398,6 @@ def _compiled(architecture: Architecture, settings: GmnnTraining, by: str) -> tu
     return jax.jit(steps), jax.jit(jax.vmap(errors, (0, None)))
 
 
-def updates(architecture: Architecture, settings: GmnnTraining, by: str = SQUARES) -> Any:
-    """Return a function of parameters and one batch that makes one update from the optimizer's first state,
-    for measurements.
-    """
-    advance, _ = _compiled(architecture, settings, by)
-
-    def update(parameters: Parameters, batch: Batch) -> Parameters:
-        state = optimizer(settings, 1).init(parameters)
-        group = jax.tree.map(lambda part: part[None], batch)
-        return jax.block_until_ready(advance(parameters, state, group, 1, 1)[0])
-
-    return update
-
-
 class CommitteeTraining:
     """A committee's training, as ``frazil.learning.fit`` asks for it; its members are the networks.
 
