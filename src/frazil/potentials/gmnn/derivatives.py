@@ -124,7 +124,7 @@ def _pass(
     positions: jax.Array,
     lane_weights: jax.Array,
 ) -> tuple[jax.Array, jax.Array, Weights]:
-    """Return outputs (n_outputs, N), and of S = Σ lane_weights · outputs −∂S/∂positions (N, 3) and ∂S/∂weights.
+    """Return outputs (n_outputs, N), and of S = Σ lane_weights · outputs −∂S/∂positions (N, 3), ∂S/∂weights.
 
     With weights that add up to 1 over the energies and 0 for others the former are the forces of their mean.
     """
