@@ -36,7 +36,7 @@ MOVED = {"deepmd": (20.6e-6, 141e-12), "gmnn": (3.3e-6, 65e-12)}
 TRAINED = {"deepmd": (1.2, 3.0), "gmnn": (6.0, 6.0)}
 """A training step, in those."""
 SHALLOW_TRAINING = 1.3
-"""A training of several heads, in those of one (docs/benchmarks.md)."""
+"""A training of several heads, in those of one: what it may cost, not a measurement."""
 RELAXING_STEPS = 300
 """Of a minimization towards a binding site."""
 CLUSTER_ATOMS = 24

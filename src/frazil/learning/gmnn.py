@@ -69,7 +69,7 @@ SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
 """What a training is by: squared errors, or for several heads the likelihood of energies (and dipoles), or of
 these and forces."""
 FORCES_SHARE = 0.04
-"""Of the epochs, those by the likelihood of forces: each costs about six others (docs/benchmarks.md)."""
+"""Of the epochs, those by the likelihood of forces: few, since each needs the forces of every head."""
 FORCES_RATE = 0.1
 """Their learning rate, relative to that of the epochs before."""
 LEAST_SPREADS = (1e-4, 1e-4, 1e-4)
