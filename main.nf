@@ -2,6 +2,7 @@
 // frazil: parameters → experiments → report. `nextflow run main.nf --help` lists the parameters.
 
 include { CAMPAIGN                } from './subworkflows/campaign'
+include { DYNAMIC_TRAINING        } from './subworkflows/dynamic_training'
 include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
@@ -39,6 +40,10 @@ workflow {
     if ('infrared' in settings.experiments) {
         INFRARED(settings, checkpoints)
         sections = sections.mix(INFRARED.out.sections)
+    }
+    if ('dynamic_training' in settings.experiments) {
+        DYNAMIC_TRAINING(settings, checkpoints)
+        sections = sections.mix(DYNAMIC_TRAINING.out.sections)
     }
     alone = settings.experiments.findAll { it in run.alone.keySet() }
     if (alone) {

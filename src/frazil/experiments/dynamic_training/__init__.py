@@ -1,0 +1,1 @@
+"""Dynamic training against controls of the same data, the same restarts and the same work."""
