@@ -10,7 +10,7 @@ SMALL = {
     "n_seeds": "2", "n_trajectories": "6", "n_frames": "310", "trajectory_molecules": "2",
     "n_test_trajectories": "2", "n_validation_trajectories": "1", "n_features": "8", "n_waves": "8",
     "n_layers": "1", "longest": "2", "starts_per_epoch": "256", "learning_rate": "0.003",
-    "reset_rate": "0.001", "smallest_rate": "0.0003", "rate_factor": "0.3", "plateau_epochs": "0",
+    "reset_rate": "0.002", "smallest_rate": "0.0005", "rate_factor": "0.3", "plateau_epochs": "0",
     "n_validation": "4", "n_test_starts": "4", "n_long": "2", "long_fs": "100",
 }  # fmt: skip
 

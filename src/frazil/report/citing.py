@@ -13,6 +13,7 @@ SOFTWARE = {
     "photodesorption": ("deepmd2025", "zhang2018", "lammps2022", "packmol2009"),
     "sticking": ("jax2018", "packmol2009"),
     "infrared": ("zaverkin2020", "jax2018"),
+    "dynamic_training": ("jax2018", "packmol2009"),
 }
 """Of an experiment, beside what every run uses."""
 ALWAYS = ("nextflow2017", "ase2017", "numpy2020", "scipy2020")

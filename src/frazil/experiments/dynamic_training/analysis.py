@@ -20,13 +20,13 @@ from frazil.files import write_json
 from frazil.potentials.neighbours import of_atoms
 from frazil.report import section
 from frazil.report.plot import BLACK, CYCLE, GREY, new, save
-from frazil.report.section import Figure, Gate, Section
+from frazil.report.section import Figure, Gate, Result, Section
 from frazil.seeds import rng
 from frazil.tables import SIX_DIGITS, Table
 
 MEASURES = {
-    "mepa_60": "MEPA over 60 frames, eV/Å", "mepa_300": "MEPA over 300 frames, eV/Å",
-    "force_mae_eV_per_A": "error of single forces, eV/Å", "time_to_tenth_A_fs": "time to 0.1 Å, fs",
+    "mepa_60": "MEPA over 60 frames (eV/Å)", "mepa_300": "MEPA over 300 frames (eV/Å)",
+    "force_mae_eV_per_A": "error of single forces (eV/Å)", "time_to_tenth_A_fs": "time to 0.1 Å (fs)",
 }  # fmt: skip
 DIFFERENCES = Table(
     "differences",
@@ -41,10 +41,7 @@ OFFSETS = (1, 3, 5, 7, 9)
 """Frames between two neighbourhoods, as in the paper's Fig. 5."""
 REFERENCE_CUTOFF_A = 5.0
 RESAMPLES = 1000
-REFERENCES = [
-    "I. Žugec, T. Hadži Veljković, M. Alducin, J. I. Juaristi, Dynamic Training Enhances Machine Learning "
-    "Potentials for Long-Lasting Molecular Dynamics (2025).",
-]
+REFERENCES = ["@zugec2025: dynamic training", "@vanhemert2015: the CO field"]
 
 
 def analyse(trajectories: Path, judged: Path, campaign_seed: int, error: ModelError, out: Path) -> None:
@@ -90,6 +87,13 @@ def analyse(trajectories: Path, judged: Path, campaign_seed: int, error: ModelEr
         text=_text(rollouts, chosen, floor, seeds, trajectories),
         gates=gates,
         figures=figures,
+        results=_results(differences),
+        main_figure=figures[0].file,
+        methods=(
+            "Dynamic training: networks learned through velocity-Verlet subsequences of labelled "
+            "trajectories; differences from training on single frames, with the same restarts of the "
+            "learning rate and with the same number of evaluated frames, are paired by seed and start."
+        ),
         tables=[
             section.Table(
                 "differences.csv", "Dynamic training less each control, paired by seeds and starts."
@@ -228,8 +232,8 @@ def _along(along: pandas.DataFrame, chosen: dict[str, int], out: Path) -> Figure
         axes[0, 0].plot(rows["frame"], rows["force_error_eV_per_A"], color=colour, label=str(arm))
         axes[0, 1].semilogy(rows["frame"], rows["deviation_A"].clip(lower=1e-6), color=colour)
     axes[0, 1].axhline(DEVIATION_A, color=GREY, linestyle=":")
-    axes[0, 0].set_ylabel("force error, eV/Å")
-    axes[0, 1].set_ylabel("largest deviation of an atom, Å")
+    axes[0, 0].set_ylabel("force error (eV/Å)")
+    axes[0, 1].set_ylabel("largest deviation of an atom (Å)")
     for axis in axes[0]:
         axis.set_xlabel("frame")
     axes[0, 0].legend()
@@ -256,6 +260,19 @@ def _long(rollouts: pandas.DataFrame, chosen: dict[str, int], out: Path) -> Figu
         "Long runs: common part of the histograms of interatomic distances with the labels'; a point a seed."
     )
     return save(canvas, rows[columns], out, "long_runs", caption)
+
+
+def _results(differences: list[dict[str, Any]]) -> list[Result]:
+    """Return the differences of long runs, that from the fairest control first."""
+    found = []
+    for control in ("same-work", "restarts", "converged"):
+        for row in differences:
+            if (row["control"], row["measure"]) == (control, f"mepa_{LONG}"):
+                name = f"MEPA over {LONG} frames, dynamic training less S = 1 ({control})"
+                found.append(
+                    Result.of_row(name, "difference", row, "eV/Å", n=row["n_starts"], of="paired test runs")
+                )
+    return found
 
 
 def _headline(differences: list[dict[str, Any]], n_seeds: int) -> str:
