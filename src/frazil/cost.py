@@ -41,6 +41,10 @@ RELAXING_STEPS = 300
 """Of a minimization towards a binding site."""
 CLUSTER_ATOMS = 24
 """Of a frame of Table 1 of the sticking paper, in the mean."""
+EPOCHS_OF_A_PLATEAU = 2.0
+"""Of a learning rate, in those that its plateau waits; a guess."""
+MOST_PAIRS = 40
+"""Neighbours of an atom within 5 Å of matter, about."""
 
 
 def said(parts: Mapping[str, float]) -> str:
@@ -244,11 +248,32 @@ def _level_of_theory(run: Any) -> Iterator[tuple[str, float]]:
         yield "reference", parts * n * label_s(own.reference, composition)
 
 
+def _dynamic_training(run: Any) -> Iterator[tuple[str, float]]:
+    own = run.dynamic_training
+    data, training, size = own.data, own.training, own.size
+    if data.dataset is not None:
+        return
+    atoms = 2 * data.trajectory_molecules
+    n_train = data.n_trajectories - data.n_test_trajectories - data.n_validation_trajectories
+    starts = training.starts_per_epoch or n_train * (data.n_frames - training.longest + 1)
+    falls = math.log(training.smallest_rate / training.learning_rate) / math.log(training.rate_factor)
+    epochs = EPOCHS_OF_A_PLATEAU * falls * (training.plateau_epochs + 1)
+    if size.network == "gmnn":
+        weights = gmnn_weights(size)
+    else:
+        pairs = min(atoms - 1, MOST_PAIRS) * size.n_layers
+        weights = float(pairs * size.n_features * (2 * size.n_waves + size.n_features))
+    lengths = training.longest * (training.longest + 1) / 2
+    frames = starts * epochs * lengths * (1 + ("same-work" in own.arms))
+    yield "training", own.n_seeds * frames * atoms * network_s("gmnn", weights, training=True)
+
+
 RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "photodesorption": _photodesorption,
     "sticking": _sticking,
     "infrared": _infrared,
     "level_of_theory": _level_of_theory,
+    "dynamic_training": _dynamic_training,
 }
 """Of an experiment of one's own nothing is known."""
 

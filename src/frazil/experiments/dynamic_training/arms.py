@@ -27,8 +27,8 @@ MODELS = Table(
 CURVES = Table(
     "curves",
     """
-    *part:str *epoch:int stage:int seed:int subsequence_length:int train_loss test_loss
-    test_force_error_eV_per_A test_energy_error_meV_per_atom learning_rate frames:int cpu_s
+    *part:str *epoch:int stage:int seed:int subsequence_length:int train_loss test_loss?
+    test_force_error_eV_per_A? test_energy_error_meV_per_atom? learning_rate frames:int cpu_s
     """,
     made_by="train_dynamic.py",
 )
@@ -121,7 +121,9 @@ def train(
                     "cpu_s": sum(row["cpu_s"] for row in ended),
                 }
             )  # fmt: skip
-        curves += [{**row, "part": name, "seed": seed_id} for row in progress.curve]
+        for row in progress.curve:
+            finite = {key: value if np.isfinite(value) else np.nan for key, value in row.items()}
+            curves.append({**finite, "part": name, "seed": seed_id})
     MODELS.write(rows, out)
     CURVES.write([{column: row[column] for column in CURVES.names} for row in curves], out)
 
