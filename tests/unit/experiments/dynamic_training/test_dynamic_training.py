@@ -1,19 +1,34 @@
 """Dynamic training's comparison: data that is kept and split whole, paired differences, what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas
 import pytest
 from ase import Atoms
 
+pytest.importorskip("optax")
+
 from frazil.analysis.settings import ModelError
 from frazil.data.trajectories import LabelledTrajectory
 from frazil.errors import UserError
-from frazil.experiments.dynamic_training import analysis, truth
+from frazil.experiments.dynamic_training import analysis, arms, judge, truth
 from frazil.experiments.dynamic_training.judge import ALONG, CHAOS, ROLLOUTS, STARTS
-from frazil.experiments.dynamic_training.settings import ARMS, DynamicTraining, TrajectoryData
+from frazil.experiments.dynamic_training.settings import (
+    ARMS,
+    DynamicTraining,
+    Judgement,
+    TrainedNetwork,
+    TrajectoryData,
+)
+from frazil.learning.batches import Batch
+from frazil.learning.rollout import FromEnergy
+from frazil.learning.settings import RolloutTraining
+from frazil.potentials.analytic.simple import HarmonicBonds
 from frazil.report.section import Section
 from frazil.settings import BadSettings, load
 from frazil.units import fs
@@ -21,7 +36,9 @@ from frazil.units import fs
 N_FRAMES = 40
 
 
-def trajectory(name: str, seed: int, breaks: tuple[int, ...] = ()) -> LabelledTrajectory:
+def trajectory(
+    name: str, seed: int, breaks: tuple[int, ...] = (), n_frames: int = N_FRAMES
+) -> LabelledTrajectory:
     """CO on a spring, by velocity Verlet."""
     random = np.random.default_rng(seed)
     atoms = Atoms("CO", positions=[[0, 0, 0], [0, 0, 1.2]])
@@ -36,7 +53,7 @@ def trajectory(name: str, seed: int, breaks: tuple[int, ...] = ()) -> LabelledTr
         return 50 * float(length - 1.13) ** 2, np.array([along, -along])
 
     e, f = spring(x)
-    for _ in range(N_FRAMES):
+    for _ in range(n_frames):
         for key, value in (("x", x), ("v", v), ("f", f), ("e", e)):
             rows[key].append(np.array(value))
         v = v + 0.5 * dt * f / masses
@@ -146,6 +163,86 @@ def test_an_arm_that_lacks_a_seed_misses_its_gate(prepared: Path, tmp_path: Path
     gates = {gate.name: gate for gate in Section.read(tmp_path / "out").gates}
     assert gates["models that lack a seed"].passed is False
     assert gates["models that lack a seed"].comment == "restarts (S = 1)"
+
+
+class Bond(FromEnergy):
+    """CO on a spring as a network: what it trains are the logarithms of stiffness and length."""
+
+    cutoff_A, n_species = 4.0, 2
+
+    def __init__(self) -> None:
+        def energies(weights: Any, batch: Batch, positions: jax.Array) -> jax.Array:
+            ends = positions[: 2 * batch.n_structures].reshape(-1, 2, 3)
+            apart = jnp.where((batch.n_atoms > 0)[:, None], ends[:, 1] - ends[:, 0], 1.0)
+            length = jnp.sqrt((apart**2).sum(axis=1))
+            return jnp.where(batch.n_atoms > 0, 0.5 * weights[0] * (length - weights[1]) ** 2, 0.0)
+
+        super().__init__(energies)
+
+    def species(self, numbers: np.ndarray) -> np.ndarray:
+        return (np.asarray(numbers) == 8).astype(np.int32)
+
+    def identity(self) -> dict[str, Any]:
+        return {"kind": "bond"}
+
+    def start(self, frames: Any, seed: int) -> Any:
+        first = np.random.default_rng(seed).normal(size=2) * [0.1, 0.01]
+        return {"logarithms": jnp.log(jnp.array([90.0, 1.15])) + first}
+
+    def rates(self, parameters: Any) -> Any:
+        return {"logarithms": 1.0}
+
+    def fold(self, parameters: Any) -> Any:
+        return jnp.exp(parameters["logarithms"])
+
+    def potential(self, parameters: Any, numbers: np.ndarray) -> HarmonicBonds:
+        return HarmonicBonds(*self.fold(parameters))
+
+    def write(self, folder: Path, parameters: Any, metadata: Any) -> None:
+        stiffness, length = map(float, self.fold(parameters))
+        folder.mkdir(parents=True)
+        described = {"kind": "harmonic", "stiffness_eV_per_A2": stiffness, "length_A": length}
+        (folder / "model.json").write_text(json.dumps(described))
+
+
+def test_arms_are_trained_judged_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A seed of all arms on a bond whose constants are known: costs add up, and models are judged."""
+    monkeypatch.setattr("frazil.experiments.dynamic_training.arms.network_of", lambda *_: Bond())
+    data = tmp_path / "data"
+    rows = []
+    for number, subset in enumerate(("train", "test", "validation")):
+        truth.write(trajectory(str(number), number, n_frames=310), data / f"{number:04d}.h5")
+        rows.append([number, f"run {number}", subset, 310, 0, 0.5, "stated", 1.0, 0.5])
+    truth.TRAJECTORIES.write(truth.TRAJECTORIES.frame(rows), data)
+    known = {"kind": "harmonic", "stiffness_eV_per_A2": 100.0, "length_A": 1.13}
+    (data / "summary.json").write_text(json.dumps({"truth": known, "level": "spring"}))
+    training = RolloutTraining(
+        longest=2, starts_per_epoch=64, learning_rate=0.02, reset_rate=0.01, smallest_rate=2e-3,
+        rate_factor=0.3, plateau_epochs=0, validation_frames=20, n_validation=2, seed=1,
+    )  # fmt: skip
+    out = tmp_path / "judged/judged_0"
+    arms.train(data, 0, 1, ARMS, TrainedNetwork(), training, tmp_path / "kept", tmp_path / "trained")
+    judge.judge(data, tmp_path / "trained", 1, Judgement(n_test_starts=3, n_long=2, long_fs=50), out)
+    table = ROLLOUTS.read(out).set_index("arm")
+    assert dict(table["subsequence_length"]) == {"converged": 1, "dynamic": 2, "restarts": 1, "same-work": 1}
+    curves = arms.CURVES.read(tmp_path / "trained")
+    frames = curves.groupby("part")["frames"].max()
+    assert table.loc["dynamic", "steps"] == frames["converged"] + frames["dynamic"]
+    assert table.loc["same-work", "steps"] == frames["converged"] + frames["restarts"] + frames["same-work"]
+    assert table.loc["same-work", "steps"] >= table.loc["dynamic", "steps"]
+    assert (curves[curves["part"] == "dynamic"]["subsequence_length"] == 2).all()
+    found = json.loads((tmp_path / "trained/dynamic-2/model.json").read_text())
+    assert found["stiffness_eV_per_A2"] == pytest.approx(100, rel=0.05)
+    assert (table["mepa_300"] > table["mepa_60"]).all()
+    assert (table["n_holes"] == 0).all()
+    assert (table["distance_overlap"] > 0.5).all()
+    floor = STARTS.read(out).query("arm == 'truth'")
+    assert floor["mepa_300"].max() < table["mepa_300"].min()
+    analysis.analyse(data, tmp_path / "judged", 1, ModelError(), tmp_path / "out")
+    assert "1 seeds" in Section.read(tmp_path / "out").headline
+    assert "epochs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
