@@ -13,7 +13,7 @@ workflow DYNAMIC_TRAINING {
         settings.steps['prepare-trajectories'].findAll { name, value -> name != 'dataset' },
         d.dataset ? file(d.dataset, glob: false) : [], settings.code['prepare_trajectories.py'],
     )
-    trajectories = PREPARE_TRAJECTORIES.out.first()
+    trajectories = PREPARE_TRAJECTORIES.out
     TRAIN_DYNAMIC(
         Channel.fromList((0..<d.n_seeds).toList()), trajectories, settings.steps['train-dynamic'], checkpoints, settings.code['train_dynamic.py'],
     )
