@@ -111,8 +111,8 @@ class GmnnTraining:
         of="sticking.n_members",
     )
     n_heads: int = setting(
-        "Heads of each GM-NN model: members that share all of it but the last layer (a shallow ensemble), so that 8 cost "
-        "little more than one; 1 is an ordinary model",
+        "Heads of each GM-NN model: members that share all of it but the last layer (a shallow ensemble), so that one "
+        "evaluation serves all; 1 is an ordinary model",
         default=1, minimum=1, maximum=64,
     )  # fmt: skip
     seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -85,16 +85,6 @@ def gmnn(name: str, member: int | None = None, atoms: Atoms = CO) -> Callable[[P
     return lambda folder, _: load(folder / name).potential(atoms, member)
 
 
-def every_head(name: str) -> Callable[[Path, Any], Potential]:
-    """The second head of the first network drives, and the spread of all members' forces is there."""
-
-    def make(folder: Path, _: Any) -> Potential:
-        found: Any = load(folder / name).potential(CO)
-        return cast(Potential, replace(found, drive=np.eye(3)[1], force_spread=True))
-
-    return make
-
-
 def deepmd(fixture: str) -> Callable[[Path, Any], Potential]:
     def make(_: Path, request: Any) -> Potential:
         found = request.getfixturevalue(fixture)
@@ -119,8 +109,7 @@ CASES = {
     "gfn2-xtb": Case(named("gfn2-xtb"), extensive=False, tolerance=2e-5, exact=1e-4),
     "gmnn mean": Case(gmnn("gmnn"), tolerance=2e-6),
     "gmnn member, float32": Case(gmnn("float32", 1), tolerance=2e-2, exact=2e-5),
-    "gmnn of heads, mean": Case(gmnn("heads"), tolerance=2e-6),
-    "gmnn of heads, float32, all forces": Case(every_head("shared"), tolerance=2e-2, exact=2e-5),
+    "gmnn of heads": Case(gmnn("heads"), tolerance=2e-6),
     "gmnn of interactions": Case(
         gmnn("interaction", atoms=H2), with_h2=True, permutes="none", tolerance=2e-6
     ),
@@ -169,13 +158,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "test",
             {"heads": ("energy", "charge"), "n_heads": 3, "zbl_cutoff_A": 1.5, "precision": "float64"},
         ),
-        ("shared", "test", {"n_heads": 3}),
     ):
         architecture = Architecture(
             ("H", "C", "O"), cutoff_A=4.5, n_basis=4, n_radial=2, hidden=(8,), **fields
         )
         metadata = {"label_level": level, "training_data_sha256": ""}
-        networks = 1 if name == "shared" else 2
+        networks = 1 if name == "heads" else 2
         write_folder(folder / name, architecture, initialize_committee(architecture, 3, networks), metadata)
     for name, form in (("egnn", "smooth"), ("egnn-published", "published")):
         size = egnn.Architecture(
