@@ -68,7 +68,7 @@ BATCHES_PER_CALL = 32
 SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
 """What a training is by: squared errors, or for several heads the likelihood of energies (and dipoles), or of
 these and forces."""
-FORCES_SHARE = 0.04
+FORCES_SHARE = 0.03
 """Of the epochs, those by the likelihood of forces: few, since each needs the forces of every head."""
 FORCES_RATE = 0.1
 """Their learning rate, relative to that of the epochs before."""
