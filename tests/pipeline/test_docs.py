@@ -9,9 +9,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import ase.units
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.emt import EMT
+from ase.md.verlet import VelocityVerlet
 from test_sticking_run import SMALL
 
 from frazil.settings import fields_of, flag_of, load, step_name, steps
@@ -83,6 +86,13 @@ def prepare(text: str, folder: Path) -> None:
             np.save(folder / f"run{number}.npy", series)
     if "clusters.xyz" in text:
         shutil.copyfile(ROOT / "assets/structures/mgsio3.extxyz", folder / "clusters.xyz")
+    if "runs/ " in text:
+        (folder / "runs").mkdir()
+        for number in range(3):
+            atoms = Atoms("CO", [[0, 0, 0], [0, 0, 1.2]], velocities=[[0, 0, 0.01 * number], [0, 0.01, 0]])
+            atoms.calc = EMT()
+            run = VelocityVerlet(atoms, 0.5 * ase.units.fs, trajectory=str(folder / f"runs/{number}.traj"))
+            run.run(30)
     if "repeat-collision" in text:
         given = {"experiments": "sticking", "sticking": {**SMALL, "n_polar": 5, "shard_size": 10}}
         (folder / "small.json").write_text(json.dumps(given))

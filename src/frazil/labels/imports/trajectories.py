@@ -14,6 +14,7 @@ s is 1 if the time step is that of the frames, and c is ½; some codes write the
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import ase.io
@@ -60,6 +61,8 @@ def read_trajectories(
 ) -> list[LabelledTrajectory]:
     """Return the labelled trajectories of files and folders, sorted by their names, each checked.
 
+    A folder holds one run (DeePMD's, CP2K's), the published layout, or a file for each run.
+
     Args:
         timestep_fs: between frames, where the files do not say it (or say the same).
         velocities: one of ``VELOCITIES``. Derived ones are velocity Verlet's own, (x(n+1) − x(n−1))/2dt.
@@ -71,9 +74,7 @@ def read_trajectories(
     if velocities not in VELOCITIES:
         raise UserError(f"velocities {velocities!r}; allowed are {', '.join(VELOCITIES)}")
     found: list[LabelledTrajectory] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise UserError(f"no trajectory {path}; give files, or folders with traj_1.traj and velall-1")
+    for path in chain.from_iterable(map(_files_of, map(Path, paths))):
         if path.is_dir() and any(path.glob("traj_*.traj")):
             read = [_published(file, timestep_fs) for file in path.glob("traj_*.traj")]
         elif path.is_file() and _is_h5md(path):
@@ -101,6 +102,20 @@ class _Raw:
     energies: np.ndarray
     times_fs: np.ndarray | None = None
     level: str = ""
+
+
+def _files_of(path: Path) -> list[Path]:
+    """Return the files of a folder of runs, or else the path itself."""
+    if not path.exists():
+        raise UserError(
+            f"no trajectory {path}; give files, a folder of them, or one with traj_1.traj and velall-1"
+        )
+    if path.is_file() or any(any(path.rglob(own)) for own in ("type.raw", "*pos*.xyz", "traj_*.traj")):
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise UserError(f"no trajectory in the folder {path}; give files of labelled trajectories")
+    return files
 
 
 def time_check(

@@ -209,6 +209,15 @@ def test_what_is_no_labelled_trajectory(tmp_path: Path) -> None:
         read_trajectories([file, file])
 
 
+def test_a_folder_holds_a_file_for_each_run(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match=r"no trajectory in the folder .*runs; give files"):
+        read_trajectories([tmp_path / "runs"])
+    for name in ("run10", "run2"):
+        ase.io.write(tmp_path / f"runs/{name}.extxyz", frames())
+    assert [found.name for found in read_trajectories([tmp_path / "runs"])] == ["run2.extxyz", "run10.extxyz"]
+
+
 def test_what_is_not_the_published_layout(tmp_path: Path) -> None:
     published(tmp_path)
     with pytest.raises(UserError, match=r"traj_12\.traj says no time step; give VASP's POTIM"):
