@@ -10,8 +10,24 @@ from itertools import pairwise
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.cell import Cell
 
 from frazil.errors import UserError
+
+
+def unwrapped(positions: np.ndarray, cell: Cell, pbc: np.ndarray, breaks: Sequence[int] = ()) -> np.ndarray:
+    """Return positions (T, natoms, 3) that go on across the faces of a box, from each gap anew.
+
+    An atom moves by its nearest image from frame to frame. breaks: frames that begin anew.
+    """
+    if not np.any(pbc):
+        return positions
+    vectors = np.asarray(cell.complete())
+    images = np.round(np.diff(positions, axis=0) @ np.linalg.inv(vectors)) * pbc
+    images[[first - 1 for first in breaks]] = 0
+    return np.asarray(
+        positions - np.concatenate([np.zeros_like(positions[:1]), images.cumsum(axis=0) @ vectors])
+    )
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ OTHER_BASES = tuple(
     f"{functional}/{basis}"
     for functional, basis in product(FUNCTIONALS, ("cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz"))
 )
+VELOCITIES = ("stated", "derived", "shifted")
+"""Of trajectories: as the file has them; made of the frames; stated half a step off, and shifted."""
 LEVEL_PATTERN = r"[A-Za-z0-9][\w().,+*/-]*"
 SEED_DOC = "Every random number of the campaign follows from this seed and the id of the trajectory or model that asks"
 

@@ -97,6 +97,29 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
     return Frames(atoms, species, centred, lists, periodic, kinds, rooms)
 
 
+def baseline(frames: Frames, n_species: int) -> tuple[np.ndarray, float]:
+    """Return what a network starts from: shifts (S,) eV, least squares of the energies over the composition,
+    and the scale, the root mean square force × 1 Å, eV.
+    """
+    counts = np.array([np.bincount(s, minlength=n_species) for s in frames.species])
+    energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
+    forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
+    return np.linalg.lstsq(counts, energies, rcond=None)[0], max(float(np.sqrt((forces**2).mean())), 1e-3)
+
+
+def squared(batch: Batch, energies: jax.Array, forces: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return sums over a batch, each times the frame's weight: ΔE²/N, eV², and Σ|ΔF|²/(3N), eV²/Å².
+
+    Free places count nothing.
+    """
+    atoms, weights = jnp.maximum(batch.n_atoms, 1.0), jnp.asarray(batch.weights)
+    energy = jnp.where(batch.n_atoms > 0, energies - batch.energies, 0.0)
+    inside = (batch.owner < batch.n_structures)[:, None]
+    per_lane = (jnp.where(inside, forces - batch.forces, 0.0) ** 2).sum(axis=1)
+    own = jnp.append(weights / (3.0 * atoms), 0.0)[batch.owner]
+    return (weights * energy**2 / atoms).sum(), (per_lane * own).sum()
+
+
 def lists_of(batch: Batch, cutoff_A: float) -> Neighbours:
     """Return a batch's lists as a potential takes them; they are not rebuilt."""
     return Neighbours(

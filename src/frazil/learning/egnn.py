@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frazil.learning.batches import Batch, Frames, lists_of
+from frazil.learning.batches import Batch, Frames, baseline, lists_of
 from frazil.learning.rollout import FromEnergy
 from frazil.potentials.egnn.architecture import Architecture, Parameters, initialize, rates
 from frazil.potentials.egnn.files import write_folder
@@ -49,11 +49,7 @@ class EgnnNetwork:
         parameters = initialize(self.architecture, seed)
         if self.architecture.form == "published":
             return parameters
-        counts = np.array([np.bincount(s, minlength=self.n_species) for s in frames.species])
-        energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
-        forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
-        shift = np.linalg.lstsq(counts, energies, rcond=None)[0]
-        scale = max(float(np.sqrt((forces**2).mean())), 1e-3)
+        shift, scale = baseline(frames, self.n_species)
         return {**parameters, "shift": jnp.asarray(shift), "scale": jnp.asarray(scale)}
 
     def rates(self, parameters: Parameters) -> Parameters:

@@ -30,7 +30,7 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.batches import Batch, Frames, batches, groups, lists_of, prepare
+from frazil.learning.batches import Batch, Frames, baseline, batches, groups, lists_of, prepare, squared
 from frazil.learning.fit import Progress
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn import derivatives, fast, reference
@@ -135,17 +135,14 @@ def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.
     energy = jnp.where(real, energies - batch.energies, 0.0)
     inside = (batch.owner < batch.n_structures)[:, None]
     force = jnp.where(inside, forces - batch.forces, 0.0)
-    per_lane = (force**2).sum(axis=1)
     dipole = jnp.where(real[:, None], dipoles - batch.dipoles, 0.0)
     weights = jnp.asarray(batch.weights)
-    per_frame = jnp.append(weights / (3.0 * atoms), 0.0)
     return jnp.stack(
         [
-            (weights * energy**2 / atoms).sum(),
-            (per_lane * per_frame[batch.owner]).sum(),
+            *squared(batch, energies, forces),
             (weights[:, None] * dipole**2).sum() / 3.0,
             ((energy / atoms) ** 2).sum(),
-            per_lane.sum(),
+            (force**2).sum(),
             (dipole**2).sum() / 3.0,
         ]
     )
@@ -321,14 +318,10 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
         architecture, derived_seed(settings.seed, "gmnn-start"), settings.n_members
     )
     n_species = len(architecture.elements)
-    counts = np.array([np.bincount(s, minlength=n_species) for s in frames.species])
-    energies = np.array([atoms.calc.results["energy"] for atoms in frames.atoms])
-    shift = np.linalg.lstsq(counts, energies, rcond=None)[0]
-    forces = np.concatenate([atoms.calc.results["forces"] for atoms in frames.atoms])
-    scale = max(float(np.sqrt((forces**2).mean())), 1e-3)
-    for head in range(architecture.n_heads):
-        parameters["shift"] = parameters["shift"].at[:, :, head].set(jnp.asarray(shift))
-        parameters["scale"] = parameters["scale"].at[:, :, head].set(scale)
+    shift, scale = baseline(frames, n_species)
+    energies = slice(architecture.n_heads)
+    parameters["shift"] = parameters["shift"].at[:, :, energies].set(jnp.asarray(shift)[:, None])
+    parameters["scale"] = parameters["scale"].at[:, :, energies].set(scale)
 
     @jax.jit
     def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -24,7 +24,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.data.trajectories import LabelledTrajectory
-from frazil.learning.batches import Batch, Frames, assemble, prepare
+from frazil.learning.batches import Batch, Frames, assemble, prepare, squared
 from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.interface import Potential
 from frazil.units import fs
@@ -246,11 +246,9 @@ def squared_errors(
     batch: Batch, n_species: int, energies: jax.Array, forces: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return the ordinary loss's errors of one step (``learning.gmnn``): ΔE²/N, eV², Σ|ΔF|²/(3N), eV²/Å²."""
-    real, atoms = batch.n_atoms > 0, jnp.maximum(batch.n_atoms, 1.0)
-    weights = jnp.asarray(batch.weights) / jnp.maximum(real.sum(), 1)
-    energy = (weights * jnp.where(real, energies - batch.energies, 0.0) ** 2 / atoms).sum()
-    own = jnp.append(weights / (3.0 * atoms), 0.0)[batch.owner]
-    return energy, (own[:, None] * (forces - batch.forces) ** 2).sum()
+    n_frames = jnp.maximum((batch.n_atoms > 0).sum(), 1)
+    energy, force = squared(batch, energies, forces)
+    return energy / n_frames, force / n_frames
 
 
 ERRORS = {"published": published_errors, "squared": squared_errors}

@@ -8,7 +8,6 @@
 What can be loaded is what ``potentials.registry.load`` knows. Periodic atoms take a GM-NN or an EGNN.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -112,16 +111,12 @@ class PotentialCalculator(Calculator):
         """Return neighbour lists with a leading axis of one; None for a potential without a cutoff."""
         import jax
 
-        from frazil.potentials.neighbours import of_atoms
+        from frazil.potentials.neighbours import current
 
-        cutoff_A, positions = self._potential.cutoff_A, atoms.positions
+        cutoff_A = self._potential.cutoff_A
         if cutoff_A is None:
             return None
-        kept = self._neighbours
-        if kept is None or ((positions - kept.origin) ** 2).sum(axis=1).max() > (0.5 * self.skin_A) ** 2:
-            build = partial(of_atoms, atoms, cutoff_A, self.skin_A)
-            built = build(capacity=None if kept is None else kept.index.shape[1])
-            self._neighbours = build() if bool(built.overflow) else built
+        self._neighbours = current(self._neighbours, atoms, cutoff_A, self.skin_A)
         return jax.tree.map(lambda leaf: leaf[None], self._neighbours)
 
 

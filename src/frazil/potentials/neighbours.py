@@ -130,6 +130,22 @@ def of_atoms(atoms: Atoms, cutoff_A: float, skin_A: float = 0.0, **options: Any)
     return allocate(atoms.positions, cutoff_A, skin_A, cell, atoms.pbc, **options)
 
 
+def current(
+    kept: Neighbours | None, atoms: Atoms, cutoff_A: float, skin_A: float, same: bool = True
+) -> Neighbours:
+    """Return lists that are right for ``atoms``: those kept, while no atom has moved by half the skin.
+
+    New ones take the room of those kept if they fit, so that what was compiled for it can stay. ``same``:
+    elements and cell are those that the kept lists were built for.
+    """
+    if kept is not None and same and kept.origin.shape == atoms.positions.shape:
+        moved = ((atoms.positions - np.asarray(kept.origin)) ** 2).sum(axis=1)
+        if (moved <= (0.5 * skin_A) ** 2).all():
+            return kept
+    built = of_atoms(atoms, cutoff_A, skin_A, capacity=None if kept is None else kept.index.shape[1])
+    return of_atoms(atoms, cutoff_A, skin_A) if bool(built.overflow) else built
+
+
 def stale(neighbours: Neighbours, positions: jax.Array) -> jax.Array:
     """Return whether an atom has moved by more than half the skin (or is not finite) since the list was
     built.

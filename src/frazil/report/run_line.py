@@ -6,12 +6,13 @@ Only the standard library: a login node runs it, after the last task.
 from __future__ import annotations
 
 import json
-import os
 import re
 from datetime import datetime
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from frazil.files import write_atomic
 
 BEGIN, END = "<!-- run -->", "<!-- /run -->"
 PENDING = "Commit, date, wall time and cost stand here once the run has ended."
@@ -31,9 +32,8 @@ def finish(outdir: Path) -> str:
     before, rest = html.split(BEGIN)
     _, after = rest.split(END)
     line = f"{before}{BEGIN}{told(json.loads(run.read_text(encoding='utf-8')))}{END}{after}"
-    partial = page.with_name(".report.html")
-    partial.write_text(line, encoding="utf-8")
-    os.replace(partial, page)
+    with write_atomic(page) as partial:
+        partial.write_text(line, encoding="utf-8")
     return f"{page} tells where it came from"
 
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frazil.analysis.settings import ModelError
-from frazil.labels.settings import Seed
+from frazil.labels.settings import VELOCITIES, Seed
 from frazil.learning.settings import GmnnArchitecture, RolloutTraining
 from frazil.settings import given, part, same_as, setting, settings, step
 
 ARMS = ("converged", "restarts", "same-work", "dynamic")
 """S = 1 until it has converged; with as many restarts of the learning rate as dynamic training has; with more,
 until it has evaluated as many frames; and dynamic training. All begin with the first."""
-VELOCITIES = ("stated", "derived", "shifted")
 
 
 @settings

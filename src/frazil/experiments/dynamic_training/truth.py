@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
+from frazil.data.split import SUBSETS
 from frazil.data.trajectories import LabelledTrajectory, of_rows
 from frazil.errors import UserError
 from frazil.experiments.dynamic_training.settings import TrajectoryData
@@ -25,7 +26,6 @@ from frazil.systems.packing import random_aggregate
 from frazil.tables import Table
 from frazil.units import kB
 
-SUBSETS = ("train", "validation", "test")
 TRAJECTORIES = Table(
     "trajectories",
     """

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.geometry import find_mic
 
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
+from frazil.data.trajectories import unwrapped
 from frazil.errors import UserError
 from frazil.labels.imports.arrays import read_database, read_hdf5, read_npz
 from frazil.labels.imports.cp2k import is_log, read_cp2k
@@ -281,9 +281,9 @@ def followed(frames: Sequence[Atoms], name: str = "the trajectory") -> list[Atom
         else:
             free = _without_box(atoms)
             if atoms.pbc.any():
-                moved = atoms.positions - frames[number - 1].positions
-                moved, _ = find_mic(moved, atoms.cell, atoms.pbc)
-                free.positions = found[-1].positions + moved
+                pair = np.stack([frames[number - 1].positions, atoms.positions])
+                pair = unwrapped(pair, atoms.cell, atoms.pbc)
+                free.positions = found[-1].positions + pair[1] - pair[0]
         if atoms.has("momenta"):
             free.set_momenta(atoms.get_momenta())
         found.append(free)

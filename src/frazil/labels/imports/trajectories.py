@@ -24,14 +24,13 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 
 from frazil.data.frames import label_problem
-from frazil.data.trajectories import LabelledTrajectory
+from frazil.data.trajectories import LabelledTrajectory, unwrapped
 from frazil.errors import UserError
 from frazil.labels.imports.readers import read_as_is
 from frazil.labels.imports.sheet import Entry
+from frazil.labels.settings import VELOCITIES
 from frazil.units import fs
 
-VELOCITIES = ("stated", "derived", "shifted")
-"""As the file has them; made of the frames; stated half a step off, and shifted."""
 LARGEST_SCALE_ERROR = 0.02
 """How far the time step may be from that of the frames, as a part."""
 HALF_STEP = 0.2
@@ -147,7 +146,7 @@ def _checked(raw: _Raw, velocities: str, level: str) -> LabelledTrajectory:
     if n < 3:
         raise UserError(f"{raw.name} has {n} frames; a trajectory has at least 3")
     step_fs, breaks = _timestep(raw)
-    positions = _unwrapped(raw.atoms, raw.positions, breaks)
+    positions = unwrapped(raw.positions, raw.atoms.cell, raw.atoms.pbc, breaks)
     stated = raw.velocities
     if velocities != "derived" and stated is None:
         raise UserError(
@@ -208,19 +207,6 @@ def _timestep(raw: _Raw) -> tuple[float, tuple[int, ...]]:
     if said is None:
         raise UserError(f"{raw.name} says no time step; give the time between its frames, timestep_fs")
     return float(said), breaks
-
-
-def _unwrapped(atoms: Atoms, positions: np.ndarray, breaks: Sequence[int]) -> np.ndarray:
-    """Return positions (T, natoms, 3) that go on across the faces of the box, from each gap anew."""
-    if not atoms.pbc.any():
-        return positions
-    cell = np.asarray(atoms.cell.complete())
-    steps = np.diff(positions, axis=0)
-    images = np.round(steps @ np.linalg.inv(cell)) * atoms.pbc
-    images[[first - 1 for first in breaks]] = 0
-    return np.asarray(
-        positions - np.concatenate([np.zeros_like(positions[:1]), images.cumsum(axis=0) @ cell])
-    )
 
 
 def _derived(trajectory: LabelledTrajectory) -> np.ndarray:

@@ -1,15 +1,14 @@
 """What defines an EGNN: hyper-parameters and parameters. Importing it switches JAX to float64."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-import ase.data
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
+from frazil.potentials.elements import OfElements
 
 jax.config.update("jax_enable_x64", True)
 
@@ -27,7 +26,7 @@ FIXED = ("waves", "shift", "scale")
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(OfElements):
     """Hyper-parameters; the defaults are the published ones (Žugec et al.), but for the form.
 
     form "published": as in the authors' code, which differs from the paper: no cutoff function, so the energy
@@ -46,11 +45,7 @@ class Architecture:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        unknown = [element for element in self.elements if element not in ase.data.atomic_numbers]
-        if unknown or not self.elements:
-            raise UserError(f"elements {list(self.elements)}; chemical symbols such as C O are needed")
-        if list(self.elements) != sorted(set(self.elements), key=ase.data.atomic_numbers.__getitem__):
-            raise UserError(f"elements {list(self.elements)}; each once, in order of atomic number")
+        self.check_elements()
         if self.form not in FORMS:
             raise UserError(f"form {self.form!r}; allowed are {', '.join(FORMS)}")
         if not (self.cutoff_A > 0 and self.sigma_per_A > 0):
@@ -59,42 +54,6 @@ class Architecture:
             raise UserError(
                 f"{self.n_features} features, {self.n_waves} waves, {self.n_layers} layers; all at least 1"
             )
-        if self.precision not in ("float32", "float64"):
-            raise UserError(f"precision {self.precision!r}; allowed are 'float32' and 'float64'")
-
-    @property
-    def atomic_numbers(self) -> np.ndarray:
-        """Atomic numbers of the elements (S,)."""
-        return np.array([ase.data.atomic_numbers[element] for element in self.elements])
-
-    @property
-    def dtype(self) -> Any:
-        """The network's number type."""
-        return jnp.dtype(self.precision)
-
-    def species(self, numbers: np.ndarray) -> np.ndarray:
-        """Return indices into ``elements`` (natoms,). Raises UserError for a foreign element."""
-        foreign = sorted(set(np.asarray(numbers).tolist()) - set(self.atomic_numbers.tolist()))
-        if foreign:
-            names = " ".join(ase.data.chemical_symbols[number] for number in foreign)
-            raise UserError(
-                f"the structure has {names}, the model knows {' '.join(self.elements)}; "
-                "take a model trained with these elements"
-            )
-        return np.searchsorted(self.atomic_numbers, numbers).astype(np.int32)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the hyper-parameters as JSON."""
-        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
-        """Return the architecture of ``to_json``. Raises UserError for fields that it does not know."""
-        names = {f.name for f in fields(cls)}
-        if set(values) != names:
-            raise UserError(f"architecture with {sorted(values)}; needed are exactly {sorted(names)}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
 
 
 def initialize(architecture: Architecture, seed: int) -> Parameters:

@@ -4,16 +4,16 @@ Importing this module switches JAX to float64 (networks may still be float32).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-import ase.data
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
+from frazil.potentials.elements import OfElements
 
 jax.config.update("jax_enable_x64", True)
 
@@ -32,7 +32,7 @@ MOST_HEADS = 64
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(OfElements):
     """Hyper-parameters; the defaults are the published ones (sticking of H2 on CO: 6 Å, 256-128).
 
     elements: chemical symbols in order of atomic number. heads: "energy", and "charge" for dipoles.
@@ -57,11 +57,7 @@ class Architecture:
     n_heads: int = 1
 
     def __post_init__(self) -> None:
-        unknown = [element for element in self.elements if element not in ase.data.atomic_numbers]
-        if unknown or not self.elements:
-            raise UserError(f"elements {list(self.elements)}; chemical symbols such as C O are needed")
-        if list(self.elements) != sorted(set(self.elements), key=ase.data.atomic_numbers.__getitem__):
-            raise UserError(f"elements {list(self.elements)}; each once, in order of atomic number")
+        self.check_elements()
         if not self.cutoff_A > self.basis_start_A >= 0:
             raise UserError(
                 f"cutoff {self.cutoff_A} Å; it must exceed the first Gaussian at {self.basis_start_A} Å"
@@ -80,18 +76,6 @@ class Architecture:
             raise UserError(
                 f"repulsion up to {self.zbl_cutoff_A} Å; from 0 (none) to the cutoff {self.cutoff_A} Å"
             )
-        if self.precision not in ("float32", "float64"):
-            raise UserError(f"precision {self.precision!r}; allowed are 'float32' and 'float64'")
-
-    @property
-    def atomic_numbers(self) -> np.ndarray:
-        """Atomic numbers of the elements (S,)."""
-        return np.array([ase.data.atomic_numbers[element] for element in self.elements])
-
-    @property
-    def dtype(self) -> Any:
-        """The network's number type."""
-        return jnp.dtype(self.precision)
 
     @property
     def n_features(self) -> int:
@@ -106,37 +90,17 @@ class Architecture:
         """Outputs of the last layer: ``n_heads`` of each quantity."""
         return self.n_heads * len(self.heads)
 
-    def species(self, numbers: np.ndarray) -> np.ndarray:
-        """Return indices into ``elements`` (natoms,) of atomic numbers. Raises UserError for a foreign
-        element.
-        """
-        numbers = np.asarray(numbers)
-        foreign = sorted(set(numbers.tolist()) - set(self.atomic_numbers.tolist()))
-        if foreign:
-            names = " ".join(ase.data.chemical_symbols[number] for number in foreign)
-            raise UserError(
-                f"the structure has {names}, the model knows {' '.join(self.elements)}; "
-                "take a model trained with these elements"
-            )
-        return np.searchsorted(self.atomic_numbers, numbers).astype(np.int32)
-
     def to_json(self) -> dict[str, Any]:
         """Return the hyper-parameters as JSON; ``n_heads`` of a shallow ensemble only."""
-        values = {
-            f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)
-        }
+        values = super().to_json()
         if self.n_heads == 1:
             del values["n_heads"]
         return values
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
+    def from_json(cls, values: Mapping[str, Any], optional: tuple[str, ...] = ("n_heads",)) -> "Architecture":
         """Return the architecture of ``to_json``. Raises UserError for fields that it does not know."""
-        names = {f.name for f in fields(cls)}
-        if set(values) | {"n_heads"} != names:
-            raise UserError(f"architecture with {sorted(values)}; needed are exactly {sorted(names)}")
-        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
+        return super().from_json(values, optional)
 
     def with_precision(self, precision: str) -> "Architecture":
         """Return the same architecture with another number type."""

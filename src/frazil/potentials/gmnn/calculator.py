@@ -8,9 +8,9 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from frazil.potentials.gmnn import reference
-from frazil.potentials.gmnn.committee import Committee, Prediction, neighbours_of
+from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
-from frazil.potentials.neighbours import Neighbours
+from frazil.potentials.neighbours import Neighbours, current
 
 
 class GMNNCalculator(Calculator):
@@ -42,9 +42,8 @@ class GMNNCalculator(Calculator):
         assert self.atoms is not None
         architecture = self.committee.architecture
         species = architecture.species(self.atoms.numbers)
-        if {"numbers", "cell", "pbc"} & set(system_changes) or self._moved(self.atoms.positions):
-            self._neighbours = self._build(self.atoms)
-        assert self._neighbours is not None
+        same = not {"numbers", "cell", "pbc"} & set(system_changes)
+        self._neighbours = current(self._neighbours, self.atoms, architecture.cutoff_A, self.skin_A, same)
         outputs, forces = map(
             np.asarray,
             self.committee.lanes(jnp.asarray(species), self._neighbours, jnp.asarray(self.atoms.positions)),
@@ -67,18 +66,3 @@ class GMNNCalculator(Calculator):
         }
         if dipoles is not None:
             self.results["dipole"] = dipoles.mean(axis=0)
-
-    def _moved(self, positions: np.ndarray) -> bool:
-        if self._neighbours is None or self._neighbours.origin.shape != positions.shape:
-            return True
-        return not (
-            ((positions - self._neighbours.origin) ** 2).sum(axis=1) <= (0.5 * self.skin_A) ** 2
-        ).all()
-
-    def _build(self, atoms: Atoms) -> Neighbours:
-        """Build the lists, in the room that there was if they fit, so that the compiled function can stay."""
-        room = self._neighbours.index.shape[1] if self._neighbours is not None else None
-        built = neighbours_of(self.committee.architecture, atoms, self.skin_A, capacity=room)
-        return (
-            neighbours_of(self.committee.architecture, atoms, self.skin_A) if bool(built.overflow) else built
-        )
