@@ -18,10 +18,10 @@ demo: setup ## Run the demo into results/demo: make demo EXPERIMENTS=photodesorp
 	@.frazil/bin/nextflow run main.nf -profile demo --experiments "$(EXPERIMENTS)" --outdir "$(OUTDIR)" -resume
 	@echo "Report: $(OUTDIR)/report.html"
 
-test: test-unit ## Run the tests, those of real Nextflow runs and of physics one after the other
-	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest tests/pipeline tests/physics
+test: setup ## Run all tests but that on a Slurm, by two workers
+	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit tests/physics tests/pipeline
 
-test-unit: setup ## Run the unit tests, by two workers (after every change)
+test-unit: setup ## Run the unit tests (after every change)
 	@PATH="$$PWD/.frazil/venv/bin:$$PATH" OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile tests/unit
 
 test-hpc: setup ## Run the test on a real Slurm with real images (as root on Debian; installs both)

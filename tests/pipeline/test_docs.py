@@ -105,8 +105,8 @@ def prepare(text: str, folder: Path) -> None:
 
 
 def commands(text: str) -> str:
-    """A block's commands at a small size: runs of Nextflow by its stubs, of make by what it would do."""
-    text = NEXTFLOW.sub(lambda m: m[0] if "--help" in m[2] else f"{m[1]}{m[2]} -stub-run ", text)
+    """A block's commands at a small size: runs of Nextflow without their tasks, of make by what it would do."""
+    text = NEXTFLOW.sub(lambda m: m[0] if "--help" in m[2] else f"{m[1]}{m[2]} -preview ", text)
     return re.sub(r"^make ", "make -n ", text, flags=re.MULTILINE)
 
 
@@ -143,7 +143,7 @@ def parse(begins: str, text: str, folder: Path) -> None:
         shell(f"bash -n <<'END'\n{text}\nEND", folder)
         for _, arguments in NEXTFLOW.findall(text):
             here = arguments.replace("demo,hpc", "demo")
-            shell(f".frazil/bin/nextflow run main.nf {here} -stub-run", folder)
+            shell(f".frazil/bin/nextflow run main.nf {here} -preview", folder)
     elif begins.startswith("//"):
         (folder / "site.config").write_text(text)
         told = shell(".frazil/bin/nextflow -c site.config config .", folder)
