@@ -105,7 +105,7 @@ def prepare(text: str, folder: Path) -> None:
 
 
 def commands(text: str) -> str:
-    """A block's commands at a small size: runs of Nextflow without their tasks, of make by what it would do."""
+    """A block's commands, small: runs of Nextflow without their tasks, make by what it would do."""
     text = NEXTFLOW.sub(lambda m: m[0] if "--help" in m[2] else f"{m[1]}{m[2]} -preview ", text)
     return re.sub(r"^make ", "make -n ", text, flags=re.MULTILINE)
 
