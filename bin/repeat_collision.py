@@ -2,7 +2,7 @@
 """Run one collision of a finished run again, alone, and see that it comes out as in its table."""
 
 from frazil.cli import run
-from frazil.experiments.sticking.settings import RepeatCollision
+from frazil.experiments.settings import RepeatCollision
 
 if __name__ == "__main__":
     run(RepeatCollision)

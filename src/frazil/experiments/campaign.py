@@ -31,7 +31,7 @@ def run(
 
     Raises UserError for an unknown experiment, bad settings and ids beyond its last, OutOfTime after SIGTERM.
     """
-    physics, settings = _of(experiment, parameters)
+    physics, settings = physics_of(experiment, json.loads(parameters.read_text(encoding="utf-8")))
     if first_id + n_trajectories > settings.n_trajectories:
         raise UserError(
             f"trajectories {first_id} to {first_id + n_trajectories - 1}; {experiment} has "
@@ -51,7 +51,7 @@ def analyse(experiment: str, parameters: Path, campaign_seed: int, shards: Path,
 
     Raises UserError for shards that are broken, doubled or not all there.
     """
-    physics, settings = _of(experiment, parameters)
+    physics, settings = physics_of(experiment, json.loads(parameters.read_text(encoding="utf-8")))
     ids = range(settings.n_trajectories)
     table = physics.TABLE.read(shards, only={"trajectory_id": ids})
     if missing := sorted(set(ids) - set(table["trajectory_id"])):
@@ -63,12 +63,11 @@ def analyse(experiment: str, parameters: Path, campaign_seed: int, shards: Path,
     section.write(out)
 
 
-def _of(experiment: str, parameters: Path) -> tuple[Any, Any]:
-    """Return an experiment's module and its settings."""
+def physics_of(experiment: str, values: dict[str, Any]) -> tuple[Any, Any]:
+    """Return an experiment's module and its settings, from their values. UserError for an unknown one."""
     known = campaigns()
     if experiment not in known:
         raise UserError(
             f"experiment {experiment!r} is no campaign alone; allowed: {', '.join(known) or 'none here'}"
         )
-    values = json.loads(parameters.read_text(encoding="utf-8"))
     return importlib.import_module(known[experiment]), load(groups()[experiment], values)

@@ -30,3 +30,35 @@ class AnalyseCampaign:
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     shards: Path = given("Folder of shards of run-campaign", path="folder")
     out: Path = given("Folder of results", path="new folder")
+
+
+@step("frazil.experiments.repeated:repeat")
+class RepeatTrajectory:
+    """Run one trajectory of a finished run again, alone, and see that it comes out as in its table."""
+
+    experiment: str = given("Name of the experiment: photodesorption, sticking, or a campaign")
+    results: Path = given("Folder of the run's results", path="folder")
+    trajectory_id: int = given("Number in the experiment's trajectories.csv", minimum=0, maximum=2**32 - 1)
+    n_frames: int = given(
+        "Frames to write, at equal steps; at most all observations", default=100, minimum=1, maximum=10**6
+    )
+    out: Path = given("Folder for its row, its frames and its curve", path="new folder")
+
+
+@step("frazil.experiments.repeated:repeat_collision")
+class RepeatCollision:
+    """Run one collision of a finished run again: repeat-trajectory of the experiment sticking."""
+
+    results: Path = same_as(RepeatTrajectory, "results")
+    trajectory_id: int = same_as(RepeatTrajectory, "trajectory_id")
+    n_frames: int = same_as(RepeatTrajectory, "n_frames")
+    out: Path = same_as(RepeatTrajectory, "out")
+
+
+@step("frazil.experiments.repeated:show")
+class ShowTrajectories:
+    """Run the typical trajectory of each outcome again, for the report: frames, a figure, a section."""
+
+    experiment: str = given("Name of the experiment", choices=("photodesorption", "sticking"))
+    results: Path = given("Folder with the results of the experiment and its potential", path="folder")
+    out: Path = given("Folder of frames, figure and section", path="new folder")

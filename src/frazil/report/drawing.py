@@ -15,6 +15,8 @@ FORBIDDEN = re.compile(
     r"<(script|foreignObject|iframe|image[^>]+href=\"(?!data:))|\son\w+\s*=|@import", re.IGNORECASE
 )
 
+OVER_TIME = re.compile(r' id="over-time:([^":]+):([^":]+):(\d+)"')
+"""Panels over a time (``frazil.report.plot``), which a movie's script looks for."""
 SKIPPED = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.DOTALL)
 
 
@@ -41,6 +43,9 @@ def drawing(path: Path, prefix: str, alt: str) -> Drawing:
     if not found or FORBIDDEN.search(text):
         raise UserError(f"figure {path} is no drawing that the page may hold; rerun the stage that made it")
     inside = SKIPPED.sub("", found[2])
+    inside = OVER_TIME.sub(
+        rf' class="over-time" data-from="\1" data-to="\2" data-panel="{prefix}-\3"', inside
+    )
     asked = set(re.findall(r"""(?:url\(|href=")#([^")]+)""", inside))
     inside = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in asked else "", inside)
     inside = re.sub(r'\b(?:xlink:)?href="#([^"]+)"', rf'href="#{prefix}-\1"', inside)

@@ -11,14 +11,14 @@ from typing import Any
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.parameters import all_parameters
-from frazil.report import citing, run_line
+from frazil.report import citing, movie, run_line
 from frazil.report.cells import shown
 from frazil.report.drawing import drawing
 from frazil.report.section import Figure, Gate, Section, number, true_minus
 from frazil.settings import text_of, unit_of
 
-SCRIPT = Path(__file__).parent / "templates/tables.js"
-"""Sorts and filters tables; the only script, and the page's policy names its hash."""
+SCRIPTS = ("tables.js", "movie.js")
+"""Sort and filter tables; play trajectories. The page's policy names their hashes, and allows no other."""
 
 
 def _read_json(path: Path | str, what: str) -> dict[str, Any]:
@@ -104,12 +104,17 @@ def render(
                 alt = str(escape(true_minus(figure.caption)))
                 made = drawing(_file_of(directory, figure.file), f"f{len(parts)}-{place}", alt)
                 figures.append((figure, made, _beside(directory, figure.file)))
+        movies = [
+            (item, movie.draw(movie.read(_file_of(directory, item.file)), str(escape(item.name))))
+            for item in section.movies
+        ]
         parts.append(
             {
                 "section": section,
                 "anchor": anchor,
                 "directory": directory.name,
                 "figures": figures,
+                "movies": movies,
                 "left_out": [_left_out(figure) for figure in section.figures if figure.left_out],
                 "tables": [(item, shown(_file_of(directory, item.file))) for item in section.tables],
             }
@@ -117,7 +122,9 @@ def render(
     gates = [(part["section"], gate) for part in parts for gate in part["section"].gates]
     gates.sort(key=lambda pair: {False: 0, None: 1, True: 2}[pair[1].passed])
     experiments = [str(name) for name in settings.get("experiments") or ()]
-    script = SCRIPT.read_text(encoding="utf-8")
+    folder = Path(__file__).parent / "templates"
+    needed = SCRIPTS if any(part["movies"] for part in parts) else SCRIPTS[:1]
+    scripts = [(folder / name).read_text(encoding="utf-8") for name in needed]
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("frazil.report", "templates"),
@@ -153,8 +160,8 @@ def render(
             *(m for p in parts if (m := p["section"].methods)),
         ],
         run_line=Markup(f"{run_line.BEGIN}{run_line.PENDING}{run_line.END}"),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts],
     )
     with write_atomic(out) as partial:
         partial.write_text(html, encoding="utf-8")

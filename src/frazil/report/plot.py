@@ -118,6 +118,10 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
     if (room := sum(rows.values())) or sum(_break_labels(axes) for axes in panels):
         canvas.set_figheight(canvas.get_figheight() + room / canvas.dpi)  # panels keep their size
         canvas.draw_without_rendering()
+    for number, axes in enumerate(panels):
+        if unit := re.search(r"^time\b.*\((fs|ps)\)$", axes.get_xlabel().replace("\n", " ")):
+            ends = [end * {"fs": 1, "ps": 1000}[unit[1]] for end in axes.get_xlim()]
+            axes.patch.set_gid(OVER_TIME.format(*ends, number))
     canvas.set_layout_engine("none")  # both files show what was laid out here
     for kind, nothing in (("svg", ("Date", "Creator")), ("pdf", ("CreationDate", "Creator", "Producer"))):
         with write_atomic(directory / f"{stem}.{kind}") as partial:
@@ -128,6 +132,8 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
     return Figure(file=f"{stem}.svg", caption=caption, data=f"{stem}.csv", left_out=left_out)
 
 
+OVER_TIME = "over-time:{:.6g}:{:.6g}:{}"
+"""In an SVG the id of the area of a panel over time: from and to, fs, and the panel's number."""
 FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 """Of a text in an SVG, where the first is not installed."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

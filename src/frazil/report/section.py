@@ -179,6 +179,19 @@ class Table:
     caption: str
 
 
+@dataclass(frozen=True)
+class Movie:
+    """A trajectory to look at: an extxyz file, relative to the section (``frazil.report.movie``).
+
+    ``name`` is short ("desorbed: trajectory 17"); ``again`` the command that repeats it, "" for none.
+    """
+
+    file: str
+    name: str
+    caption: str
+    again: str = ""
+
+
 @dataclass
 class Section:
     """What one stage adds to the report. Text is plain (no HTML), one string per paragraph."""
@@ -188,6 +201,8 @@ class Section:
     gates: list[Gate] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
+    movies: list[Movie] = field(default_factory=list)
+    """Their time is shown in those of its figures whose horizontal axis is a time in fs or ps."""
     headline: str = ""
     """The result in one sentence, for the summary at the top."""
     results: list[Result] = field(default_factory=list)
@@ -222,6 +237,7 @@ class Section:
                     gates=[Gate(**item) for item in raw.get("gates", [])],
                     figures=[Figure(**item) for item in raw.get("figures", [])],
                     tables=[Table(**item) for item in raw.get("tables", [])],
+                    movies=[Movie(**item) for item in raw.get("movies", [])],
                     headline=raw.get("headline", ""),
                     results=[Result(**item) for item in raw.get("results", [])],
                     main_figure=raw.get("main_figure", ""),
@@ -240,6 +256,7 @@ def _checked(section: Section) -> Section:
     """Return a section whose texts are texts, and whose files are in its folder. Raises ValueError else."""
     shown = [(figure.file, figure.caption) for figure in section.figures]
     shown += [(table.file, table.caption) for table in section.tables]
+    shown += [(movie.file, movie.caption) for movie in section.movies]
     files = [*(file for file, _ in shown), *(figure.data for figure in section.figures)]
     texts: list[Any] = [
         section.title,
@@ -252,6 +269,7 @@ def _checked(section: Section) -> Section:
     texts += [caption for _, caption in shown]
     texts += [word for gate in section.gates for word in (gate.name, gate.comment, gate.why, gate.remedy)]
     texts += [figure.left_out for figure in section.figures]
+    texts += [word for movie in section.movies for word in (movie.name, movie.again)]
     texts += [word for item in section.results for word in (item.name, item.unit, item.of, item.verdict)]
     if odd := [text for text in texts if not isinstance(text, str)]:
         raise ValueError(f"{odd[0]!r:.60} is no text")

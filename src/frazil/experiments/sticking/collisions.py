@@ -6,10 +6,8 @@ orientation, snapshot and (where it is random) azimuth come from the id's own ge
 belongs to the campaign: another one may change the last bits.
 """
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ from frazil import campaigns
 from frazil.campaigns import Row, Runner, Start, in_engine
 from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
-from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
+from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
 from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
@@ -32,12 +30,13 @@ from frazil.experiments.sticking.tables import BEYOND, NEARER_A, PATHS, TRAJECTO
 from frazil.files import sha256_of, write_json
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
-from frazil.md.observers import energies
+from frazil.md.observers import energies, frames
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A
 from frazil.seeds import rng
 from frazil.systems.molecules import random_rotation
+from frazil.tables import Table
 from frazil.units import kB
 
 BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
@@ -154,12 +153,13 @@ class BouncedOrBroken:
 
 def runner(
     campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], potential: Any = None,
-    integrator: Any = None,
+    integrator: Any = None, see: Callable[[Trajectory], None] | None = None,
 ) -> Runner:  # fmt: skip
     """Return the runner of a campaign's collisions; rows hold their observations as lists.
 
     Each runs under its own member (id modulo members) where model error is asked for, else under the mean.
-    ``potential`` and ``integrator`` take the place of the source's and of velocity Verlet, for tests.
+    ``potential`` and ``integrator`` take the place of the source's and of velocity Verlet, for tests. ``see``
+    is called with each trajectory that has ended, its frames among its rows.
     """
     check_members(campaign, source.n_members)
     fixed = np.append(surfaces[0].arrays["fixed"].astype(bool), [False, False])
@@ -179,13 +179,18 @@ def runner(
             n_steps=round(campaign.duration_fs / campaign.timestep_fs),
             observe_every=round(OBSERVE_fs / campaign.timestep_fs),
             campaign_seed=campaign.campaign_seed,
-            observers=(energies, h2_motion),
+            observers=(energies, h2_motion, *((frames,) if see else ())),
             stop=BouncedOrBroken(campaign.bounce_A),
             frozen=fixed,
             width=campaign.width,
         )
 
-    return in_engine(begun, ensemble, partial(_row, campaign))
+    def row(start: Start, ended: Trajectory) -> Row:
+        if see:
+            see(ended)
+        return _row(campaign, start, ended)
+
+    return in_engine(begun, ensemble, row)
 
 
 def run(
@@ -263,52 +268,21 @@ def run_shard(
     rows = campaigns.run_shard(ids, runner(campaign, source, found), ledger, "collisions")
     folder = Path(out)
     kept = {i for i in ids if i - ids_of(campaign, phase)[0] < keep_paths}
-    _write_tables(rows, kept, phase, folder)
-    write_json(folder / "campaign.json", asdict(campaign))
+    for table, content in tables_of(rows, kept):
+        table.write(content, folder)
+    named = str(model) if str(model).startswith("ase:") else ""
+    write_json(folder / "campaign.json", {**asdict(campaign), "model": named})
 
 
-def _write_tables(rows: Sequence[Row], kept: Collection[int], phase: str, folder: Path) -> None:
-    """Write ``trajectories.csv`` of all rows, and ``paths.csv`` of the trajectories ``kept``."""
+def tables_of(rows: Sequence[Row], kept: Collection[int]) -> list[tuple[Table, pandas.DataFrame]]:
+    """Return ``trajectories`` of all rows, and ``paths`` of the trajectories ``kept``."""
     paths = [
-        pandas.DataFrame(row["path"]).assign(trajectory_id=row["trajectory_id"], phase=phase)
+        pandas.DataFrame(row["path"]).assign(trajectory_id=row["trajectory_id"], phase=row["phase"])
         for row in rows
         if row["trajectory_id"] in kept
     ]
     columns = [*TRAJECTORIES.names, *(BEYOND.format(distance_A) for distance_A in NEARER_A)]
-    TRAJECTORIES.write(pandas.DataFrame(rows)[columns], folder)
-    PATHS.write(pandas.concat(paths) if paths else PATHS.frame([]), folder)
-
-
-def repeat(results: Path | str, trajectory_id: int, out: Path | str) -> None:
-    """Run one collision of a finished run again, alone; write ``trajectories.csv`` and ``paths.csv``.
-
-    ``results``: the run's folder, which holds the campaign, the surfaces and the committee. Raises UserError
-    where one of them or the trajectory is missing, and where it does not come out as its row says.
-    """
-    sticking, folder = Path(results) / "sticking", Path(out)
-    try:
-        rows = (sticking / "trajectories.csv").read_text().splitlines()
-        campaign = Campaign(**json.loads((sticking / "campaign.json").read_text()))
-    except OSError as error:
-        raise UserError(f"{results} has no {error.filename}; give the results of a sticking run") from error
-    known = {line.split(",")[0]: line for line in rows[1:]}
-    if str(trajectory_id) not in known:
-        raise UserError(f"trajectory {trajectory_id}; {sticking} has {len(known)}, from 0 on")
-    if ANALYTIC in known[str(trajectory_id)].split(","):
-        source = driver(ANALYTIC)
-    else:
-        ready = [path for path in Path(results).glob("*/committee") if (path / "model.h5").is_file()]
-        if not ready:
-            raise UserError(f"{results} has no potential/committee/model.h5; give the results of a whole run")
-        curves = ready[0] / "molecular_curves.csv"
-        source = driver(ready[0] / "model.h5", curves if curves.is_file() else "")
-    phase = condition(campaign, trajectory_id)["phase"]
-    surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
-    (row,) = run(campaign, source, [s for s in surfaces if s.info["phase"] == phase], [trajectory_id])
-    _write_tables([row], {trajectory_id}, phase, folder)
-    again = (folder / "trajectories.csv").read_text().splitlines()[1]
-    if again != known[str(trajectory_id)]:
-        raise UserError(
-            f"trajectory {trajectory_id} came out as {again}, not as {known[str(trajectory_id)]}; repeat it "
-            "with the versions of run.json, on the same kind of processor"
-        )
+    return [
+        (TRAJECTORIES, pandas.DataFrame(rows)[columns]),
+        (PATHS, pandas.concat(paths) if paths else PATHS.frame([])),
+    ]

@@ -437,15 +437,6 @@ class RunCollisions:
     out: Path = given("Folder of the shard", path="new folder")
 
 
-@step("frazil.experiments.sticking.collisions:repeat")
-class RepeatCollision:
-    """Run one collision of a finished run again, alone, and see that it comes out as in its table."""
-
-    results: Path = given("Folder of the run's results", path="folder")
-    trajectory_id: int = given("Number in sticking/trajectories.csv", minimum=0, maximum=2**32 - 1)
-    out: Path = given("Folder for its row and its path", path="new folder")
-
-
 @step("frazil.experiments.sticking.analysis:analyse", group="sticking")
 class AnalyseSticking:
     """Tables, figures and the report's section of the sticking experiment."""

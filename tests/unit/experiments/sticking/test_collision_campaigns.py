@@ -1,26 +1,30 @@
 """The campaign's grid, its bad input, and rows that a trajectory gives alone and in company."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import ase.io
 import numpy as np
+import pandas
 import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
+from frazil.experiments.repeated import repeat, show, typical
 from frazil.experiments.sticking.collisions import (
     check_members,
     condition,
     ids_of,
-    repeat,
     run,
     run_shard,
     start,
 )
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.settings import Campaign
+from frazil.report.movie import read
+from frazil.report.section import Section
 
 CAMPAIGN = Campaign(
     surface_temperatures_K=(5.0, 10.0), energies_K=(12.0, 116.0), n_polar=4, polar_max_deg=60.0, n_azimuth=3,
@@ -89,30 +93,76 @@ def test_a_trajectory_alone_is_the_one_in_company() -> None:
     assert len(together) == 7
 
 
-def test_a_finished_trajectory_is_repeated_from_its_id(tmp_path: Path) -> None:
-    """Alone, from a run's results; a row that another computation wrote is refused."""
-    sticking = tmp_path / "run/sticking"
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of five collisions, as a run publishes them."""
+    root = tmp_path_factory.mktemp("run")
+    sticking = root / "sticking"
     surfaces = sticking / "surfaces/crystalline"
     surfaces.mkdir(parents=True)
     ase.io.write(surfaces / "snapshots.extxyz", [surface(5.0), surface(10.0)])
-    shard = tmp_path / "shard"
-    run_shard(CAMPAIGN, surfaces, "analytic", "crystalline", 22, 5, 24, tmp_path / "checkpoints", shard)
-    for name in ("trajectories.csv", "campaign.json"):
+    shard = root / "shard"
+    run_shard(CAMPAIGN, surfaces, "analytic", "crystalline", 22, 5, 24, root / "checkpoints", shard)
+    for name in ("trajectories.csv", "campaign.json", "paths.csv"):
         shutil.copy(shard / name, sticking)
-    rows = (sticking / "trajectories.csv").read_text().splitlines()
-    repeat(tmp_path / "run", 23, tmp_path / "again")
+    return root
+
+
+def test_a_finished_trajectory_is_repeated_from_its_id(finished: Path, tmp_path: Path) -> None:
+    """Alone, from a run's results, with its frames; a row that another computation wrote is refused."""
+    rows = (finished / "sticking/trajectories.csv").read_text().splitlines()
+    repeat("sticking", finished, 23, 5, tmp_path / "again")
     assert (tmp_path / "again/trajectories.csv").read_text().splitlines() == [rows[0], rows[2]]
     path = (tmp_path / "again/paths.csv").read_text().splitlines()
-    assert path[1:] == [line for line in (shard / "paths.csv").read_text().splitlines() if ",23," in line]
-    with pytest.raises(UserError, match=r"trajectory 3; .* has 5"):
-        repeat(tmp_path / "run", 3, tmp_path / "again")
-    with pytest.raises(UserError, match=r"has no .*trajectories\.csv; give the results of a sticking run"):
-        repeat(tmp_path, 23, tmp_path / "again")
-    edited = (sticking / "trajectories.csv").read_text().replace(",200,", ",180,")
-    (sticking / "trajectories.csv").write_text(edited)
+    known = (finished / "sticking/paths.csv").read_text().splitlines()
+    assert path[1:] == [line for line in known if ",23," in line]
+    frames = read(tmp_path / "again/frames.extxyz")
+    assert [f.info["time_fs"] for f in frames] == [0.0, 50.0, 100.0, 150.0, 200.0]
+    z_A = start(CAMPAIGN, 23, [surface(5.0), surface(10.0)]).positions_A[-2:, 2].mean()
+    assert frames[0].positions[-2:, 2].mean() == pytest.approx(z_A, abs=1e-6)
+    assert frames[0].arrays["marked"].tolist() == [False] * 4 + [True] * 2
+    with pytest.raises(UserError, match=r"trajectory 3; .* has 5, 22 to 26"):
+        repeat("sticking", finished, 3, 5, tmp_path / "again")
+    with pytest.raises(UserError, match=r"no .*trajectories\.csv; give the folder of the results of"):
+        repeat("sticking", tmp_path, 23, 5, tmp_path / "again")
+    with pytest.raises(UserError, match=r"'infrared' has no trajectories with ids; allowed: photodesorption"):
+        repeat("infrared", finished, 23, 5, tmp_path / "again")
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    table = other / "sticking/trajectories.csv"
+    table.write_text(table.read_text().replace(",200,", ",180,"))
     with pytest.raises(UserError, match=r"trajectory 23 came out as 23,.*on the same kind of processor"):
-        repeat(tmp_path / "run", 23, tmp_path / "again")
-    by_model = edited.replace("analytic", "gmnn-0")
-    (sticking / "trajectories.csv").write_text(by_model)
+        repeat("sticking", other, 23, 5, tmp_path / "again")
+    table.write_text(table.read_text().replace("analytic", "gmnn-0"))
     with pytest.raises(UserError, match=r"has no potential/committee/model\.h5"):
-        repeat(tmp_path / "run", 23, tmp_path / "again")
+        repeat("sticking", other, 23, 5, tmp_path / "again")
+
+
+def test_an_ase_calculator_is_known_by_its_name(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    file = tmp_path / "run/sticking/campaign.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model": "ase:no_such.thing"}))
+    table = tmp_path / "run/sticking/trajectories.csv"
+    table.write_text(table.read_text().replace("analytic", "ase-mean"))
+    with pytest.raises(UserError, match="no_such"):
+        repeat("sticking", tmp_path / "run", 23, 5, tmp_path / "again")
+
+
+def test_typical_trajectories_are_shown(finished: Path, tmp_path: Path) -> None:
+    show("sticking", finished, tmp_path / "shown")
+    section = Section.read(tmp_path / "shown")
+    table = pandas.read_csv(finished / "sticking/trajectories.csv")
+    assert [movie.name.split(" ")[0] for movie in section.movies] == sorted(
+        set(table["outcome"]), key=["stuck", "bounced"].index
+    )
+    assert section.gates[0].passed
+    assert "No trajectory is" in section.text[0]
+    for movie in section.movies:
+        assert read(tmp_path / "shown" / movie.file)[-1].info["time_fs"] <= 200
+
+
+def test_the_typical_one_is_in_the_middle_of_its_outcome() -> None:
+    table = pandas.DataFrame(
+        {"trajectory_id": [0, 1, 2, 3, 4], "outcome": list("aaabb"), "time_fs": [9, 5, 7, 2, 2]}
+    )
+    assert typical(table, "time_fs", ("a", "b", "c")) == {"a": 2, "b": 3}

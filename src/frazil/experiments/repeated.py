@@ -1,0 +1,216 @@
+"""Trajectories of a finished run once more, from their ids; and the typical ones, for the report.
+
+A trajectory is a function of the campaign and its id, so that its frames need not be kept: whoever wants to
+look at one runs it again, and its row has to come out as it stands in the table.
+"""
+
+import importlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.experiments.campaign import physics_of
+from frazil.files import write_atomic
+from frazil.parameters import campaigns
+from frazil.report import plot
+from frazil.report.movie import MARKED, thinned
+from frazil.report.section import Gate, Movie, Section
+from frazil.tables import Table
+
+REPEATS = {
+    "photodesorption": "frazil.experiments.photodesorption.repeated:repeat",
+    "sticking": "frazil.experiments.sticking.repeated:repeat",
+}
+"""Experiment -> its function (results, trajectory_id) -> Repeated; their modules say the rest."""
+SAME = (
+    "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor it "
+    "has to give the same row, to the last digit.",
+    "Compare the versions and the host in run.json with those of the machine that ran it again.",
+)
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A trajectory that was run again.
+
+    tables: the first has its row. frames: all observations, each with ``time_fs``. curve: ``time_fs`` and
+    what the experiment watches; no frames and no curve where the experiment has none.
+    """
+
+    tables: list[tuple[Table, pandas.DataFrame]]
+    frames: list[Atoms] = field(default_factory=list)
+    curve: pandas.DataFrame | None = None
+
+
+def repeat(experiment: str, results: Path, trajectory_id: int, n_frames: int, out: Path) -> None:
+    """Run one trajectory of a finished run again; write its tables, and ``frames.extxyz`` where it has frames.
+
+    ``results`` is the run's folder, of which the experiment's own and the potential's are read. Raises
+    UserError for an experiment without trajectories, for results that are not whole, for an id that is not
+    there, and where the row does not come out as it stands there.
+    """
+    told, known = _run(experiment, results, trajectory_id, n_frames, out)
+    if told != known:
+        raise UserError(
+            f"trajectory {trajectory_id} came out as {told}, not as {known}; repeat it with the versions of "
+            "run.json, on the same kind of processor"
+        )
+
+
+def repeat_collision(results: Path, trajectory_id: int, n_frames: int, out: Path) -> None:
+    """Run one collision of a finished run again: ``repeat`` of the experiment sticking."""
+    repeat("sticking", results, trajectory_id, n_frames, out)
+
+
+def _run(experiment: str, results: Path, identity: int, n_frames: int, out: Path) -> tuple[str, str]:
+    """Run a trajectory and write what it gives; return its row now and its row in the results."""
+    found = _repeat(experiment, results, identity)
+    table = found.tables[0][0]
+    for declared, content in found.tables:
+        declared.write(content, out)
+    if found.frames:
+        write_frames(thinned(_whole(found.frames), n_frames), out / "frames.extxyz")
+    if found.curve is not None:
+        with write_atomic(out / "curve.csv") as partial:
+            found.curve.to_csv(partial, index=False, float_format="%.8g")
+    told = (out / table.file).read_text(encoding="utf-8").splitlines()[1]
+    return told, row_of(results / experiment / table.file, identity)
+
+
+def _repeat(experiment: str, results: Path, identity: int) -> Repeated:
+    if experiment in REPEATS:
+        module, _, function = REPEATS[experiment].partition(":")
+        found: Repeated = getattr(importlib.import_module(module), function)(results, identity)
+        return found
+    if experiment in campaigns():
+        parameters = parameters_of(results)
+        physics, settings = physics_of(experiment, parameters[experiment])
+        row_of(results / experiment / physics.TABLE.file, identity)
+        runner = physics.runner(settings, parameters["campaign_seed"])
+        ((_, row),) = runner([identity], lambda: None)
+        return Repeated([(physics.TABLE, physics.TABLE.frame([row]))])
+    allowed = ", ".join([*REPEATS, *campaigns()])
+    raise UserError(f"experiment {experiment!r} has no trajectories with ids; allowed: {allowed}")
+
+
+def row_of(table: Path, trajectory_id: int) -> str:
+    """Return the line of a trajectory in a table. Raises UserError where one of them is not there."""
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
+    known = {int(line.split(",")[0]): line for line in lines[1:]}
+    if trajectory_id not in known:
+        raise UserError(
+            f"trajectory {trajectory_id}; {table} has {len(known)}, {min(known)} to {max(known)}"
+        )
+    return known[trajectory_id]
+
+
+def _whole(frames: list[Atoms]) -> list[Atoms]:
+    """Return frames without the last ones of a failed trajectory, whose positions are no numbers."""
+    return [frame for frame in frames if np.isfinite(frame.positions).all()]
+
+
+def write_frames(frames: list[Atoms], path: Path) -> None:
+    """Write frames as extended XYZ, whole or not at all."""
+    import ase.io
+
+    with write_atomic(path) as partial:
+        ase.io.write(partial, frames, format="extxyz")
+
+
+def marked(frame: Atoms, atoms: Any) -> Atoms:
+    """Return the frame with some atoms (a mask, places or a slice) marked for the eye."""
+    mask = np.zeros(len(frame), bool)
+    mask[atoms] = True
+    frame.set_array(MARKED, mask)
+    return frame
+
+
+def typical(table: pandas.DataFrame, time: str, outcomes: tuple[str, ...]) -> dict[str, int]:
+    """Return the id of the trajectory in the middle of each outcome that occurs, by a time and then the id."""
+    found = {}
+    for outcome in outcomes:
+        rows = table[table["outcome"] == outcome].sort_values([time, "trajectory_id"])
+        if len(rows):
+            found[outcome] = int(rows["trajectory_id"].iloc[(len(rows) - 1) // 2])
+    return found
+
+
+def show(experiment: str, results: Path, out: Path) -> None:
+    """Run the typical trajectory of each outcome again; write their frames, a figure over time, a section.
+
+    Raises UserError as ``repeat`` does, but for a row that comes out otherwise: a gate tells that.
+    """
+    module = importlib.import_module(REPEATS[experiment].partition(":")[0])
+    table: Table = module.TABLE
+    trajectories = table.read(results / experiment)
+    (outcomes,) = (column.allowed for column in table.columns if column.name == "outcome")
+    chosen = typical(trajectories, module.TIME, outcomes)
+    movies, curves, n_same = [], [], 0
+    canvas, grid = plot.new()
+    for outcome, identity in chosen.items():
+        folder = out / f"{outcome}_{identity}"
+        told, known = _run(experiment, results, identity, MOVIE_FRAMES, folder)
+        n_same += told == known
+        n = int((trajectories["outcome"] == outcome).sum())
+        movies.append(
+            Movie(
+                f"{folder.name}/frames.extxyz",
+                f"{outcome} ({n} of {len(trajectories)}): trajectory {identity}",
+                module.caption(trajectories.set_index("trajectory_id").loc[identity], outcome, n),
+                f"bin/frazil repeat-trajectory --experiment {experiment} --results RESULTS "
+                f"--trajectory-id {identity} --out again",
+            )
+        )
+        curve = pandas.read_csv(folder / "curve.csv")
+        curves.append(curve.assign(outcome=outcome, trajectory_id=identity))
+        grid[0, 0].plot(curve["time_fs"] / 1000, curve[module.CURVE], label=f"{outcome} ({identity})")
+    plot.label(grid[0, 0], "time (ps)", module.CURVE_LABEL)
+    if module.LINE in curves[0]:
+        grid[0, 0].axhline(curves[0][module.LINE].iloc[0], color=plot.GREY, linestyle="--", linewidth=1)
+    grid[0, 0].legend()
+    caption = f"{module.CURVE_TOLD} The line shows the time of the trajectory that plays; a click chooses one."
+    figure = plot.save(canvas, pandas.concat(curves), out, "curves", caption)
+    absent = [outcome for outcome in outcomes if outcome not in chosen]
+    Section(
+        title=module.TITLE,
+        text=[
+            f"Of each outcome the trajectory in the middle, by {module.TIME_TOLD}, was run again from its id "
+            f"({n_same} of {len(chosen)} gave their row again to the last digit)."
+            + (f" No trajectory {_or(absent)}." if absent else "")
+        ],
+        gates=[
+            Gate.equal(f"{experiment}: typical trajectories that come out the same", n_same, len(chosen)).because(
+                *SAME
+            )
+        ],
+        figures=[figure],
+        movies=movies,
+    ).write(out)
+
+
+MOVIE_FRAMES = 100
+"""Frames of a typical trajectory that are published."""
+
+
+def _or(outcomes: list[str]) -> str:
+    return "is " + (" or ".join([", ".join(outcomes[:-1]), outcomes[-1]]) if outcomes[1:] else outcomes[0])
+
+
+def parameters_of(results: Path) -> dict[str, Any]:
+    """Return the parameters of a finished run. Raises UserError where its run.json is missing or broken."""
+    try:
+        found: dict[str, Any] = json.loads((results / "run.json").read_text(encoding="utf-8"))["parameters"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{results} has no run.json with its parameters; give the results of a finished run"
+        ) from error
+    return found

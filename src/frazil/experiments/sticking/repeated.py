@@ -1,0 +1,85 @@
+"""One collision of a finished run again, from its id."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas
+from ase import Atoms
+
+from frazil.errors import UserError
+from frazil.experiments.repeated import Repeated, marked, row_of
+from frazil.experiments.sticking.collisions import condition, run, start, tables_of
+from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
+from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.settings import Campaign
+from frazil.experiments.sticking.tables import TRAJECTORIES
+from frazil.md.trajectory import Trajectory
+
+TABLE, TITLE = TRAJECTORIES, "Typical collisions of H2"
+TIME, TIME_TOLD = "time_fs", "how long it took"
+CURVE, CURVE_LABEL, LINE = "z_A", "height of H2 above the surface (Å)", "bounce_A"
+CURVE_TOLD = (
+    "Height of the centre of H2 above the surface in each of these collisions; dashed, how far H2 has to be "
+    "from every other atom to be called bounced."
+)
+
+
+def repeat(results: Path, trajectory_id: int) -> Repeated:
+    """Run one collision of a finished run again, alone.
+
+    ``results``: the run's folder, which holds the campaign, the surfaces and the committee. Raises UserError
+    where one of them or the trajectory is missing.
+    """
+    sticking = results / "sticking"
+    row = row_of(sticking / "trajectories.csv", trajectory_id)
+    try:
+        known = json.loads((sticking / "campaign.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{results} has no {error.filename}; give the results of a sticking run") from error
+    source = _driver(results, row, known.pop("model", ""))
+    campaign = Campaign(**known)
+    phase = condition(campaign, trajectory_id)["phase"]
+    surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
+    surfaces = [s for s in surfaces if s.info["phase"] == phase]
+    seen: list[Trajectory] = []
+    (found,) = run(campaign, source, surfaces, [trajectory_id], see=seen.append)
+    begun = start(campaign, trajectory_id, surfaces).known
+    (surface,) = [s for s in surfaces if s.info["surface_id"] == begun["surface_id"]
+                  and s.info["surface_temperature_K"] == begun["surface_temperature_K"]]  # fmt: skip
+    curve = pandas.DataFrame(found["path"]).assign(bounce_A=campaign.bounce_A)
+    return Repeated(tables_of([found], {trajectory_id}), _frames(surface, seen[0], found), curve)
+
+
+def _driver(results: Path, row: str, named: str) -> Driver:
+    """Return what drove a run: the known truth, an ASE calculator by its name, or the published committee."""
+    if ANALYTIC in row.split(","):
+        return driver(ANALYTIC)
+    if named:
+        return driver(named)
+    ready = [path for path in sorted(results.glob("*/committee")) if (path / "model.h5").is_file()]
+    if not ready:
+        raise UserError(f"{results} has no potential/committee/model.h5; give the results of a whole run")
+    curves = ready[0] / "molecular_curves.csv"
+    return driver(ready[0] / "model.h5", curves if curves.is_file() else "")
+
+
+def _frames(surface: Atoms, ended: Trajectory, row: dict[str, Any]) -> list[Atoms]:
+    frames = []
+    for positions, velocities, time_fs in zip(
+        ended.rows["positions"], ended.rows["velocities"], row["path"]["time_fs"], strict=True
+    ):
+        frame = marked(Atoms(numbers=[*surface.numbers, 1, 1], positions=positions), slice(-2, None))
+        frame.set_velocities(velocities)
+        frame.info = {"trajectory_id": row["trajectory_id"], "time_fs": float(time_fs)}
+        frames.append(frame)
+    return frames
+
+
+def caption(row: pandas.Series, outcome: str, n: int) -> str:
+    """Return what is seen of a typical collision; ``row`` is its row in the table."""
+    return (
+        f"H2 (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from the normal, on "
+        f"{row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after {row['time_fs']:g} fs, "
+        f"with {row['n_bounces']} turns near the surface."
+    )
