@@ -7,7 +7,7 @@ include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
 include { STICKING                } from './subworkflows/sticking'
-include { RENDER_REPORT; VERSIONS } from './modules/report'
+include { RENDER_REPORT; SHOW_TRAJECTORIES; VERSIONS } from './modules/report'
 
 workflow {
     main:
@@ -25,13 +25,16 @@ workflow {
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
 
     sections = Channel.empty()
+    shown = Channel.empty() // [experiment, [its folder of results, its potential's]]
     if ('photodesorption' in settings.experiments) {
         PHOTODESORPTION(settings, checkpoints)
         sections = sections.mix(PHOTODESORPTION.out.sections)
+        shown = shown.mix(PHOTODESORPTION.out.sections.toSortedList { a, b -> a.name <=> b.name }.map { ['photodesorption', it] })
     }
     if ('sticking' in settings.experiments) {
         STICKING(settings, checkpoints)
         sections = sections.mix(STICKING.out.sections)
+        shown = shown.mix(STICKING.out.sections.toSortedList { a, b -> a.name <=> b.name }.map { ['sticking', it] })
     }
     if ('level_of_theory' in settings.experiments) {
         LEVEL_OF_THEORY(settings, checkpoints)
@@ -50,6 +53,8 @@ workflow {
         CAMPAIGN(alone, settings, checkpoints)
         sections = sections.mix(CAMPAIGN.out.sections)
     }
+    SHOW_TRAJECTORIES(shown, settings.code['show_trajectories.py'])
+    sections = sections.mix(SHOW_TRAJECTORIES.out)
     VERSIONS(settings.code['collect_versions.py'])
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, settings.code['render_report.py'])
 

@@ -31,6 +31,28 @@ process ANALYSE_PHOTODESORPTION {
     'mkdir photodesorption && touch photodesorption/section.json photodesorption/counts.json'
 }
 
+// The typical trajectory of each outcome, run again from its id, to look at.
+process SHOW_TRAJECTORIES {
+    tag "${experiment}"
+    label 'gpu'
+    label 'published'
+
+    input:
+    tuple val(experiment), path(sections, stageAs: 'results/*') // e.g. ['sticking', [sticking/, potential/]]
+    val code
+
+    output:
+    path "${experiment}_trajectories"
+
+    script:
+    """
+    show_trajectories.py --experiment ${experiment} --results results --out ${experiment}_trajectories
+    """
+
+    stub:
+    "mkdir ${experiment}_trajectories && touch ${experiment}_trajectories/section.json"
+}
+
 process VERSIONS {
     label 'cpu'
 

@@ -20,7 +20,7 @@ from frazil.files import write_atomic
 from frazil.parameters import campaigns
 from frazil.report import plot
 from frazil.report.movie import MARKED, thinned
-from frazil.report.section import Gate, Movie, Section
+from frazil.report.section import Figure, Gate, Movie, Section
 from frazil.tables import Table
 
 REPEATS = {
@@ -29,8 +29,8 @@ REPEATS = {
 }
 """Experiment -> its function (results, trajectory_id) -> Repeated; their modules say the rest."""
 SAME = (
-    "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor it "
-    "has to give the same row, to the last digit.",
+    "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor "
+    "it has to give the same row, to the last digit.",
     "Compare the versions and the host in run.json with those of the machine that ran it again.",
 )
 
@@ -49,7 +49,7 @@ class Repeated:
 
 
 def repeat(experiment: str, results: Path, trajectory_id: int, n_frames: int, out: Path) -> None:
-    """Run one trajectory of a finished run again; write its tables, and ``frames.extxyz`` where it has frames.
+    """Run one trajectory of a finished run again; write its tables, its frames and its curve over time.
 
     ``results`` is the run's folder, of which the experiment's own and the potential's are read. Raises
     UserError for an experiment without trajectories, for results that are not whole, for an id that is not
@@ -107,9 +107,7 @@ def row_of(table: Path, trajectory_id: int) -> str:
         raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
     known = {int(line.split(",")[0]): line for line in lines[1:]}
     if trajectory_id not in known:
-        raise UserError(
-            f"trajectory {trajectory_id}; {table} has {len(known)}, {min(known)} to {max(known)}"
-        )
+        raise UserError(f"trajectory {trajectory_id}; {table} has {len(known)}, {min(known)} to {max(known)}")
     return known[trajectory_id]
 
 
@@ -134,11 +132,12 @@ def marked(frame: Atoms, atoms: Any) -> Atoms:
     return frame
 
 
-def typical(table: pandas.DataFrame, time: str, outcomes: tuple[str, ...]) -> dict[str, int]:
-    """Return the id of the trajectory in the middle of each outcome that occurs, by a time and then the id."""
+def typical(table: pandas.DataFrame, order_fs: pandas.Series, outcomes: tuple[str, ...]) -> dict[str, int]:
+    """Return the id of the trajectory in the middle of each outcome, by a time and then the id."""
     found = {}
     for outcome in outcomes:
-        rows = table[table["outcome"] == outcome].sort_values([time, "trajectory_id"])
+        rows = table.assign(order_fs=order_fs)[table["outcome"] == outcome]
+        rows = rows.sort_values(["order_fs", "trajectory_id"])
         if len(rows):
             found[outcome] = int(rows["trajectory_id"].iloc[(len(rows) - 1) // 2])
     return found
@@ -153,56 +152,53 @@ def show(experiment: str, results: Path, out: Path) -> None:
     table: Table = module.TABLE
     trajectories = table.read(results / experiment)
     (outcomes,) = (column.allowed for column in table.columns if column.name == "outcome")
-    chosen = typical(trajectories, module.TIME, outcomes)
-    movies, curves, n_same = [], [], 0
-    canvas, grid = plot.new()
+    chosen = typical(trajectories, module.order_fs(trajectories), outcomes)
+    told = [
+        f"Of each outcome the trajectory in the middle, by {module.TIME_TOLD}, was run again from its id. "
+        "It is shown as it came out."
+    ]
+    if absent := [outcome for outcome in outcomes if outcome not in chosen]:
+        told.append(f"No trajectory ended as {' or '.join(absent)}.")
+    movies, curves, n_same = [], {}, 0
     for outcome, identity in chosen.items():
         folder = out / f"{outcome}_{identity}"
-        told, known = _run(experiment, results, identity, MOVIE_FRAMES, folder)
-        n_same += told == known
+        now, known = _run(experiment, results, identity, MOVIE_FRAMES, folder)
+        n_same += now == known
+        if not (folder / "frames.extxyz").is_file():
+            told.append(f"Trajectory {identity} ({outcome}) left no frame to show.")
+            continue
         n = int((trajectories["outcome"] == outcome).sum())
         movies.append(
             Movie(
                 f"{folder.name}/frames.extxyz",
                 f"{outcome} ({n} of {len(trajectories)}): trajectory {identity}",
-                module.caption(trajectories.set_index("trajectory_id").loc[identity], outcome, n),
+                module.caption(trajectories.set_index("trajectory_id").loc[identity], outcome),
                 f"bin/frazil repeat-trajectory --experiment {experiment} --results RESULTS "
                 f"--trajectory-id {identity} --out again",
             )
         )
-        curve = pandas.read_csv(folder / "curve.csv")
-        curves.append(curve.assign(outcome=outcome, trajectory_id=identity))
-        grid[0, 0].plot(curve["time_fs"] / 1000, curve[module.CURVE], label=f"{outcome} ({identity})")
-    plot.label(grid[0, 0], "time (ps)", module.CURVE_LABEL)
-    if module.LINE in curves[0]:
-        grid[0, 0].axhline(curves[0][module.LINE].iloc[0], color=plot.GREY, linestyle="--", linewidth=1)
-    grid[0, 0].legend()
-    caption = f"{module.CURVE_TOLD} The line shows the time of the trajectory that plays; a click chooses one."
-    figure = plot.save(canvas, pandas.concat(curves), out, "curves", caption)
-    absent = [outcome for outcome in outcomes if outcome not in chosen]
-    Section(
-        title=module.TITLE,
-        text=[
-            f"Of each outcome the trajectory in the middle, by {module.TIME_TOLD}, was run again from its id "
-            f"({n_same} of {len(chosen)} gave their row again to the last digit)."
-            + (f" No trajectory {_or(absent)}." if absent else "")
-        ],
-        gates=[
-            Gate.equal(f"{experiment}: typical trajectories that come out the same", n_same, len(chosen)).because(
-                *SAME
-            )
-        ],
-        figures=[figure],
-        movies=movies,
-    ).write(out)
+        curves[f"{outcome}, trajectory {identity}"] = pandas.read_csv(folder / "curve.csv")
+    same = Gate.equal(f"{experiment}: typical trajectories that come out the same", n_same, len(chosen))
+    figures = [_over_time(curves, module, out)] if curves else []
+    Section(module.TITLE, told, [same.because(*SAME)], figures, movies=movies).write(out)
 
 
 MOVIE_FRAMES = 100
 """Frames of a typical trajectory that are published."""
 
 
-def _or(outcomes: list[str]) -> str:
-    return "is " + (" or ".join([", ".join(outcomes[:-1]), outcomes[-1]]) if outcomes[1:] else outcomes[0])
+def _over_time(curves: dict[str, pandas.DataFrame], module: Any, out: Path) -> Figure:
+    """Draw what the experiment watches along each of the trajectories."""
+    canvas, grid = plot.new()
+    for name, curve in curves.items():
+        grid[0, 0].plot(curve["time_fs"] / 1000, curve[module.CURVE], label=name)
+    limit = next(iter(curves.values()))[module.LINE].iloc[0]
+    grid[0, 0].axhline(limit, color=plot.GREY, linestyle="--", linewidth=1)
+    plot.label(grid[0, 0], "time (ps)", module.CURVE_LABEL)
+    grid[0, 0].legend()
+    caption = f"{module.CURVE_TOLD} In a browser a line shows the time of the movie; a click chooses one."
+    table = pandas.concat([curve.assign(series=name) for name, curve in curves.items()])
+    return plot.save(canvas, table, out, "curves", caption)
 
 
 def parameters_of(results: Path) -> dict[str, Any]:

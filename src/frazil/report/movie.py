@@ -28,8 +28,8 @@ MARKED = "marked"
 """Array of a frame's atoms: true for those that the trajectory is about; a ring is drawn round them."""
 MOST_FRAMES, MOST_ATOMS = 100, 300
 """Frames and atoms that the page holds; the file beside it has all."""
-FINEST_A = 0.01
-"""Positions are rounded to this, or to what 16 bits hold of the longest flight."""
+UNIT_A = 0.01
+"""Positions are rounded to this."""
 N_PICTURES = 4
 WIDEST = 2.0
 """Extent of the view over that of the start: what flies farther leaves the picture."""
@@ -50,9 +50,11 @@ def read(path: Path | str) -> list[Atoms]:
     """Return a movie's frames, each with ``time_fs``. Raises UserError for a file that holds no movie."""
     frames = read_extxyz(path)
     if not frames or any("time_fs" not in f.info or len(f) != len(frames[0]) for f in frames):
-        raise UserError(f"{path} is no trajectory; give frames of one, each with time_fs, of equally many atoms")
-    if any((f.numbers != frames[0].numbers).any() for f in frames):
-        raise UserError(f"{path} is no trajectory; the elements change between its frames")
+        raise UserError(
+            f"{path} is no trajectory; give frames of one, each with time_fs, of equally many atoms"
+        )
+    if any((f.numbers != frames[0].numbers).any() or not np.isfinite(f.positions).all() for f in frames):
+        raise UserError(f"{path} is no trajectory; give frames of the same elements at finite positions")
     return frames
 
 
@@ -69,9 +71,6 @@ def draw(frames: list[Atoms], alt: str) -> Drawn:
     marked = first.arrays.get(MARKED, np.zeros(len(first))).astype(bool)
     atoms = _nearest_molecules(shown, marked)
     positions = np.array([frame.positions[atoms] for frame in shown])
-    if not np.isfinite(positions).all():  # the last frame of a failed one
-        whole = np.isfinite(positions).all(axis=(1, 2))
-        shown, positions = [f for f, ok in zip(shown, whole, strict=True) if ok], positions[whole]
     numbers, marked = first.numbers[atoms], marked[atoms]
     radii = covalent_radii[numbers]
     middle = (positions[0].min(axis=0) + positions[0].max(axis=0)) / 2
@@ -80,13 +79,13 @@ def draw(frames: list[Atoms], alt: str) -> Drawn:
     half_A = float(min(outermost.max(), WIDEST * outermost[0].max()))
     view = _view(positions, marked)
     times_fs = [float(frame.info["time_fs"]) for frame in shown]
-    unit_A = max(FINEST_A, float(np.abs(positions).max()) / 32767)
+    packed = np.clip((positions / UNIT_A).round(), -32767, 32767)  # the view ends long before 327 Å
     elements = sorted(set(numbers.tolist()))
     data: dict[str, Any] = {
-        "times_fs": times_fs, "half_A": round(half_A, 2), "view": view.round(4).tolist(), "unit_A": unit_A,
+        "times_fs": times_fs, "half_A": round(half_A, 2), "view": view.round(4).tolist(), "unit_A": UNIT_A,
         "kinds": [[chemical_symbols[z], _colour(z), round(float(covalent_radii[z]), 2)] for z in elements],
         "kind": [elements.index(z) for z in numbers.tolist()], "marked": np.flatnonzero(marked).tolist(),
-        "positions": base64.b64encode((positions / unit_A).round().astype("<i2").tobytes()).decode(),
+        "positions": base64.b64encode(packed.astype("<i2").tobytes()).decode(),
     }  # fmt: skip
     pictures = [
         _picture(positions[i] @ view.T, numbers, marked, half_A, f"{alt}, {times_fs[i]:g} fs")

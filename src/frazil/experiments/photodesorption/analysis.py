@@ -10,6 +10,7 @@ import pandas
 
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial_states import joined, read_initial_states
 from frazil.experiments.photodesorption.results import Results, Truth
 from frazil.experiments.photodesorption.shards import ABOUT, Ensemble, read_ensemble
 from frazil.experiments.photodesorption.statistics import (
@@ -38,6 +39,7 @@ from frazil.experiments.photodesorption.tables import (
     TRAJECTORIES,
     WINDOWS,
 )  # fmt: skip
+from frazil.experiments.photodesorption.trajectories import CAMPAIGN, STATES
 from frazil.experiments.photodesorption.truth import (
     agreement,
     distributions,
@@ -46,7 +48,7 @@ from frazil.experiments.photodesorption.truth import (
     net_forces,
     teacher_labels,
 )
-from frazil.files import write_json
+from frazil.files import write_atomic, write_json
 from frazil.tables import Table
 
 
@@ -79,6 +81,22 @@ def _truth(
         if model is not None:
             tables["net_force"] = net_forces(frames, model_forces(model, frames), labels[1])
     return Truth(**tables)
+
+
+def keep_starts(shards: Path | str, out: Path) -> None:
+    """Write into ``out`` what ``repeated.repeat`` needs of the shards: all starts and the one campaign.
+
+    Raises UserError for shards of several campaigns. Shards that another program wrote have no starts.
+    """
+    folders = [file.parent for file in TRAJECTORIES.files(shards)]
+    if not all((folder / STATES).is_file() for folder in folders):
+        return
+    campaigns = {(folder / CAMPAIGN).read_text(encoding="utf-8") for folder in folders}
+    if len(campaigns) != 1:
+        raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
+    joined([read_initial_states(folder / STATES) for folder in folders]).write(out / STATES)
+    with write_atomic(out / CAMPAIGN) as partial:
+        partial.write_text(campaigns.pop(), encoding="utf-8")
 
 
 def analyse(
@@ -180,6 +198,7 @@ def analyse(
             table.write(content, out)
     if keep_trajectories:
         run.write_frames(out / "frames.extxyz")
+    keep_starts(model_shards, out)
     counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
     write_json(out / "counts.json", counts)
     figures, omitted = draw(results, out)

@@ -1,5 +1,6 @@
 """Starts of trajectories of one kind of aggregate, as ``excite.py`` writes and every engine reads them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,13 @@ class InitialStates:
             )
         rows = np.searchsorted(self.trajectory_id, wanted)
         return InitialStates(self.campaign_seed, *(getattr(self, name)[rows] for name in _ARRAYS))
+
+
+def joined(parts: Sequence[InitialStates]) -> InitialStates:
+    """Return the states of all parts of one campaign, in the order of their ids."""
+    arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS]
+    order = np.argsort(arrays[_ARRAYS.index("trajectory_id")], kind="stable")
+    return InitialStates(parts[0].campaign_seed, *(array[order] for array in arrays))
 
 
 _ARRAYS = tuple(name for name in InitialStates.__dataclass_fields__ if name != "campaign_seed")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import ase
 import ase.io
 import numpy as np
+import pandas
 
 from frazil import campaigns
 from frazil.campaigns import Row, Runner, Start, Watch, in_engine, in_lammps
@@ -21,18 +22,22 @@ from frazil.experiments.photodesorption.initial_states import InitialStates, rea
 from frazil.experiments.photodesorption.outcome import Curves, Tracker
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, TRAJECTORIES
-from frazil.files import sha256_of, write_atomic
+from frazil.files import sha256_of, write_atomic, write_json
 from frazil.md.lammps import LammpsSession, Observation
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import files_of
+from frazil.settings import values_of
 from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
 from frazil.systems.diatomic import BondCurve
+from frazil.tables import Table
 from frazil.units import fs
 
 if TYPE_CHECKING:
     from frazil.md.ensemble import Ensemble
 
 TEACHER = "van-hemert"
+STATES, CAMPAIGN = "initial_states.h5", "campaign.json"
+"""In a shard and in the results: the starts, and under what they run; with the models all of a repeat."""
 
 
 def run_shard(
@@ -62,25 +67,16 @@ def run_shard(
     elif len(models) != len(tables):
         raise UserError(f"{len(models)} models and {len(tables)} bond curves; give each model its own curves")
     files = [Path(states), *tables, *(file for own in models for file in files_of(own))]
-    curves = [_curves(engine, table) for table in tables]
-    physics = _Photodesorption(settings, engine, coupling_eV, shard, models, curves)
+    curves = [curves_of(engine, table) for table in tables]
+    physics = Physics(settings, engine, coupling_eV, shard, models, curves)
     ids = [int(i) for i in shard.trajectory_id]
     about = {"settings": asdict(settings), "engine": engine, "coupling_eV": coupling_eV}
     key = key_of(**about, files=[sha256_of(file) for file in files])
     rows = campaigns.run_shard(ids, physics.runner(), Ledger(checkpoints, key), "trajectories")
-    names = [_model_name(own) for own in models] or [f"{TEACHER}-{coupling_eV:g}"]
-    starts = [
-        {
-            "trajectory_id": identity,
-            "snapshot_id": int(shard.snapshot_id[index]),
-            "model_id": names[physics.member(identity)],
-            "excited_molecule": int(shard.excited_molecule[index]),
-            "excitation_energy_eV": float(shard.excitation_energy_eV[index]),
-            "initial_temperature_K": float(shard.initial_temperature_K[index]),
-        }
-        for index, identity in enumerate(ids)
-    ]
-    write_shard(Path(out), starts, rows)
+    write_shard(Path(out), [physics.told(identity) for identity in ids], rows)
+    shard.write(Path(out) / STATES)
+    campaign = {"settings": values_of(settings), "engine": engine, "coupling_eV": coupling_eV}
+    write_json(Path(out) / CAMPAIGN, campaign)
 
 
 def _listed(given: Path | str | Sequence[Path] | None) -> list[Path]:
@@ -90,7 +86,8 @@ def _listed(given: Path | str | Sequence[Path] | None) -> list[Path]:
     return [Path(path) for path in given or ()]
 
 
-def _curves(engine: str, bond_curves: Path | str) -> Curves:
+def curves_of(engine: str, bond_curves: Path | str) -> Curves:
+    """Return the bond curves by which an engine's molecules are judged."""
     columns = ("label_eV", "label_eV") if engine == TEACHER else ("model_co_eV", "model_x1x2_eV")
     return Curves(*(BondCurve.read(bond_curves, column) for column in columns))
 
@@ -101,7 +98,7 @@ def _model_name(model: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Photodesorption:
+class Physics:
     """The physics of a campaign: starts, what ends a trajectory, and its row, whatever runs it.
 
     ``models`` (none for the teacher) and their ``curves`` take turns by the id.
@@ -117,6 +114,19 @@ class _Photodesorption:
     def member(self, identity: int) -> int:
         """Return which of the models runs a trajectory."""
         return identity % len(self.curves)
+
+    def told(self, identity: int) -> Row:
+        """Return what the table says of a trajectory before it runs."""
+        index = int(np.searchsorted(self.shard.trajectory_id, identity))
+        names = [_model_name(own) for own in self.models] or [f"{TEACHER}-{self.coupling_eV:g}"]
+        return {
+            "trajectory_id": identity,
+            "snapshot_id": int(self.shard.snapshot_id[index]),
+            "model_id": names[self.member(identity)],
+            "excited_molecule": int(self.shard.excited_molecule[index]),
+            "excitation_energy_eV": float(self.shard.excitation_energy_eV[index]),
+            "initial_temperature_K": float(self.shard.initial_temperature_K[index]),
+        }
 
     def runner(self) -> Runner:
         """Return the runner of the engine that was asked for."""
@@ -225,20 +235,32 @@ def write_shard(out: Path, starts: Sequence[Row], rows: Sequence[Row]) -> None:
 
     ``starts``: what each trajectory began with, columns of TRAJECTORIES; ``rows``: of a tracker, and frames.
     """
-    ids = [int(start["trajectory_id"]) for start in starts]
-    trajectories = [{**start, **row["trajectory"]} for start, row in zip(starts, rows, strict=True)]
-    frames = [_atoms(i, frame) for i, row in zip(ids, rows, strict=True) for frame in row["frames"]]
-    TRAJECTORIES.write(trajectories, out)
-    for table in (DESORBED, CROSSINGS):
-        entries = [(i, entry) for i, row in zip(ids, rows, strict=True) for entry in row[table.name]]
-        table.write([{"trajectory_id": identity, **entry} for identity, entry in entries], out)
+    frames = [
+        atoms_of(start["trajectory_id"], frame)
+        for start, row in zip(starts, rows, strict=True)
+        for frame in row["frames"]
+    ]
+    for table, content in tables_of(starts, rows):
+        table.write(content, out)
     with write_atomic(out / "frames.extxyz") as partial_file:
         partial_file.touch()
         if frames:
             ase.io.write(partial_file, frames, format="extxyz")
 
 
-def _atoms(identity: int, frame: Row) -> ase.Atoms:
+def tables_of(starts: Sequence[Row], rows: Sequence[Row]) -> list[tuple[Table, pandas.DataFrame]]:
+    """Return the tables of trajectories, as ``write_shard`` takes them."""
+    ids = [int(start["trajectory_id"]) for start in starts]
+    trajectories = [{**start, **row["trajectory"]} for start, row in zip(starts, rows, strict=True)]
+    found = [(TRAJECTORIES, TRAJECTORIES.frame(trajectories))]
+    for table in (DESORBED, CROSSINGS):
+        entries = [(i, entry) for i, row in zip(ids, rows, strict=True) for entry in row[table.name]]
+        found.append((table, table.frame([{"trajectory_id": i, **entry} for i, entry in entries])))
+    return found
+
+
+def atoms_of(identity: int, frame: Row) -> ase.Atoms:
+    """Return a frame of a row as atoms with velocities."""
     atoms = from_deepmd_types(np.array(frame["types"]), np.array(frame["positions_A"]))
     atoms.set_velocities(np.array(frame["velocities_A_per_fs"]) / fs)
     atoms.info.update(

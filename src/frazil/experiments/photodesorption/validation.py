@@ -22,6 +22,13 @@ from frazil.learning.errors import COMMITTEE, ERRORS, MODELS
 from frazil.report.section import Figure, Gate, Result, Section, Table
 
 LARGEST_FORCE_RMSE_EV_PER_A = 0.05
+MEMBERS = "members"
+"""Folder in ``potential/`` with every model of the committee, each beside its bond curves (CSV)."""
+
+
+def member_of(potential: Path, model_id: str) -> Path:
+    """Return the folder of a model of the committee in the results; its curves are beside it (.csv)."""
+    return potential / MEMBERS / f"model_{model_id}"
 
 
 def select_model(
@@ -62,6 +69,12 @@ def select_model(
     shutil.rmtree(selected, ignore_errors=True)
     shutil.copytree(committee.directories[committee.best], selected)
     shutil.copyfile(committee.evaluations[committee.best] / "bond_curves.csv", out / "bond_curves.csv")
+    members = out / MEMBERS
+    shutil.rmtree(members, ignore_errors=True)
+    for number, described in enumerate(committee.descriptions):
+        own = member_of(out, str(described["model_id"]))
+        shutil.copytree(committee.directories[number], own)
+        shutil.copyfile(committee.evaluations[number] / "bond_curves.csv", members / f"{own.name}.csv")
     section(committee, tables, draw(committee, spread, rounds, out)).write(out)
 
 

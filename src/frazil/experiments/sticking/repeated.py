@@ -17,12 +17,17 @@ from frazil.experiments.sticking.tables import TRAJECTORIES
 from frazil.md.trajectory import Trajectory
 
 TABLE, TITLE = TRAJECTORIES, "Typical collisions of H2"
-TIME, TIME_TOLD = "time_fs", "how long it took"
+TIME_TOLD = "how long it took"
 CURVE, CURVE_LABEL, LINE = "z_A", "height of H2 above the surface (Å)", "bounce_A"
 CURVE_TOLD = (
     "Height of the centre of H2 above the surface in each of these collisions; dashed, how far H2 has to be "
     "from every other atom to be called bounced."
 )
+
+
+def order_fs(table: pandas.DataFrame) -> pandas.Series:
+    """Return the time by which trajectories of one outcome are put in order."""
+    return table["time_fs"]
 
 
 def repeat(results: Path, trajectory_id: int) -> Repeated:
@@ -76,10 +81,10 @@ def _frames(surface: Atoms, ended: Trajectory, row: dict[str, Any]) -> list[Atom
     return frames
 
 
-def caption(row: pandas.Series, outcome: str, n: int) -> str:
+def caption(row: pandas.Series, outcome: str) -> str:
     """Return what is seen of a typical collision; ``row`` is its row in the table."""
     return (
-        f"H2 (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from the normal, on "
-        f"{row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after {row['time_fs']:g} fs, "
-        f"with {row['n_bounces']} turns near the surface."
+        f"H2 (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from the normal, "
+        f"on {row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after "
+        f"{row['time_fs']:g} fs, with {row['n_bounces']} turns near the surface."
     )

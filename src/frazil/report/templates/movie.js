@@ -97,7 +97,7 @@
       requestAnimationFrame(step(performance.now()));
     });
     slider.addEventListener("input", () => { stop(); show(Number(slider.value)); });
-    const zoomed = (factor) => { zoom = Math.min(8, Math.max(0.1, zoom * factor)); redraw(); };
+    const zoomed = (factor) => { zoom = Math.min(8, Math.max(0.25, zoom * factor)); redraw(); };
     nearer.addEventListener("click", () => zoomed(1.25));
     farther.addEventListener("click", () => zoomed(0.8));
     const turn = (yaw, pitch) => { view = turned(view, yaw, pitch); redraw(); };

@@ -1,0 +1,99 @@
+"""One trajectory of a finished run again, from its id."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial_states import read_initial_states
+from frazil.experiments.photodesorption.settings import Trajectories
+from frazil.experiments.photodesorption.tables import TRAJECTORIES
+from frazil.experiments.photodesorption.trajectories import (
+    CAMPAIGN,
+    STATES,
+    Physics,
+    atoms_of,
+    curves_of,
+    tables_of,
+)
+from frazil.experiments.photodesorption.validation import member_of
+from frazil.experiments.repeated import Repeated, marked, row_of
+from frazil.settings import load
+from frazil.systems.co import molecular_centres
+
+TABLE, TITLE = TRAJECTORIES, "Typical trajectories of CO photodesorption"
+TIME_TOLD = "the time of its first desorption, else its length"
+CURVE, CURVE_LABEL, LINE = "beyond_A", "outermost molecule beyond the surface (Å)", "criterion_A"
+CURVE_TOLD = (
+    "How far the outermost molecule is from the centre of the aggregate at the start, less that distance at "
+    "the start; dashed, the criterion beyond which a molecule has desorbed."
+)
+
+
+def order_fs(table: pandas.DataFrame) -> pandas.Series:
+    """Return the time by which trajectories of one outcome are put in order."""
+    return table["first_desorption_fs"].fillna(table["duration_fs"])
+
+
+def repeat(results: Path, trajectory_id: int) -> Repeated:
+    """Run one trajectory of a finished run's ensemble under the model again, alone.
+
+    ``results``: the run's folder, which holds the starts, the campaign and the committee. Raises UserError
+    where one of them or the trajectory is missing.
+    """
+    folder = results / "photodesorption"
+    row_of(folder / TRAJECTORIES.file, trajectory_id)
+    table = TRAJECTORIES.read(folder).set_index("trajectory_id")
+    try:
+        campaign = json.loads((folder / CAMPAIGN).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{results} has no {error.filename}; give the results of a photodesorption run"
+        ) from error
+    states = read_initial_states(folder / STATES).select(trajectory_id, 1)
+    model = member_of(results / "potential", str(table["model_id"].loc[trajectory_id]))
+    curves = model.with_name(f"{model.name}.csv")
+    if not model.is_dir() or not curves.is_file():
+        raise UserError(f"{results} has no {model} with its .csv; give the results of a whole run")
+    settings = load(Trajectories, campaign["settings"])
+    all_frames = replace(
+        settings, keep_frames_trajectories=trajectory_id + 1, keep_frames_every_fs=settings.observe_fs
+    )
+    engine = campaign["engine"]
+    physics = Physics(
+        all_frames, engine, campaign["coupling_eV"], states, [model], [curves_of(engine, curves)]
+    )
+    ((_, row),) = physics.runner()([trajectory_id], lambda: None)
+    tables = tables_of([physics.told(trajectory_id)], [row])
+    frames = [atoms_of(trajectory_id, frame) for frame in row["frames"]]
+    if not frames:  # failed before anything was seen
+        return Repeated(tables)
+    for frame in frames:
+        marked(frame, frame.arrays["excited"] > 0)
+    centres = np.array([molecular_centres(frame.positions) for frame in frames])
+    outermost = np.linalg.norm(centres - centres[0].mean(axis=0), axis=-1).max(axis=1)
+    curve = pandas.DataFrame(
+        {
+            "time_fs": [frame.info["time_fs"] for frame in frames],
+            "beyond_A": outermost - outermost[0],
+            "criterion_A": settings.limits.criterion_A,
+        }
+    )
+    return Repeated(tables, frames, curve)
+
+
+def caption(row: pandas.Series, outcome: str) -> str:
+    """Return what is seen of a typical trajectory; ``row`` is its row in the table."""
+    told = {
+        "desorbed": f"the first molecule of {row['n_desorbed']} left at {row['first_desorption_fs']:g} fs",
+        "retained": f"none left within {row['duration_fs']:g} fs",
+        "dissociated": f"a bond broke at {row['duration_fs']:g} fs",
+        "failed": f"{row['failure']}",
+    }
+    return (
+        f"One CO (ringed) was given {row['excitation_energy_eV']:g} eV at "
+        f"{row['initial_temperature_K']:.0f} K: {told[outcome]}."
+    )
