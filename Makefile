@@ -5,7 +5,7 @@ OUTDIR ?= results/demo
 VARIANT ?= cpu
 PROFILE ?= local
 
-.PHONY: help setup demo test test-unit test-hpc check schnet images doctor rerun clean
+.PHONY: help setup demo progress test test-unit test-hpc check schnet images doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
@@ -41,6 +41,9 @@ doctor: ## Say what is missing on this machine: make doctor PROFILE=hpc
 
 rerun: ## Repeat a run and compare its tables: make rerun RUN=results/demo/run.json
 	@python3 scripts/rerun.py "$(RUN)" $(if $(FOLDER),--folder "$(FOLDER)") $(if $(filter command,$(origin PROFILE)),--profile "$(PROFILE)")
+
+progress: ## Say what the tasks of the running run do, with the time left: make progress (again every 5 s: watch -n 5 make progress)
+	@bin/frazil progress "$(FOLDER)"
 
 clean: ## Remove work files and caches (results/ and .frazil/ stay)
 	@rm -rf work .nextflow .nextflow.log* .nf-test* .pytest_cache .mypy_cache .ruff_cache .hypothesis

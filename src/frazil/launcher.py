@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from frazil import checkpoints, code, cost, parameters
+from frazil import checkpoints, code, cost, parameters, progress
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.labels.imports.sheet import entries_of
 from frazil.labels.settings import DATASETS
@@ -23,6 +23,7 @@ from frazil.settings import steps, values_of
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
        frazil help [NAME]              all that is called NAME: parameters and steps; NAME parameters: all
        frazil schema | docs            nextflow_schema.json | docs/parameters.md on standard output
+       frazil progress [FOLDER]        the running tasks of the run started in a folder: bars and time left
        frazil tell RESULTS             write into report.html what run.json says (every run does at its end)
        frazil sweep FOLDER             delete kept work that nobody needs (work/checkpoints)
 
@@ -38,6 +39,7 @@ def main(words: Sequence[str]) -> int:
         "help": lambda: help_of(words[1:]),
         "--help": usage,
         "launch": launch,
+        "progress": lambda: progress.told(Path(*words[1:2])),
         "tell": lambda: run_line.finish(Path(*words[1:2])),
         "sweep": lambda: checkpoints.sweep_by_hand(words[1:]),
     }
