@@ -65,7 +65,7 @@ build() {
         --bind /etc/ssl/certs/ca-certificates.crt --mksquashfs-args "-comp zstd -Xcompression-level ${COMPRESSION_LEVEL:-8}" \
         --build-arg base="$images/base-$debian.sif" --build-arg source="$scratch/source" --build-arg image="$1" \
         --build-arg variant="$variant" --build-arg requirements="$requirements" --build-arg content="$content" \
-        --build-arg version="$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+        --build-arg version="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/frazil/__init__.py)" \
         "$scratch/$name" containers/frazil.def > "$scratch/log" 2>&1 ||
         fail "$name was not built: $(tail -n 20 "$scratch/log")"
     sha256sum "$scratch/$name" | cut -d ' ' -f 1 > "$images/$name.sha256"

@@ -93,7 +93,7 @@ def prepare(text: str, folder: Path) -> None:
             atoms.calc = EMT()
             run = VelocityVerlet(atoms, 0.5 * ase.units.fs, trajectory=str(folder / f"runs/{number}.traj"))
             run.run(30)
-    if "repeat-collision" in text:
+    if "repeat-trajectory" in text:
         given = {"experiments": "sticking", "sticking": {**SMALL, "n_polar": 5, "shard_size": 10}}
         (folder / "small.json").write_text(json.dumps(given))
         run = ".frazil/bin/nextflow run main.nf -profile local -params-file small.json --outdir results/mine"

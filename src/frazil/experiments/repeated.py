@@ -161,7 +161,7 @@ def show(experiment: str, results: Path, out: Path) -> None:
         told.append(f"No trajectory ended as {' or '.join(absent)}.")
     movies, curves, n_same = [], {}, 0
     for outcome, identity in chosen.items():
-        folder = out / f"{outcome}_{identity}"
+        folder = out / outcome
         now, known = _run(experiment, results, identity, MOVIE_FRAMES, folder)
         n_same += now == known
         if not (folder / "frames.extxyz").is_file():
