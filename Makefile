@@ -5,7 +5,7 @@ OUTDIR ?= results/demo
 VARIANT ?= cpu
 PROFILE ?= local
 
-.PHONY: help setup demo progress test test-unit test-hpc check schnet images doctor rerun clean
+.PHONY: help setup demo progress docs test test-unit test-hpc check schnet images doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
@@ -32,6 +32,11 @@ check: setup ## Lint, format and types
 
 schnet: ## Set up SchNet for --infrared.dipole_model schnet (needs Debian's python3-torch)
 	@scripts/schnet.sh
+
+docs: ## Write the docs as pages into site/, the API's made of docstrings (an environment of its own in .frazil/docs)
+	@test -x .frazil/docs/bin/mkdocs || { python3 -m venv .frazil/docs && .frazil/docs/bin/python -m pip --disable-pip-version-check install --quiet -r scripts/docs.txt; }
+	@NO_MKDOCS_2_WARNING=1 .frazil/docs/bin/mkdocs build --quiet
+	@echo "Docs: site/index.html"
 
 images: ## Build the container images: make images IMAGES=deepmd VARIANT=cuda (needs Apptainer, no root)
 	@VARIANT="$(VARIANT)" containers/build.sh $(IMAGES)

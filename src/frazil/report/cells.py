@@ -11,6 +11,7 @@ from frazil.report.heads import head, quantity
 from frazil.report.section import number, with_interval
 
 LONGEST_TABLE = 25
+PERCENT = "[95\u00a0%]"
 WORDS_IN = ("quantity", "criterion", "ensemble")
 """Columns whose cells may be names of quantities."""
 
@@ -70,7 +71,7 @@ def shown(path: Path) -> Shown:
         beside = ends == names[:2] == ["low_95", "high_95"]
         names = [item for item in names if item not in ends]
         both = [f"{value} {interval}".strip() for value, interval in _joined(first, name, ends)]
-        add(head(name) + " [95 %]", True, both, values)
+        add(head(name) + f" {PERCENT}", True, both, values)
         total = [item.replace("low_95", "total_low_95").replace("high_95", "total_high_95") for item in ends]
         if len(frame) and set(total) <= set(names) and _are_numbers(frame, total):
             spread = "model_std" if beside else ends[0].replace("low_95", "model_std")
@@ -79,7 +80,9 @@ def shown(path: Path) -> Shown:
                 one_model = True
                 continue
             intervals = [interval for _, interval in _joined(first, name, total)]
-            add("with the model's error [95 %]", True, intervals, first[total[0]])
+            add(f"with the model's error {PERCENT}", True, intervals, first[total[0]])
+    sampled = [name for name in frame if "low_95" in name and not _is_of_model(name)]
+    one_model = one_model and bool(frame[sampled].notna().any(axis=None))  # else there is no interval at all
     rows = [list(row) for row in zip(*cells, strict=True)]
     return Shown(heads, numeric, rows, len(frame), one_model)
 

@@ -1,5 +1,7 @@
 """What stands over a column, made of the column's name: n_stuck is "stuck (number)", x_A is "x (Å)"."""
 
+import re
+
 from frazil.settings import UNITS
 
 MORE_UNITS = {
@@ -51,6 +53,9 @@ WORDS = {
 }  # fmt: skip
 
 
+_NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*_[A-Za-z0-9]+")
+
+
 def head(name: str) -> str:
     """Return the words for a column's name, with the unit in brackets."""
     if name in WHOLE:
@@ -67,11 +72,13 @@ def head(name: str) -> str:
     text = " ".join(
         WORDS.get(word, word) for word in bare.replace("half_life", "half-life").split("_") if word
     )
+    if unit and text[-1:].isdigit():  # j_peak_above_71_meV: the unit is the number's
+        return f"{text} {unit}"
     return f"{text} ({unit})" if unit else text
 
 
 def quantity(text: str) -> str:
     """Return a cell's text as words, where it is a name like those of columns: desorption_probability."""
-    if "_" in text and text.replace("_", "").isalnum() and text == text.lower():
+    if _NAME.fullmatch(text):
         return head(text)
     return text

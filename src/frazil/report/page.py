@@ -19,6 +19,8 @@ from frazil.settings import text_of, unit_of
 
 SCRIPTS = ("tables.js", "movie.js")
 """Sort and filter tables; play trajectories. The page's policy names their hashes, and allows no other."""
+MOVIES = "_trajectories"
+"""Ending of the folder of an experiment's movies; their time is shown in that experiment's figures, too."""
 
 
 def _read_json(path: Path | str, what: str) -> dict[str, Any]:
@@ -113,6 +115,7 @@ def render(
                 "section": section,
                 "anchor": anchor,
                 "directory": directory.name,
+                "of": directory.name.removesuffix(MOVIES),
                 "figures": figures,
                 "movies": movies,
                 "left_out": [_left_out(figure) for figure in section.figures if figure.left_out],

@@ -215,7 +215,7 @@ def _break_labels(axes: Axes) -> bool:
     for axis, room in ((axes.xaxis, inside.width), (axes.yaxis, inside.height)):
         box = axis.label.get_window_extent()
         text = axis.label.get_text()
-        if max(box.width, box.height) > 1.1 * room and " " in text and "\n" not in text:
+        if max(box.width, box.height) > room and " " in text and "\n" not in text:
             middle = min((m.start() for m in re.finditer(" ", text)), key=lambda i: abs(i - len(text) / 2))
             axis.label.set_text(f"{text[:middle]}\n{text[middle + 1 :]}")
             broken = True

@@ -232,7 +232,7 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             f"per "
             f"component) of a signal of {row['net_force_rms_eV_per_A']:.3f} eV/Å."
         )
-    return text + omitted
+    return [*text, *([" ".join(omitted)] if omitted else [])]
 
 
 def _told_sensitivity(table: pandas.DataFrame) -> str:

@@ -112,8 +112,8 @@
     new ResizeObserver(redraw).observe(canvas);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-    // The panels of this section over a time: a line shows the movie's time, a click chooses it.
-    for (const group of box.closest("section").querySelectorAll("svg g.over-time")) {
+    // The experiment's panels over a time: a line shows the movie's time, a click chooses it.
+    for (const group of document.querySelectorAll(`figure[data-of="${box.dataset.of}"] g.over-time`)) {
       const svg = group.ownerSVGElement, plane = group.getBBox();
       const [from, to] = [Number(group.dataset.from), Number(group.dataset.to)];
       let line = svg.querySelector(`line.now[data-panel="${group.dataset.panel}"]`);
