@@ -81,7 +81,7 @@ def shown(path: Path) -> Shown:
                 continue
             intervals = [interval for _, interval in _joined(first, name, total)]
             add(f"with the model's error {PERCENT}", True, intervals, first[total[0]])
-    sampled = [name for name in frame if "low_95" in name and not _is_of_model(name)]
+    sampled = [name for name in map(str, frame) if "low_95" in name and not _is_of_model(name)]
     one_model = one_model and bool(frame[sampled].notna().any(axis=None))  # else there is no interval at all
     rows = [list(row) for row in zip(*cells, strict=True)]
     return Shown(heads, numeric, rows, len(frame), one_model)

@@ -16,8 +16,9 @@ from frazil.errors import UserError
 from frazil.parameters import all_parameters
 from frazil.parameters import groups as groups_of_parameters
 from frazil.report import run_line
+from frazil.report.cells import shown
 from frazil.report.citing import cited, listed, works
-from frazil.report.heads import head
+from frazil.report.heads import head, quantity
 from frazil.report.page import render
 from frazil.report.plot import new, note, save
 from frazil.report.section import Figure, Gate, Result, Section, Table, number, with_interval
@@ -114,7 +115,7 @@ def test_a_value_and_its_interval_share_a_cell(results: Path) -> None:
     html = page(results)
     assert "0.50 [0.40, 0.60]" in html  # two digits of the half width
     assert ">0.25<" in html  # no interval known
-    assert "value [95 %]" in html
+    assert "value [95\u00a0%]" in html
     assert ">other, 95 % from<" in html  # it has no value before it: a column of its own
 
 
@@ -293,10 +294,23 @@ def test_drawings_with_scripts_are_refused(results: Path) -> None:
         ("low_95_paper", "95 % from, paper"),
         ("half_life_s", "half-life (s)"),
         ("j_peak_low_95", "J_peak, 95 % from"),
+        ("fraction_above_200_meV", "fraction above 200 meV"),
     ],
 )
 def test_columns_have_heads_in_words(name: str, text: str) -> None:
     assert head(name) == text
+
+
+def test_cells_that_are_names_are_words_too() -> None:
+    texts = {"criterion_A": "criterion (Å)", "J > 40": "J > 40", "model": "model", "mean_time": "mean time"}
+    assert {text: quantity(text) for text in texts} == texts
+
+
+def test_one_model_is_said_of_intervals_that_are_there(tmp_path: Path) -> None:
+    columns = "p,low_95,high_95,model_std,total_low_95,total_high_95"
+    for rows, alone in (("0.5,0.4,0.6,,,", True), (",,,,,", False), ("0.5,0.4,0.6,0.1,0.3,0.7", False)):
+        (tmp_path / "table.csv").write_text(f"{columns}\n{rows}\n")
+        assert shown(tmp_path / "table.csv").one_model == alone, rows
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@
     const time = made("output");
     const nearer = made("button", {type: "button", textContent: "+"});
     const farther = made("button", {type: "button", textContent: "−"});
-    nearer.setAttribute("aria-label", "Zoom in");
-    farther.setAttribute("aria-label", "Zoom out");
+    nearer.setAttribute("aria-label", "+ zoom in");
+    farther.setAttribute("aria-label", "− zoom out");
     const controls = made("div", {className: "controls"});
     controls.append(play, slider, time, farther, nearer);
     box.querySelector(".pictures").after(canvas, controls);
