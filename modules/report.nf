@@ -10,6 +10,7 @@ process ANALYSE_PHOTODESORPTION {
     path teacher_control_shards, stageAs: 'teacher_control/*'
     path model_control_shards,   stageAs: 'model_control/*'
     path aimd_shards,            stageAs: 'given/*'
+    path worth_labelling,        stageAs: 'worth/*'
     path model,                  stageAs: 'potential/*'
     path reference
     val settings
@@ -19,11 +20,12 @@ process ANALYSE_PHOTODESORPTION {
     path 'photodesorption'
 
     script:
+    def worth = worth_labelling ? "--worth-labelling ${worth_labelling}" : ''
     """
     ${Settings.file(settings)}
     mkdir -p model teacher teacher_control model_control given
     analyse_photodesorption.py --settings settings.json --model-shards model --teacher-shards teacher \\
-        --teacher-control-shards teacher_control --model-control-shards model_control --aimd-shards given \\
+        --teacher-control-shards teacher_control --model-control-shards model_control --aimd-shards given ${worth} \\
         --model ${model} --reference ${reference} --out photodesorption
     """
 

@@ -122,5 +122,28 @@ process ENOUGH {
     """
 
     stub:
-    "echo '{\"enough\": ${number > 0}}' > decision.json"
+    "echo '{\"enough\": ${number > 0}, \"reason\": \"members\"}' > decision.json"
+}
+
+// Frames to label, where the members and not the number of trajectories limit what is known.
+process CHOOSE_FRAMES {
+    label 'gpu'
+
+    input:
+    path shards, stageAs: 'member_*/*'
+    path models
+    val settings
+    val code
+
+    output:
+    path 'apart'
+
+    script:
+    """
+    ${Settings.file(settings)}
+    choose_frames.py --settings settings.json --shards ${shards} --models ${models} --out apart
+    """
+
+    stub:
+    'mkdir apart'
 }

@@ -3,6 +3,7 @@
 include { POTENTIAL; in_order; with_files      } from './potential'
 include { THERMALIZE; EXCITE; RUN_TRAJECTORIES; FOLLOW_TRAJECTORIES } from '../modules/trajectories'
 include { UNTIL_ENOUGH                         } from './until_enough'
+include { WORTH_LABELLING                      } from './worth_labelling'
 include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
 
 // [[id: …, engine: …, excitation: …, first_id: 0, n: 100], …]: the shards of n trajectories
@@ -52,9 +53,14 @@ workflow PHOTODESORPTION {
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
     }
+    worth_labelling = Channel.value([])
     if (p.target_halfwidth) {
         UNTIL_ENOUGH(of_model, snapshots.combine(bond_curves).combine(members), settings, checkpoints)
         shards_of.model = UNTIL_ENOUGH.out.state.map { it.shards }
+        WORTH_LABELLING(
+            UNTIL_ENOUGH.out.state.filter { it.reason == 'members' }.map { true }, snapshots.combine(bond_curves).combine(members), settings, checkpoints,
+        )
+        worth_labelling = WORTH_LABELLING.out.frames.ifEmpty([])
     }
     aimd = Channel.value([])
     if (p.aimd) {
@@ -65,7 +71,7 @@ workflow PHOTODESORPTION {
         aimd = FOLLOW_TRAJECTORIES.out
     }
     ANALYSE_PHOTODESORPTION(
-        shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control, aimd,
+        shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control, aimd, worth_labelling,
         model, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.steps['analyse-photodesorption'], settings.code['analyse_photodesorption.py'],
     )

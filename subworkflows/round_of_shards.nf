@@ -5,7 +5,7 @@ include { EXCITE; RUN_TRAJECTORIES; ENOUGH } from '../modules/trajectories'
 workflow ROUND_OF_SHARDS {
     take:
     number // of this round, from 0
-    before // [shards: [shard_0, …], enough: false]
+    before // [shards: [shard_0, …], enough: false, reason: 'more']
     rounds // [[[id: 'model', …, first_id: 0, n: 100], …], …]: the shards of each round
     starts
     settings
@@ -33,6 +33,6 @@ workflow ROUND_OF_SHARDS {
 
     emit:
     state = ran.map { [it] }.combine(ENOUGH.out).map { shards, decision ->
-        [shards: shards, enough: new groovy.json.JsonSlurperClassic().parse(decision.toFile()).enough as boolean]
+        [shards: shards] + new groovy.json.JsonSlurperClassic().parse(decision.toFile()).subMap('enough', 'reason')
     }.mix(before.filter { it.enough })
 }

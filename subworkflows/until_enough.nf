@@ -15,7 +15,7 @@ workflow UNTIL_ENOUGH {
 
     main:
     def rounds = shards.collate(Math.ceil(shards.size() / 64) as int)
-    state = Channel.value([shards: [], enough: false])
+    state = Channel.value([shards: [], enough: false, reason: 'more'])
     if (rounds.size() > 0)  { EIGHT_1(0, state, rounds, starts, settings, checkpoints);  state = EIGHT_1.out.state }
     if (rounds.size() > 8)  { EIGHT_2(8, state, rounds, starts, settings, checkpoints);  state = EIGHT_2.out.state }
     if (rounds.size() > 16) { EIGHT_3(16, state, rounds, starts, settings, checkpoints); state = EIGHT_3.out.state }
@@ -26,5 +26,5 @@ workflow UNTIL_ENOUGH {
     if (rounds.size() > 56) { EIGHT_8(56, state, rounds, starts, settings, checkpoints); state = EIGHT_8.out.state }
 
     emit:
-    state // [shards: [shard_0, …], enough: true]
+    state // [shards: [shard_0, …], enough: true, reason: 'narrow']
 }

@@ -1,6 +1,7 @@
 """Step 10: from shards of trajectories to tables, figures, gates and the section of the report."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from frazil.experiments.photodesorption.tables import (
     DRIFT,
     ENDS,
     FITS,
+    MEMBERS_APART,
     NET_FORCE,
     PROBABILITY,
     SENSITIVITY,
@@ -112,6 +114,7 @@ def analyse(
     teacher_control_shards: Path | str | None = None,
     model_control_shards: Path | str | None = None,
     aimd_shards: Path | str | None = None,
+    worth_labelling: Path | str | None = None,
     model: Path | str | None = None,
     campaign_seed: int = 1,
     n_aggregates: int = 0,
@@ -128,6 +131,7 @@ def analyse(
         teacher_control_shards: under the teacher without coupling.
         model_control_shards: under the model without excitation.
         aimd_shards: what ``given.follow`` wrote of trajectories of the user's own.
+        worth_labelling: what ``disagreement.choose_frames`` wrote, where more trajectories do not help.
         criteria_A: desorption criteria, Å.
         criterion_A: the one that outcomes were decided by, Å.
         duration_fs: length of a trajectory, fs.
@@ -175,6 +179,7 @@ def analyse(
         duration_fs=duration_fs,
         level=level,
         truth_margin=truth_margin,
+        members_apart=None if worth_labelling is None else MEMBERS_APART.read(worth_labelling),
     )
     out = Path(out)
     kinds = {"trajectories": TRAJECTORIES, "desorbed": DESORBED}
@@ -186,7 +191,7 @@ def analyse(
         (BESIDE_PAPER, results.comparison), (AGREEMENT, results.truth.agreement),
         (DISTRIBUTIONS, results.truth.distributions), (BESIDE_AIMD, results.truth.aimd),
         (AIMD_DISTRIBUTIONS, results.truth.aimd_distributions), (DRIFT, results.truth.drift),
-        (NET_FORCE, results.truth.net_force),
+        (NET_FORCE, results.truth.net_force), (MEMBERS_APART, results.members_apart),
         *(
             (table.named(f"{kind}_{name}"), getattr(ensemble, name))
             for kind, ensemble in ensembles.items() if kind != "model"
@@ -196,6 +201,8 @@ def analyse(
     for table, content in written:
         if content is not None:
             table.write(content, out)
+    if worth_labelling is not None:
+        shutil.copy(Path(worth_labelling) / "worth_labelling.extxyz", out)
     if keep_trajectories:
         run.write_frames(out / "frames.extxyz")
     keep_starts(model_shards, out)

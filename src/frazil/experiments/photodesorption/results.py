@@ -38,6 +38,8 @@ class Results:
     duration_fs: float
     level: str
     truth_margin: float
+    members_apart: pandas.DataFrame | None = None
+    """The same starts under every member, where more trajectories do not narrow the interval."""
 
     @property
     def model(self) -> Ensemble:

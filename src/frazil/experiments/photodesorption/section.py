@@ -87,6 +87,8 @@ def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> S
         tables.append(
             Table("teacher_energy_drift.csv", "Total energy along the model's paths, per trajectory.")
         )
+    if results.members_apart is not None:
+        tables.append(Table("members_apart.csv", "The same starts under every member."))
     tables += [
         Table("rotational_windows.csv", "Rotational windows."),
         Table("rotational_fits.csv", "Lines through J_peak and J_max."),
@@ -207,6 +209,15 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             "(paired) is printed beside it. Six quantities are looked at without correction, so that one of "
             "four right models differs somewhere. The gates ask for more: a difference that is within "
             f"± {results.truth_margin:g} with its whole interval."
+        )
+    if (apart := results.members_apart) is not None:
+        outcomes = apart.groupby("trajectory_id")["outcome"].nunique()
+        text.append(
+            "The campaign ended before the half-width that was asked for (photodesorption.target_halfwidth): "
+            "what the members leave open is wider, and more trajectories do not narrow it. "
+            f"Under every member {len(outcomes)} starts were run; {(outcomes > 1).sum()} end differently. "
+            f"worth_labelling.extxyz holds the {apart['n_chosen'].sum()} frames along them on which the "
+            "members' forces are furthest apart, for the label step."
         )
     if results.truth.aimd is not None:
         text.append(

@@ -116,6 +116,11 @@ class Photodesorption:
         "Half-width of the total interval of the desorption probability that is enough: rounds of shards run until then, "
         "n_trajectories at most; 0 runs them all", default=0, minimum=0, below=0.5,
     )  # fmt: skip
+    n_compared: int = setting(
+        "Where the members' part alone is wider than target_halfwidth: so many starts run under every member, and frames "
+        "along those that end differently are written for labelling", default=24, minimum=2, maximum=10_000,
+    )  # fmt: skip
+    max_worth_labelling: int = setting("Most of these frames", default=200, minimum=1, maximum=100_000)
     engine: str = setting(
         "What runs the DeePMD model: LAMMPS (deepmd), or the batched engine (deepmd-jax), whose trajectories part from "
         "LAMMPS's after some picoseconds of chaos while their statistics agree",
@@ -507,6 +512,21 @@ class RunTrajectories:
             yield "model", "needed: a model folder of train-deepmd, with [engine]"
 
 
+@step("frazil.experiments.photodesorption.disagreement:choose_frames", group="photodesorption")
+class ChooseFrames:
+    """Choose frames to label along trajectories that end differently under the members of a committee."""
+
+    shards: tuple[Path, ...] = given(
+        "Folders of run-trajectories: the same starts under each model, with kept frames", path="folder"
+    )
+    models: tuple[Path, ...] = given("Model folders of train-deepmd, in the order of the shards", path="any")
+    n_frames: int = same_as(Photodesorption, "max_worth_labelling", of="photodesorption.max_worth_labelling")
+    shortest_contact_A: float = same_as(
+        ExplorationLimits, "shortest_contact_A", of="exploration.shortest_contact_A"
+    )
+    out: Path = given("Folder to write", path="new folder")
+
+
 @step("frazil.experiments.photodesorption.given:follow", group="photodesorption")
 class FollowTrajectories:
     """Tell the outcome of trajectories that another program ran, by the model's criteria."""
@@ -540,6 +560,9 @@ class AnalysePhotodesorption:
     )
     aimd_shards: Path | None = given(
         "Folder of the shard of follow-trajectories", default=None, path="folder"
+    )
+    worth_labelling: Path | None = given(
+        "Folder of choose-frames, where more trajectories do not help", default=None, path="folder"
     )
     criteria_A: tuple[float, ...] = same_as(Limits, "criteria_A")
     criterion_A: float = same_as(Limits, "criterion_A")

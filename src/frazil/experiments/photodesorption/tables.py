@@ -33,6 +33,12 @@ CROSSINGS = Table(
     digits=ALL_DIGITS,
     made_by="run_trajectories.py",
 )
+MEMBERS_APART = Table(
+    "members_apart",
+    "*trajectory_id:int *model_id:str outcome:str n_chosen:int max_deviation_eV_per_A?",
+    limits={"outcome": OUTCOMES},
+    made_by="choose_frames.py",
+)
 TEMPERATURE = Table("temperature", "*time_fs temperature_K snapshot:bool", digits=ALL_DIGITS)
 ENDS = Table(
     "outcomes",

@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from starts import write_curves, write_snapshots
 
 from frazil.checkpoints import Ledger
+from frazil.data.frames import read_frames
 from frazil.errors import OutOfTime, UserError
 from frazil.experiments.photodesorption import shards
+from frazil.experiments.photodesorption.disagreement import choose_frames
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.settings import Limits, Trajectories
 from frazil.experiments.photodesorption.trajectories import run_shard
-from frazil.potentials.deepmd.model import DeepPotential
+from frazil.potentials.deepmd.model import DeepPotential, evaluate
 from frazil.systems.co import deepmd_types
 
 TABLES = ("trajectories.csv", "desorbed.csv", "crossings.csv", "frames.extxyz")
@@ -241,3 +244,33 @@ def test_members_take_turns_by_the_id_and_rows_are_those_of_each_alone(
         assert together[turns].equals(alone[turns])
     with pytest.raises(UserError, match="2 models and 1 bond curves; give each model its own curves"):
         rows(tiny_committee, both[:1], "wrong")
+
+
+def test_frames_worth_labelling_lie_where_members_part(
+    folder: Path, tiny_committee: list[Path], tmp_path: Path
+) -> None:
+    parts = [run(folder, model, tmp_path / f"{k}/shard", n=2) for k, model in enumerate(tiny_committee)]
+    said = choose_frames(parts, tiny_committee, 4, 0.5, tmp_path / "alike")
+    assert said == "0 of 2 starts end differently under 2 members; 4 frames to label"
+
+    table = parts[1] / "trajectories.csv"
+    table.write_text(re.sub(r"^1,(.*),retained,", r"1,\1,failed,", table.read_text(), flags=re.M))
+    said = choose_frames(parts, tiny_committee, 4, 0.5, tmp_path / "apart")
+    assert said == "1 of 2 starts end differently under 2 members; 4 frames to label"
+    chosen = read_frames([tmp_path / "apart/worth_labelling.extxyz"], labelled=False)
+    assert {atoms.info["trajectory_id"] for atoms in chosen} == {
+        "members-apart-1-member-0", "members-apart-1-member-1",
+    }  # fmt: skip
+    forces = np.array([evaluate(model / "model.pb", chosen)[1] for model in tiny_committee])
+    half = 0.5 * np.linalg.norm(forces[0] - forces[1], axis=-1).max(axis=-1)
+    spreads = [atoms.info["force_deviation_eV_per_A"] for atoms in chosen]
+    np.testing.assert_allclose(spreads, half, rtol=1e-6)
+    rows = pandas.read_csv(tmp_path / "apart/members_apart.csv")
+    assert rows["n_chosen"].tolist() == [0, 0, 2, 2]
+    assert rows["max_deviation_eV_per_A"].isna().tolist() == [True, True, False, False]
+    assert rows["max_deviation_eV_per_A"].max() == pytest.approx(max(spreads))
+    with pytest.raises(UserError, match="1 shards of 2 members; give at least two members"):
+        choose_frames(parts[:1], tiny_committee, 4, 0.5, tmp_path / "one")
+    other = run(folder, tiny_committee[1], tmp_path / "other/shard", 2, 2)
+    with pytest.raises(UserError, match="hold other trajectories; run the same starts"):
+        choose_frames([parts[0], other], tiny_committee, 4, 0.5, tmp_path / "others")
