@@ -20,6 +20,7 @@ from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
 from frazil.potentials.interface import Analytic
+from frazil.pytrees import pytree
 from frazil.units import fs, kB
 
 TRUTH = driver("analytic")
@@ -41,7 +42,7 @@ def floor(fixed: int = 1) -> Atoms:
     return atoms
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Plane(Analytic):
     """A flat surface for H2's centre: an exponential wall at 3 Å and a well of a depth that ends at 5 Å."""
@@ -54,7 +55,7 @@ class Plane(Analytic):
         return jnp.exp(-6.0 * (z - 3.0)) * 0.1 + well + bond_energy(positions_A[-2:])
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Friction:
     """Velocity Verlet with friction on H2 below a height."""
@@ -98,7 +99,7 @@ def test_an_elastic_well_keeps_nothing() -> None:
     assert set(outcomes(CAMPAIGN, floor(), potential=Plane(0.05)).values()) == {"bounced"}
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Cube(Analytic):
     """Wall and well along z between the centres of a free molecule and H2."""

@@ -25,13 +25,14 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import frames
 from frazil.potentials.interface import Analytic
+from frazil.pytrees import pytree
 from frazil.units import fs, kB
 
 CHARGES = np.array([-0.6, 0.35, 0.25])
 TEMPERATURE_K, TIMESTEP_fs = 300.0, 0.25
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Quadratic(Analytic):
     """½ x·H·x about a structure."""

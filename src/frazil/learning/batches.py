@@ -15,9 +15,10 @@ from ase import Atoms
 from frazil.errors import UserError
 from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.neighbours import Neighbours, of_atoms
+from frazil.pytrees import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Batch:
     """B structures on N lanes with K neighbour slots; free lanes belong to no structure (owner B), free

@@ -27,6 +27,7 @@ from frazil.data.trajectories import LabelledTrajectory
 from frazil.learning.batches import Batch, Frames, assemble, prepare, squared
 from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.interface import Potential
+from frazil.pytrees import pytree
 from frazil.units import fs
 
 Parameters = Any
@@ -109,7 +110,7 @@ class FromEnergy:
         return jax.grad(total, argnums=(0, 1))(weights, positions)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Rollouts:
     """B subsequences of S frames: ``frames``, a ``Batch`` of each step, stacked, (S, …), and how they start.

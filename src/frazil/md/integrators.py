@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from frazil.errors import UserError
 from frazil.md.state import State, System
+from frazil.pytrees import pytree
 from frazil.units import fs, kB
 
 
@@ -59,7 +60,7 @@ def _finish_verlet(system: System, state: State, timestep: Any) -> State:
     return replace(state, velocities=_kicked(system, state, 0.5 * timestep))
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class VelocityVerlet:
     """NVE (Swope et al., J. Chem. Phys. 76, 637, 1982)."""
@@ -102,7 +103,7 @@ class _Thermostat:
         return ()
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Langevin(_Thermostat):
     """NVT by BAOAB (Leimkuhler & Matthews, J. Chem. Phys. 138, 174102, 2013).
@@ -130,7 +131,7 @@ class Langevin(_Thermostat):
         return _finish_verlet(system, state, self.timestep_fs * fs)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Berendsen(_Thermostat):
     """Velocity Verlet with velocities scaled towards a temperature, by at most a tenth in a step.
@@ -153,7 +154,7 @@ class Berendsen(_Thermostat):
         return replace(state, velocities=scale * state.velocities)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class NoseHooverChain:
     """NVT by a Nosé–Hoover chain (Martyna, Tuckerman, Tobias & Klein, Mol. Phys. 87, 1117, 1996).
@@ -230,7 +231,7 @@ class NoseHooverChain:
         return replace(state, velocities=scale * state.velocities, thermostat=jnp.stack([position, velocity]))
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class OwnTemperature:
     """A thermostat whose temperature is each trajectory's own, so that one batch holds many temperatures.

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
+from frazil.pytrees import pytree
 from frazil.units import kB
 
 AWAY_A = 1e4
@@ -16,7 +17,7 @@ REMOVED_DEGREES = {"none": 0, "drift": 3, "drift and rotation": 6}
 """What may be taken out of the velocities at the start, and the degrees of freedom that go with it."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class State:
     """One replica in ASE units, float64; ensembles add a leading axis to every field.
@@ -39,7 +40,7 @@ class State:
     kind: jax.Array
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class System:
     """What replicas of one structure share: masses (natoms, 1) amu, mobile (natoms, 1) 1.0 or 0.0 (frozen),

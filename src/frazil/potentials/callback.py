@@ -12,12 +12,13 @@ from ase.calculators.calculator import CalculationFailed, SCFError
 
 from frazil.errors import UserError
 from frazil.potentials.interface import Batched, Evaluation
+from frazil.pytrees import pytree
 
 Host = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray] | None]
 """Of positions (natoms, 3), Å: energy eV, forces (natoms, 3) eV/Å, dipole (3,) e Å; None if it fails."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Callback:
     """A function of the host on structures of so many atoms; not finite where it returns None.

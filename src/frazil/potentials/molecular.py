@@ -20,6 +20,7 @@ from scipy.interpolate import CubicHermiteSpline
 from frazil.errors import UserError
 from frazil.potentials.interface import Batched, Evaluation, Potential
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 from frazil.tables import Table
 
 CURVES = Table(
@@ -57,7 +58,7 @@ def read_curves(path: Path | str) -> dict[str, CubicHermiteSpline]:
         ) from error
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class WithMolecules:
     """A potential of interactions on diatomics, each two atoms in a row, and their own curves; made by

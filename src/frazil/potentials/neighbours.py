@@ -16,6 +16,7 @@ from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial import cKDTree
 
 from frazil.errors import UserError
+from frazil.pytrees import pytree
 
 jax.config.update("jax_enable_x64", True)
 
@@ -25,7 +26,7 @@ MOST_NEIGHBOURS = 2000
 """More neighbours per atom than any matter has within a cutoff of a few Å."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Neighbours:
     """Neighbours of natoms centres, K slots each; free slots hold the index natoms.

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 from frazil.errors import UserError
 from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 
 Combine = Callable[[list[Evaluation], Any], Evaluation]
 """Of the parts' evaluations and the parameters."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Combined:
     """Several potentials on the same atoms, made one by ``combine``: see ``sum_of`` and those after it.
@@ -113,7 +114,7 @@ def _weighted(found: list[Evaluation], weights: jax.Array) -> Evaluation:
     return Evaluation(total(energies), total([f.forces for f in found]), info)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Bias(Analytic):
     """An energy of one's own, to be added: ``function(positions (natoms, 3), parameters)`` → (), eV.
@@ -148,7 +149,7 @@ class _Around:
         return found
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class InField(_Around):
     """A potential with a dipole μ in a uniform electric field: V − μ·E, for E (3,) in V/Å.
@@ -194,7 +195,7 @@ class InField(_Around):
         return Batched(ready.arrange, evaluate)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class SameForAll(_Around):
     """A potential in a batch of structures that are all the same to it (isotopes, tags it does not know)."""

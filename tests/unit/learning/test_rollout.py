@@ -32,6 +32,7 @@ from frazil.potentials.analytic.van_hemert import VanHemert
 from frazil.potentials.egnn import architecture as egnn
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.interface import Analytic, Potential, jit
+from frazil.pytrees import pytree
 from frazil.settings import BadSettings
 
 TIMESTEP_fs = 0.5
@@ -181,7 +182,7 @@ def test_the_published_loss_by_hand(known: list[LabelledTrajectory]) -> None:
 REST = np.array([[0.0, 0, 0], [3.0, 0, 0]])
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Coupled(Analytic):
     """Two masses held by springs k and joined by a spring c, constants (2,) eV/Å²; they rest at ``REST``."""

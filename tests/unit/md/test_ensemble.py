@@ -24,6 +24,7 @@ from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.interface import Batched, Evaluation
+from frazil.pytrees import pytree
 from frazil.units import fs, kB
 
 ARCHITECTURE = Architecture(
@@ -237,7 +238,7 @@ def test_crowded_lists_are_done_again_with_more_room(monkeypatch: pytest.MonkeyP
     assert (both[1].outcome, both[1].n_steps) == (Outcome.FINISHED, 60)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Hungry:
     """Springs on a device that has memory for two replicas."""

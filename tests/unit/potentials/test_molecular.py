@@ -16,9 +16,10 @@ from frazil.labels.label import label
 from frazil.potentials.analytic.h2_co import H2OnCO
 from frazil.potentials.interface import Analytic
 from frazil.potentials.molecular import WithMolecules, read_curves, write_curves
+from frazil.pytrees import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Nothing(Analytic):
     """No interaction."""

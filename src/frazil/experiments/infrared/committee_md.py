@@ -28,6 +28,7 @@ from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.interface import Batched, Evaluation
+from frazil.pytrees import pytree
 from frazil.seeds import rng
 from frazil.units import kB
 
@@ -82,7 +83,7 @@ class Visit:
     velocities: np.ndarray
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Watched:
     """A committee and its limits: ``uncertainty`` and ``strain`` above 1 in its info end a replica.

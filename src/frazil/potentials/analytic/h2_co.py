@@ -21,6 +21,7 @@ import numpy as np
 
 from frazil.potentials.analytic import van_hemert
 from frazil.potentials.interface import Analytic
+from frazil.pytrees import pytree
 
 H2_DEPTH_eV = 4.7483
 H2_EXPONENT_per_A = 1.9445
@@ -58,7 +59,7 @@ def interaction(co_A: jax.Array, h2_A: jax.Array) -> jax.Array:
     return coulomb.sum() + (walls - dispersion).sum()
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class H2OnCO(Analytic):
     """The known truth for the engine: CO molecules, H2 last (or none: an even number of CO atoms only).

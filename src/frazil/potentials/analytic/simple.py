@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from frazil.potentials.interface import Analytic
+from frazil.pytrees import pytree
 
 
 def _pair_distances(positions_A: jax.Array) -> jax.Array:
@@ -19,7 +20,7 @@ def _bond_lengths(positions_A: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.sum((positions_A[1::2] - positions_A[::2]) ** 2, axis=1))
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Springs(Analytic):
     """Every atom on a spring to its anchor: ½ k |r − anchor|², k in eV/Å²; anchors (natoms, 3) or the
@@ -34,7 +35,7 @@ class Springs(Analytic):
         return 0.5 * self.stiffness_eV_per_A2 * jnp.sum((positions_A - self.anchors_A) ** 2)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class HarmonicBonds(Analytic):
     """Atoms 0–1, 2–3, … joined by springs: ½ k (r − length)²."""
@@ -48,7 +49,7 @@ class HarmonicBonds(Analytic):
         return 0.5 * self.stiffness_eV_per_A2 * jnp.sum((bonds - self.length_A) ** 2)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class MorseBonds(Analytic):
     """Atoms 0–1, 2–3, … joined by Morse bonds: D (1 − exp(−a (r − length)))² (Morse, Phys. Rev. 34, 57,
@@ -65,7 +66,7 @@ class MorseBonds(Analytic):
         return self.depth_eV * jnp.sum((1.0 - jnp.exp(-self.exponent_per_A * (bonds - self.length_A))) ** 2)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class LennardJones(Analytic):
     """All pairs: 4ε ((σ/r)¹² − (σ/r)⁶)."""
@@ -79,7 +80,7 @@ class LennardJones(Analytic):
         return 4.0 * self.epsilon_eV * jnp.sum(sixth**2 - sixth)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class SphericalWall(Analytic):
     """A harmonic wall: ½ k (|r| − radius)² for atoms farther than ``radius_A`` from the origin."""

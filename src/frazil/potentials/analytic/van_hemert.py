@@ -22,6 +22,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
 from frazil.potentials.interface import Analytic, Batched, Evaluation
+from frazil.pytrees import pytree
 
 MORSE_DEPTH_eV = 11.2301
 MORSE_EXPONENT_per_A = 2.3281
@@ -143,7 +144,7 @@ def dipole(positions_A: jax.Array) -> jax.Array:
     return jnp.einsum("sm,sxm->x", charges, sites) / ELEMENTARY_CHARGE
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class VanHemert(Analytic):
     """The field with its coupling fixed, for the engine; its info is the dipole where ``with_dipole`` says

@@ -24,12 +24,13 @@ from frazil.potentials.deepmd.bond_baseline import EXCITED, GROUND, BondBaseline
 from frazil.potentials.deepmd.frozen_graph import constants
 from frazil.potentials.interface import Analytic, Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 
 Layers = list[dict[str, jax.Array]]
 """Of a network: w (in, out), b (out), and idt (out) where the layer has time steps of its own."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class DeepPotSE:
     """A model on atoms of given types, made by ``of``.
@@ -232,7 +233,7 @@ class DeepPotSE:
         return s[..., None] * jnp.concatenate([jnp.ones_like(s)[..., None], unit], axis=-1)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Bonds(Analytic):
     """The bond baseline of atoms that are molecules two by two, by cubic splines.

@@ -12,9 +12,10 @@ from frazil.potentials.egnn.network import atom_energies, features, head, in_pre
 from frazil.potentials.gmnn.potential import VECTOR, lanes_of
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class EGNN:
     """A model on atoms of given elements, made by ``of``."""

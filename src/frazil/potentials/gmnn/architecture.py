@@ -14,6 +14,7 @@ import numpy as np
 
 from frazil.errors import UserError
 from frazil.potentials.elements import OfElements
+from frazil.pytrees import pytree
 
 jax.config.update("jax_enable_x64", True)
 
@@ -179,7 +180,7 @@ def apart(architecture: Architecture, parameters: Parameters) -> Parameters:
     }
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Weights:
     """Parameters folded for evaluation, in the network's number type (scale and shift: float64).

@@ -32,12 +32,13 @@ from frazil.potentials.gmnn.reference import (
     ZBL_POWER,
 )
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 
 _MIDDLE_A = 3.0
 """Gaussian centres are counted from here, which keeps float32 digits in the slope."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class LaneWeights:
     """Weights of one member spread over the lanes of fixed species: made once per structure, used every step.
@@ -56,7 +57,7 @@ class LaneWeights:
     shift: jax.Array
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Lists:
     """Neighbour lists of N lanes, slots first; free slots hold the index N.

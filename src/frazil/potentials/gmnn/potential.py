@@ -15,12 +15,13 @@ from frazil.potentials.gmnn.architecture import Architecture, Weights, fold
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
+from frazil.pytrees import pytree
 
 VECTOR = 16
 """Lanes of the widest vectors there are (float32, 512 bits)."""
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class GMNN:
     """A model file's committee on atoms of given elements, made by ``of``; weights lead with the members.

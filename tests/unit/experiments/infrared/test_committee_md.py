@@ -23,12 +23,13 @@ from frazil.experiments.infrared.committee_md import Limits, Schedule, run_repli
 from frazil.experiments.infrared.harmonic import Minimum
 from frazil.experiments.infrared.minima import Reference
 from frazil.potentials.interface import Batched, Evaluation
+from frazil.pytrees import pytree
 
 SCHEDULE = Schedule((20.0, 1500.0), 3, 200.0, 1.0, 50.0, 7, 2)
 LENGTH_A = 1.5
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Spring:
     """A diatomic spring whose members disagree the more, the longer it is."""

@@ -42,6 +42,7 @@ from frazil.potentials.gmnn.architecture import Architecture, initialize_committ
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import read_model, write_model
 from frazil.potentials.interface import Batched, Evaluation
+from frazil.pytrees import pytree
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
 
@@ -314,7 +315,7 @@ def test_clusters_of_like_size_share_a_batch(tmp_path: Path) -> None:
         assert one.positions_A == pytest.approx(other.positions_A, abs=1e-6)
 
 
-@jax.tree_util.register_dataclass
+@pytree
 @dataclass(frozen=True)
 class Pulled:
     """Every atom is pulled away from the first: no number is ever not finite."""
