@@ -1,6 +1,7 @@
 """A run starts with the images that were built of its own code, or not at all (lib/Images.groovy)."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
@@ -41,3 +42,35 @@ def test_images_that_are_gone_stale_or_altered_stop_the_run(
         ]
     )
     assert not list(tmp_path.rglob(".command.sh"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "asked", "says"),
+    [
+        ("docker", "", "error: no container images; name one by FRAZIL_IMAGE=NAME@sha256:DIGEST"),
+        ("docker", "hub.example/frazil:1", "given without its digest"),
+        ("singularity", "", "error: no container images; build them with `make images`"),
+    ],
+)
+def test_other_containers_are_profiles_too(
+    run_pipeline: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: str, asked: str, says: str
+) -> None:
+    monkeypatch.setenv("FRAZIL_IMAGES", str(tmp_path))
+    monkeypatch.setenv("FRAZIL_IMAGE", asked)
+    done = run_pipeline(tmp_path, "-profile", f"test,{profile}", "--yes", status=2)
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("engine", ["docker", "singularity"])
+def test_nextflow_reads_their_configuration(nextflow: Path, root: Path, tmp_path: Path, engine: str) -> None:
+    done = subprocess.run(
+        [nextflow, "config", root, "-profile", f"test,{engine}", "-flat"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "FRAZIL_IMAGE": "hub.example/frazil@sha256:0123"},
+    )  # fmt: skip
+    enabled = {line for line in done.stdout.splitlines() if line.endswith(".enabled = true")}
+    assert f"{engine}.enabled = true" in enabled
+    assert enabled.isdisjoint(
+        {f"{other}.enabled = true" for other in {"apptainer", "docker", "singularity"} - {engine}}
+    )
+    assert ("process.container = 'hub.example/frazil@sha256:0123'" in done.stdout) == (engine == "docker")
