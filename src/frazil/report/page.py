@@ -20,7 +20,7 @@ from frazil.settings import text_of, unit_of
 SCRIPTS = ("tables.js", "movie.js")
 """Sort and filter tables; play trajectories. The page's policy names their hashes, and allows no other."""
 MOVIES = "_trajectories"
-"""Ending of the folder of an experiment's movies; their time is shown in that experiment's figures, too."""
+"""Ending of the folder of an experiment's movies; their time is shown in its main figure, too."""
 
 
 def _read_json(path: Path | str, what: str) -> dict[str, Any]:
@@ -122,6 +122,10 @@ def render(
                 "tables": [(item, shown(_file_of(directory, item.file))) for item in section.tables],
             }
         )
+    wide = {part["of"] for part in parts for figure, made, _ in part["figures"]
+            if made.wide and figure.file == part["section"].main_figure}  # fmt: skip
+    for part in parts:  # beside the main figure there is room for one movie, below a wide one for two
+        part["n_at_top"] = 2 if part["of"] in wide else 1
     gates = [(part["section"], gate) for part in parts for gate in part["section"].gates]
     gates.sort(key=lambda pair: {False: 0, None: 1, True: 2}[pair[1].passed])
     experiments = [str(name) for name in settings.get("experiments") or ()]

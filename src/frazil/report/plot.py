@@ -105,6 +105,9 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
         axes.set_title(f"({letter}) {axes.get_title('left')}".rstrip())
     for axes in canvas.axes:
         artists: list[Any] = [*axes.lines, *axes.collections]
+        if axes not in panels:  # a colour bar: no gaps between its steps
+            for artist in axes.collections:
+                artist.set_edgecolor("face")
         if (legend := axes.get_legend()) is not None:
             for text in legend.get_texts():
                 text.set_text(true_minus(text.get_text()))

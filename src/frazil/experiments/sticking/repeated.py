@@ -83,8 +83,9 @@ def _frames(surface: Atoms, ended: Trajectory, row: dict[str, Any]) -> list[Atom
 
 def caption(row: pandas.Series, outcome: str) -> str:
     """Return what is seen of a typical collision; ``row`` is its row in the table."""
+    turns = f"{row['n_bounces']} turn{'s' if row['n_bounces'] != 1 else ''}"
     return (
         f"H2 (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from the normal, "
         f"on {row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after "
-        f"{row['time_fs']:g} fs, with {row['n_bounces']} turns near the surface."
+        f"{row['time_fs']:g} fs, with {turns} near the surface."
     )

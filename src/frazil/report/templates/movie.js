@@ -112,7 +112,7 @@
     new ResizeObserver(redraw).observe(canvas);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
-    // The experiment's panels over a time: a line shows the movie's time, a click chooses it.
+    // Panels over the movie's time, beside the movies and at the top: a line shows the movie's time, a click chooses it.
     for (const group of document.querySelectorAll(`figure[data-of="${box.dataset.of}"] g.over-time`)) {
       const svg = group.ownerSVGElement, plane = group.getBBox();
       const [from, to] = [Number(group.dataset.from), Number(group.dataset.to)];
