@@ -41,6 +41,9 @@ def test_from_surfaces_to_coefficients(run_pipeline: Run, tmp_path: Path, root: 
     subprocess.run([sys.executable, root / "bin/repeat_collision.py", *again], cwd=tmp_path, check=True)
     row = (results / "trajectories.csv").read_text().splitlines()[6]
     assert (tmp_path / "one/trajectories.csv").read_text().splitlines()[1] == row
+    shown = json.loads((tmp_path / "results/sticking_trajectories/section.json").read_text())
+    assert {movie["name"].split(" ")[0] for movie in shown["movies"]} == set(trajectories["outcome"])
+    assert shown["gates"][0]["passed"]
 
 
 def test_shipped_parameters_pass_the_check(run_pipeline: Run, tmp_path: Path, root: Path) -> None:

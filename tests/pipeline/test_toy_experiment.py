@@ -56,6 +56,14 @@ def test_two_files_are_an_experiment(nextflow: Path, checkout: Path, tmp_path: P
     assert found["trajectories"]["toy"]["model"]["total"] == 10
     assert 0 < found["core_hours"] < 1
 
+    one = [checkout / "bin/frazil", "repeat-trajectory", "--experiment", "toy", "--results", "results"]
+    subprocess.run(
+        [*one, "--trajectory-id", "3", "--out", "one"], cwd=tmp_path, check=True,
+        env={**os.environ, "PYTHONPATH": str(checkout / "src")},
+    )  # fmt: skip
+    row = table.read_text().splitlines()[4]
+    assert (tmp_path / "one/trajectories.csv").read_text().splitlines()[1] == row
+
     before = table.read_bytes()
     again = run(nextflow, checkout, tmp_path, "-resume", "--toy.shard_size", "7")
     assert again.returncode == 0, again.stdout + again.stderr

@@ -88,7 +88,7 @@ def draw(frames: list[Atoms], alt: str) -> Drawn:
         "positions": base64.b64encode(packed.astype("<i2").tobytes()).decode(),
     }  # fmt: skip
     pictures = [
-        _picture(positions[i] @ view.T, numbers, marked, half_A, f"{alt}, {times_fs[i]:g} fs")
+        _picture(positions[i] @ view.T, numbers, marked, half_A, f"{times_fs[i]:g} fs", alt)
         for i in thinned(range(len(shown)), N_PICTURES)
     ]
     return Drawn(pictures, json.dumps(data, separators=(",", ":")), len(atoms), len(first))
@@ -128,8 +128,9 @@ def _colour(number: int) -> str:
 
 
 def _picture(
-    seen: NDArray[np.float64], numbers: NDArray[np.int64], marked: NDArray[np.bool_], half_A: float, alt: str
-) -> str:
+    seen: NDArray[np.float64], numbers: NDArray[np.int64], marked: NDArray[np.bool_], half_A: float,
+    time: str, alt: str,
+) -> str:  # fmt: skip
     """Return an SVG of atoms at ``seen`` (natoms, 3): right, up, towards the eye; the nearest come last."""
     parts = []
     for i in np.argsort(seen[:, 2], kind="stable"):
@@ -138,5 +139,9 @@ def _picture(
             ring = ' class="marked"' if marked[i] else ""
             colour = _colour(numbers[i])
             parts.append(f'<circle{ring} cx="{x:.2f}" cy="{y:.2f}" r="{r:.2f}" fill="{colour}"/>')
+    corner, size = f'x="{-0.95 * half_A:.2f}" y="{0.93 * half_A:.2f}"', f"{0.13 * half_A:.2f}px"
+    parts.append(f'<text {corner} style="font-size: {size}; fill: var(--text)">{time}</text>')
     box = f"{-half_A:.2f} {-half_A:.2f} {2 * half_A:.2f} {2 * half_A:.2f}"
-    return f'<svg role="img" aria-label="{alt}" viewBox="{box}" width="{SIZE_px}">{"".join(parts)}</svg>'
+    return (
+        f'<svg role="img" aria-label="{alt}, {time}" viewBox="{box}" width="{SIZE_px}">{"".join(parts)}</svg>'
+    )
