@@ -73,6 +73,16 @@ def groups() -> dict[str, type]:
     return {name: found[name] for name in (*first, *(name for name in found if name not in first))}
 
 
+def experiments_of_groups() -> dict[str, str]:
+    """Return the experiment that each group of parameters belongs to; "" for groups of several."""
+    found = {}
+    for module in settings_modules():
+        room = module.__name__.split(".")[-2]
+        for name in getattr(module, "GROUPS", {}):
+            found[name] = room if room in EXPERIMENTS else ""
+    return found
+
+
 def campaigns() -> dict[str, str]:
     """Return the modules of experiments that are one campaign (``frazil.experiments.campaign``), by name."""
     found = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.parameters import all_parameters
+from frazil.parameters import all_parameters, experiments_of_groups
 from frazil.report import citing, movie, run_line
 from frazil.report.cells import shown
 from frazil.report.drawing import drawing
@@ -33,17 +33,17 @@ def _read_json(path: Path | str, what: str) -> dict[str, Any]:
     return content
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+def _flat(content: dict[str, Any], prefix: str = "", experiments: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return rows of a JSON object, groups flattened to dotted names.
 
     A row has the name, value, unit, description (of the parameter of that name, where there is one), its
-    default, and ``differs``: whether the value is another one.
+    default, and ``differs``: whether the value is another one, and of an experiment that ran.
     """
-    known = all_parameters()
+    known, owners = all_parameters(), experiments_of_groups()
     rows: list[dict[str, Any]] = []
     for name, item in content.items():
         if isinstance(item, dict) and "value" not in item:
-            rows += _flat(item, f"{prefix}{name}.")
+            rows += _flat(item, f"{prefix}{name}.", experiments)
             continue
         given = item if isinstance(item, dict) else {"value": item}
         spec = known.get(prefix + name)
@@ -57,7 +57,9 @@ def _flat(content: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
         }
         if spec is not None and name != "outdir":
             row["default"] = _setting(spec.plain(spec.default))
-            row["differs"] = row["default"] != row["value"]
+            owner = owners.get(prefix.partition(".")[0], "")
+            ran = not owner or not experiments or owner in experiments
+            row["differs"] = ran and row["default"] != row["value"]
         rows.append(row)
     return rows
 
@@ -157,7 +159,7 @@ def render(
         gates=gates,
         failed=[gate for _, gate in gates if gate.passed is False],
         unmeasured=[gate for _, gate in gates if gate.passed is None],
-        settings=_flat(settings),
+        settings=_flat(settings, experiments=experiments),
         versions=_flat(software),
         works=list(works.values()),
         uses={work.key: text for work, text in named if work and text},

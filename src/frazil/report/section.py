@@ -315,6 +315,8 @@ def number(value: Any) -> str:
 def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str]:
     """Return a value and its interval as text, rounded to two digits of the interval's half width.
 
+    Positive ends that are decades apart have two digits each.
+
     0.31234, 0.2222, 0.4321 gives ("0.31", "[0.22, 0.43]"). Without an interval, the value as ``number`` has
     it and "".
     """
@@ -323,6 +325,9 @@ def with_interval(value: Any, low: Any, high: Any) -> tuple[str, str]:
         return number(value), ""
     half = (high - low) / 2
     largest = max(abs(low), abs(high), abs(value))
+    if 0 < 100 * low < high:  # over decades: two digits of each
+        text, *ends = (number(float(f"{item:.2g}")) for item in (value, low, high))
+        return text, f"[{', '.join(ends)}]"
     if not half > 1e-9 * largest or largest >= 1e6 or half < 1e-6:
         return number(value), f"[{number(low)}, {number(high)}]"
     digits = max(0, 1 - math.floor(math.log10(half)))

@@ -136,6 +136,19 @@ def test_settings_carry_units_and_meanings(results: Path) -> None:
     assert re.search(r"cutoff_A\s+6\.5\s+Å", text)
 
 
+def test_settings_of_experiments_that_did_not_run_are_folded(results: Path) -> None:
+    given = {
+        "photodesorption": {"criterion_A": 2.5},
+        "sticking": {"aim_radius_A": 1.5},
+        "deepmd": {"n_models": 2},
+    }
+    shown = page(results, {"experiments": ["sticking"], **given}).split('<section id="settings">')[1]
+    changed, folded = shown.split("<details>")[:2]
+    for name, above in (("sticking", True), ("deepmd", True), ("photodesorption", False)):
+        assert (f"{name}." in changed) == above
+        assert f"{name}." in folded
+
+
 def test_settings_that_differ_come_first_and_the_rest_is_folded(results: Path) -> None:
     html = page(results, {"campaign_seed": 7, "photodesorption": {"criterion_A": 3.0, "timestep_fs": 0.25}})
     shown, folded = html.split('<section id="settings">')[1].split("<details>")[:2]
@@ -323,6 +336,8 @@ def test_one_model_is_said_of_intervals_that_are_there(tmp_path: Path) -> None:
         ((0.5, None, None), ("0.5", "")),
         ((float("nan"), 0, 1), ("–", "")),
         ((5.0, 5.0, 5.0), ("5", "[5, 5]")),
+        ((438.2, 3.051, 3173.4), ("440", "[3.1, 3200]")),
+        ((7.999e23, 7.455e21, 8.582e25), ("8e+23", "[7.5e+21, 8.6e+25]")),
     ],
 )
 def test_digits_follow_the_interval(numbers: tuple[float, ...], texts: tuple[str, str]) -> None:
