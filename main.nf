@@ -19,7 +19,7 @@ workflow {
     if (run.cost) {
         log.info(run.cost)
     }
-    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, names: run.names, alone: run.alone]
+    settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, names: run.names, alone: run.alone, reads: run.reads]
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it

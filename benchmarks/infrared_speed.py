@@ -21,9 +21,8 @@ import numpy as np
 from ase import Atoms, units
 from ase.md.nose_hoover_chain import NoseHooverChainNVT
 
+from frazil.data.structures import check_names, read_structures
 from frazil.experiments.infrared.committee_md import thermal_velocities
-from frazil.experiments.infrared.harmonic import check_names
-from frazil.experiments.infrared.minima import _read
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain
 from frazil.md.observers import potential_info
@@ -88,7 +87,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, nargs="*", default=[1, 8])
     parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
-    clusters = _read(given.structures)
+    clusters = read_structures(given.structures)
     names = [published(name) for name in check_names(clusters)]
     model = random_model()
     for name in given.only:

@@ -1,12 +1,18 @@
 // One shard, and the tables, of an experiment that is one campaign.
 
+// The flags that say which file each setting names
+def read(Map meta, files) {
+    meta.reads ? "--file-settings ${meta.reads.join(' ')} --files ${(files instanceof List ? files : [files]).join(' ')}" : ''
+}
+
 process RUN_CAMPAIGN {
     tag "${meta.experiment}:${meta.first_id}"
     label 'gpu'
     label 'shard'
 
     input:
-    val meta // e.g. [experiment: 'toy', first_id: 0, n: 100, settings: […], code: …]
+    // e.g. [experiment: 'toy', first_id: 0, n: 100, settings: […], reads: ['model'], code: …], and the files that settings name
+    tuple val(meta), path(files, stageAs: 'given*/*')
     val campaign_seed
     val checkpoints
     val code
@@ -18,7 +24,7 @@ process RUN_CAMPAIGN {
     """
     ${Settings.file(meta.settings)}
     run_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --first-id ${meta.first_id} --n-trajectories ${meta.n} --checkpoints '${checkpoints}' --out shard_${meta.first_id}
+        --first-id ${meta.first_id} --n-trajectories ${meta.n} ${read(meta, files)} --checkpoints '${checkpoints}' --out shard_${meta.first_id}
     """
 
     stub:
@@ -31,7 +37,7 @@ process ANALYSE_CAMPAIGN {
     label 'published'
 
     input:
-    tuple val(meta), path(shards, stageAs: 'shards/*')
+    tuple val(meta), path(files, stageAs: 'given*/*'), path(shards, stageAs: 'shards/*')
     val campaign_seed
     val code
 
@@ -42,7 +48,7 @@ process ANALYSE_CAMPAIGN {
     """
     ${Settings.file(meta.settings)}
     analyse_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --shards shards --out ${meta.experiment}
+        --shards shards ${read(meta, files)} --out ${meta.experiment}
     """
 
     stub:

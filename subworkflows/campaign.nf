@@ -9,14 +9,16 @@ workflow CAMPAIGN {
     checkpoints
 
     main:
+    def read = { name -> settings.reads[name].values().collect { file(it, glob: false) } }
     def shards = experiments.collectMany { name ->
         def s = settings.alone[name]
-        Settings.shards(s.n_trajectories, s.shard_size).collect { it + [experiment: name, settings: s, code: settings.code[name]] }
+        def of = [experiment: name, settings: s, reads: settings.reads[name].keySet() as List, code: settings.code[name]]
+        Settings.shards(s.n_trajectories, s.shard_size).collect { [it + of, read(name)] }
     }
     RUN_CAMPAIGN(Channel.fromList(shards), settings.campaign_seed, checkpoints, settings.code['run_campaign.py'])
     ANALYSE_CAMPAIGN(
-        RUN_CAMPAIGN.out.map { meta, shard -> [meta.subMap('experiment', 'settings', 'code'), shard] }.groupTuple()
-            .map { meta, found -> [meta, found.sort { it.name }] },
+        RUN_CAMPAIGN.out.map { meta, shard -> [meta.subMap('experiment', 'settings', 'reads', 'code'), shard] }.groupTuple()
+            .map { meta, found -> [meta, read(meta.experiment), found.sort { it.name }] },
         settings.campaign_seed, settings.code['analyse_campaign.py'],
     )
 

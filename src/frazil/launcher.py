@@ -92,7 +92,8 @@ def launch() -> str:
 
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
     reaches, and of all. files: those that each data set names, and their names in it.
-    alone: settings of the experiments that are one campaign, with one graph for all. cost: what to say of
+    alone: settings of the experiments that are one campaign, with one graph for all. reads: the files that
+    each of these reads, by setting. cost: what to say of
     the run's cost, perhaps nothing. Raises UserError with all problems, or the cost where it is asked.
     """
     given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
@@ -117,6 +118,7 @@ def launch() -> str:
     found = {
         "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files, "names": names,
         "alone": {name: values_of(getattr(resolved, name)) for name in alone},
+        "reads": {name: parameters.files_of(name, getattr(resolved, name)) for name in alone},
         "cost": told,
     }  # fmt: skip
     return json.dumps(found)

@@ -92,6 +92,25 @@ def campaigns() -> dict[str, str]:
     return found
 
 
+def files_of(experiment: str, own: Any) -> dict[str, str]:
+    """Return the files that an experiment that is one campaign reads, absolute, by setting.
+
+    Those are its settings', and what ``shipped`` of its module names of ``assets`` for others.
+    """
+    module = next(m for m in settings_modules() if m.__name__.split(".")[-2:] == [experiment, "settings"])
+    assets = Path(__file__).resolve().parents[2] / "assets"
+    found = {name: str(assets / file) for name, file in getattr(module, "shipped", _nothing)(own).items()}
+    for name, spec in fields_of(type(own)).items():
+        value = values_of(own)[name]
+        if value is not None and spec.path in ("file", "folder", "any"):
+            found[name] = str(Path(value).resolve())
+    return found
+
+
+def _nothing(own: Any) -> dict[str, str]:
+    return {}
+
+
 def parameters_of(cls: type) -> dict[str, Setting]:
     """Return a group's own parameters: those of its settings whose home is no other group."""
     return {name: spec for name, spec in fields_of(cls).items() if spec.of is None}

@@ -10,21 +10,17 @@ from ase import Atoms
 from ase.build import molecule
 from ase.vibrations import Infrared
 
-from frazil.analysis.normal_modes import normal_modes
+from frazil.analysis.normal_modes import error_cm1, normal_modes
 from frazil.errors import UserError
 from frazil.experiments.infrared import harmonic
-from frazil.experiments.infrared.harmonic import (
-    ModelSurface,
-    analytic_curvature,
-    error_cm1,
-    label_minimum,
-    minimum_of,
-    model_modes,
-)
+from frazil.experiments.infrared.harmonic import label_minimum, modes_of
 from frazil.experiments.infrared.labels import Labels
 from frazil.potentials.analytic import van_hemert
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.surface import ModelSurface
+from frazil.potentials.surface import analytic_curvature
+from frazil.systems.minima import minimum_of
 
 ORCA = Path(__file__).resolve().parents[3] / "shared/data/nanosilicates/orca.hess"
 HARTREE_eV, BOHR_A = 27.211386245988, 0.529177210903
@@ -158,12 +154,12 @@ def test_members_disagreement_is_the_error_of_modes(monkeypatch: pytest.MonkeyPa
     water = molecule("H2O")
     water.positions -= water.get_center_of_mass()
     monkeypatch.setattr(harmonic, "ModelSurface", lambda model, atoms: Springs(water))
-    found = model_modes(SimpleNamespace(n_members=4), water, "water")  # type: ignore[arg-type]
+    found = modes_of(SimpleNamespace(n_members=4), water, "water")  # type: ignore[arg-type]
     # Wavenumbers go with the root of the stiffness: 1, 1.1 and 0.9 of the mean's.
     assert found.spread_cm1 == pytest.approx(0.1 * found.minimum.modes.wavenumbers_cm1, rel=1e-5)
     assert found.n_without_minimum == 1
     monkeypatch.setattr(Springs, "stiffness", (None, 1.0))
-    alone = model_modes(SimpleNamespace(n_members=2), water, "water")  # type: ignore[arg-type]
+    alone = modes_of(SimpleNamespace(n_members=2), water, "water")  # type: ignore[arg-type]
     assert np.isnan(alone.spread_cm1).all(), "one member alone has no spread"
     assert alone.n_without_minimum == 1
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import scipy.stats
 from numpy.typing import ArrayLike, NDArray
 
 from frazil.analysis.predictive import another_proportion, another_value
@@ -94,6 +95,78 @@ def members_std(members: ArrayLike, sampling_variances: ArrayLike, shape: tuple[
         return np.full(shape, NAN)
     beyond = values.var(axis=0, ddof=1) - np.asarray(sampling_variances, float).mean(axis=0)
     return np.asarray(np.sqrt(np.maximum(beyond, 0.0)))
+
+
+@dataclass(frozen=True)
+class TwoWay:
+    """Values ν_kr = μ + a_k + b_r + e_kr of members k, run from the same starts r, and what they vary by.
+
+    members (M, …) and starts (R, …): means of each. The members' part of the variance is
+    σ_a² = (MS_members − MS_e)/R, the residual's σ_e² = MS_e (two-way layout without replication; Searle,
+    Casella & McCulloch, Variance Components, 1992, ch. 4). What all members share by their starts, b_r, is
+    no part of the members' error, and is all of the sampling's but for σ_e²/(M R).
+    """
+
+    mean: Array
+    members: Array
+    starts: Array
+    residual_variance: Array
+
+    @property
+    def standard_error(self) -> Array:
+        """Of the mean by the starts (…): the scatter of starts over √R; nan of one start."""
+        n = len(self.starts)
+        return self.starts.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(self.mean.shape, NAN)
+
+    @property
+    def model_std(self) -> Array:
+        """Standard deviation between members beyond their own sampling (…), 0 where that explains all."""
+        if len(self.members) < 2:
+            return np.full(self.mean.shape, NAN)
+        beyond = self.members.var(axis=0, ddof=1) - self.residual_variance / len(self.starts)
+        return np.asarray(np.sqrt(np.maximum(beyond, 0.0)))
+
+    def estimate(self, calibration: float = 1.0) -> Estimate:
+        """Return the estimate of the mean, its intervals by Student's t.
+
+        Sampling: R − 1 degrees of freedom. Total: the sampling's half width and that of another member,
+        t_{M−1} s √(1 + 1/M) for the standard deviation s of the members' means, in quadrature.
+        ``calibration`` is what the members' spread is multiplied by (``spread_calibration``).
+        """
+        n_members, half = len(self.members), _t_95(len(self.starts) - 1) * self.standard_error
+        spread = self.members.std(axis=0, ddof=1) if n_members > 1 else np.full(self.mean.shape, NAN)
+        another = calibration * _t_95(n_members - 1) * np.sqrt(1 + 1 / n_members) * spread
+        total = np.sqrt(half**2 + another**2)
+        ends = (self.mean, self.mean - half, self.mean + half, self.model_std, self.mean - total,
+                self.mean + total)  # fmt: skip
+        return Estimate(*(end if self.mean.ndim else float(end) for end in ends))
+
+
+def two_way(values: ArrayLike) -> TwoWay:
+    """Return the layout of values (M, R, …) of M members from the same R starts."""
+    own = np.asarray(values, float)
+    members, starts, mean = own.mean(axis=1), own.mean(axis=0), own.mean(axis=(0, 1))
+    left = own - members[:, None] - starts[None] + mean
+    degrees = (own.shape[0] - 1) * (own.shape[1] - 1)
+    residual = (left**2).sum(axis=(0, 1)) / degrees if degrees else np.full(mean.shape, NAN)
+    return TwoWay(mean, members, starts, residual)
+
+
+def _t_95(degrees: int) -> float:
+    return float(scipy.stats.t.ppf(0.975, degrees)) if degrees > 0 else NAN
+
+
+def spread_calibration(errors: ArrayLike, spreads: ArrayLike, n_members: int) -> float:
+    """Return α, by which the members' standard deviation (n,) is multiplied to fit errors of their mean (n,).
+
+    α² = −1/M + (M − 3)/(M − 1) ⟨Δ²/σ²⟩ (Imbalzano et al., J. Chem. Phys. 154, 074102, 2021), 1 for
+    an exchangeable truth; 0 where the errors are smaller than a mean of M can have. nan for M below 4.
+    """
+    used = np.asarray(spreads, float) > 0
+    if n_members < 4 or not used.any():
+        return NAN
+    ratio = np.mean((np.asarray(errors, float)[used] / np.asarray(spreads, float)[used]) ** 2)
+    return float(np.sqrt(max(0.0, (n_members - 3) / (n_members - 1) * ratio - 1 / n_members)))
 
 
 def proportion(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import ase.units
 import numpy as np
+import scipy.optimize
 
 from frazil.errors import UserError
 from frazil.units import hbar
@@ -64,6 +65,25 @@ def normal_modes(
         along = np.asarray(dipole_derivatives_e) @ displacements.T
         intensities = (along**2).sum(axis=0) * _km_per_mol()
     return Modes(wavenumbers, intensities, displacements.reshape(len(squares), -1, 3))
+
+
+def matched(one: Modes, other: Modes, masses_amu: np.ndarray) -> np.ndarray:
+    """Return for each mode of ``one`` the number of its like in ``other`` (n_modes,).
+
+    Likeness is the squared overlap of the mass-weighted displacements, less what the wavenumbers differ: the
+    sum over all pairs is largest. Structures are taken to lie alike (both relaxed from one).
+    """
+    weights = np.asarray(masses_amu)[None, :, None]
+    overlap = np.einsum("iax,jax->ij", one.displacements * weights, other.displacements) ** 2
+    apart = np.abs(one.wavenumbers_cm1[:, None] - other.wavenumbers_cm1[None, :])
+    _, columns = scipy.optimize.linear_sum_assignment(apart / 100.0 - overlap)
+    return np.asarray(columns)
+
+
+def error_cm1(found: Modes, expected: Modes, masses_amu: np.ndarray) -> np.ndarray:
+    """Return the errors (n_modes,), cm⁻¹, of modes against those that they are matched with."""
+    partners = matched(expected, found, masses_amu)
+    return np.asarray(found.wavenumbers_cm1[partners] - expected.wavenumbers_cm1)
 
 
 def _vibrations(positions: np.ndarray, roots: np.ndarray) -> np.ndarray:

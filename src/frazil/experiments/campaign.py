@@ -7,67 +7,151 @@ Such an experiment has two files. Its ``settings.py`` has its group, with ``n_tr
 - ``runner(settings, campaign_seed)``, the runner of its trajectories (``frazil.campaigns``);
 - ``analyse(settings, table, campaign_seed, out)``, which writes further tables and figures into a folder and
   returns the ``Section`` of the report.
+
+It may also have
+
+- ``members(settings)``: how many members of a committee run every trajectory. The ids that the runner is
+  given count (trajectory, member), the last fastest, and the table has the key ``member`` too;
+- ``ARRAYS``, names of what its rows hold besides the table: arrays of one shape, which ``analyse`` finds as
+  columns of the table.
+
+Files that settings name are staged into a task, and where they are not set, the settings' module says by
+``shipped(settings)`` which files of ``assets`` stand for them.
 """
 
 import importlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from frazil.campaigns import run_shard
-from frazil.checkpoints import Ledger, key_of
+import numpy as np
+import pandas
+
+from frazil.campaigns import ArrayLedger, Row, Runner, run_shard
+from frazil.checkpoints import Claim, Ledger, key_of, read_arrays
 from frazil.code import digest_of
 from frazil.errors import UserError
-from frazil.files import write_json
-from frazil.parameters import campaigns, groups
+from frazil.experiments.settings import Parameters
+from frazil.files import sha256_of, write_atomic, write_json
+from frazil.parameters import campaigns, files_of, groups
 from frazil.settings import load, values_of
 
+ARRAYS_FILE = "arrays.npz"
 
-def run(
-    experiment: str, parameters: Path, campaign_seed: int, first_id: int, n_trajectories: int,
-    checkpoints: Path, out: Path,
-) -> None:  # fmt: skip
+
+def run(asked: Parameters, first_id: int, n_trajectories: int, checkpoints: Path, out: Path) -> None:
     """Run the trajectories from ``first_id`` on and write their table into ``out``.
 
     Raises UserError for an unknown experiment, bad settings and ids beyond its last, OutOfTime after SIGTERM.
     """
-    physics, settings = physics_of(experiment, json.loads(parameters.read_text(encoding="utf-8")))
+    physics, settings = physics_of(asked.experiment, _values(asked))
+    files = files_of(asked.experiment, settings)
     if first_id + n_trajectories > settings.n_trajectories:
         raise UserError(
-            f"trajectories {first_id} to {first_id + n_trajectories - 1}; {experiment} has "
+            f"trajectories {first_id} to {first_id + n_trajectories - 1}; {asked.experiment} has "
             f"{settings.n_trajectories}, from 0 on"
         )
     key = key_of(
-        experiment=experiment, settings=values_of(settings), campaign_seed=campaign_seed,
+        experiment=asked.experiment,
+        settings={name: value for name, value in values_of(settings).items() if name not in files},
+        files={name: sha256_of(file) for name, file in files.items()}, campaign_seed=asked.campaign_seed,
         physics=digest_of(Path(__file__).parents[1], Path(physics.__file__)),
     )  # fmt: skip
-    ids = range(first_id, first_id + n_trajectories)
-    rows = run_shard(ids, physics.runner(settings, campaign_seed), Ledger(checkpoints, key), experiment)
-    physics.TABLE.write(rows, out)
+    n_members, arrays = _members(physics, settings), getattr(physics, "ARRAYS", ())
+    ids = range(first_id * n_members, (first_id + n_trajectories) * n_members)
+    rows = _run(
+        ids, physics.runner(settings, asked.campaign_seed), checkpoints, key, asked.experiment, arrays
+    )
+    physics.TABLE.write([{name: row[name] for name in row if name not in arrays} for row in rows], out)
+    if arrays:
+        with write_atomic(out / ARRAYS_FILE) as partial, partial.open("wb") as file:
+            stacked: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in arrays}
+            np.savez(file, allow_pickle=False, **stacked)
 
 
-def analyse(experiment: str, parameters: Path, campaign_seed: int, shards: Path, out: Path) -> None:
+def _run(
+    ids: range, runner: Runner, checkpoints: Path, key: str, experiment: str, arrays: Sequence[str]
+) -> list[Row]:
+    """Return the rows of ids; those with arrays are kept as such."""
+    if not arrays:
+        return run_shard(ids, runner, Ledger(checkpoints, key), experiment)
+    folder = checkpoints / key
+    with Claim(folder, ids):
+        rows = run_shard(ids, runner, ArrayLedger(folder), experiment)
+    return [
+        {name: value if name in arrays else np.asarray(value).item() for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def analyse(asked: Parameters, shards: Path, out: Path) -> None:
     """Write the table of all trajectories, what the experiment makes of it, and its section into ``out``.
 
     Raises UserError for shards that are broken, doubled or not all there.
     """
-    physics, settings = physics_of(experiment, json.loads(parameters.read_text(encoding="utf-8")))
+    physics, settings = physics_of(asked.experiment, _values(asked))
+    n_members, arrays = _members(physics, settings), getattr(physics, "ARRAYS", ())
     ids = range(settings.n_trajectories)
     table = physics.TABLE.read(shards, only={"trajectory_id": ids})
-    if missing := sorted(set(ids) - set(table["trajectory_id"])):
+    counts = table["trajectory_id"].value_counts()
+    if missing := sorted(i for i in ids if counts.get(i, 0) != n_members):
         raise UserError(f"{shards}: trajectory {missing[0]} is missing; give all shards of one run")
     physics.TABLE.write(table, out)
-    section = physics.analyse(settings, table, campaign_seed, out)
-    counts = {"model": {"total": len(table)}}
-    write_json(out / "counts.json", counts)
+    if arrays:
+        table = _with_arrays(physics, shards, table, arrays)
+    section = physics.analyse(settings, table, asked.campaign_seed, out)
+    write_json(out / "counts.json", {"model": {"total": len(table)}})
     section.write(out)
 
 
+def _with_arrays(
+    physics: Any, shards: Path, table: pandas.DataFrame, arrays: Sequence[str]
+) -> pandas.DataFrame:
+    """Return a table with the arrays of its rows as columns, each shard's in the order of its own rows."""
+    parts = []
+    for file in physics.TABLE.files(shards):
+        own, held = physics.TABLE.read(file), read_arrays(file.with_name(ARRAYS_FILE))
+        if held is None or any(len(held.get(name, ())) != len(own) for name in arrays):
+            raise UserError(f"{file.parent} lacks the arrays of its rows; run this shard again")
+        parts.append(own.assign(**{name: list(held[name]) for name in arrays}))
+    keys = [name for name in ("trajectory_id", "member") if name in table]
+    return pandas.concat(parts).sort_values(keys, ignore_index=True)
+
+
+def _members(physics: Any, settings: Any) -> int:
+    return int(physics.members(settings)) if hasattr(physics, "members") else 1
+
+
+def _values(asked: Parameters) -> dict[str, Any]:
+    """Return the values of an experiment's settings, its files where they are."""
+    if len(asked.file_settings) != len(asked.files):
+        raise UserError(
+            f"{len(asked.file_settings)} settings with files and {len(asked.files)} files; give one for each"
+        )
+    values: dict[str, Any] = json.loads(asked.parameters.read_text(encoding="utf-8"))
+    return values | dict(zip(asked.file_settings, map(str, asked.files), strict=True))
+
+
 def physics_of(experiment: str, values: dict[str, Any]) -> tuple[Any, Any]:
-    """Return an experiment's module and its settings, from their values. UserError for an unknown one."""
+    """Return an experiment's module and its settings, from their values, all of its files named.
+
+    Raises UserError for an unknown one.
+    """
     known = campaigns()
     if experiment not in known:
         raise UserError(
             f"experiment {experiment!r} is no campaign alone; allowed: {', '.join(known) or 'none here'}"
         )
-    return importlib.import_module(known[experiment]), load(groups()[experiment], values)
+    group = groups()[experiment]
+    made: Any = load(group, values)
+    whole: Any = load(group, {**values, **files_of(experiment, made)})
+    return importlib.import_module(known[experiment]), whole
+
+
+def rows_of(physics: Any, settings: Any, campaign_seed: int, trajectory_id: int) -> list[Row]:
+    """Return the rows of one trajectory, of each member, as they stand in the table."""
+    n_members, arrays = _members(physics, settings), getattr(physics, "ARRAYS", ())
+    ids = range(trajectory_id * n_members, (trajectory_id + 1) * n_members)
+    found = dict(physics.runner(settings, campaign_seed)(ids, lambda: None))
+    return [{name: found[i][name] for name in found[i] if name not in arrays} for i in ids]

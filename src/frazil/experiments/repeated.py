@@ -15,7 +15,7 @@ import pandas
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.campaign import physics_of
+from frazil.experiments.campaign import physics_of, rows_of
 from frazil.files import write_atomic
 from frazil.parameters import campaigns
 from frazil.report import plot
@@ -79,7 +79,7 @@ def _run(experiment: str, results: Path, identity: int, n_frames: int, out: Path
     if found.curve is not None:
         with write_atomic(out / "curve.csv") as partial:
             found.curve.to_csv(partial, index=False, float_format="%.8g")
-    told = (out / table.file).read_text(encoding="utf-8").splitlines()[1]
+    told = row_of(out / table.file, identity)
     return told, row_of(results / experiment / table.file, identity)
 
 
@@ -92,23 +92,27 @@ def _repeat(experiment: str, results: Path, identity: int) -> Repeated:
         parameters = parameters_of(results)
         physics, settings = physics_of(experiment, parameters[experiment])
         row_of(results / experiment / physics.TABLE.file, identity)
-        runner = physics.runner(settings, parameters["campaign_seed"])
-        ((_, row),) = runner([identity], lambda: None)
-        return Repeated([(physics.TABLE, physics.TABLE.frame([row]))])
+        rows = rows_of(physics, settings, parameters["campaign_seed"], identity)
+        return Repeated([(physics.TABLE, physics.TABLE.frame(rows))])
     allowed = ", ".join([*REPEATS, *campaigns()])
     raise UserError(f"experiment {experiment!r} has no trajectories with ids; allowed: {allowed}")
 
 
 def row_of(table: Path, trajectory_id: int) -> str:
-    """Return the line of a trajectory in a table. Raises UserError where one of them is not there."""
+    """Return the line of a trajectory in a table, or those of its members.
+
+    Raises UserError where one of them is not there.
+    """
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
-    known = {int(line.split(",")[0]): line for line in lines[1:]}
+    known: dict[int, list[str]] = {}
+    for line in lines[1:]:
+        known.setdefault(int(line.split(",")[0]), []).append(line)
     if trajectory_id not in known:
         raise UserError(f"trajectory {trajectory_id}; {table} has {len(known)}, {min(known)} to {max(known)}")
-    return known[trajectory_id]
+    return "\n".join(known[trajectory_id])
 
 
 def _whole(frames: list[Atoms]) -> list[Atoms]:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from frazil.labels.settings import Seed
-from frazil.settings import given, same_as, step
+from frazil.settings import given, part, same_as, settings, step
+
+
+@settings
+class Parameters:
+    """An experiment and its settings; files that these name are staged into a task."""
+
+    experiment: str = given("Name of the experiment")
+    parameters: Path = given("Its settings by name, JSON", path="file")
+    file_settings: tuple[str, ...] = given("Settings whose files are elsewhere than they say", default=())
+    files: tuple[Path, ...] = given("Where these are, in that order", default=(), path="any", repeated=True)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
 
 
 @step("frazil.experiments.campaign:run")
 class RunCampaign:
     """Run one shard of an experiment that is one campaign, and write its table."""
 
-    experiment: str = given("Name of the experiment")
-    parameters: Path = given("Its settings by name, JSON", path="file")
-    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    asked: Parameters = part(Parameters)
     first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
     n_trajectories: int = given("Number of trajectories", minimum=1)
     checkpoints: Path = given("Folder for finished rows that outlives the task", path="new folder")
@@ -25,9 +34,7 @@ class RunCampaign:
 class AnalyseCampaign:
     """Tables, figures and section of an experiment that is one campaign."""
 
-    experiment: str = given("Name of the experiment")
-    parameters: Path = given("Its settings by name, JSON", path="file")
-    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    asked: Parameters = part(Parameters)
     shards: Path = given("Folder of shards of run-campaign", path="folder")
     out: Path = given("Folder of results", path="new folder")
 

@@ -17,16 +17,16 @@ from ase import Atoms
 
 from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
 from frazil.experiments.infrared.batches import Batch, like_sizes
-from frazil.experiments.infrared.harmonic import ModelSurface
-from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.minima import Reference
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Berendsen, OwnTemperature
+from frazil.md.integrity import OneCluster
 from frazil.md.observers import frames, potential_info
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
+from frazil.potentials.gmnn.surface import ModelSurface
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.pytrees import pytree
 from frazil.seeds import rng

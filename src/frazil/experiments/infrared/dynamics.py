@@ -18,19 +18,19 @@ from frazil.checkpoints import Claim, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.batches import Batch, like_sizes
 from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
-from frazil.experiments.infrared.initial import canonical
-from frazil.experiments.infrared.integrity import BROKEN, OneCluster
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import ENGINES, MEMBERS, Runs
 from frazil.files import sha256_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
+from frazil.md.integrity import BROKEN, OneCluster
 from frazil.md.observers import potential_info, temperature
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Potential
 from frazil.potentials.registry import load
+from frazil.systems.starts import canonical
 
 OUTCOMES = {
     int(Outcome.FINISHED): FINISHED,
@@ -142,7 +142,7 @@ class _Runs:
         """Return a run's start: no other member, replica or engine has it."""
         structure, member, number, replica = self.place(identity)
         atoms, temperature_K = self.batch.structures[structure], self.settings.temperatures_K[number]
-        stream = "production" if self.models[member] else "production of the label"
+        stream = "infrared-production" if self.models[member] else "infrared-production of the label"
         positions, velocities = canonical(
             self.references[structure].minimum, temperature_K, self.settings.campaign_seed, stream,
             number, replica, member,

@@ -25,6 +25,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.analysis.normal_modes import error_cm1
 from frazil.checkpoints import Claim, TimeLimit, key_of, read_kept, write_kept
 from frazil.data.frames import load_frames, max_force, read_frames, write_frames
 from frazil.errors import UserError
@@ -36,7 +37,7 @@ from frazil.experiments.infrared.committee_md import (
     run_replicas,
 )
 from frazil.experiments.infrared.descriptors import farthest_points, soap_vectors
-from frazil.experiments.infrared.harmonic import error_cm1, model_modes
+from frazil.experiments.infrared.harmonic import modes_of
 from frazil.experiments.infrared.initial import initial_frames
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import Learning, Training
@@ -329,7 +330,7 @@ def _judged(model: Model, known: Sequence[Atoms], references: Sequence[Reference
         for reference in references:
             expected, atoms = reference.minimum.modes, reference.minimum.atoms
             try:
-                modes = model_modes(model, atoms, reference.name).minimum.modes
+                modes = modes_of(model, atoms, reference.name).minimum.modes
             except UserError:
                 found[reference.name] = None  # no minimum near: an error that has no size
                 continue

@@ -3,23 +3,23 @@
 Extended XYZ; info ``name``, ``label_level``, ``energy_eV``, ``hessian_eV_per_A2``, ``dipole_derivatives_e``.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ase.io
-import numpy as np
 from ase import Atoms
 
 from frazil.analysis.normal_modes import normal_modes
 from frazil.cost import minimum_s
-from frazil.data.frames import load_frames, read_extxyz, write_frames
+from frazil.data.frames import load_frames, write_frames
+from frazil.data.structures import check_names, matrix_of, read_structures
 from frazil.errors import UserError
-from frazil.experiments.infrared.harmonic import Minimum, check_names, label_minimum
+from frazil.experiments.infrared.harmonic import label_minimum
 from frazil.experiments.infrared.labels import Labels
 from frazil.files import write_atomic
+from frazil.systems.minima import Minimum
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def find_minima(
     the structure, for one that is no minimum (and is not to be relaxed, or does not), and for names that are
     not there.
     """
-    given = [atoms for path in structures for atoms in _read(path)]
+    given = [atoms for path in structures for atoms in read_structures(path)]
     names = check_names(given)
     unknown = sorted(set(only) - set(names))
     if unknown:
@@ -76,7 +76,7 @@ def split_structures(structures: Sequence[Path | str], level: str, out: Path | s
 
     Raises UserError for names that no file can have, doubles, and periodic structures.
     """
-    given = [atoms for path in structures for atoms in _read(path)]
+    given = [atoms for path in structures for atoms in read_structures(path)]
     for number, (atoms, name) in enumerate(zip(given, check_names(given), strict=True)):
         plain = Atoms(atoms.numbers, atoms.positions, info={"name": name})
         write_frames(Path(out) / f"{number:04d}-{name}.extxyz", [plain])
@@ -106,7 +106,9 @@ def read_minima(path: Path | str) -> list[Reference]:
         missing = [key for key in ("name", "label_level", "energy_eV") if key not in atoms.info]
         if missing or "hessian_eV_per_A2" not in atoms.info or "dipole_derivatives_e" not in atoms.info:
             raise UserError(f"{path} holds a frame without {' '.join(missing)}; make it with find_minima.py")
-        hessian, slopes = (_matrix(atoms.info[key]) for key in ("hessian_eV_per_A2", "dipole_derivatives_e"))
+        hessian, slopes = (
+            matrix_of(atoms.info[key]) for key in ("hessian_eV_per_A2", "dipole_derivatives_e")
+        )
         plain = Atoms(atoms.numbers, atoms.positions)
         modes = normal_modes(hessian, plain.positions, plain.get_masses(), slopes)
         found.append(
@@ -118,29 +120,3 @@ def read_minima(path: Path | str) -> list[Reference]:
             )
         )
     return found
-
-
-def _read(path: Path | str) -> list[Atoms]:
-    """Return a file's frames; of published xyz files the comment names the structure (``NAME.xyz``)."""
-    try:
-        if Path(path).suffix in (".xyz", ".extxyz"):
-            frames = read_extxyz(path)
-        else:
-            frames = ase.io.read(path, ":", do_not_split_by_at_sign=True)
-    except (OSError, ValueError, KeyError, ase.io.formats.UnknownFileTypeError) as error:
-        raise UserError(f"{path} cannot be read as structures ({error}); give extxyz or xyz") from error
-    if not frames:
-        raise UserError(f"{path} holds no structure; give extxyz or xyz")
-    for number, atoms in enumerate(frames):
-        comment = next((key for key in atoms.info if key.endswith(".xyz")), None)
-        name = atoms.info.get("name") or comment or (Path(path).stem if len(frames) == 1 else None)
-        if name:
-            atoms.info["name"] = str(name).removesuffix(".xyz")
-        if atoms.pbc.any():
-            raise UserError(f"frame {number} of {path} is periodic; give free clusters")
-    return list(frames)
-
-
-def _matrix(value: object) -> np.ndarray:
-    """Return a matrix as extended XYZ gives it back."""
-    return np.array(json.loads(value.removeprefix("_JSON ")) if isinstance(value, str) else value, float)

@@ -10,6 +10,7 @@ import pandas
 from ase import Atoms
 from ase.units import Debye
 
+from frazil.analysis.normal_modes import matched
 from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import resolution_cm1
 from frazil.data.frames import load_frames, read_extxyz
@@ -17,7 +18,7 @@ from frazil.errors import UserError
 from frazil.experiments.infrared import figures, spectra_tables
 from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
-from frazil.experiments.infrared.harmonic import ModelModes, matched, model_modes
+from frazil.experiments.infrared.harmonic import modes_of
 from frazil.experiments.infrared.learning import divided, errors_of
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import ClusterSpectrum
@@ -40,6 +41,7 @@ from frazil.potentials.gmnn.files import Model
 from frazil.potentials.registry import load
 from frazil.report.section import Gate, Result, Section, Table
 from frazil.settings import load as load_settings
+from frazil.systems.minima import ModelModes
 
 LARGEST_BAND_ERROR_cm1 = 15.0
 LEAST_COSINE = 0.93
@@ -165,7 +167,7 @@ def accuracy(
 def _modes(model: Model, reference: Reference) -> ModelModes | None:
     """Return the model's modes of a structure, None where the model has no minimum near."""
     try:
-        return model_modes(model, reference.minimum.atoms, reference.name)
+        return modes_of(model, reference.minimum.atoms, reference.name)
     except UserError:
         return None
 

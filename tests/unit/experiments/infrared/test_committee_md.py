@@ -20,10 +20,10 @@ from frazil.analysis.normal_modes import Modes
 from frazil.errors import OutOfTime
 from frazil.experiments.infrared import committee_md
 from frazil.experiments.infrared.committee_md import Limits, Schedule, run_replicas
-from frazil.experiments.infrared.harmonic import Minimum
 from frazil.experiments.infrared.minima import Reference
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.pytrees import pytree
+from frazil.systems.minima import Minimum
 
 SCHEDULE = Schedule((20.0, 1500.0), 3, 200.0, 1.0, 50.0, 7, 2)
 LENGTH_A = 1.5

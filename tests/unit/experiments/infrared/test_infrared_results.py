@@ -27,7 +27,6 @@ from frazil.experiments.infrared import dynamics, results
 from frazil.experiments.infrared.batches import like_sizes
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.dynamics import run_dipoles
-from frazil.experiments.infrared.harmonic import Minimum, ModelModes
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
 from frazil.experiments.infrared.settings import ClusterSpectrum, Runs
@@ -43,6 +42,7 @@ from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import read_model, write_model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.pytrees import pytree
+from frazil.systems.minima import Minimum, ModelModes
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
 
@@ -158,7 +158,10 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     def modes(model: object, reference: Reference) -> ModelModes:
         own = reference.minimum.modes
         moved = Modes(own.wavenumbers_cm1 + 5.0, own.intensities_km_per_mol, own.displacements)
-        return ModelModes(Minimum(reference.minimum.atoms, moved), np.full(3, 2.0), 0)
+        return ModelModes(
+            Minimum(reference.minimum.atoms, moved),
+            moved.wavenumbers_cm1 + np.sqrt([[2.0], [2.0]]) * [[1], [-1]],
+        )
 
     monkeypatch.setattr(results, "_modes", modes)
     learned = tmp_path / "learned"

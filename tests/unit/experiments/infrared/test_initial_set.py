@@ -6,10 +6,12 @@ from ase import Atoms
 from ase.build import molecule
 
 from frazil.analysis.normal_modes import normal_modes
+from frazil.data.structures import check_names
 from frazil.errors import UserError
-from frazil.experiments.infrared.harmonic import Minimum, check_names
-from frazil.experiments.infrared.initial import canonical, initial_frames, too_close
+from frazil.experiments.infrared.initial import initial_frames
 from frazil.seeds import rng
+from frazil.systems.minima import Minimum
+from frazil.systems.starts import canonical, too_close
 from frazil.units import hbar, inverse_cm, kB
 
 pytest.importorskip("featomic")
@@ -87,7 +89,7 @@ def test_starts_of_spectra_are_canonical() -> None:
     """Of each mode half the energy is potential, half kinetic, kT/2 each; starts differ by all their ids."""
     minimum = water()
     atoms, modes = minimum.atoms, minimum.modes
-    drawn = [canonical(minimum, 5.0, 1, "production", 0, replica, 0) for replica in range(2000)]
+    drawn = [canonical(minimum, 5.0, 1, "infrared-production", 0, replica, 0) for replica in range(2000)]
     weights = np.einsum("max,a->max", modes.displacements, atoms.get_masses())
     stiff = modes.wavenumbers_cm1 * inverse_cm / hbar
     moved = np.array([positions - atoms.positions for positions, _ in drawn])
@@ -96,5 +98,6 @@ def test_starts_of_spectra_are_canonical() -> None:
     for energy in (potential, kinetic):
         assert energy.mean(axis=0) / (0.5 * kB * 5.0) == pytest.approx(1.0, abs=0.12)
     for ids in ((0, 0, 1), (0, 1, 0), (1, 0, 0)):
-        assert np.abs(canonical(minimum, 5.0, 1, "production", *ids)[0] - drawn[0][0]).max() > 0
-    assert np.abs(canonical(minimum, 5.0, 1, "production of the label", 0, 0, 0)[0] - drawn[0][0]).max() > 0
+        assert np.abs(canonical(minimum, 5.0, 1, "infrared-production", *ids)[0] - drawn[0][0]).max() > 0
+    label = canonical(minimum, 5.0, 1, "infrared-production of the label", 0, 0, 0)
+    assert np.abs(label[0] - drawn[0][0]).max() > 0

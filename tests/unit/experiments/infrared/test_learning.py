@@ -23,12 +23,12 @@ from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import learned, learning
 from frazil.experiments.infrared.committee_md import _KINDS, Visit
-from frazil.experiments.infrared.integrity import OneCluster
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.experiments.infrared.settings import Learning, Training
 from frazil.learning import fit, gmnn
 from frazil.learning.settings import GmnnArchitecture
+from frazil.md.integrity import OneCluster
 from frazil.potentials.gmnn.architecture import initialize_committee
 
 SETTINGS = Learning(
@@ -58,7 +58,7 @@ class Stage:
         self.fits: list[tuple[Any, list[Atoms], list[Atoms]]] = []
         self.runs: list[tuple[Any, Any, Any]] = []
         monkeypatch.setattr(gmnn, "fit", self.fit)
-        monkeypatch.setattr(learning, "model_modes", self.modes)
+        monkeypatch.setattr(learning, "modes_of", self.modes)
         monkeypatch.setattr(learning, "committee_errors", self.errors)
         errors = {"energy_rmse_meV_per_atom": 1.0, "force_rmse_eV_per_A": 0.1}
         monkeypatch.setattr(learned, "errors_on", lambda model, frames: errors)

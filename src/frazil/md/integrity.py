@@ -12,9 +12,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
-from frazil.experiments.infrared.initial import CLOSEST
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome
+from frazil.systems.starts import CLOSEST
 
 DETACHED_A = 3.5
 """Atoms, or groups of them, that have no other this near have left the cluster."""
@@ -24,10 +24,12 @@ BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
 @dataclass(frozen=True)
 class OneCluster:
     """Stop rule of the engine for clusters of atomic numbers, one row for each kind, 0 for atoms that are not
-    there: ``BROKEN`` where a cluster is no longer one.
+    there: ``BROKEN`` where a cluster is no longer one. Of a cluster whose parts are farther apart at rest,
+    ``detached_A`` says how far is too far.
     """
 
     numbers: tuple[tuple[int, ...], ...]
+    detached_A: float = DETACHED_A
 
     @classmethod
     def of(cls, *structures: Atoms) -> "OneCluster":
@@ -49,7 +51,7 @@ class OneCluster:
         apart = positions[:, None] - positions
         squared = (apart**2).sum(axis=-1)
         overlap = ((squared < closest**2) & ~np.eye(n_atoms, dtype=bool)).any()
-        reached = (squared < DETACHED_A**2).astype(jnp.float32)
+        reached = (squared < self.detached_A**2).astype(jnp.float32)
         for _ in range(max(n_atoms - 1, 1).bit_length()):  # paths of 1, 2, 4, … steps
             reached = (reached @ reached > 0).astype(jnp.float32)
         return ~overlap & ((reached[0] > 0) | ~there).all()

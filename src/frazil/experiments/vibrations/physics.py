@@ -1,0 +1,161 @@
+"""Starts at one temperature, runs of every member from the same starts, and the density of each run.
+
+Weights cannot stand for the members: they say which starts count, not at which frequency these move. So each
+member runs by itself; since all share their starts, the scatter of starts cancels in what the members differ
+by. Starts are canonical under the members' mean: drawn from the harmonic ensemble, then Langevin dynamics.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from ase import Atoms
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from frazil.campaigns import Check, Row, Runner, Start, in_engine
+from frazil.experiments.vibrations.results import analyse
+from frazil.experiments.vibrations.settings import Vibrations
+from frazil.experiments.vibrations.subject import (
+    Subject,
+    density_of,
+    source_of,
+    subject_of,
+    wavenumbers_cm1,
+)
+from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START, OUTCOMES
+from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import Langevin, VelocityVerlet
+from frazil.md.integrity import DETACHED_A, OneCluster
+from frazil.md.observers import energies, frames
+from frazil.md.state import State, System, without_motion
+from frazil.md.trajectory import Outcome, Trajectory
+from frazil.systems.starts import canonical
+from frazil.units import kB
+
+__all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
+
+DAMPING_fs = 100.0
+"""Of the Langevin dynamics before a start."""
+MOST_AT_ONCE = 128
+LOOSE = 1.5
+"""A cluster has come apart where a part is so many times farther from the rest than at rest, or 3.5 Å."""
+
+Motion = tuple[np.ndarray, np.ndarray]
+
+
+def members(settings: Vibrations) -> int:
+    """Return how many members run every start."""
+    assert settings.model is not None
+    return source_of(settings.model).n_members
+
+
+def runner(settings: Vibrations, campaign_seed: int) -> Runner:
+    """Return the runner of all starts and members; ids count (start, member), the last fastest."""
+
+    def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
+        subject = subject_of(settings)
+        numbers = sorted({identity // subject.n_members for identity in ids})
+        begun = starts(subject, settings, campaign_seed, numbers, check)
+        good = []
+        for identity in ids:
+            if isinstance(ended := begun[identity // subject.n_members], Trajectory):
+                yield identity, _row(subject, identity, ended, BROKEN_AT_START, settings)
+            else:
+                good.append(identity)
+
+        def start(identity: int) -> Start:
+            number, member = divmod(identity, subject.n_members)
+            positions, velocities = begun[number]
+            return Start(positions, velocities, group=member)
+
+        def row(start: Start, ended: Trajectory) -> Row:
+            return _row(subject, ended.trajectory_id, ended, OUTCOMES[ended.outcome], settings)
+
+        yield from in_engine(start, lambda member: _ensemble(subject, settings, member), row)(good, check)
+
+    return run
+
+
+def starts(
+    subject: Subject, settings: Vibrations, campaign_seed: int, numbers: Sequence[int], check: Check
+) -> dict[int, Motion | Trajectory]:
+    """Return positions (natoms, 3), Å, and velocities, ASE units, of starts by number.
+
+    Drift and rotation of the whole are taken out. A start whose equilibration broke is that trajectory.
+    """
+    drawn = {
+        number: canonical(
+            subject.modes.minimum, settings.temperature_K, campaign_seed, "vibrations-start", number
+        )
+        for number in numbers
+    }
+    found: dict[int, Motion | Trajectory] = dict(drawn)
+    if settings.equilibration_fs:
+        n_steps = round(settings.equilibration_fs / settings.timestep_fs)
+        bath = Langevin(settings.timestep_fs, settings.temperature_K, DAMPING_fs)
+        shared = Ensemble(
+            subject.source.potential(subject.atoms), bath, subject.atoms.get_masses(), n_steps, n_steps,
+            campaign_seed, observers=(frames,), stop=_one_cluster(subject.atoms),
+            width=min(len(drawn), MOST_AT_ONCE),
+        )  # fmt: skip
+        x, v = (np.stack([motion[i] for motion in drawn.values()]) for i in (0, 1))
+        for ended in shared.run(x, v, list(drawn), after_chunk=check):
+            finished = ended.outcome == Outcome.FINISHED
+            last = (ended.rows["positions"][-1], ended.rows["velocities"][-1])
+            found[ended.trajectory_id] = last if finished else ended
+    masses = subject.atoms.get_masses()
+    return {
+        number: one
+        if isinstance(one, Trajectory)
+        else (one[0], without_motion(*one, masses, "drift and rotation"))
+        for number, one in found.items()
+    }
+
+
+def velocities(state: State, system: System) -> dict[str, jax.Array]:
+    """Observe ``velocities`` (natoms, 3), Å per ASE time."""
+    return {"velocities": state.velocities}
+
+
+def _ensemble(subject: Subject, settings: Vibrations, member: int) -> Ensemble:
+    """Return what the runs of a member share."""
+    observe_every = round(settings.velocity_every_fs / settings.timestep_fs)
+    n_rows = round(settings.duration_fs / settings.velocity_every_fs)
+    one = member if subject.n_members > 1 else None
+    return Ensemble(
+        subject.source.potential(subject.atoms, one), VelocityVerlet(settings.timestep_fs),
+        subject.atoms.get_masses(), n_rows * observe_every, observe_every,
+        observers=(energies, velocities), stop=_one_cluster(subject.atoms),
+        width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=250,
+    )  # fmt: skip
+
+
+def _one_cluster(atoms: Atoms) -> OneCluster:
+    """Return the rule of a cluster that is whole as long as its parts are no farther apart than at rest."""
+    (numbers,) = OneCluster.of(atoms).numbers
+    widest = float(minimum_spanning_tree(atoms.get_all_distances()).toarray().max())
+    return OneCluster((numbers,), max(DETACHED_A, LOOSE * widest))
+
+
+def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, settings: Vibrations) -> Row:
+    """Return what is kept of a run: of one that did not finish no density."""
+    number, member = divmod(identity, subject.n_members)
+    row = {
+        "trajectory_id": number, "member": member, "outcome": outcome,
+        "ended_fs": ended.n_steps * settings.timestep_fs, "temperature_K": np.nan, "energy_std_meV": np.nan,
+        "energy_drift_meV_per_ps": np.nan, "density": np.full(len(wavenumbers_cm1(settings)), np.nan),
+    }  # fmt: skip
+    if outcome != OUTCOMES[int(Outcome.FINISHED)]:
+        return row
+    kinetic = ended.rows["kinetic_energy"]
+    total_meV = 1e3 * (ended.rows["energy"] + kinetic)
+    time_ps = 1e-3 * settings.velocity_every_fs * np.arange(len(total_meV))
+    n_modes = len(subject.modes.minimum.modes.wavenumbers_cm1)
+    _, density = density_of(ended.rows["velocities"], subject.atoms.get_masses(), settings)
+    return row | {
+        "temperature_K": 2 * float(kinetic.mean()) / (n_modes * kB),
+        "energy_std_meV": float(total_meV.std()),
+        "energy_drift_meV_per_ps": float(np.polyfit(time_ps, total_meV - total_meV[0], 1)[0]),
+        "density": density,
+    }

@@ -1,0 +1,144 @@
+"""What vibrates: a structure at rest under a potential, its members' modes, and what a run can show of them."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from frazil.analysis.normal_modes import Modes, matched, normal_modes
+from frazil.analysis.settings import Spectrum
+from frazil.analysis.spectra import LIGHT_cm_per_fs, vibrational_density, without_timestep
+from frazil.data.structures import check_names, matrix_of, read_structures
+from frazil.errors import UserError
+from frazil.experiments.vibrations.settings import Vibrations
+from frazil.potentials.registry import Source, load
+from frazil.potentials.surface import members_of
+from frazil.systems.minima import ModelModes, model_modes, moved_A
+
+STEPS_PER_PERIOD = 20
+"""Of the fastest mode, at least: velocity Verlet then shifts it by 0.4 % or less, which is taken out."""
+ROOM = 1.1
+"""How far above the fastest harmonic line a spectrum ends, at least."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A structure at rest under a potential.
+
+    given: as it was read. modes: of the members' mean, and of each member. moved_A and lowered_eV: how far
+    its atoms and its energy went to the minimum, from a largest force of force_eV_per_A. labels: the modes of
+    the Hessian that came with the structure, None without.
+    """
+
+    name: str
+    given: Atoms
+    source: Source
+    modes: ModelModes
+    force_eV_per_A: float
+    lowered_eV: float
+    labels: Modes | None
+
+    @property
+    def atoms(self) -> Atoms:
+        """The structure at rest."""
+        return self.modes.minimum.atoms
+
+    @property
+    def moved_A(self) -> float:
+        """The largest distance of an atom between the given structure and the one at rest."""
+        return moved_A(self.given, self.atoms)
+
+    @property
+    def n_members(self) -> int:
+        """Members that run; 1 where one model is all there is."""
+        return self.source.n_members
+
+    @property
+    def fastest_cm1(self) -> float:
+        """The highest harmonic wavenumber of the mean and of all members."""
+        everything = [self.modes.minimum.modes.wavenumbers_cm1, *self.modes.members_cm1]
+        return float(np.nanmax(np.concatenate(everything)))
+
+
+def subject_of(settings: Vibrations) -> Subject:
+    """Return what the settings name, relaxed, and checked against their times.
+
+    Raises UserError for a file that holds no single free structure, a potential that is not made for it, a
+    structure without a minimum near, a time step too long for its fastest mode, and a spectrum that ends
+    below it.
+    """
+    if settings.structure is None or settings.model is None:
+        raise UserError("no structure and model; give both (vibrations.structure, vibrations.model)")
+    found = _relaxed(settings.structure, settings.model)
+    fastest = found.fastest_cm1
+    longest_fs = 1 / (STEPS_PER_PERIOD * LIGHT_cm_per_fs * fastest)
+    if settings.timestep_fs > longest_fs:
+        raise UserError(
+            f"a time step of {settings.timestep_fs:g} fs for {found.name}, whose fastest mode has "
+            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, {longest_fs:.2g} fs: lower timestep_fs"
+        )
+    end = min(settings.density.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.velocity_every_fs))
+    if end < ROOM * fastest:
+        raise UserError(
+            f"spectra of {found.name} end at {end:.0f} cm⁻¹, its fastest mode has {fastest:.0f}; allowed is "
+            f"{ROOM * fastest:.0f} or more: raise highest_cm1, or lower velocity_every_fs"
+        )
+    return found
+
+
+@cache
+def source_of(model: Path) -> Source:
+    """Return the source of a model's folder, read once."""
+    return load(model)
+
+
+@cache
+def _relaxed(structure: Path, model: Path) -> Subject:
+    frames = read_structures(structure)
+    if len(frames) != 1:
+        raise UserError(f"{structure} holds {len(frames)} structures; give one")
+    given, (name,), source = frames[0], check_names(frames), source_of(model)
+    members = members_of(source, given)
+    energy_eV, forces = members.surface(given.positions)
+    modes = model_modes(members, source.n_members, given, name)
+    lowered = energy_eV - members.surface(modes.minimum.atoms.positions)[0]
+    labels = None
+    if "hessian_eV_per_A2" in given.info:
+        hessian = matrix_of(given.info["hessian_eV_per_A2"])
+        labels = normal_modes(hessian, given.positions, given.get_masses())
+    largest = float(np.linalg.norm(forces, axis=1).max())
+    return Subject(name, given, source, modes, largest, lowered, labels)
+
+
+def label_lines_cm1(subject: Subject) -> np.ndarray:
+    """Return the labels' harmonic wavenumbers (n_modes,) in the order of the modes that they are like."""
+    own = subject.modes.minimum.modes
+    if subject.labels is None or len(subject.labels.wavenumbers_cm1) != len(own.wavenumbers_cm1):
+        return np.full(len(own.wavenumbers_cm1), np.nan)
+    return subject.labels.wavenumbers_cm1[matched(own, subject.labels, subject.atoms.get_masses())]
+
+
+def spectrum_of(settings: Vibrations) -> Spectrum:
+    """Return how densities are made."""
+    own = settings.density
+    return Spectrum(
+        depth_fs=own.depth_fs, window=own.window, padding=own.padding, highest_cm1=own.highest_cm1
+    )
+
+
+def density_of(
+    velocities: np.ndarray, masses_amu: np.ndarray, settings: Vibrations
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavenumbers (n,) and density (n,) of a run's velocities, without the shift of its time step."""
+    found = vibrational_density(
+        velocities, masses_amu, settings.velocity_every_fs, settings.temperature_K, spectrum_of(settings)
+    )
+    return without_timestep(*found, settings.timestep_fs)
+
+
+def wavenumbers_cm1(settings: Vibrations) -> np.ndarray:
+    """Return where densities are given (n,)."""
+    shortest = round(settings.density.depth_fs / settings.velocity_every_fs) + 3
+    return density_of(np.zeros((shortest, 1, 3)), np.ones(1), settings)[0]
