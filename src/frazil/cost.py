@@ -268,12 +268,42 @@ def _dynamic_training(run: Any) -> Iterator[tuple[str, float]]:
     yield "training", own.n_seeds * frames * atoms * network_s("gmnn", weights, training=True)
 
 
+def _vibrations(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.parameters import files_of
+
+    own = run.vibrations
+    files = files_of("vibrations", own)
+    n_atoms = _first(Path(files["structure"]))
+    members, step_s = _members(Path(files["model"]), n_atoms)
+    steps = own.n_trajectories * members * step_s / own.timestep_fs
+    yield "starts", steps * own.equilibration_fs
+    yield "dynamics", steps * own.duration_fs
+
+
+def _members(model: Path, n_atoms: int) -> tuple[int, float]:
+    """Return the members of a potential's folder, and the seconds of a step of one, by what it says."""
+    import json
+
+    folder = model if model.is_dir() else model.parent
+    described = json.loads((folder / "model.json").read_text())
+    kind, members = str(described.get("kind", "gmnn")), int(described.get("members", 1))
+    if kind == "committee":
+        parts = described["parts"]
+        kind, members = str(parts[0]["kind"] if isinstance(parts[0], dict) else parts[0]), len(parts)
+    if kind in ("gfn1-xtb", "gfn2-xtb"):
+        return members, 9e-5 * n_atoms**2
+    if kind in MOVED:
+        return members, n_atoms * network_s(kind, 2.3e5 if kind == "deepmd" else 1.25e5)
+    return members, PAIR_s * n_atoms**2
+
+
 RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "photodesorption": _photodesorption,
     "sticking": _sticking,
     "infrared": _infrared,
     "level_of_theory": _level_of_theory,
     "dynamic_training": _dynamic_training,
+    "vibrations": _vibrations,
 }
 """Of an experiment of one's own nothing is known."""
 

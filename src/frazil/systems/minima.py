@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 import scipy.optimize
 from ase import Atoms
-from scipy.spatial.transform import Rotation
 
 from frazil.analysis.normal_modes import Modes, matched, normal_modes
 from frazil.errors import UserError
@@ -178,5 +177,6 @@ def moved_A(atoms: Atoms, other: Atoms) -> float:
     """Return the largest distance of an atom in two structures, moved and turned onto each other."""
     weights = atoms.get_masses()
     one, two = (x - np.average(x, axis=0, weights=weights) for x in (atoms.positions, other.positions))
-    turn, _ = Rotation.align_vectors(one, two, weights)
-    return float(np.linalg.norm(one - turn.apply(two), axis=1).max())
+    left, _, right = np.linalg.svd((weights[:, None] * one).T @ two)
+    turn = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right  # no reflection
+    return float(np.linalg.norm(one - two @ turn.T, axis=1).max())

@@ -57,22 +57,23 @@ def runner(settings: Vibrations, campaign_seed: int) -> Runner:
         subject = subject_of(settings)
         numbers = sorted({identity // subject.n_members for identity in ids})
         begun = starts(subject, settings, campaign_seed, numbers, check)
-        good = []
+        good: dict[int, Motion] = {}
         for identity in ids:
-            if isinstance(ended := begun[identity // subject.n_members], Trajectory):
-                yield identity, _row(subject, identity, ended, BROKEN_AT_START, settings)
+            one = begun[identity // subject.n_members]
+            if isinstance(one, Trajectory):
+                yield identity, _row(subject, identity, one, BROKEN_AT_START, settings)
             else:
-                good.append(identity)
+                good[identity] = one
 
         def start(identity: int) -> Start:
-            number, member = divmod(identity, subject.n_members)
-            positions, velocities = begun[number]
-            return Start(positions, velocities, group=member)
+            return Start(*good[identity], group=identity % subject.n_members)
 
         def row(start: Start, ended: Trajectory) -> Row:
             return _row(subject, ended.trajectory_id, ended, OUTCOMES[ended.outcome], settings)
 
-        yield from in_engine(start, lambda member: _ensemble(subject, settings, member), row)(good, check)
+        yield from in_engine(start, lambda member: _ensemble(subject, settings, member), row)(
+            list(good), check
+        )
 
     return run
 
@@ -105,12 +106,10 @@ def starts(
             last = (ended.rows["positions"][-1], ended.rows["velocities"][-1])
             found[ended.trajectory_id] = last if finished else ended
     masses = subject.atoms.get_masses()
-    return {
-        number: one
-        if isinstance(one, Trajectory)
-        else (one[0], without_motion(*one, masses, "drift and rotation"))
-        for number, one in found.items()
-    }
+    for number, one in found.items():
+        if not isinstance(one, Trajectory):
+            found[number] = one[0], without_motion(one[0], one[1], masses, "drift and rotation")
+    return found
 
 
 def velocities(state: State, system: System) -> dict[str, jax.Array]:

@@ -38,6 +38,9 @@ MOST_FRAMES = 200
 """Labelled frames that are judged, at most: evenly of those given."""
 DRIFT, WORST_DRIFT = 0.005, 0.02
 """Of the thermal energy: the median's and the largest drift over a run."""
+FARTHEST = 0.9
+"""Of a window's half width, how far a member's may be moved."""
+ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
 LEAST_INSIDE = 0.75
 """Part of the labels' harmonic lines within their total intervals: of nine that hold by 0.95 each, and are
 not independent, seven or more."""
@@ -57,8 +60,8 @@ DRIFT_TOLD = (
     "potential: look at that run in trajectories.csv.",
 )
 WINDOW_TOLD = (
-    "A band's position is a first moment within a window. A member whose band leaves the window would be "
-    "pulled towards its middle, and the members' error would come out too small.",
+    "A member's window is moved with its band, from where the mean has its peak; one that starts beside the "
+    "band may follow another, and the members' error would be wrong.",
     "Widen the window (vibrations.band_halfwidth_cm1).",
 )
 WARM_TOLD = (
@@ -235,26 +238,24 @@ def _gates(
     shift = tables["peaks"]["largest_member_shift_cm1"] / settings.band_halfwidth_cm1
     spread = 4 / np.sqrt(n_modes * finished["trajectory_id"].nunique())
     T = settings.temperature_K
+    told = "energy drift over a run, of the thermal energy"
     gates = [
         Gate.at_most("runs that broke", len(table) - len(finished), 0, shown="none").because(*LOST_TOLD),
-        Gate.at_most("energy drift over a run, of the thermal energy, median", drifts.median(), DRIFT).because(
-            *DRIFT_TOLD
-        ),
-        Gate.at_most("energy drift over a run, of the thermal energy, largest", drifts.max(), WORST_DRIFT).because(
-            *DRIFT_TOLD
-        ),
+        Gate.at_most(f"{told}, median", drifts.median(), DRIFT).because(*DRIFT_TOLD),
+        Gate.at_most(f"{told}, largest", drifts.max(), WORST_DRIFT).because(*DRIFT_TOLD),
         Gate.within(
-            "mean temperature of the runs (K)", finished["temperature_K"].mean(), round((1 - spread) * T, 1),
+            "mean temperature of the runs (K)",
+            finished["temperature_K"].mean(),
+            round(max(0.0, 1 - spread) * T, 1),
             round((1 + spread) * T, 1),
         ).because(*WARM_TOLD),
-    ]  # fmt: skip
+    ]
     if subject.n_members == 1:
         return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
+    told = "largest shift of a member's band, in half widths"
     gates += [
         Gate.at_most("members without a minimum", subject.modes.n_without_minimum, 0, shown="none"),
-        Gate.at_most(
-            "largest shift of a member's band, of the window's half width", shift.max(), 0.5
-        ).because(*WINDOW_TOLD),
+        Gate.at_most(told, shift.max(), FARTHEST).because(*WINDOW_TOLD),
     ]
     why = "no labels were given" if settings.labels is None else "needs at least four members"
     name, allowed = "error over the members' spread on held-out forces (α)", "0.5 to 2"
@@ -283,7 +284,7 @@ def _section(
         figures.densities(settings, subject, tables, out),
         figures.errors(peaks, tables["harmonic"], out),
     ]
-    model = f"{n_members} members" if n_members > 1 else f"one model ({MODEL_UNKNOWN.split('; ')[-1]})"
+    model = f"{n_members} members" if n_members > 1 else "one model, whose error is unknown"
     worst = peaks.iloc[int(peaks["model_std_cm1"].fillna(0).argmax())]
     headline = (
         f"{subject.name} at {settings.temperature_K:g} K: {len(peaks)} bands from {n_starts} starts under "
@@ -297,46 +298,44 @@ def _section(
         gates=gates,
         figures=drawn,
         tables=[
-            Table("peaks.csv", "Bands: positions with both errors, beside the harmonic lines in their windows."),
+            Table("peaks.csv", "Bands: positions with both errors, beside harmonic lines."),
             Table("harmonic.csv", "Harmonic lines of the mean and the members, and of the labels if known."),
             *([Table("calibration.csv", "The members' spread on labels.")] if settings.labels else []),
         ],
         results=[
-            Result(
-                f"Band {int(row['band'])}", row["position_cm1"], "cm⁻¹", row["low_95_cm1"], row["high_95_cm1"],
-                _or_none(row["total_low_95_cm1"]), _or_none(row["total_high_95_cm1"]), n_starts, "starts",
+            Result.of_row(
+                f"Band {int(row['band'])}", "position_cm1", row | {end: row[f"{end}_cm1"] for end in ENDS},
+                "cm⁻¹", n=n_starts, of="starts",
             )
             for row in peaks.to_dict("records")
         ],
         main_figure=drawn[0].file,
         methods=(
-            f"Vibrational densities of states of {subject.name} at {settings.temperature_K:g} K are transforms "
-            "of the mass-weighted velocity autocorrelation of classical runs at constant energy "
-            f"({n_starts} starts, {settings.duration_fs / 1000:g} ps each, the same under each of {n_members} "
-            "members). Positions are first moments; errors of starts and members are from a two-way layout."
+            f"Vibrational densities of states of {subject.name} at {settings.temperature_K:g} K are "
+            "transforms of the mass-weighted velocity autocorrelation of classical runs at constant energy "
+            f"({n_starts} starts, {settings.duration_fs / 1000:g} ps each, the same under each of "
+            f"{n_members} members). Positions are first moments; errors of starts and members are from a "
+            "two-way layout."
         ),
         references=REFERENCES,
     )  # fmt: skip
 
 
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value
-
-
 def _text(settings: Vibrations, subject: Subject, n_starts: int, alpha: float) -> list[str]:
     resolved = resolution_cm1(spectrum_of(settings))
     text = [
-        f"{subject.name} was relaxed under the potential ({subject.source.kind}, {subject.source.level}): its "
-        f"largest force was {number(subject.force_eV_per_A)} eV/Å, its atoms moved by up to "
+        f"{subject.name} was relaxed under the potential ({subject.source.kind}, {subject.source.level}): "
+        f"its largest force was {number(subject.force_eV_per_A)} eV/Å, its atoms moved by up to "
         f"{number(subject.moved_A)} Å and its energy fell by {number(1e3 * subject.lowered_eV)} meV.",
-        f"Each of {n_starts} starts, canonical at {settings.temperature_K:g} K under the mean of all members, "
-        "ran under every member at constant energy. The density is the transform of the mass-weighted velocity "
-        f"autocorrelation (resolution {resolved:.1f} cm⁻¹), its area the number of modes; the shift of "
-        "the time step is taken out. Nuclei are classical: near room temperature stretches "
-        "hardly leave their harmonic places, and a quantum spectrum would lie lower.",
-        "A band's position is the first moment within its window. Positions of members k and starts r are taken "
-        "for μ + a_k + b_r + e: the sampling error is the scatter of starts, the members' that of a_k. The total "
-        "interval is Student's t of both in quadrature, the members' that of another member.",
+        f"Each of {n_starts} starts, canonical at {settings.temperature_K:g} K under the mean of all "
+        "members, ran under every member at constant energy. The density is the transform of the "
+        f"mass-weighted velocity autocorrelation (resolution {resolved:.1f} cm⁻¹), its area the number of "
+        "modes; the shift of the time step is taken out. Nuclei are classical: near room temperature "
+        "stretches hardly leave their harmonic places, and a quantum spectrum would lie lower.",
+        "A band's position under a member is the first moment of the member's mean density, in a window that "
+        "is moved with it. Positions of members k and starts r are taken for μ + a_k + b_r + e: the sampling "
+        "error is the scatter of starts, the members' that of a_k. The total interval is Student's t of both "
+        "in quadrature, the members' that of another member.",
     ]
     if subject.n_members == 1:
         text.append("One model ran: the potential's error is unknown, and no interval here holds it.")

@@ -1,4 +1,4 @@
-"""What vibrates: a structure at rest under a potential, its members' modes, and what a run can show of them."""
+"""What vibrates: a structure at rest under a potential, its members' modes, and what a run can show."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -77,7 +77,8 @@ def subject_of(settings: Vibrations) -> Subject:
     if settings.timestep_fs > longest_fs:
         raise UserError(
             f"a time step of {settings.timestep_fs:g} fs for {found.name}, whose fastest mode has "
-            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, {longest_fs:.2g} fs: lower timestep_fs"
+            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, "
+            f"{longest_fs:.2g} fs: lower timestep_fs"
         )
     end = min(settings.density.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.velocity_every_fs))
     if end < ROOM * fastest:
