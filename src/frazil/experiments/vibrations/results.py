@@ -38,6 +38,8 @@ MOST_FRAMES = 200
 """Labelled frames that are judged, at most: evenly of those given."""
 DRIFT, WORST_DRIFT = 0.005, 0.02
 """Of the thermal energy: the median's and the largest drift over a run."""
+FAR = 3.0
+"""Times that a spread may be too narrow or too wide: scaling by more is a guess."""
 FARTHEST = 0.9
 """Of a window's half width, how far a member's may be moved."""
 ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
@@ -70,8 +72,8 @@ WARM_TOLD = (
     "Equilibrate longer (vibrations.equilibration_fs), or look for a drift.",
 )
 CALIBRATION_TOLD = (
-    "α is the true error over the members' spread, 1 where the truth is like another member. Far from 1 the "
-    "members say little of the error, although it is scaled by α.",
+    "α is the true error over the members' spread, 1 where the truth is like another member. Beyond a factor of "
+    "three the members say little of the error, and a spread scaled by α is a guess.",
     "Train members more unlike each other (other splits, architectures), or label frames like those of the "
     "runs.",
 )
@@ -94,7 +96,7 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
     whole = np.flatnonzero(finished.reshape(shape).all(axis=1))
     if len(whole) < 2:
         raise UserError(
-            f"{len(whole)} of {len(shape)} starts were finished by every member; lower temperature_K, or "
+            f"{len(whole)} of {settings.n_trajectories} starts were finished by every member; lower temperature_K, or "
             "train the potential on hotter frames"
         )
     runs = np.stack(table["density"].tolist()).reshape(*shape, -1)[whole].swapaxes(0, 1)
@@ -258,11 +260,11 @@ def _gates(
         Gate.at_most(told, shift.max(), FARTHEST).because(*WINDOW_TOLD),
     ]
     why = "no labels were given" if settings.labels is None else "needs at least four members"
-    name, allowed = "error over the members' spread on held-out forces (α)", "0.5 to 2"
+    name, allowed = "error over the members' spread on held-out forces (α)", f"{1 / FAR:.2f} to {FAR}"
     gates.append(
         Gate.unmeasured(name, allowed, why)
         if np.isnan(alpha)
-        else Gate.within(name, alpha, 0.5, 2.0).because(*CALIBRATION_TOLD)
+        else Gate.within(name, alpha, round(1 / FAR, 2), FAR).because(*CALIBRATION_TOLD)
     )
     lines = tables["harmonic"].dropna(subset=["label_cm1", "total_low_95_cm1"])
     if len(lines):
