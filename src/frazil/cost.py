@@ -318,7 +318,8 @@ def compositions(path: Path) -> Iterator[Counter[str]]:
 
 def _first(path: Path) -> int:
     """Return the atoms of the first frame of a file."""
-    return int(path.open(encoding="utf-8").readline())
+    with path.open(encoding="utf-8") as file:
+        return int(file.readline())
 
 
 def _atom_steps(path: Path) -> tuple[int, int]:

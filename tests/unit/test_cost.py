@@ -157,6 +157,20 @@ def test_minima_and_dipoles_cost_what_they_do(tmp_path: Path) -> None:
     assert cost.of_step("run-dipoles", runs)["run-dipoles"] == pytest.approx(3 * mean)
 
 
+def test_vibrations_cost_their_members_and_starts(tmp_path: Path) -> None:
+    def hours(**given: object) -> float:
+        run = parameters.resolve({"experiments": "vibrations", "vibrations": given})
+        return sum(cost.of_run(run).values())
+
+    eight = hours()
+    assert eight == pytest.approx(64 * 8 * 44_000 * 5 * cost.network_s("gmnn", 1.25e5) / 3600)
+    assert hours(n_trajectories=128) == pytest.approx(2 * eight)
+    (tmp_path / "model.json").write_text('{"kind": "committee", "parts": ["gfn1-xtb", "gfn2-xtb"]}')
+    (tmp_path / "CO.xyz").write_text("2\n\nC 0 0 0\nO 0 0 1.13\n")
+    own = hours(model=str(tmp_path), structure=str(tmp_path / "CO.xyz"))
+    assert own == pytest.approx(64 * 2 * 44_000 * 4 * 9e-5 / 3600)
+
+
 def test_a_round_of_learning_by_hand_costs_its_training_and_dynamics(tmp_path: Path) -> None:
     water = "3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
     (tmp_path / "minima.extxyz").write_text(water)

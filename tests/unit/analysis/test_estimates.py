@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from frazil.analysis.estimates import estimate, mean_of, members_std, proportion, proportion_of
+from frazil.analysis.estimates import (
+    estimate,
+    mean_of,
+    members_std,
+    proportion,
+    proportion_of,
+    spread_calibration,
+    two_way,
+)
 from frazil.analysis.predictive import another_proportion, another_value
 from frazil.analysis.statistics import jeffreys
 
@@ -108,3 +116,65 @@ def test_one_model_s_mean_leaves_its_error_unknown() -> None:
     two = mean_of([1.0, 2.0, 3.0, 4.0], ["a", "a", "b", "b"], (0.5, 3.5))
     assert two.model_std == pytest.approx(np.sqrt(2.0 - 0.25))
     assert "sampling and model error" in two.text
+
+
+def layouts(
+    n: int, n_members: int, n_starts: int, member: float, start: float, rest: float, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values (M, R, n) of n committees about truths (n,) that are each one more member."""
+    rng = np.random.default_rng(seed)
+    members = member * rng.normal(size=(n_members + 1, 1, n))
+    values = members[1:] + start * rng.normal(size=(1, n_starts, n))
+    return values + rest * rng.normal(size=(n_members, n_starts, n)), members[0, 0]
+
+
+def test_two_way_layout_gives_back_its_variance_components() -> None:
+    values, _ = layouts(4000, 6, 12, 2.0, 3.0, 1.5)
+    found = two_way(values)
+    squares = found.members.var(axis=0, ddof=1) - found.residual_variance / 12
+    assert squares.mean() == pytest.approx(2.0**2, rel=0.04)
+    assert found.residual_variance.mean() == pytest.approx(1.5**2, rel=0.02)
+    expected = 3.0**2 / 12 + 1.5**2 / (6 * 12)
+    assert (found.standard_error**2).mean() == pytest.approx(expected, rel=0.03)
+    shifted = found.members - found.mean
+    assert (shifted.std(axis=0, ddof=1) ** 2).mean() == pytest.approx(2.0**2 + 1.5**2 / 12, rel=0.04), (
+        "starts are shared: their scatter is no part of what members differ by"
+    )
+    none, _ = layouts(4000, 6, 12, 0.0, 3.0, 1.5)
+    assert np.median(two_way(none).model_std) < 0.2
+
+
+@pytest.mark.parametrize("n_members", [3, 4, 6])
+@pytest.mark.parametrize(("start", "rest"), [(0.3, 0.3), (3.0, 1.0)])
+def test_total_interval_holds_the_truth_as_one_more_member(n_members: int, start: float, rest: float) -> None:
+    values, truth = layouts(4000, n_members, 16, 1.0, start, rest)
+    found = two_way(values).estimate()
+    inside = (found.total_low_95 < truth) & (truth < found.total_high_95)
+    assert 0.93 < inside.mean() < 0.97, inside.mean()
+    naive = 2 * two_way(values).members.std(axis=0, ddof=1)
+    assert (np.abs(truth - found.value) < naive).mean() < 0.92, "twice the members' deviation covers less"
+
+
+def test_sampling_interval_holds_what_all_starts_would_give() -> None:
+    values, _ = layouts(4000, 4, 8, 0.0, 3.0, 1.0)
+    found = two_way(values).estimate()
+    assert 0.93 < ((found.low_95 < 0) & (found.high_95 > 0)).mean() < 0.97
+
+
+def test_one_member_or_one_start_leaves_its_part_unknown() -> None:
+    one = two_way(np.arange(5.0)[None]).estimate()
+    assert one.value == 2.0
+    assert one.low_95 < 2.0 < one.high_95
+    assert np.isnan([one.model_std, one.total_low_95, one.total_high_95]).all()
+    alone = two_way(np.arange(5.0)[:, None]).estimate()
+    assert np.isnan([alone.low_95, alone.total_low_95]).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_calibration_is_the_factor_that_spreads_lack(factor: float) -> None:
+    rng = np.random.default_rng(1)
+    members = rng.normal(size=(8, 60_000))
+    spreads, errors = members.std(axis=0, ddof=1), members.mean(axis=0) - factor * rng.normal(size=60_000)
+    assert spread_calibration(errors, spreads, 8) == pytest.approx(factor, rel=0.03)
+    assert np.isnan(spread_calibration(errors, spreads, 3)), "three members have no mean of 1/s²"
+    assert np.isnan(spread_calibration(errors, np.zeros(60_000), 8))

@@ -72,8 +72,8 @@ WARM_TOLD = (
     "Equilibrate longer (vibrations.equilibration_fs), or look for a drift.",
 )
 CALIBRATION_TOLD = (
-    "α is the true error over the members' spread, 1 where the truth is like another member. Beyond a factor of "
-    "three the members say little of the error, and a spread scaled by α is a guess.",
+    "α is the true error over the members' spread, 1 where the truth is like another member. Beyond a factor "
+    "of three the members say little of the error, and a spread scaled by α is a guess.",
     "Train members more unlike each other (other splits, architectures), or label frames like those of the "
     "runs.",
 )
@@ -96,8 +96,8 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
     whole = np.flatnonzero(finished.reshape(shape).all(axis=1))
     if len(whole) < 2:
         raise UserError(
-            f"{len(whole)} of {settings.n_trajectories} starts were finished by every member; lower temperature_K, or "
-            "train the potential on hotter frames"
+            f"{len(whole)} of {settings.n_trajectories} starts were finished by every member; lower "
+            "temperature_K, or train the potential on hotter frames"
         )
     runs = np.stack(table["density"].tolist()).reshape(*shape, -1)[whole].swapaxes(0, 1)
     judged = calibration(settings, subject)
