@@ -37,6 +37,8 @@ __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
 
 DAMPING_fs = 100.0
 """Of the Langevin dynamics before a start."""
+SEEN_EVERY = 100
+"""Steps between two looks at it, at most."""
 MOST_AT_ONCE = 128
 LOOSE = 1.5
 """A cluster has come apart where a part is so many times farther from the rest than at rest, or 3.5 Å."""
@@ -94,10 +96,11 @@ def starts(
     found: dict[int, Motion | Trajectory] = dict(drawn)
     if settings.equilibration_fs:
         n_steps = round(settings.equilibration_fs / settings.timestep_fs)
+        observe_every = next(n for n in range(min(SEEN_EVERY, n_steps), 0, -1) if n_steps % n == 0)
         bath = Langevin(settings.timestep_fs, settings.temperature_K, DAMPING_fs)
         shared = Ensemble(
-            subject.source.potential(subject.atoms), bath, subject.atoms.get_masses(), n_steps, n_steps,
-            campaign_seed, observers=(frames,), stop=_one_cluster(subject.atoms),
+            subject.source.potential(subject.atoms), bath, subject.atoms.get_masses(), n_steps,
+            observe_every, campaign_seed, observers=(frames,), stop=_one_cluster(subject.atoms),
             width=min(len(drawn), MOST_AT_ONCE),
         )  # fmt: skip
         x, v = (np.stack([motion[i] for motion in drawn.values()]) for i in (0, 1))
