@@ -1,4 +1,4 @@
-"""Vibrations through real Nextflow, as small as it gets: a harmonic CO, whose files are staged into the tasks."""
+"""Vibrations through real Nextflow, small: a harmonic CO, whose files are staged into the tasks."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from snapshots import Run
 pytest.importorskip("jax")
 
 SMALL = {
-    "model": "own model", "structure": "CO.xyz", "n_trajectories": "4", "shard_size": "2", "duration_fs": "2048",
-    "depth_fs": "1024", "band_halfwidth_cm1": "40", "equilibration_fs": "0",
+    "model": "own model", "structure": "CO.xyz", "n_trajectories": "4", "shard_size": "2",
+    "duration_fs": "2048", "depth_fs": "1024", "band_halfwidth_cm1": "40", "equilibration_fs": "0",
 }  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def test_vibrations_of_a_model_of_ones_own(run_pipeline: Run, tmp_path: Path) ->
     ]
     (peak,) = pd.read_csv(results / "vibrations/peaks.csv").to_dict("records")
     assert peak["position_cm1"] == pytest.approx(peak["harmonic_cm1"], abs=1)
-    assert "1 bands from 4 starts under 3 members" in (results / "report.html").read_text()
+    assert "1 band from 4 starts under 3 members" in (results / "report.html").read_text()
     assert (
         json.loads((results / "run.json").read_text())["trajectories"]["vibrations"]["model"]["total"] == 12
     )
