@@ -288,9 +288,10 @@ def _section(
     ]
     model = f"{n_members} members" if n_members > 1 else "one model, whose error is unknown"
     worst = peaks.iloc[int(peaks["model_std_cm1"].fillna(0).argmax())]
+    bands = "1 band" if len(peaks) == 1 else f"{len(peaks)} bands"
     headline = (
-        f"{subject.name} at {settings.temperature_K:g} K: {len(peaks)} band{'s' * (len(peaks) != 1)} from {n_starts} starts under "
-        f"{model}; sampling error up to {peaks['stat_se_cm1'].max():.2g} cm⁻¹"
+        f"{subject.name} at {settings.temperature_K:g} K: {bands} from {n_starts} starts under {model}; "
+        f"sampling error up to {peaks['stat_se_cm1'].max():.2g} cm⁻¹"
     )
     headline += f", members' up to {worst['model_std_cm1']:.2g} cm⁻¹." if n_members > 1 else "."
     return Section(
