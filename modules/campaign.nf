@@ -1,10 +1,5 @@
 // One shard, and the tables, of an experiment that is one campaign.
 
-// The flags that say which file each setting names
-def read(Map meta, files) {
-    meta.reads ? "--file-settings ${meta.reads.join(' ')} --files ${(files instanceof List ? files : [files]).join(' ')}" : ''
-}
-
 process RUN_CAMPAIGN {
     tag "${meta.experiment}:${meta.first_id}"
     label 'gpu'
@@ -24,7 +19,8 @@ process RUN_CAMPAIGN {
     """
     ${Settings.file(meta.settings)}
     run_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --first-id ${meta.first_id} --n-trajectories ${meta.n} ${read(meta, files)} --checkpoints '${checkpoints}' --out shard_${meta.first_id}
+        --first-id ${meta.first_id} --n-trajectories ${meta.n} --checkpoints '${checkpoints}' --out shard_${meta.first_id} \\
+        --file-settings ${meta.reads.join(' ')} --files ${files}
     """
 
     stub:
@@ -48,7 +44,7 @@ process ANALYSE_CAMPAIGN {
     """
     ${Settings.file(meta.settings)}
     analyse_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --shards shards ${read(meta, files)} --out ${meta.experiment}
+        --shards shards --out ${meta.experiment} --file-settings ${meta.reads.join(' ')} --files ${files}
     """
 
     stub:
