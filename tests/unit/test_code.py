@@ -11,6 +11,7 @@ import pytest
 
 from frazil.code import digest_of, of, of_all
 from frazil.errors import UserError
+from frazil.parameters import campaigns
 
 FILES = {
     "requirements.lock": "numpy==2.0\n",
@@ -143,7 +144,8 @@ def test_every_script_of_the_checkout_has_a_hash_before_a_run(root: Path) -> Non
         input='{"yes": true}', env={"PATH": "/usr/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     answer = json.loads(done.stdout)["code"]
-    assert set(answer) == {file.name for file in root.glob("bin/*.py")} | {"all"}
+    scripts = {file.name for file in root.glob("bin/*.py")}
+    assert set(answer) == scripts | {"all", *campaigns()}, "campaigns have one script for all"
     assert answer["run_collisions.py"] == of(root, "run_collisions.py")
     assert answer["all"] == of_all(root)
     assert os.times().children_user - before < 10, "some 0.7 s on a quiet machine"
