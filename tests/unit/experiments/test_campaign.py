@@ -14,6 +14,7 @@ pytest.importorskip("jax")
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments import campaign
+from frazil.experiments.repeated import repeat
 from frazil.experiments.settings import Parameters
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.parameters import files_of
@@ -79,6 +80,20 @@ def test_every_member_runs_every_start_and_arrays_come_back(physics: Physics, tm
     (tmp_path / "shards/s3/trajectories.csv").write_text("trajectory_id,member,square\n3,0,36\n4,0,64\n")
     with pytest.raises(UserError, match="trajectory 3 is missing; give all shards of one run"):
         campaign.analyse(asked, tmp_path / "shards", tmp_path / "out")
+
+
+def test_a_trajectory_of_several_members_is_repeated_under_each(physics: Physics, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"n_trajectories": 4}))
+    asked = Parameters(experiment="vibrations", parameters=tmp_path / "settings.json", campaign_seed=1)
+    campaign.run(asked, 0, 4, tmp_path / "kept", tmp_path / "results/vibrations")
+    parameters = {"campaign_seed": 1, "vibrations": {"n_trajectories": 4}}
+    (tmp_path / "results/run.json").write_text(json.dumps({"parameters": parameters}))
+    repeat("vibrations", tmp_path / "results", 2, 10, tmp_path / "again")
+    assert (tmp_path / "again/trajectories.csv").read_text().splitlines()[1:] == ["2,0,16", "2,1,25"]
+    table = tmp_path / "results/vibrations/trajectories.csv"
+    table.write_text(table.read_text().replace("2,1,25", "2,1,26"))
+    with pytest.raises(UserError, match="trajectory 2 came out as 2,0,16"):
+        repeat("vibrations", tmp_path / "results", 2, 10, tmp_path / "other")
 
 
 def test_rows_belong_to_the_content_of_files_and_not_to_their_place(physics: Physics, tmp_path: Path) -> None:
