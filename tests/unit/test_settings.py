@@ -77,6 +77,7 @@ def refused(given: dict[str, Any]) -> list[str]:
         ("photodesorption", "criterion_A", 2.5, "one of --photodesorption.criteria_A, now 2,3,4,5 Å"),
         ("photodesorption", "n_trajectories", 12000, "up to --thermalization.n_snapshots, now 11000"),
         ("photodesorption", "n_trajectories", 10**9, "an integer from 1 to 10000000"),
+        ("photodesorption", "target_halfwidth", 0.001, "0 (all trajectories), or from 0.005 on"),
         ("labels", "train_fraction", 0.95, "below 1, the rest is the test set"),
         ("labels", "level", "gfn2-xt", "did you mean gfn2-xtb?"),
         ("labels", "dataset", "x" * 260, "too long a name"),

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from frazil.settings import given, part, same_as, setting, settings, step
 
+LEAST_HALFWIDTH = 0.005
+MOST_UNTIL_ENOUGH = 100_000
+"""Half-widths and trajectories for which the stopping rule's exact coverage is worked out."""
 MODEL_ERROR_SCALE = 1.0
 """With half the scale the total interval of three members covers 0.91 where they differ by 1 logit."""
 
@@ -51,10 +54,10 @@ class EnoughTrajectories:
         "Outcome whose probability is asked for: desorbed, stuck", pattern=r"[a-z_]+", examples=("stuck",)
     )
     target_halfwidth: float = given(
-        "Half-width of the total interval that is enough", minimum=0.005, below=0.5
+        "Half-width of the total interval that is enough", minimum=LEAST_HALFWIDTH, below=0.5
     )
     round_size: int = given("Trajectories between two looks: those of a round of shards", minimum=1)
-    limit: int = given("Most trajectories", minimum=1, maximum=100_000)
+    limit: int = given("Most trajectories", minimum=1, maximum=MOST_UNTIL_ENOUGH)
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="")
     out: Path = given("JSON to write", path="new")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frazil.analysis.settings import ModelError
+from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import Labels, Seed, dataset_problems, window_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
@@ -158,8 +158,12 @@ class Photodesorption:
     )  # fmt: skip
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with the samplesheet of trajectories."""
+        """Yield what is wrong with the samplesheet of trajectories, and a target that no rule has."""
         yield from dataset_problems(self.aimd, "aimd")
+        if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
+            yield "target_halfwidth", f"allowed: 0 (all trajectories), or from {LEAST_HALFWIDTH:g} on"
+        if self.target_halfwidth and self.n_trajectories > MOST_UNTIL_ENOUGH:
+            yield "n_trajectories", f"allowed: up to {MOST_UNTIL_ENOUGH} with [target_halfwidth]"
 
 
 @settings
