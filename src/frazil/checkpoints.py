@@ -318,7 +318,7 @@ def sweep(
     """Delete kept work that nobody needs, as this module says; return a line about it.
 
     Args:
-        folder: the folder of kept work.
+        folder: the folder of kept work. Folders in it without a lock are none, and stay.
         run: name of a run that has succeeded: what only it has used goes, but for labels.
         unused_days: what nobody has used for so long goes too.
         labels_unused_days: the same of labels.
@@ -345,7 +345,8 @@ def _units(folder: Path) -> Iterator[Path]:
         if place.is_dir():
             _remove_left(place)
             named = (unit for unit in sorted(place.iterdir()) if not unit.name.startswith("."))
-            yield from (unit for unit in named if unit.is_dir() and unit != folder / _LABELS)
+            # Every folder of kept work has a lock; what has none is somebody's own.
+            yield from (unit for unit in named if (unit / _LOCK).is_file())
 
 
 def _use(unit: Path) -> tuple[set[str], float]:
@@ -353,8 +354,8 @@ def _use(unit: Path) -> tuple[set[str], float]:
     lock = unit / _LOCK
     try:
         return set(lock.read_text(errors="replace").splitlines()), lock.stat().st_mtime
-    except FileNotFoundError:
-        return set(), unit.stat().st_mtime
+    except FileNotFoundError:  # swept by another
+        return set(), time.time()
 
 
 def _withdrawn(unit: Path) -> Path | None:
@@ -382,4 +383,10 @@ def sweep_by_hand(words: Sequence[str]) -> str:
     add("--run", help="name of a run that has succeeded: what only it has used goes")
     add("--unused-days", type=float, default=UNUSED_DAYS, help="what nobody has used for so long goes")
     add("--labels-unused-days", type=float, default=LABELS_UNUSED_DAYS, help="the same of labels")
-    return sweep(**vars(parser.parse_args(words)))
+    given = parser.parse_args(words)
+    if not given.folder.is_dir() and given.run is None:
+        raise UserError(f"{given.folder} is no folder; give that of kept work, work/checkpoints")
+    for name in ("unused_days", "labels_unused_days"):
+        if not 0 <= getattr(given, name) < float("inf"):
+            raise UserError(f"--{name.replace('_', '-')} {getattr(given, name):g}; allowed: days from 0 on")
+    return sweep(**vars(given))

@@ -251,8 +251,6 @@ def _level_of_theory(run: Any) -> Iterator[tuple[str, float]]:
 def _dynamic_training(run: Any) -> Iterator[tuple[str, float]]:
     own = run.dynamic_training
     data, training, size = own.data, own.training, own.size
-    if data.dataset is not None:
-        return
     atoms = 2 * data.trajectory_molecules
     n_train = data.n_trajectories - data.n_test_trajectories - data.n_validation_trajectories
     starts = training.starts_per_epoch or n_train * (data.n_frames - training.longest + 1)
@@ -265,7 +263,11 @@ def _dynamic_training(run: Any) -> Iterator[tuple[str, float]]:
         weights = float(pairs * size.n_features * (2 * size.n_waves + size.n_features))
     lengths = training.longest * (training.longest + 1) / 2
     frames = starts * epochs * lengths * (1 + ("same-work" in own.arms))
-    yield "training", own.n_seeds * frames * atoms * network_s("gmnn", weights, training=True)
+    as_large = (
+        "training, if the data set is as large as n_trajectories, n_frames and trajectory_molecules say"
+    )
+    told = "training" if data.dataset is None else as_large
+    yield told, own.n_seeds * frames * atoms * network_s("gmnn", weights, training=True)
 
 
 def _vibrations(run: Any) -> Iterator[tuple[str, float]]:

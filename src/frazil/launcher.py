@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from frazil import checkpoints, code, cost, parameters, progress
 from frazil.errors import EXIT_BAD_INPUT, UserError
@@ -96,7 +95,12 @@ def launch() -> str:
     each of these reads, by setting. cost: what to say of
     the run's cost, perhaps nothing. Raises UserError with all problems, or the cost where it is asked.
     """
-    given: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
+    try:
+        given = json.loads(sys.stdin.read() or "{}")
+    except ValueError as error:
+        raise UserError(f"standard input is no JSON ({error}); give parameters by name, by group") from error
+    if not isinstance(given, dict):
+        raise UserError(f"standard input is {given!r:.60}; give an object: parameters by name, by group")
     resolved = parameters.resolve(given)
     run = parameters.plain(resolved)
     hashes = code.hashes(Path(__file__).resolve().parents[2])

@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frazil.checkpoints import RUN, Claim, Ledger, TimeLimit, key_of, read_arrays, seal, sealed, sweep
+from frazil.checkpoints import (
+    RUN,
+    Claim,
+    Ledger,
+    TimeLimit,
+    key_of,
+    read_arrays,
+    seal,
+    sealed,
+    sweep,
+    sweep_by_hand,
+)
 from frazil.errors import OutOfTime, UserError
 
 
@@ -210,6 +221,18 @@ def test_a_sweep_takes_what_only_the_run_that_ended_has_used_and_what_is_old(tmp
     assert not any(folder.exists() for folder in gone)
     assert all((folder / "row.json").exists() for folder in kept)
     assert {path.name for path in tmp_path.iterdir()} == {"shared", "yours", "by-hand", "labels"}
+
+
+def test_a_sweep_leaves_folders_that_are_no_kept_work(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    os.utime(tmp_path / "thesis", (0, 0))
+    assert "0 folders swept" in sweep(tmp_path, unused_days=0)
+    assert (tmp_path / "thesis").is_dir()
+    with pytest.raises(UserError, match="nowhere is no folder; give that of kept work"):
+        sweep_by_hand([str(tmp_path / "nowhere")])
+    for days in ("-3", "nan"):
+        with pytest.raises(UserError, match=rf"--unused-days {days}; allowed: days from 0 on"):
+            sweep_by_hand([str(tmp_path), "--unused-days", days])
 
 
 def test_a_sweep_leaves_what_a_process_works_on(other: subprocess.Popen[str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A setting has one home: bounds, help, schema, flags of steps, and what must hold between fields."""
 
 import ast
+import io
 import json
 import re
 import subprocess
@@ -37,6 +38,13 @@ def refused(given: dict[str, Any]) -> list[str]:
     with pytest.raises(UserError) as caught:
         parameters.resolve(given)
     return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null"])
+def test_a_launch_takes_an_object_only(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    with pytest.raises(UserError, match="standard input is "):
+        launcher.launch()
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def _write_h5md(path: Path, trajectories: list[Trajectory], atoms: Atoms, timest
             for observable, values in rows.items():
                 if observable not in ("step", "positions", "velocities", "forces"):
                     group = file.create_group(f"observables/{name}/{observable}")
-                    _write_element(group, values, "", rows["step"], timestep_fs)
+                    unit = "eV" if observable == "energy" else ""
+                    _write_element(group, values, unit, rows["step"], timestep_fs)
 
 
 def _write_element(

@@ -235,7 +235,10 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
         numbers = [atoms.numbers for atoms in structures]
         if len(numbers) == 1:
             network = GMNN.of(one, numbers[0])
-            return WithMolecules.of(network, numbers[0], known) if known else network
+            if not known:
+                return network
+            _check_pairs(structures)
+            return WithMolecules.of(network, numbers[0], known)
         if known:
             raise UserError(
                 f"{file} with curves of molecules takes one structure in a batch; run them one by one"
@@ -272,12 +275,33 @@ def _deepmd(path: Path, description: Mapping[str, Any]) -> Source:
         network = DeepPotSE.of(frozen, types)
         if not is_residual(frozen):
             return network
+        _check_pairs(structures)
+        if any(set(atoms.symbols[::2]) != {"C"} or set(atoms.symbols[1::2]) != {"O"} for atoms in structures):
+            raise UserError(f"atoms {structures[0].symbols} for {frozen}, {IN_PAIRS}: C, O, C, O, …")
         return sum_of([network, Bonds.of(BondBaseline.beside(frozen), types[..., ::2] >= 2)])
 
     folder = path if path.is_dir() else path.parent
     frozen_too = [folder / name for name in FROZEN_FILES if path.is_dir() and (folder / name).is_file()]
     level = str(description.get("level") or "not stated")
     return Source("deepmd", level, sha256_of(*files_of(running), *frozen_too), make, 1, folder)
+
+
+IN_PAIRS = "whose bonds have curves of their own; atoms go molecule by molecule"
+LONGEST_BOND_A = 3.0
+
+
+def _check_pairs(structures: Sequence[Atoms]) -> None:
+    """Raise UserError unless atoms are diatomics two by two: their bonds are told by the order alone."""
+    for atoms in structures:
+        if len(atoms) % 2:
+            raise UserError(f"{len(atoms)} atoms for a model {IN_PAIRS}")
+        lengths = np.linalg.norm(atoms.positions[1::2] - atoms.positions[::2], axis=1)
+        if (lengths > LONGEST_BOND_A).any():
+            first = 2 * int(lengths.argmax())
+            raise UserError(
+                f"atoms {first} and {first + 1} are {lengths.max():.2f} Å apart, for a model {IN_PAIRS}; "
+                "put the two of a molecule next to each other"
+            )
 
 
 def _imported(what: str, parameters: Mapping[str, Any]) -> Source:

@@ -110,6 +110,23 @@ def test_deepmd_folders_and_files_are_what_deepmd_computes(
         assert np.allclose(atoms.get_forces(), forces, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ([0, 2, 1, 3], "put the two of a molecule next to"),
+        ([1, 0, 3, 2], "C, O, C, O"),
+        ([0, 1, 2], "3 atoms"),
+    ],
+)
+def test_bonds_of_a_residual_model_are_those_of_molecules(
+    tiny_residual: Path, atoms: Atoms, order: list[int], told: str
+) -> None:
+    other = atoms[order]
+    other.calc = frazil.load(tiny_residual)
+    with pytest.raises(UserError, match=told):
+        other.get_potential_energy()
+
+
 def test_a_tag_that_moves_changes_the_energy(tiny_residual: Path, atoms: Atoms) -> None:
     atoms.calc = frazil.load(tiny_residual)
     before = atoms.get_potential_energy()

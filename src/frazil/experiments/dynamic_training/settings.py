@@ -107,6 +107,8 @@ class DynamicTraining:
         ):
             if self.data.dataset is None and wanted > frames:
                 yield name, "allowed: at most [n_frames]"
+        if "dynamic" in self.arms and self.training.longest < 2:
+            yield "longest", "allowed: from 2 on with the arm dynamic, of [arms]"
         if "same-work" in self.arms and not {"dynamic", "restarts"} <= set(self.arms):
             yield "arms", "same-work goes with dynamic and restarts, whose work it compares"
 

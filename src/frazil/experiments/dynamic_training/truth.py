@@ -50,6 +50,9 @@ def prepare(data: TrajectoryData, coupling_eV: float, campaign_seed: int, out: P
     else:
         known = read_trajectories([data.dataset], data.dataset_timestep_fs, data.dataset_velocities)
         truth = None
+        levels = sorted({trajectory.level for trajectory in known})
+        if len(levels) > 1:
+            raise UserError(f"trajectories of several levels: {', '.join(levels)}; give those of one")
     held = data.n_test_trajectories + data.n_validation_trajectories
     if len(known) <= held:
         raise UserError(

@@ -25,7 +25,7 @@ from frazil.experiments.photodesorption.trajectories import Row, write_shard
 from frazil.files import write_json
 from frazil.labels.imports.readers import entries_as_staged, read_entry
 from frazil.md.lammps import Observation
-from frazil.systems.co import excited_molecule, order_by_molecule
+from frazil.systems.co import MOLECULE_MASSES_amu, excited_molecule, order_by_molecule
 from frazil.systems.co_energies import molecular_energies, temperature_K
 from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
@@ -95,7 +95,17 @@ def follow(
             name = entry.name if trajectory == entry.name else f"{entry.name} ({trajectory})"
             one = _given(list(group), name)
             excited, energy_eV = _excited(one, curve, excitation_energy_eV)
-            seen.append(_Seen(name, one.origin, one.interval_fs, one.derived, one.excited, excited))
+            n_molecules = one.positions_A.shape[1] // 2
+            if n_molecules < 2:
+                raise UserError(f"{name}: one molecule alone; an aggregate is needed, to leave it")
+            if seen and n_molecules != seen[0].n_molecules:
+                raise UserError(
+                    f"{name}: {n_molecules} molecules, {seen[0].name} has {seen[0].n_molecules}; those of "
+                    "one probability start from aggregates of one size"
+                )
+            seen.append(
+                _Seen(name, one.origin, one.interval_fs, one.derived, one.excited, excited, n_molecules)
+            )
             others = np.ones(one.positions_A.shape[1], bool)
             if excited >= 0:
                 others[2 * excited : 2 * excited + 2] = False
@@ -131,6 +141,7 @@ class _Seen:
     derived: bool
     tagged: int
     excited: int
+    n_molecules: int
 
 
 def _given(frames: Sequence[Atoms], name: str) -> Given:
@@ -143,6 +154,12 @@ def _given(frames: Sequence[Atoms], name: str) -> Given:
         raise UserError(f"{name}: frames without an energy; conservation could not be told")
     times = np.array([float(atoms.info["time_fs"]) for atoms in frames])
     times -= times[0]
+    for number, atoms in enumerate(frames):
+        now = (atoms.positions, atoms.get_momenta(), atoms.calc.results["energy"])
+        if not all(np.isfinite(values).all() for values in now):
+            raise UserError(
+                f"{name}, frame {number}: numbers that are not finite; leave the frames from it out"
+            )
     steps = np.diff(times)
     if not (steps > 0).all() or np.ptp(steps) > 1e-3 * steps[0]:
         raise UserError(
@@ -154,8 +171,12 @@ def _given(frames: Sequence[Atoms], name: str) -> Given:
     moved = CubicSpline(times, positions, axis=0)(times, 1)
     derived = not all(atoms.has("momenta") for atoms in frames)
     velocities = moved if derived else np.array([atoms.get_velocities()[order] for atoms in frames]) * fs
-    if not derived and steps[0] <= VIBRATION_INTERVAL_fs:
-        apart = np.sqrt(((velocities - moved)[1:-1] ** 2).mean() / (moved[1:-1] ** 2).mean())
+    if not derived:
+        # Between frames far apart bonds vibrate unseen, and only whole molecules are followed.
+        both = np.array([velocities, moved])
+        if steps[0] > VIBRATION_INTERVAL_fs:
+            both = _of_molecules(both)
+        apart = np.sqrt(((both[0] - both[1])[1:-1] ** 2).mean() / (both[1, 1:-1] ** 2).mean())
         if apart > VELOCITY_TOLERANCE:
             raise UserError(
                 f"{name}: its velocities differ by {100 * apart:.0f} % (rms) from the motion of its "
@@ -164,6 +185,13 @@ def _given(frames: Sequence[Atoms], name: str) -> Given:
     energies = np.array([atoms.calc.results["energy"] for atoms in frames])
     tagged = excited_molecule(frames[0][order])
     return Given(name, label_origin(frames[0]), times, positions, velocities, energies, tagged, derived)
+
+
+def _of_molecules(velocities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the velocities (…, n, 3) of the centres of mass of molecules, from those of atoms (…, 2n, 3)."""
+    pairs = velocities.reshape(*velocities.shape[:-2], -1, 2, 3)
+    whole = np.einsum("...ax,a->...x", pairs, MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum())
+    return np.asarray(whole)
 
 
 def _molecular_order(first: Atoms, name: str) -> NDArray[np.int64]:

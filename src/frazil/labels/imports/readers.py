@@ -131,9 +131,22 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: boo
         _ours(atoms, own, entry, number, reading)
         for number, (atoms, own) in enumerate(zip(reading.frames, free, strict=True))
     ]
+    if in_time and entry.interval_fs is not None:
+        _check_interval(entry.name, entry.interval_fs, reading.frames)
     if name in NAMED and not in_time and not entry.trajectory_id and entry.interval_fs is None:
         _part_independent(frames, reading.frames, folders=name == "deepmd")
     return Imported(entry, name, frames, reading.notes)
+
+
+def _check_interval(name: str, interval_fs: float, frames: Sequence[Atoms]) -> None:
+    """Raise UserError where a file's own times are not those of ``interval_fs``."""
+    own_fs = [float(atoms.info["time_fs"]) for atoms in frames if "time_fs" in atoms.info]
+    apart_fs = np.diff(own_fs)
+    if len(own_fs) == len(frames) and (np.abs(apart_fs - interval_fs) > 1e-3).any():
+        raise UserError(
+            f"{name}: {np.median(apart_fs):g} fs between frames by their own times, "
+            f"{interval_fs:g} fs by interval_fs; leave interval_fs out, or give the right one"
+        )
 
 
 def _way_out(path: Path, name: str) -> str:

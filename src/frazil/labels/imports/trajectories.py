@@ -145,6 +145,7 @@ def _checked(raw: _Raw, velocities: str, level: str) -> LabelledTrajectory:
     n = len(raw.positions)
     if n < 3:
         raise UserError(f"{raw.name} has {n} frames; a trajectory has at least 3")
+    _check_arrays(raw)
     step_fs, breaks = _timestep(raw)
     positions = unwrapped(raw.positions, raw.atoms.cell, raw.atoms.pbc, breaks)
     stated = raw.velocities
@@ -158,7 +159,7 @@ def _checked(raw: _Raw, velocities: str, level: str) -> LabelledTrajectory:
         breaks, velocities == "derived", raw.level or level,
     )  # fmt: skip
     if velocities == "derived":
-        return replace(made, velocities=_derived(made))
+        return _with_derived(made)
     assert stated is not None
     made = replace(made, velocities=stated)
     check = time_check(made)
@@ -175,12 +176,62 @@ def _checked(raw: _Raw, velocities: str, level: str) -> LabelledTrajectory:
             "between frames, and velocities in Å/fs"
         )
     if abs(check.half - 0.5) > HALF_STEP:
+        if min(abs(check.half), abs(check.half - 1)) > HALF_STEP:
+            raise UserError(_unfit(raw.name, check.half))
         word = "early" if check.half > 0.5 else "late"
         raise UserError(
             f"{raw.name}: velocities are half a step {word}: frames move by v dt + {check.half:.2f} a dt² "
             "in place of 0.50; ask for velocities shifted or derived"
         )
     return replace(made, breaks=tuple(sorted({*breaks, *check.jumps})))
+
+
+def _unfit(name: str, half: float) -> str:
+    return (
+        f"{name}: its frames move by v dt + {half:.2f} a dt² in place of 0.50; look at the time step, and at "
+        "the units of forces (eV/Å), velocities (Å/fs) and masses"
+    )
+
+
+def _check_arrays(raw: _Raw) -> None:
+    """Raise UserError for arrays that do not belong together, and numbers that are not finite."""
+    n, each = len(raw.positions), (len(raw.atoms), 3)
+    for name, values, shape in (
+        ("positions", raw.positions, (n, *each)), ("forces", raw.forces, (n, *each)),
+        ("velocities", raw.velocities, (n, *each)), ("energies", raw.energies, (n,)),
+        ("times", raw.times_fs, (n,)),
+    ):  # fmt: skip
+        if values is None:
+            continue
+        if values.shape != shape:
+            raise UserError(
+                f"{raw.name}: {name} of shape {values.shape} beside {shape}; give all of all frames"
+            )
+        broken = ~np.isfinite(values.reshape(n, -1)).all(axis=1)
+        if broken.any():
+            raise UserError(
+                f"{raw.name}: {name} of frame {int(broken.argmax())} are not finite; leave it out"
+            )
+
+
+def _with_derived(made: LabelledTrajectory) -> LabelledTrajectory:
+    """Return a trajectory with velocities made of its frames, parted where these do not follow each other.
+
+    Velocities at a gap are wrong on both sides of it, so gaps are taken one by one, the widest first.
+    """
+    while True:
+        made = replace(made, velocities=_derived(made))
+        if not made.mobile.any():
+            return made
+        check = time_check(made)
+        if not check.jumps:
+            break
+        moved = np.linalg.norm(np.diff(made.positions[:, made.mobile], axis=0), axis=2).max(axis=1)
+        widest = max(check.jumps, key=lambda frame: float(moved[frame - 1]))
+        made = replace(made, breaks=tuple(sorted({*made.breaks, widest})))
+    if abs(check.half - 0.5) > HALF_STEP:
+        raise UserError(_unfit(made.name, check.half))
+    return made
 
 
 def _timestep(raw: _Raw) -> tuple[float, tuple[int, ...]]:
@@ -312,7 +363,10 @@ def _is_h5md(path: Path) -> bool:
         return "h5md" in file and "particles" in file
 
 
-UNITS = {"position": "Angstrom", "velocity": "Angstrom fs-1", "force": "eV Angstrom-1", "time": "fs"}
+UNITS = {
+    "position": "Angstrom", "velocity": "Angstrom fs-1", "force": "eV Angstrom-1", "time": "fs",
+    "energy": "eV",
+}  # fmt: skip
 """H5MD's elements that are read, and the units that they are read in."""
 
 
@@ -340,11 +394,17 @@ def _h5md(path: Path, timestep_fs: float | None) -> list[_Raw]:
                 if key in particles:
                     _check_unit(particles[key]["value"], key, where)
                     arrays[key] = np.asarray(particles[key]["value"], float)
+            _check_unit(energy["value"], "energy", where)
+            numbers = np.asarray(particles["species"], int)
+            if numbers.ndim != 1 or not ((numbers >= 1) & (numbers <= 118)).all():
+                raise UserError(
+                    f"{where}: species {numbers.tolist()}; one atomic number for each atom is needed"
+                )
             box = particles.get("box")
+            if box is not None and isinstance(box.get("edges"), h5py.Group):
+                raise UserError(f"{where}: a box that changes in time; give runs of one cell")
             boundary = [] if box is None else [str(_text(b)) for b in box.attrs.get("boundary", [])]
-            atoms = Atoms(
-                np.asarray(particles["species"], int), pbc=[b == "periodic" for b in boundary] or False
-            )
+            atoms = Atoms(numbers, pbc=[b == "periodic" for b in boundary] or False)
             if box is not None and "edges" in box:
                 atoms.set_cell(np.asarray(box["edges"], float))
             if "mass" in particles:
@@ -355,6 +415,8 @@ def _h5md(path: Path, timestep_fs: float | None) -> list[_Raw]:
             if times is not None:
                 _check_unit(times, "time", where)
                 times = np.asarray(times, float)
+                if times.ndim == 0:  # the interval of all frames
+                    times = times * np.arange(len(arrays["position"]))
             velocity = arrays.get("velocity")
             level = str(_text(particles.attrs.get("label_level", "")))
             found.append(

@@ -19,6 +19,7 @@ from frazil.experiments.photodesorption.settings import Limits, Trajectories
 from frazil.experiments.photodesorption.shards import read_ensemble
 from frazil.experiments.photodesorption.trajectories import run_shard
 from frazil.experiments.photodesorption.truth import agreement, distributions
+from frazil.systems.co import order_by_molecule
 
 EXCITATION_eV = 8.26
 BOX_A = 25.0
@@ -120,6 +121,10 @@ def test_a_trajectory_that_ends_early_has_failed(folder: Path, tmp_path: Path) -
         ("no time", "interval_fs"),
         ("gap", "equal intervals"),
         ("levels", "several levels"),
+        ("broken", "run0.extxyz, frame 7: numbers that are not finite"),
+        ("times", "1 fs between frames by their own times, 2 fs by interval_fs"),
+        ("sizes", "2 molecules, .*run0.extxyz has 3"),
+        ("alone", "one molecule alone"),
     ],
 )
 def test_what_is_no_trajectory_is_refused(folder: Path, tmp_path: Path, wrong: str, told: str) -> None:
@@ -136,6 +141,27 @@ def test_what_is_no_trajectory_is_refused(folder: Path, tmp_path: Path, wrong: s
             atoms.info["time_fs"] = float(number + (number > 50))
         ase.io.write(tmp_path / "run0.extxyz", frames)
         sheet.write_text("file,level\nrun0.extxyz,pbe\n")
+    if wrong in ("broken", "times", "sizes", "alone"):
+        frames = ase.io.read(tmp_path / "run0.extxyz", ":")
+        for number, atoms in enumerate(frames):
+            atoms.info["time_fs"] = float(number)
+            if wrong == "broken" and number == 7:
+                atoms.calc.results["energy"] = np.nan
+        if wrong in ("sizes", "alone"):
+            order = order_by_molecule(Atoms(frames[0].numbers, frames[0].positions))
+            kept = 4 if wrong == "sizes" else 2
+            apart = np.linalg.norm(order.positions[:kept, None] - frames[0].positions, axis=2)
+            cut = [atoms[apart.argmin(axis=1)] for atoms in frames]
+            for atoms, whole in zip(cut, frames, strict=True):
+                atoms.info = dict(whole.info)
+                atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((kept, 3)))
+            ase.io.write(tmp_path / "cut.extxyz", cut)
+        else:
+            ase.io.write(tmp_path / "run0.extxyz", frames)
+        names = {"sizes": ("run0", "cut"), "alone": ("cut",)}.get(wrong, ("run0",))
+        interval = "2" if wrong == "times" else "1"
+        lines = [f"{name}.extxyz,pbe,{interval}" for name in names]
+        sheet.write_text("\n".join(["file,level,interval_fs", *lines]) + "\n")
     with pytest.raises(UserError, match=told):
         followed(folder, sheet, tmp_path / "aimd")
 

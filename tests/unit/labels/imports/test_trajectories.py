@@ -209,6 +209,41 @@ def test_what_is_no_labelled_trajectory(tmp_path: Path) -> None:
         read_trajectories([file, file])
 
 
+@pytest.mark.parametrize(
+    "where", ["observables/trajectory_000003/energy", "particles/trajectory_000003/force"]
+)
+def test_numbers_of_h5md_are_finite_and_all_there(where: str, tmp_path: Path) -> None:
+    import h5py
+
+    file = h5md(tmp_path)
+    with h5py.File(file, "r+") as opened:
+        values = opened[f"{where}/value"][...]
+        opened[f"{where}/value"][7] = np.nan
+    with pytest.raises(UserError, match=r"of frame 7 are not finite"):
+        read_trajectories([file])
+    with h5py.File(file, "r+") as opened:
+        attributes = dict(opened[f"{where}/value"].attrs)
+        del opened[f"{where}/value"]
+        opened[f"{where}/value"] = values[:-5]
+        opened[f"{where}/value"].attrs.update(attributes)
+    with pytest.raises(UserError, match=r"of shape \(35.* beside \(40"):
+        read_trajectories([file])
+
+
+def test_derived_velocities_are_checked_and_know_gaps(tmp_path: Path) -> None:
+    made = frames()
+    for atoms in made:
+        del atoms.info["time_fs"]
+    (whole,) = read_trajectories([extxyz(tmp_path, made)], DT_fs, "derived")
+    np.testing.assert_allclose(whole.velocities[1:-1], ROWS["velocities"][1:-1], atol=1e-6)
+    with pytest.raises(UserError, match=r"in place of 0.50; look at the time step"):
+        read_trajectories([tmp_path / "run.extxyz"], 4 * DT_fs, "derived")
+    (parted,) = read_trajectories([extxyz(tmp_path, made[:15] + made[26:])], DT_fs, "derived")
+    assert parted.breaks == (15,)
+    known = np.delete(ROWS["velocities"], range(15, 26), axis=0)
+    np.testing.assert_allclose(parted.velocities, known, atol=2e-3)
+
+
 def test_a_folder_holds_a_file_for_each_run(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     with pytest.raises(UserError, match=r"no trajectory in the folder .*runs; give files"):
@@ -247,6 +282,11 @@ def test_held_atoms_and_units(tmp_path: Path) -> None:
     assert not found.mobile.any()
     file = h5md(tmp_path)
     with h5py.File(file, "r+") as opened:
+        opened["observables/trajectory_000003/energy/value"].attrs["unit"] = "Hartree"
+    with pytest.raises(UserError, match="energy in Hartree; it is read in eV"):
+        read_trajectories([file])
+    with h5py.File(file, "r+") as opened:
+        opened["observables/trajectory_000003/energy/value"].attrs["unit"] = "eV"
         opened["particles/trajectory_000003/velocity/value"].attrs["unit"] = "nm ps-1"
     with pytest.raises(UserError, match="velocity in nm ps-1; it is read in Angstrom fs-1"):
         read_trajectories([file])
