@@ -113,7 +113,7 @@ def test_deepmd_folders_and_files_are_what_deepmd_computes(
 @pytest.mark.parametrize(
     ("order", "told"),
     [
-        ([0, 2, 1, 3], "put the two of a molecule next to"),
+        ([0, 2, 1, 3], "put the two of"),
         ([1, 0, 3, 2], "C, O, C, O"),
         ([0, 1, 2], "3 atoms"),
     ],
