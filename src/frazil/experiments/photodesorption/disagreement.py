@@ -85,7 +85,7 @@ def choose_frames(
     paths = list(zip(table["trajectory_id"], table["member"], strict=True))
     table["n_chosen"] = [int(number.get(path, 0)) for path in paths]
     table["max_deviation_eV_per_A"] = [largest.get(path, np.nan) for path in paths]
-    MEMBERS_APART.write(table, out)
+    MEMBERS_APART.write(table[MEMBERS_APART.names], out)
     n_apart = int(table["trajectory_id"][apart].nunique())
     return (
         f"{n_apart} of {len(ids[0])} starts end differently under {len(models)} members; "

@@ -216,8 +216,9 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             "The campaign ended before the half-width that was asked for (photodesorption.target_halfwidth): "
             "what the members leave open is wider, and more trajectories do not narrow it. "
             f"Under every member {len(outcomes)} starts were run; {(outcomes > 1).sum()} end differently. "
-            f"worth_labelling.extxyz holds the {apart['n_chosen'].sum()} frames along them on which the "
-            "members' forces are furthest apart, for the label step."
+            f"worth_labelling.extxyz holds the {apart['n_chosen'].sum()} frames along "
+            f"{'these' if (outcomes > 1).any() else 'all of them'} on which the members' forces are furthest "
+            "apart, for the label step."
         )
     if results.truth.aimd is not None:
         text.append(

@@ -266,6 +266,7 @@ def test_frames_worth_labelling_lie_where_members_part(
     spreads = [atoms.info["force_deviation_eV_per_A"] for atoms in chosen]
     np.testing.assert_allclose(spreads, half, rtol=1e-6)
     rows = pandas.read_csv(tmp_path / "apart/members_apart.csv")
+    assert list(rows) == ["trajectory_id", "model_id", "outcome", "n_chosen", "max_deviation_eV_per_A"]
     assert rows["n_chosen"].tolist() == [0, 0, 2, 2]
     assert rows["max_deviation_eV_per_A"].isna().tolist() == [True, True, False, False]
     assert rows["max_deviation_eV_per_A"].max() == pytest.approx(max(spreads))
