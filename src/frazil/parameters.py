@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from frazil.analysis.settings import ModelError
+from frazil.errors import UserError
 from frazil.labels.settings import Seed
 from frazil.settings import (
     BadSettings,
@@ -199,7 +200,10 @@ def of_steps(run: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def help_of(wanted: str = "") -> str:
-    """Return the help of all parameters, or of those (and the steps) whose name holds ``wanted``."""
+    """Return the help of all parameters, or of those (and the steps) whose name holds ``wanted``.
+
+    Raises UserError where nothing has such a name.
+    """
     lines = (
         []
         if wanted
@@ -230,7 +234,9 @@ def help_of(wanted: str = "") -> str:
             names = [*all_parameters(), *steps()]
             words = dict.fromkeys([*names, *(name.rpartition(".")[2] for name in names)])
             near = difflib.get_close_matches(wanted, words, 3, 0.5)
-            lines = [f"nothing is called {wanted}" + (f"; did you mean {' or '.join(near)}?" if near else "")]
+            raise UserError(
+                f"nothing is called {wanted}" + (f"; did you mean {' or '.join(near)}?" if near else "")
+            )
     return "\n".join(lines).strip("\n")
 
 

@@ -40,6 +40,13 @@ def refused(given: dict[str, Any]) -> list[str]:
     return str(caught.value).splitlines()
 
 
+def test_a_data_set_that_nothing_would_be_trained_on_is_refused() -> None:
+    lines = refused({"sticking": {"potential": "analytic", "model_error": False, "dataset": __file__}})
+    assert any("with gmnn, which is trained or ready, as --sticking.potential" in line for line in lines), (
+        lines
+    )
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "null"])
 def test_a_launch_takes_an_object_only(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
@@ -267,8 +274,8 @@ def test_help_of_a_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Collision energies, all translational" in told
     launcher.main(["help", "run_collisions"])
     assert "--n-polar  an integer from 1 to 1000; default: 16" in capsys.readouterr().out
-    launcher.main(["help", "colisions"])
-    assert "did you mean" in capsys.readouterr().out
+    assert launcher.main(["help", "colisions"]) == 2
+    assert "did you mean" in capsys.readouterr().err
 
 
 def test_negative_numbers_are_no_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

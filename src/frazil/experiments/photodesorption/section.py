@@ -12,6 +12,7 @@ from frazil.report.section import Figure, Gate, Result, Section, Table
 GATED_TIMES_fs = (2000.0, 3000.0)
 """Times at which model and teacher must agree on the desorption probability."""
 DRIFT_meV_per_ps, WORST_DRIFT_meV_per_ps = 1.0, 10.0
+AIMD_DRIFT_meV_per_ps = 500.0
 """Of the total energy, for half of the trajectories and for each. Three CO, one at v = 40, under the teacher
 over 3 ps have 0.25 and 1.6 at 0.25 fs, 1.4 and 5.8 at 0.5 fs.
 """
@@ -49,6 +50,11 @@ CONTROL = (
     "of the potential or of the start.",
     "Look at the control's trajectories: a long thermalization helps where a start was too warm, a lower "
     "time step or more labels where the potential is wrong.",
+)
+AIMD_ENERGY = (
+    "Positions, times, velocities and energies of one run at constant energy belong together. Velocities of "
+    "a spline through frames 1 fs apart drift by some 300 meV/ps, a wrong interval or unit by thousands.",
+    "Look at interval_fs, at the units of energies and velocities, and whether the run had a thermostat.",
 )
 BESIDE_AIMD = (
     "The model stands for the level that its labels are of. Trajectories at that level should desorb as "
@@ -274,6 +280,9 @@ def _gates(results: Results) -> list[Gate]:
             gate = _agreement_gate(results.truth.agreement, time, results.truth_margin)
             gates.append(gate.because(*AGREE))
     if results.truth.aimd is not None:
+        drifts = results.ensembles["aimd"].trajectories["energy_drift_meV_per_ps"].abs()
+        told = "AIMD: drift of the total energy, median of the trajectories, in meV/ps"
+        gates.append(Gate.at_most(told, drifts.median(), AIMD_DRIFT_meV_per_ps).because(*AIMD_ENERGY))
         gate = _agreement_gate(results.truth.aimd, results.duration_fs, results.truth_margin, "aimd")
         gates.append(gate.because(*BESIDE_AIMD))
     return gates

@@ -326,6 +326,11 @@ class Sticking:
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
         yield from dataset_problems(self.dataset)
+        for name in ("model", "dataset"):
+            if getattr(self, name) is not None and self.potential != "gmnn":
+                yield name, "allowed: with gmnn, which is trained or ready, as [potential]"
+        if self.model is not None and self.dataset is not None:
+            yield "dataset", "allowed: without a [model] that is ready, since nothing is trained then"
         if self.molecules_of == "dataset" and self.dataset is None:
             yield "molecules_of", "allowed: level without a [dataset]"
         missing = [name for name in NEEDED_OF_A_MODEL if self.model and not (self.model / name).is_file()]

@@ -135,6 +135,8 @@ def test_trajectories_of_another_program_stand_beside_the_models(
     aimd = read_ensemble(tmp_path / "aimd")
     assert aimd is not None
     assert (row["n_model"], row["n_aimd"], row["interval"]) == (120, 40, "Newcombe, unpaired")
+    gates = {gate.name: gate for gate in Section.read(tmp_path / "out").gates}
+    assert gates["AIMD: drift of the total energy, median of the trajectories, in meV/ps"].limit == 500
     assert row["aimd"] == pytest.approx(aimd.counts["desorbed"] / 40)
     assert pandas.read_csv(tmp_path / "out/aimd_trajectories.csv")["trajectory_id"].tolist() == list(
         range(40)
