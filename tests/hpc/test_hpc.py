@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 
 HERE = Path(__file__).parent
-GPU_PROCESSES = {"TRAIN_DEEPMD", "THERMALIZE", "RUN_TRAJECTORIES"}
+GPU_PROCESSES = {"TRAIN_DEEPMD", "THERMALIZE", "RUN_TRAJECTORIES", "SHOW_TRAJECTORIES"}
 FAULTS = "tests/hpc/site.config"
 LONGEST_S = 1800
 
