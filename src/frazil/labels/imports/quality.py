@@ -62,6 +62,11 @@ class Suspect:
     detail: str
 
 
+def says_converged(atoms: Atoms) -> bool:
+    """Return whether a frame does not say that its self-consistent field has not converged."""
+    return atoms.info.get("converged") not in (False, 0, "F", "False")
+
+
 def energy_zero(atoms: Atoms) -> str:
     """Return what a labelled frame's energy is counted from: all electrons, or something else."""
     scale = THOMAS_FERMI_eV * (atoms.numbers.astype(float) ** (7 / 3)).sum()
@@ -103,7 +108,7 @@ def unusable(atoms: Atoms) -> str:
 def _unfinished(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     found = []
     for i in good:
-        if frames[i].info.get("converged") in (False, 0, "F", "False"):
+        if not says_converged(frames[i]):
             found.append(Suspect(i, "not converged", "SCF not converged, says the file"))
         if len(frames[i]) > 1 and not frames[i].get_forces().any():
             found.append(

@@ -26,6 +26,7 @@ from ase.constraints import FixAtoms
 from frazil.data.frames import label_problem
 from frazil.data.trajectories import LabelledTrajectory, unwrapped
 from frazil.errors import UserError
+from frazil.labels.imports.quality import says_converged
 from frazil.labels.imports.readers import read_as_is
 from frazil.labels.imports.sheet import Entry
 from frazil.labels.settings import VELOCITIES
@@ -282,6 +283,8 @@ def _collected(name: str, frames: Sequence[Atoms], timestep_fs: float | None) ->
         problem = label_problem(atoms)
         if problem:
             raise UserError(f"{name}, frame {number}: {problem}")
+        if not says_converged(atoms):
+            raise UserError(f"{name}, frame {number}: SCF not converged, says the file; part the run there")
         if not np.array_equal(atoms.numbers, first.numbers):
             raise UserError(
                 f"{name}, frame {number}: other atoms than in the first frame; part the trajectories"

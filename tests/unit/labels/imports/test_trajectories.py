@@ -193,6 +193,7 @@ def test_what_is_no_labelled_trajectory(tmp_path: Path) -> None:
 
     cases: list[tuple[list[Atoms], str]] = [
         (without(4, lambda a: setattr(a, "calc", None)), "frame 4: no energy and no forces"),
+        (without(5, lambda a: a.info.update(converged=False)), "frame 5: SCF not converged"),
         (without(4, lambda a: a.set_atomic_numbers([6, 7])), "frame 4: other atoms than in the first"),
         (without(4, lambda a: a.set_cell([1, 2, 3])), "frame 4: another cell than in the first"),
         (frames()[:2], "has 2 frames; a trajectory has at least 3"),
