@@ -104,7 +104,16 @@ def follow(
                     "one probability start from aggregates of one size"
                 )
             seen.append(
-                _Seen(name, one.origin, one.interval_fs, one.derived, one.excited, excited, n_molecules)
+                _Seen(
+                    name,
+                    one.origin,
+                    one.interval_fs,
+                    one.derived,
+                    one.excited,
+                    excited,
+                    n_molecules,
+                    energy_eV,
+                )
             )
             others = np.ones(one.positions_A.shape[1], bool)
             if excited >= 0:
@@ -126,7 +135,7 @@ def follow(
     if len(origins) > 1:
         raise UserError(f"trajectories of several levels: {'; '.join(origins)}; give those of one")
     write_shard(out, starts, rows)
-    told = _told(seen)
+    told = _told(seen, excitation_energy_eV)
     write_json(out / ABOUT, {"origin": origins[0], "names": [one.name for one in seen], "told": told})
     return told
 
@@ -142,6 +151,7 @@ class _Seen:
     tagged: int
     excited: int
     n_molecules: int
+    energy_eV: float
 
 
 def _given(frames: Sequence[Atoms], name: str) -> Given:
@@ -257,7 +267,7 @@ def _row(one: Given, settings: Trajectories, excited: int, curve: BondCurve) -> 
     return row
 
 
-def _told(seen: Sequence[_Seen]) -> str:
+def _told(seen: Sequence[_Seen], excitation_energy_eV: float) -> str:
     derived = [one for one in seen if one.derived]
     tagged = sum(one.tagged >= 0 for one in seen)
     excited = sum(one.excited >= 0 for one in seen)
@@ -269,6 +279,12 @@ def _told(seen: Sequence[_Seen]) -> str:
         f"excited molecule, {excited - tagged} where it was found by its energy, "
         f"{len(seen) - excited} without."
     )
+    cold = sum(one.tagged >= 0 and one.energy_eV < EXCITED_FRACTION * excitation_energy_eV for one in seen)
+    if cold:
+        text += (
+            f" In {cold} the tagged molecule starts with less than half of {excitation_energy_eV:g} eV: "
+            "look at excited_atoms."
+        )
     if derived:
         text += f" Velocities of {len(derived)} are those of a cubic spline through their positions"
         far = sum(one.interval_fs > VIBRATION_INTERVAL_fs for one in derived)

@@ -13,7 +13,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from starts import write_curves, write_snapshots
 
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.given import follow
+from frazil.experiments.photodesorption.given import _molecular_order, follow
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.settings import Limits, Trajectories
 from frazil.experiments.photodesorption.shards import read_ensemble
@@ -94,6 +94,20 @@ def test_the_same_rows_as_where_it_ran(folder: Path, tmp_path: Path, momenta: bo
         assert desorbed[1][column].to_numpy() == pytest.approx(desorbed[0][column].to_numpy(), rel=0.02), (
             column
         )
+
+
+def test_a_tag_on_a_molecule_without_energy_is_told(folder: Path, tmp_path: Path) -> None:
+    sheet = written(folder, tmp_path, box=False)
+    followed(folder, sheet, tmp_path / "found")
+    hot = int(pandas.read_csv(tmp_path / "found/trajectories.csv")["excited_molecule"][0])
+    first = ase.io.read(tmp_path / "run0.extxyz")
+    other = _molecular_order(first, "")[2 * ((hot + 1) % 3) :][:2]
+    for molecule, told in ((other, "In 1 the tagged molecule starts with less than half of"), ([], "")):
+        tags = " ".join(map(str, molecule))
+        sheet.write_text(f"file,level,interval_fs,excited_atoms\nrun0.extxyz,pbe,1,{tags}\n")
+        said = followed(folder, sheet, tmp_path / f"tagged{len(molecule)}")
+        assert ("less than half" in said) == bool(told)
+        assert told in said
 
 
 def test_frames_far_apart_give_no_vibration(folder: Path, tmp_path: Path) -> None:
