@@ -6,6 +6,7 @@ factor of two or three: enough to tell minutes from months. Standard library onl
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -284,8 +285,6 @@ def _vibrations(run: Any) -> Iterator[tuple[str, float]]:
 
 def _members(model: Path, n_atoms: int) -> tuple[int, float]:
     """Return the members of a potential's folder, and the seconds of a step of one, by what it says."""
-    import json
-
     folder = model if model.is_dir() else model.parent
     described = json.loads((folder / "model.json").read_text())
     kind, members = str(described.get("kind", "gmnn")), int(described.get("members", 1))

@@ -101,8 +101,9 @@ def files_of(experiment: str, own: Any) -> dict[str, str]:
     module = next(m for m in settings_modules() if m.__name__.split(".")[-2:] == [experiment, "settings"])
     assets = Path(__file__).resolve().parents[2] / "assets"
     found = {name: str(assets / file) for name, file in getattr(module, "shipped", _nothing)(own).items()}
+    values = values_of(own)
     for name, spec in fields_of(type(own)).items():
-        value = values_of(own)[name]
+        value = values[name]
         if value is not None and spec.path in ("file", "folder", "any"):
             found[name] = str(Path(value).resolve())
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from frazil.settings import given, part, same_as, setting, settings, step
 
+LIGHT_cm_per_fs = 2.99792458e-5
 LEAST_HALFWIDTH = 0.005
 MOST_UNTIL_ENOUGH = 100_000
 """Half-widths and trajectories for which the stopping rule's exact coverage is worked out."""

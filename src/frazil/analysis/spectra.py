@@ -16,12 +16,11 @@ import scipy.fft
 import scipy.ndimage
 import scipy.stats
 
-from frazil.analysis.settings import Spectrum
+from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
 from frazil.errors import UserError
 from frazil.files import write_atomic
 from frazil.units import kB
 
-LIGHT_cm_per_fs: float = ase.units._c * 1e2 / 1e15
 """Speed of light, cm/fs."""
 COLUMNS = ("wavenumber_cm1", "intensity", "low_95", "high_95", "n_runs")
 RELATIVE, ABSOLUTE = "(e Å)²/fs, proportional to absorption", "km/mol per cm⁻¹"

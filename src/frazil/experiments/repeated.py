@@ -14,6 +14,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.campaign import physics_of, rows_of
 from frazil.files import write_atomic
@@ -28,6 +29,7 @@ REPEATS = {
     "sticking": "frazil.experiments.sticking.repeated:repeat",
 }
 """Experiment -> its function (results, trajectory_id) -> Repeated; their modules say the rest."""
+CAMPAIGN = "campaign.json"
 SAME = (
     "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor "
     "it has to give the same row, to the last digit.",
@@ -75,7 +77,7 @@ def _run(experiment: str, results: Path, identity: int, n_frames: int, out: Path
     for declared, content in found.tables:
         declared.write(content, out)
     if found.frames:
-        write_frames(thinned(_whole(found.frames), n_frames), out / "frames.extxyz")
+        write_frames(out / "frames.extxyz", thinned(_whole(found.frames), n_frames))
     if found.curve is not None:
         with write_atomic(out / "curve.csv") as partial:
             found.curve.to_csv(partial, index=False, float_format="%.8g")
@@ -118,14 +120,6 @@ def row_of(table: Path, trajectory_id: int) -> str:
 def _whole(frames: list[Atoms]) -> list[Atoms]:
     """Return frames without the last ones of a failed trajectory, whose positions are no numbers."""
     return [frame for frame in frames if np.isfinite(frame.positions).all()]
-
-
-def write_frames(frames: list[Atoms], path: Path) -> None:
-    """Write frames as extended XYZ, whole or not at all."""
-    import ase.io
-
-    with write_atomic(path) as partial:
-        ase.io.write(partial, frames, format="extxyz")
 
 
 def marked(frame: Atoms, atoms: Any) -> Atoms:
@@ -203,6 +197,17 @@ def _over_time(curves: dict[str, pandas.DataFrame], module: Any, out: Path) -> F
     caption = f"{module.CURVE_TOLD} In a browser a line shows the time of the movie; a click chooses one."
     table = pandas.concat([curve.assign(series=name) for name, curve in curves.items()])
     return plot.save(canvas, table, out, "curves", caption)
+
+
+def campaign_of(results: Path, experiment: str) -> dict[str, Any]:
+    """Return what an experiment of a run wrote of its campaign. Raises UserError where it did not."""
+    try:
+        found: dict[str, Any] = json.loads((results / experiment / CAMPAIGN).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{results} has no {error.filename}; give the results of a {experiment} run"
+        ) from error
+    return found
 
 
 def parameters_of(results: Path) -> dict[str, Any]:

@@ -108,17 +108,20 @@ def baseline(frames: Frames, n_species: int) -> tuple[np.ndarray, float]:
     return np.linalg.lstsq(counts, energies, rcond=None)[0], max(float(np.sqrt((forces**2).mean())), 1e-3)
 
 
-def squared(batch: Batch, energies: jax.Array, forces: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return sums over a batch, each times the frame's weight: ΔE²/N, eV², and Σ|ΔF|²/(3N), eV²/Å².
-
-    Free places count nothing.
-    """
-    atoms, weights = jnp.maximum(batch.n_atoms, 1.0), jnp.asarray(batch.weights)
+def residuals(batch: Batch, energies: jax.Array, forces: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return what energies (B,), eV, and forces (N, 3), eV/Å, are off by; 0 at free places."""
     energy = jnp.where(batch.n_atoms > 0, energies - batch.energies, 0.0)
     inside = (batch.owner < batch.n_structures)[:, None]
-    per_lane = (jnp.where(inside, forces - batch.forces, 0.0) ** 2).sum(axis=1)
+    return energy, jnp.where(inside, forces - batch.forces, 0.0)
+
+
+def squared(batch: Batch, energy: jax.Array, force: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return sums of ``residuals`` over a batch, each times the frame's weight: ΔE²/N, eV², and Σ|ΔF|²/(3N),
+    eV²/Å².
+    """
+    atoms, weights = jnp.maximum(batch.n_atoms, 1.0), jnp.asarray(batch.weights)
     own = jnp.append(weights / (3.0 * atoms), 0.0)[batch.owner]
-    return (weights * energy**2 / atoms).sum(), (per_lane * own).sum()
+    return (weights * energy**2 / atoms).sum(), ((force**2).sum(axis=1) * own).sum()
 
 
 def lists_of(batch: Batch, cutoff_A: float) -> Neighbours:

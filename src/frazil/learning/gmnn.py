@@ -30,7 +30,17 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.batches import Batch, Frames, baseline, batches, groups, lists_of, prepare, squared
+from frazil.learning.batches import (
+    Batch,
+    Frames,
+    baseline,
+    batches,
+    groups,
+    lists_of,
+    prepare,
+    residuals,
+    squared,
+)
 from frazil.learning.fit import Progress
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.gmnn import derivatives, fast, reference
@@ -132,14 +142,12 @@ def _squared(batch: Batch, energies: jax.Array, forces: jax.Array, dipoles: jax.
     (ΔE/N)², Σ|ΔF|², |Δμ|²/3 (free places count nothing).
     """
     atoms, real = jnp.maximum(batch.n_atoms, 1.0), batch.n_atoms > 0
-    energy = jnp.where(real, energies - batch.energies, 0.0)
-    inside = (batch.owner < batch.n_structures)[:, None]
-    force = jnp.where(inside, forces - batch.forces, 0.0)
+    energy, force = residuals(batch, energies, forces)
     dipole = jnp.where(real[:, None], dipoles - batch.dipoles, 0.0)
     weights = jnp.asarray(batch.weights)
     return jnp.stack(
         [
-            *squared(batch, energies, forces),
+            *squared(batch, energy, force),
             (weights[:, None] * dipole**2).sum() / 3.0,
             ((energy / atoms) ** 2).sum(),
             (force**2).sum(),

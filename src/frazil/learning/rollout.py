@@ -24,7 +24,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.data.trajectories import LabelledTrajectory
-from frazil.learning.batches import Batch, Frames, assemble, prepare, squared
+from frazil.learning.batches import Batch, Frames, assemble, prepare, residuals, squared
 from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.interface import Potential
 from frazil.pytrees import pytree
@@ -248,7 +248,7 @@ def squared_errors(
 ) -> tuple[jax.Array, jax.Array]:
     """Return the ordinary loss's errors of one step (``learning.gmnn``): ΔE²/N, eV², Σ|ΔF|²/(3N), eV²/Å²."""
     n_frames = jnp.maximum((batch.n_atoms > 0).sum(), 1)
-    energy, force = squared(batch, energies, forces)
+    energy, force = squared(batch, *residuals(batch, energies, forces))
     return energy / n_frames, force / n_frames
 
 

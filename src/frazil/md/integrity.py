@@ -13,12 +13,19 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from frazil.md.state import State, System
-from frazil.md.trajectory import Outcome
+from frazil.md.trajectory import FINISHED, Outcome
 from frazil.systems.starts import CLOSEST
 
 DETACHED_A = 3.5
 """Atoms, or groups of them, that have no other this near have left the cluster."""
 BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
+OUTCOMES = {
+    int(Outcome.FINISHED): FINISHED,
+    int(Outcome.NON_FINITE): "non-finite",
+    int(Outcome.CROWDED): "crowded",
+    int(BROKEN): "broken",
+}
+"""What tables call them. Broken: atoms collapsed, or the cluster came apart (``OneCluster``)."""
 
 
 @dataclass(frozen=True)

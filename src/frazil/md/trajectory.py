@@ -9,6 +9,10 @@ Rows = dict[str, np.ndarray]
 """What was observed, (observations, …), by name."""
 
 
+FINISHED = "finished"
+"""What tables call a trajectory that ran to its end."""
+
+
 class Outcome(IntEnum):
     """How a trajectory ended; an experiment's own codes start at ``FIRST_OF_EXPERIMENT``."""
 

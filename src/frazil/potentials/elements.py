@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import ase.data
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ class OfElements:
 
     elements: tuple[str, ...]
     precision: str
+    may_lack: ClassVar[tuple[str, ...]] = ()
+    """Fields that files of before do not have."""
 
     def check_elements(self) -> None:
         """Raise UserError for elements or a number type that no model has."""
@@ -54,12 +56,12 @@ class OfElements:
         return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in names}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], optional: tuple[str, ...] = ()) -> Self:
-        """Return the architecture of ``to_json``, in which those of ``optional`` may be missing.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the architecture of ``to_json``, in which those of ``may_lack`` may be missing.
 
         Raises UserError for fields that it does not know, and without one that it needs.
         """
         names = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        if set(values) | set(optional) != names:
+        if set(values) | set(cls.may_lack) != names:
             raise UserError(f"architecture with {sorted(values)}; needed are exactly {sorted(names)}")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

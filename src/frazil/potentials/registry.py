@@ -287,7 +287,8 @@ def _deepmd(path: Path, description: Mapping[str, Any]) -> Source:
 
 
 IN_PAIRS = "whose bonds have curves of their own; atoms go molecule by molecule"
-LONGEST_BOND_A = 3.0
+FARTHEST_PARTNERS_A = 3.0
+"""Atoms next to each other in order that are farther apart are of two molecules."""
 
 
 def _check_pairs(structures: Sequence[Atoms]) -> None:
@@ -296,7 +297,7 @@ def _check_pairs(structures: Sequence[Atoms]) -> None:
         if len(atoms) % 2:
             raise UserError(f"{len(atoms)} atoms for a model {IN_PAIRS}")
         lengths = np.linalg.norm(atoms.positions[1::2] - atoms.positions[::2], axis=1)
-        if (lengths > LONGEST_BOND_A).any():
+        if (lengths > FARTHEST_PARTNERS_A).any():
             first = 2 * int(lengths.argmax())
             raise UserError(
                 f"atoms {first} and {first + 1} are {lengths.max():.2f} Å apart, for a model {IN_PAIRS}; "

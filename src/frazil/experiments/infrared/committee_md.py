@@ -23,7 +23,7 @@ from frazil.md.integrators import Berendsen, OwnTemperature
 from frazil.md.integrity import OneCluster
 from frazil.md.observers import frames, potential_info
 from frazil.md.state import State, System
-from frazil.md.trajectory import Outcome, Trajectory
+from frazil.md.trajectory import FINISHED, Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.gmnn.surface import ModelSurface
@@ -34,7 +34,7 @@ from frazil.units import kB
 
 UNCERTAIN, UNPHYSICAL = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
 OUTCOMES = {
-    int(Outcome.FINISHED): "finished",
+    int(Outcome.FINISHED): FINISHED,
     int(Outcome.NON_FINITE): "non-finite",
     int(Outcome.CROWDED): "crowded",
     int(UNCERTAIN): "uncertain",

@@ -9,8 +9,8 @@ import pandas
 from frazil.data import hdf5
 from frazil.errors import UserError
 from frazil.experiments.infrared.tables import RUNS
+from frazil.md.trajectory import FINISHED
 
-FINISHED = "finished"
 ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
 ATTRIBUTES = ("structure", "engine", "interval_fs")
 KEPT = ("positions_A", "numbers")

@@ -17,13 +17,13 @@ from frazil.campaigns import ArrayLedger, Row, Start, in_engine, run_shard
 from frazil.checkpoints import Claim, key_of
 from frazil.errors import UserError
 from frazil.experiments.infrared.batches import Batch, like_sizes
-from frazil.experiments.infrared.dipoles import FINISHED, Dipoles
+from frazil.experiments.infrared.dipoles import Dipoles
 from frazil.experiments.infrared.minima import Reference, read_minima
 from frazil.experiments.infrared.settings import ENGINES, MEMBERS, Runs
 from frazil.files import sha256_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
-from frazil.md.integrity import BROKEN, OneCluster
+from frazil.md.integrity import OUTCOMES, OneCluster
 from frazil.md.observers import potential_info, temperature
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
@@ -31,14 +31,6 @@ from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Potential
 from frazil.potentials.registry import load
 from frazil.systems.starts import canonical
-
-OUTCOMES = {
-    int(Outcome.FINISHED): FINISHED,
-    int(Outcome.NON_FINITE): "non-finite",
-    int(Outcome.CROWDED): "crowded",
-    int(BROKEN): "broken",
-}
-"""Broken: atoms collapsed, or the cluster came apart (``integrity.OneCluster``)."""
 
 
 def run_dipoles(

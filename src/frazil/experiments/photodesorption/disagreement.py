@@ -8,11 +8,10 @@ for the label step (query by committee; the measure is that of exploration).
 from collections.abc import Sequence
 from pathlib import Path
 
-import ase.io
 import numpy as np
 import pandas
 
-from frazil.data.frames import write_frames
+from frazil.data.frames import read_extxyz, write_frames
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.exploration import force_deviation
 from frazil.experiments.photodesorption.tables import MEMBERS_APART, TRAJECTORIES
@@ -27,8 +26,8 @@ def choose_frames(
 ) -> str:
     """Write ``worth_labelling.extxyz`` and ``members_apart.csv`` into ``out``; return a line about them.
 
-    Trajectories take turns: each gives its frame of largest spread, then its second, and so on. Where no two
-    members end alike starts differently, all trajectories take part.
+    Trajectories take turns: each gives its frame of largest spread, then its second, and so on. Where the
+    members end every start alike, all trajectories take part.
 
     Args:
         shards: of each model, the same trajectories, with kept frames.
@@ -49,7 +48,7 @@ def choose_frames(
         raise UserError("the members' shards hold other trajectories; run the same starts under each")
     table = pandas.concat(tables, ignore_index=True)
     apart = table.groupby("trajectory_id")["outcome"].transform("nunique") > 1
-    read = [ase.io.read(shard / "frames.extxyz", index=":") for shard in shards]
+    read = [read_extxyz(shard / "frames.extxyz") for shard in shards]
     frames = [(member, atoms) for member, some in enumerate(read) for atoms in some]
     if not frames:
         raise UserError("the members' trajectories kept no frames; run them with keep_frames_trajectories")

@@ -25,7 +25,7 @@ from frazil.experiments.photodesorption.trajectories import Row, write_shard
 from frazil.files import write_json
 from frazil.labels.imports.readers import entries_as_staged, read_entry
 from frazil.md.lammps import Observation
-from frazil.systems.co import MOLECULE_MASSES_amu, excited_molecule, order_by_molecule
+from frazil.systems.co import excited_molecule, molecular_centres, order_by_molecule
 from frazil.systems.co_energies import molecular_energies, temperature_K
 from frazil.systems.diatomic import BondCurve
 from frazil.units import fs
@@ -185,7 +185,7 @@ def _given(frames: Sequence[Atoms], name: str) -> Given:
         # Between frames far apart bonds vibrate unseen, and only whole molecules are followed.
         both = np.array([velocities, moved])
         if steps[0] > VIBRATION_INTERVAL_fs:
-            both = _of_molecules(both)
+            both = molecular_centres(both)
         apart = np.sqrt(((both[0] - both[1])[1:-1] ** 2).mean() / (both[1, 1:-1] ** 2).mean())
         if apart > VELOCITY_TOLERANCE:
             raise UserError(
@@ -195,13 +195,6 @@ def _given(frames: Sequence[Atoms], name: str) -> Given:
     energies = np.array([atoms.calc.results["energy"] for atoms in frames])
     tagged = excited_molecule(frames[0][order])
     return Given(name, label_origin(frames[0]), times, positions, velocities, energies, tagged, derived)
-
-
-def _of_molecules(velocities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the velocities (…, n, 3) of the centres of mass of molecules, from those of atoms (…, 2n, 3)."""
-    pairs = velocities.reshape(*velocities.shape[:-2], -1, 2, 3)
-    whole = np.einsum("...ax,a->...x", pairs, MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum())
-    return np.asarray(whole)
 
 
 def _molecular_order(first: Atoms, name: str) -> NDArray[np.int64]:

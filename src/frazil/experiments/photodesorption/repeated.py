@@ -1,6 +1,5 @@
 """One trajectory of a finished run again, from its id."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from frazil.experiments.photodesorption.initial_states import read_initial_state
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import TRAJECTORIES
 from frazil.experiments.photodesorption.trajectories import (
-    CAMPAIGN,
     STATES,
     Physics,
     atoms_of,
@@ -20,7 +18,7 @@ from frazil.experiments.photodesorption.trajectories import (
     tables_of,
 )
 from frazil.experiments.photodesorption.validation import member_of
-from frazil.experiments.repeated import Repeated, marked, row_of
+from frazil.experiments.repeated import Repeated, campaign_of, marked, row_of
 from frazil.settings import load
 from frazil.systems.co import molecular_centres
 
@@ -47,12 +45,7 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     folder = results / "photodesorption"
     row_of(folder / TRAJECTORIES.file, trajectory_id)
     table = TRAJECTORIES.read(folder).set_index("trajectory_id")
-    try:
-        campaign = json.loads((folder / CAMPAIGN).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{results} has no {error.filename}; give the results of a photodesorption run"
-        ) from error
+    campaign = campaign_of(results, "photodesorption")
     states = read_initial_states(folder / STATES).select(trajectory_id, 1)
     model = member_of(results / "potential", str(table["model_id"].loc[trajectory_id]))
     curves = model.with_name(f"{model.name}.csv")

@@ -12,10 +12,11 @@ from frazil.report.section import Figure, Gate, Result, Section, Table
 GATED_TIMES_fs = (2000.0, 3000.0)
 """Times at which model and teacher must agree on the desorption probability."""
 DRIFT_meV_per_ps, WORST_DRIFT_meV_per_ps = 1.0, 10.0
-AIMD_DRIFT_meV_per_ps = 500.0
 """Of the total energy, for half of the trajectories and for each. Three CO, one at v = 40, under the teacher
 over 3 ps have 0.25 and 1.6 at 0.25 fs, 1.4 and 5.8 at 0.5 fs.
 """
+AIMD_DRIFT_meV_per_ps = 500.0
+"""Of trajectories of another program, whose velocities may be a spline's."""
 LEAST_EFFECTIVE = 0.5
 
 REFERENCES = [

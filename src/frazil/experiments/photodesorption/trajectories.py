@@ -6,6 +6,7 @@ A row is a function of the initial state and the settings, never of the shard, i
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,14 +116,18 @@ class Physics:
         """Return which of the models runs a trajectory."""
         return identity % len(self.curves)
 
+    @cached_property
+    def names(self) -> list[str]:
+        """What the table calls the models, or the teacher."""
+        return [_model_name(own) for own in self.models] or [f"{TEACHER}-{self.coupling_eV:g}"]
+
     def told(self, identity: int) -> Row:
         """Return what the table says of a trajectory before it runs."""
         index = int(np.searchsorted(self.shard.trajectory_id, identity))
-        names = [_model_name(own) for own in self.models] or [f"{TEACHER}-{self.coupling_eV:g}"]
         return {
             "trajectory_id": identity,
             "snapshot_id": int(self.shard.snapshot_id[index]),
-            "model_id": names[self.member(identity)],
+            "model_id": self.names[self.member(identity)],
             "excited_molecule": int(self.shard.excited_molecule[index]),
             "excitation_energy_eV": float(self.shard.excitation_energy_eV[index]),
             "initial_temperature_K": float(self.shard.initial_temperature_K[index]),

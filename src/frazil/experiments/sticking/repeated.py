@@ -1,6 +1,5 @@
 """One collision of a finished run again, from its id."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pandas
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.repeated import Repeated, marked, row_of
+from frazil.experiments.repeated import Repeated, campaign_of, marked, row_of
 from frazil.experiments.sticking.collisions import condition, run, start, tables_of
 from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
@@ -38,10 +37,7 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     """
     sticking = results / "sticking"
     row = row_of(sticking / "trajectories.csv", trajectory_id)
-    try:
-        known = json.loads((sticking / "campaign.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{results} has no {error.filename}; give the results of a sticking run") from error
+    known = campaign_of(results, "sticking")
     source = _driver(results, row, known.pop("model", ""))
     campaign = Campaign(**known)
     phase = condition(campaign, trajectory_id)["phase"]

@@ -22,14 +22,14 @@ from frazil.experiments.vibrations.subject import (
     subject_of,
     wavenumbers_cm1,
 )
-from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START, OUTCOMES
+from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START
 from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin, VelocityVerlet
-from frazil.md.integrity import DETACHED_A, OneCluster
+from frazil.md.integrity import DETACHED_A, OUTCOMES, OneCluster
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System, without_motion
-from frazil.md.trajectory import Outcome, Trajectory
+from frazil.md.trajectory import FINISHED, Outcome, Trajectory
 from frazil.systems.starts import canonical
 from frazil.units import kB
 
@@ -148,7 +148,7 @@ def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, setti
         "ended_fs": ended.n_steps * settings.timestep_fs, "temperature_K": np.nan, "energy_std_meV": np.nan,
         "energy_drift_meV_per_ps": np.nan, "density": np.full(len(wavenumbers_cm1(settings)), np.nan),
     }  # fmt: skip
-    if outcome != OUTCOMES[int(Outcome.FINISHED)]:
+    if outcome != FINISHED:
         return row
     kinetic = ended.rows["kinetic_energy"]
     total_meV = 1e3 * (ended.rows["energy"] + kinetic)

@@ -24,12 +24,11 @@ from frazil.experiments.vibrations.tables import (
     CALIBRATION,
     HARMONIC,
     HARMONIC_MEMBERS,
-    OUTCOMES,
     PEAK_VALUES,
     PEAKS,
     VDOS,
 )  # fmt: skip
-from frazil.md.trajectory import Outcome
+from frazil.md.trajectory import FINISHED
 from frazil.potentials.calculator import PotentialCalculator
 from frazil.report.section import Gate, Result, Section, Table, number
 from frazil.units import kB
@@ -91,7 +90,7 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
     starts were finished by every member, no band stands out, or labels do not fit the potential.
     """
     subject, wavenumbers = subject_of(settings), wavenumbers_cm1(settings)
-    finished = (table["outcome"] == OUTCOMES[int(Outcome.FINISHED)]).to_numpy()
+    finished = (table["outcome"] == FINISHED).to_numpy()
     shape = (settings.n_trajectories, subject.n_members)
     whole = np.flatnonzero(finished.reshape(shape).all(axis=1))
     if len(whole) < 2:
@@ -233,7 +232,7 @@ def _gates(
     settings: Vibrations, subject: Subject, table: pandas.DataFrame, tables: dict[str, pandas.DataFrame],
     alpha: float,
 ) -> list[Gate]:  # fmt: skip
-    finished = table[table["outcome"] == OUTCOMES[int(Outcome.FINISHED)]]
+    finished = table[table["outcome"] == FINISHED]
     n_modes = len(subject.modes.minimum.modes.wavenumbers_cm1)
     thermal_meV = 1e3 * n_modes * kB * settings.temperature_K
     drifts = finished["energy_drift_meV_per_ps"].abs() * 1e-3 * settings.duration_fs / thermal_meV

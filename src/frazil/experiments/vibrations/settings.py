@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.analysis.settings import Spectrum
+from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
 from frazil.settings import is_multiple, part, same_as, setting, settings
 
 CAMPAIGN = "frazil.experiments.vibrations.physics"
-LIGHT_cm_per_fs = 2.99792458e-5
 
 
 @settings

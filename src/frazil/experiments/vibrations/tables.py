@@ -1,16 +1,9 @@
 """Tables of vibrational densities of states."""
 
-from frazil.md.trajectory import Outcome
+from frazil.md.integrity import OUTCOMES
 from frazil.tables import Table
 
 BROKEN_AT_START = "broken start"
-OUTCOMES = {
-    int(Outcome.FINISHED): "finished",
-    int(Outcome.NON_FINITE): "non-finite",
-    int(Outcome.CROWDED): "crowded",
-    int(Outcome.FIRST_OF_EXPERIMENT + 2): "broken",
-}
-"""Broken: atoms collapsed, or the cluster came apart (``md.integrity.OneCluster``)."""
 
 TRAJECTORIES = Table(
     "trajectories",

@@ -3,10 +3,9 @@
 Importing this module switches JAX to float64 (networks may still be float32).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +55,7 @@ class Architecture(OfElements):
     variance_preserving: bool = True
     precision: str = "float32"
     n_heads: int = 1
+    may_lack: ClassVar[tuple[str, ...]] = ("n_heads",)
 
     def __post_init__(self) -> None:
         self.check_elements()
@@ -97,11 +97,6 @@ class Architecture(OfElements):
         if self.n_heads == 1:
             del values["n_heads"]
         return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any], optional: tuple[str, ...] = ("n_heads",)) -> "Architecture":
-        """Return the architecture of ``to_json``. Raises UserError for fields that it does not know."""
-        return super().from_json(values, optional)
 
     def with_precision(self, precision: str) -> "Architecture":
         """Return the same architecture with another number type."""
