@@ -128,6 +128,19 @@ def layouts(
     return values + rest * rng.normal(size=(n_members, n_starts, n)), members[0, 0]
 
 
+def test_two_way_layout_is_that_of_its_mean_squares() -> None:
+    """Searle et al.: σ² of the members is (MS_member − MS_error)/R; MS_member is R times their variance."""
+    values = np.random.default_rng(3).normal(size=(4, 6)) + 2 * np.arange(4.0)[:, None]
+    means = values.mean(axis=1)
+    left = values - means[:, None] - values.mean(axis=0) + values.mean()
+    of_error = (left**2).sum() / (3 * 5)
+    of_members = 6 * ((means - values.mean()) ** 2).sum() / 3
+    assert of_error > 0.3, "else this shows nothing"
+    found = two_way(values)
+    assert found.model_std == pytest.approx(np.sqrt((of_members - of_error) / 6))
+    assert found.standard_error == pytest.approx(values.mean(axis=0).std(ddof=1) / np.sqrt(6))
+
+
 def test_two_way_layout_gives_back_its_variance_components() -> None:
     values, _ = layouts(4000, 6, 12, 2.0, 3.0, 1.5)
     found = two_way(values)

@@ -8,14 +8,25 @@ import numpy as np
 import pandas
 import pytest
 
-from frazil.analysis.settings import Spectrum
-from frazil.analysis.spectra import COLUMNS, average, infrared_spectrum, write_spectrum
+from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
+from frazil.analysis.spectra import COLUMNS, average, infrared_spectrum, without_timestep, write_spectrum
 from frazil.errors import UserError
 
 
 def series(n_steps: int = 9000, phase: float = 0.0) -> np.ndarray:
     time = 0.5 * np.arange(n_steps)
     return np.stack([np.cos(0.19 * time + phase), np.sin(0.1 * time), 0 * time], axis=1)
+
+
+def test_what_the_time_step_shifts_goes_back_with_its_area() -> None:
+    """Of velocity Verlet sin(Ωh/2) = ωh/2; a density keeps its area where its wavenumbers move."""
+    step_fs, x = 2.0, np.linspace(0, 4000, 40_001)
+    density = np.exp(-(((x - 3000) / 20) ** 2))
+    places, moved = without_timestep(x, density, step_fs)
+    phase = np.pi * LIGHT_cm_per_fs * step_fs
+    assert places[30_000] == pytest.approx(np.sin(3000 * phase) / phase, rel=1e-12)
+    assert places[30_000] < 2990
+    assert np.trapezoid(moved, places) == pytest.approx(np.trapezoid(density, x), rel=1e-6)
 
 
 def test_script_writes_the_columns_and_says_the_unit(root: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from frazil.errors import UserError
 from frazil.potentials.deepmd.model import DeepPotential
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import write_folder
+from frazil.potentials.neighbours import current
 from frazil.systems.co import deepmd_types, set_excited
 
 CURVES = """molecule,bond_length_A,energy_eV,slope_eV_per_A
@@ -135,6 +136,15 @@ def test_a_tag_that_moves_changes_the_energy(tiny_residual: Path, atoms: Atoms) 
     assert after != before
     atoms.calc = frazil.load(tiny_residual)
     assert atoms.get_potential_energy() == after
+
+
+def test_lists_are_kept_until_an_atom_has_moved_by_half_the_skin(atoms: Atoms) -> None:
+    kept = current(None, atoms, 4.0, 0.5)
+    atoms.positions[1] += [0.0, 0.24, 0.0]
+    assert current(kept, atoms, 4.0, 0.5) is kept
+    assert current(kept, atoms, 4.0, 0.5, same=False) is not kept
+    atoms.positions[1] += [0.0, 0.02, 0.0]
+    assert current(kept, atoms, 4.0, 0.5) is not kept
 
 
 def test_lists_follow_the_atoms(folder: Path, atoms: Atoms) -> None:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 from starts import write_curves, write_snapshots
 
@@ -57,6 +58,11 @@ def test_the_row_comes_out_the_same_with_its_frames(results: Path, tmp_path: Pat
     states = read_initial_states(results / "photodesorption/initial_states.h5")
     assert list(states.trajectory_id) == [0, 1, 2, 3]
     np.testing.assert_allclose(frames[0].positions, states.positions_A[2], atol=1e-7)
+    curve = pandas.read_csv(tmp_path / "curve.csv").set_index("time_fs")
+    centre = np.average(states.positions_A[2], axis=0, weights=frames[0].get_masses())
+    far = [max(np.linalg.norm(f[i : i + 2].get_center_of_mass() - centre) for i in (0, 2, 4)) for f in frames]
+    times = [f.info["time_fs"] for f in frames]
+    np.testing.assert_allclose(curve.loc[times, "beyond_A"], np.subtract(far, far[0]), atol=1e-5)
     excited = np.flatnonzero(frames[0].arrays[MARKED])
     assert list(excited // 2) == [states.excited_molecule[2]] * 2
 
