@@ -11,6 +11,7 @@ from ase.build import molecule
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 
 from frazil.analysis.normal_modes import Modes, normal_modes
 from frazil.analysis.settings import Spectrum
@@ -155,7 +156,7 @@ def test_free_linear_rotors_give_the_classical_envelope() -> None:
     assert np.trapezoid(found.intensity, found.wavenumber_cm1) == pytest.approx(expected, rel=0.1)
 
 
-@effort(deadline=None, max_examples=15)
+@effort(deadline=None, max_examples=15, derandomize=True)
 @given(
     first=st.floats(150.0, 1000.0), apart=st.floats(60.0, 400.0),
     timestep_fs=st.sampled_from([0.5, 1.0, 2.0]), depth_fs=st.sampled_from([1024.0, 2048.0]),
@@ -176,9 +177,10 @@ def test_lines_are_found_within_half_a_resolution(
         assert wavenumbers[near][intensity[near].argmax()] == pytest.approx(
             line, abs=resolution_cm1(chosen) / 2
         )
-    half = intensity > intensity.max() / 2
-    inside = half & (np.abs(wavenumbers - lines[1]) < apart / 2)
-    assert np.ptp(wavenumbers[inside]) == pytest.approx(resolution_cm1(chosen), rel=0.15)
+    # The higher line's width at half its height, by a spline, as the grid has four points in a resolution.
+    higher = np.linspace(lines[1] - apart / 2, lines[1] + apart / 2, 4001)
+    height = CubicSpline(wavenumbers, intensity)(higher)
+    assert np.ptp(higher[height > height.max() / 2]) == pytest.approx(resolution_cm1(chosen), rel=0.03)
 
 
 def test_quantum_corrections_at_known_ratios() -> None:
