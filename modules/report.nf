@@ -11,6 +11,7 @@ process ANALYSE_PHOTODESORPTION {
     path model_control_shards,   stageAs: 'model_control/*'
     path aimd_shards,            stageAs: 'given/*'
     path worth_labelling,        stageAs: 'worth/*'
+    path decision // of a campaign that ran until it was enough
     path model,                  stageAs: 'potential/*'
     path reference
     val settings
@@ -20,7 +21,7 @@ process ANALYSE_PHOTODESORPTION {
     path 'photodesorption'
 
     script:
-    def worth = worth_labelling ? "--worth-labelling ${worth_labelling}" : ''
+    def worth = (worth_labelling ? "--worth-labelling ${worth_labelling}" : '') + (decision ? " --decision ${decision}" : '')
     """
     ${Settings.file(settings)}
     mkdir -p model teacher teacher_control model_control given

@@ -130,26 +130,30 @@ process RUN_COLLISIONS {
     label 'shard'
 
     input:
-    // e.g. [[id: 'model', phase: 'amorphous', first_id: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves]
-    tuple val(meta), path(surface), path(model), path(curves)
+    // e.g. [[id: 'model', phase: 'amorphous', first_id: 0, n: 36, campaign: [energies_K: [12, 116, 348], …]], surface/, gmnn/, curves, []];
+    // of a round: meta + [name: 'round_1_model_amorphous_0', azimuths: [1, 1]], and what ended some energies in place of the last []
+    tuple val(meta), path(surface), path(model), path(curves), path(decision)
     val checkpoints
     val code
 
     output:
-    tuple val(meta), path("${meta.id}_${meta.phase}_${meta.first_id}")
+    tuple val(meta), path(name)
 
     script:
-    def settings = meta.campaign
+    name = meta.name ?: "${meta.id}_${meta.phase}_${meta.first_id}"
     def potential = (model ? "--model ${model}/model.h5" : '') + (curves ? " --curves ${curves}" : '')
+    def round = (meta.azimuths ? "--first-azimuth ${meta.azimuths[0]} --n-azimuths ${meta.azimuths[1]}" : '') +
+        (decision ? " --decision ${decision}" : '')
     """
-    ${Settings.file(settings)}
-    run_collisions.py --settings settings.json --surfaces ${surface} ${potential} --phase ${meta.phase} \\
+    ${Settings.file(meta.campaign)}
+    run_collisions.py --settings settings.json --surfaces ${surface} ${potential} --phase ${meta.phase} ${round} \\
         --first ${meta.first_id} --n-trajectories ${meta.n} --keep-paths ${meta.keep_paths} \\
-        --checkpoints '${checkpoints}' --out ${meta.id}_${meta.phase}_${meta.first_id}
+        --checkpoints '${checkpoints}' --out ${name}
     """
 
     stub:
-    "mkdir ${meta.id}_${meta.phase}_${meta.first_id} && touch ${meta.id}_${meta.phase}_${meta.first_id}/trajectories.csv"
+    name = meta.name ?: "${meta.id}_${meta.phase}_${meta.first_id}"
+    "mkdir ${name} && touch ${name}/trajectories.csv"
 }
 
 process ANALYSE_STICKING {
@@ -162,6 +166,7 @@ process ANALYSE_STICKING {
     path shards,    stageAs: 'shards/*'
     path attempts,  stageAs: 'attempts/*'
     path truth,     stageAs: 'truth/*'
+    path decision // of a campaign that ran until it was enough
     path reference, stageAs: 'reference/*'
     val settings
     val code
@@ -174,7 +179,7 @@ process ANALYSE_STICKING {
     ${Settings.file(settings)}
     mkdir -p truth
     analyse_sticking.py --settings settings.json --surfaces surfaces --sites sites --shards shards --attempts attempts \\
-        --truth truth --reference reference --out sticking
+        --truth truth --reference reference ${decision ? "--decision ${decision}" : ''} --out sticking
     """
 
     stub:

@@ -102,14 +102,14 @@ process FOLLOW_TRAJECTORIES {
     'mkdir aimd'
 }
 
-// Whether the trajectories so far are enough for the half-width that was asked for.
+// Whether the trajectories so far are enough for the half-width that was asked for, of each probability.
 process ENOUGH {
     tag "${number}"
     label 'cpu'
 
     input:
     tuple val(number), path(shards, stageAs: 'shards/*')
-    val asked // [hit: 'desorbed', target_halfwidth: 0.03, round_size: 200, limit: 11000, …]
+    val asked // [experiment: 'photodesorption', target_halfwidth: 0.03, round_size: 200, limit: 11000, …]
     val code
 
     output:
@@ -122,7 +122,8 @@ process ENOUGH {
     """
 
     stub:
-    "echo '{\"enough\": ${number > 0}, \"reason\": \"members\"}' > decision.json"
+    def phases = ['crystalline', 'amorphous'].collect { [phase: it, enough: number > 0 || it == 'amorphous'] }
+    "echo '${groovy.json.JsonOutput.toJson([enough: number > 0, reason: 'members', conditions: phases])}' > decision.json"
 }
 
 // Frames to label, where the members and not the number of trajectories limit what is known.

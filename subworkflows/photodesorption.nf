@@ -53,10 +53,11 @@ workflow PHOTODESORPTION {
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
     }
-    worth_labelling = Channel.value([])
+    worth_labelling = decision = Channel.value([])
     if (p.target_halfwidth) {
-        UNTIL_ENOUGH(of_model, snapshots.combine(bond_curves).combine(members), settings, checkpoints)
+        UNTIL_ENOUGH('photodesorption', of_model, snapshots.combine(bond_curves).combine(members), settings, checkpoints)
         shards_of.model = UNTIL_ENOUGH.out.state.map { it.shards }
+        decision = UNTIL_ENOUGH.out.state.map { it.decision }
         WORTH_LABELLING(
             UNTIL_ENOUGH.out.state.filter { it.reason == 'members' }.map { true }, snapshots.combine(bond_curves).combine(members), settings, checkpoints,
         )
@@ -72,7 +73,7 @@ workflow PHOTODESORPTION {
     }
     ANALYSE_PHOTODESORPTION(
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control, aimd, worth_labelling,
-        model, file("${projectDir}/assets/reference/photodesorption.csv"),
+        decision, model, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.steps['analyse-photodesorption'], settings.code['analyse_photodesorption.py'],
     )
 

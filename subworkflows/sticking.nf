@@ -4,6 +4,7 @@ include { LABEL; own_level               } from './labels'
 include { in_order; with_files; windows  } from './potential'
 include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
+include { UNTIL_ENOUGH                   } from './until_enough'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
 include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
 
@@ -118,18 +119,25 @@ workflow STICKING {
         model_error: false]
     def truths = s.potential == 'gmnn' && s.truth ? shards_of('truth', campaign + [model_error: false], per_phase, s.shard_size) : []
     def metas = shards_of('attempts', attempts, s.n_attempts, s.n_attempts) +
-        shards_of('model', campaign, per_phase, s.shard_size) + truths
+        (s.target_halfwidth ? [] : shards_of('model', campaign, per_phase, s.shard_size) + truths)
     RUN_COLLISIONS(
         Channel.fromList(metas).map { [it.phase, it] }.combine(surfaces, by: 0)
-            .map { phase, meta, surface, folder, curve -> [meta, surface] + (meta.id == 'truth' ? [[], []] : [folder, curve]) },
+            .map { phase, meta, surface, folder, curve -> [meta, surface] + (meta.id == 'truth' ? [[], []] : [folder, curve]) + [[]] },
         checkpoints, settings.code['run_collisions.py'],
     )
     shards = ['model', 'attempts', 'truth'].collectEntries { id ->
         [id, RUN_COLLISIONS.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> shard }
             .toSortedList { a, b -> a.name <=> b.name }]
     }
+    decision = Channel.value([])
+    if (s.target_halfwidth) {
+        UNTIL_ENOUGH('sticking', (0..<s.n_azimuth).toList(), surfaces, settings, checkpoints)
+        state = UNTIL_ENOUGH.out.state
+        shards += [model: state.map { it.shards }, truth: state.map { it.truth }]
+        decision = state.map { it.decision }
+    }
     ANALYSE_STICKING(
-        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth,
+        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth, decision,
         ['sticking_probabilities', 'sticking_coefficients', 'residence_times'].collect {
             file("${projectDir}/assets/reference/${it}.csv")
         },

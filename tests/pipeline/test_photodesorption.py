@@ -33,7 +33,8 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
     own = ("--labels.dataset", "--sticking.dataset", "--infrared.dataset", "--infrared.isomers")
     given = [word for option in own for word in (option, "own/frames.extxyz")]
     others = ("--sticking.interaction_only", "true", "--infrared.dipole_model", "schnet")
-    others += ("--photodesorption.target_halfwidth", "0.3", "--photodesorption.aimd", "own/frames.extxyz")
+    others += ("--sticking.target_halfwidth", "0.3", "--photodesorption.target_halfwidth", "0.3")
+    others += ("--photodesorption.aimd", "own/frames.extxyz")
     others += ("--infrared.level", "gfn2-xtb", "--infrared.n_label_replicas", "2")
     run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments, *given, *others)
     defined = {
@@ -42,7 +43,7 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
         for name in re.findall(r"^process (\w+)", file.read_text(), re.M)
     }
     rounds = tasks(tmp_path)
-    assert (rounds["process"] == "ENOUGH").sum() == 2, "the stub has enough after two rounds"
+    assert (rounds["process"] == "ENOUGH").sum() == 4, "the stubs have enough after two rounds"
     ran = {*counts.index, *tasks(tmp_path)["process"]}
     aliases = {
         "FINAL_DATASET": "PREPARE_DATASET", "EXCITE_COMPARED": "EXCITE", "RUN_COMPARED": "RUN_TRAJECTORIES",

@@ -171,7 +171,7 @@ def spread_calibration(errors: ArrayLike, spreads: ArrayLike, n_members: int) ->
 
 def proportion(
     k: int, n: int, by_member: Sequence[tuple[int, int]] = (), scale: float = MODEL_ERROR_SCALE,
-    design_effect: float = 1.0,
+    design_effect: float = 1.0, confidence: float = 0.95,
 ) -> Estimate:  # fmt: skip
     """Return the estimate of a proportion, k of n: Jeffreys' interval; nan without trials.
 
@@ -182,10 +182,12 @@ def proportion(
             the total interval is that of another member's probability (``predictive.another_proportion``).
         scale: of the prior of the members' standard deviation, in logits.
         design_effect: trials for one that is independent of all others (``statistics.design_effect``).
+        confidence: of Jeffreys' interval, higher than 0.95 where a campaign was looked at until it was enough
+            (``stopping.rule_for``): then its coverage at the stop is 0.95.
     """
     if not n:
         return Estimate(NAN, NAN, NAN)
-    low, high = jeffreys(k / design_effect, n / design_effect)
+    low, high = jeffreys(k / design_effect, n / design_effect, confidence)
     ran = [(own / design_effect, trials / design_effect) for own, trials in by_member if trials]
     if len(ran) < 2:
         return Estimate(k / n, low, high)
@@ -197,12 +199,13 @@ def proportion(
 
 
 def proportion_of(
-    hits: ArrayLike, members: ArrayLike, scale: float = MODEL_ERROR_SCALE, design_effect: float = 1.0
-) -> Estimate:
+    hits: ArrayLike, members: ArrayLike, scale: float = MODEL_ERROR_SCALE, design_effect: float = 1.0,
+    confidence: float = 0.95,
+) -> Estimate:  # fmt: skip
     """Return the estimate of the part of trials that are hits (n,), each run by one of the members (n,)."""
     by_member = counts_of(hits, members)
     k, n = (sum(counts) for counts in zip(*by_member, strict=True)) if by_member else (0, 0)
-    return proportion(k, n, by_member, scale, design_effect)
+    return proportion(k, n, by_member, scale, design_effect, confidence)
 
 
 def counts_of(hits: ArrayLike, members: ArrayLike) -> list[tuple[int, int]]:

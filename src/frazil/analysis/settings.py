@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.settings import given, part, same_as, setting, settings, step
+from frazil.settings import given, part, setting, settings, step
 
 LIGHT_cm_per_fs = 2.99792458e-5
 LEAST_HALFWIDTH = 0.005
@@ -44,28 +44,6 @@ class Spectrum:
         choices=("none", "standard", "schofield"),
     )
     highest_cm1: float = setting("Where spectra end", default=5000.0, above=0, maximum=100000)
-
-
-@step("frazil.analysis.stopping:write_decision")
-class EnoughTrajectories:
-    """Say whether finished shards of a campaign are enough for a half-width of the total interval."""
-
-    trajectories: Path = given("Folder of shards, or a trajectories.csv, of what has run so far", path="any")
-    hit: str = given(
-        "Outcome whose probability is asked for: desorbed, stuck", pattern=r"[a-z_]+", examples=("stuck",)
-    )
-    target_halfwidth: float = given(
-        "Half-width of the total interval that is enough", minimum=LEAST_HALFWIDTH, below=0.5
-    )
-    round_size: int = given("Trajectories between two looks: those of a round of shards", minimum=1)
-    limit: int = given("Most trajectories", minimum=1, maximum=MOST_UNTIL_ENOUGH)
-    model_error_scale: float = same_as(ModelError, "model_error_scale", of="")
-    out: Path = given("JSON to write", path="new")
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what is no campaign."""
-        if self.round_size > self.limit:
-            yield "round_size", "allowed: at most [limit]"
 
 
 @step("frazil.analysis.spectra:write_spectrum", group="infrared")

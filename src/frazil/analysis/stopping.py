@@ -7,22 +7,18 @@ programming over counts with the real sizes of the rounds.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from frazil.analysis.estimates import counts_of, members_std
+from frazil.analysis.estimates import members_std, proportion
 from frazil.analysis.predictive import another_proportion
 from frazil.analysis.settings import MODEL_ERROR_SCALE
-from frazil.analysis.statistics import jeffreys, jeffreys_of
+from frazil.analysis.statistics import jeffreys_of
 from frazil.errors import UserError
-from frazil.files import write_json
-from frazil.tables import Table
 
 Array = NDArray[np.float64]
 PROBABILITIES = np.concatenate([[0.005, 0.01, 0.015], np.arange(0.02, 0.5, 0.01), [0.5]])
@@ -33,7 +29,6 @@ LATEST_FIRST = 5
 MEAN_COVERAGE, WORST_COVERAGE = 0.95, 0.93
 MANY = 10_000
 """Trajectories of each member, for what they would leave open."""
-OUTCOMES = Table("trajectories", "*trajectory_id:int model_id:str outcome:str", made_by="a campaign")
 
 
 @dataclass(frozen=True)
@@ -120,15 +115,17 @@ def rule_for(target: float, at: tuple[int, ...]) -> Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a campaign has enough, and why: ``narrow``, ``limit``, ``members`` or ``more``.
+    """Whether a probability is known well enough, and why: ``narrow``, ``limit``, ``members`` or ``more``.
 
-    ``members_half_width``: what the members would leave open after any number of trajectories; nan for one.
+    ``half_width``: of the interval that the experiment's table gives. ``members_half_width``: what the
+    members would leave open after any number of trajectories; nan for one. ``confidence``: of the rule.
     """
 
     enough: bool
     reason: str
     n: int
     n_hits: int
+    design_effect: float
     half_width: float
     members_half_width: float
     confidence: float
@@ -136,56 +133,25 @@ class Decision:
 
 def decide(
     by_member: Sequence[tuple[int, int]], target: float, at: Sequence[int],
-    scale: float = MODEL_ERROR_SCALE,
+    scale: float = MODEL_ERROR_SCALE, design_effect: float = 1.0,
 ) -> Decision:  # fmt: skip
     """Return whether (k, n) of each member are enough for a total interval of half-width ``target``.
 
     ``at``: the looks of the whole campaign. ``members``: more trajectories would not do, only better labels.
+    ``design_effect``: trajectories for one that is independent of all others; the interval is as much wider.
     """
     rule = rule_for(target, tuple(at))
     k, n = (sum(values) for values in zip(*by_member, strict=True))
-    low, high = jeffreys(k, n, rule.confidence)
-    half, open_ = 0.5 * (high - low), float("nan")
+    found = proportion(k, n, by_member, scale, design_effect, rule.confidence)
+    half, open_ = 0.5 * (found.high_95 - found.low_95), float("nan")
     if len(by_member) > 1:
-        total = another_proportion(by_member, scale)
-        half = max(half, 0.5 * (total[1] - total[0]))
+        half = 0.5 * (found.total_high_95 - found.total_low_95)
         left = another_proportion([(MANY * p, MANY) for p in _apart(by_member)], scale)
         open_ = 0.5 * (left[1] - left[0])
     looked = n in rule.looks or n >= at[-1]
     reasons = (("narrow", half <= target and looked), ("members", open_ > target), ("limit", n >= at[-1]))
     reason = next((name for name, holds in reasons if holds), "more")
-    return Decision(reason != "more", reason, n, k, half, open_, rule.confidence)
-
-
-def write_decision(
-    trajectories: Path, hit: str, target_halfwidth: float, round_size: int, limit: int, out: Path,
-    model_error_scale: float = MODEL_ERROR_SCALE,
-) -> str:  # fmt: skip
-    """Write whether a campaign's finished shards are enough, JSON; return it in words.
-
-    Raises UserError for broken tables, no trajectory, and a target that no campaign of the limit reaches.
-    """
-    table = OUTCOMES.read(trajectories)
-    if not len(table):
-        raise UserError(f"{trajectories} holds no trajectory; give finished shards of a campaign")
-    counts = counts_of(table["outcome"] == hit, table["model_id"])
-    found = decide(counts, target_halfwidth, looks(round_size, limit), model_error_scale)
-    write_json(out, _plain(asdict(found)))
-    told = {
-        "narrow": "narrow enough",
-        "limit": "the limit is reached",
-        "members": "the members' part alone is wider: label more frames, further trajectories do not help",
-        "more": "another round is needed",
-    }
-    return (
-        f"{found.n_hits} of {found.n} {hit}, half-width {found.half_width:.3f} of {target_halfwidth:g}: "
-        f"{told[found.reason]}"
-    )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values as JSON can hold them: what is not known is null."""
-    return {name: None if value != value else value for name, value in values.items()}
+    return Decision(reason != "more", reason, n, k, design_effect, half, open_, rule.confidence)
 
 
 def _apart(by_member: Sequence[tuple[int, int]]) -> Array:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import Seed
 from frazil.settings import given, part, same_as, settings, step
 
@@ -37,6 +39,36 @@ class AnalyseCampaign:
     asked: Parameters = part(Parameters)
     shards: Path = given("Folder of shards of run-campaign", path="folder")
     out: Path = given("Folder of results", path="new folder")
+
+
+@step("frazil.experiments.enough:write_decision")
+class EnoughTrajectories:
+    """Say whether finished shards of a campaign are enough for a half-width of the total interval."""
+
+    experiment: str = given(
+        "Whose probabilities: of desorption, or of sticking at each energy",
+        choices=("photodesorption", "sticking"),
+    )
+    trajectories: Path = given("Folder of shards, or of one shard, of what has run so far", path="folder")
+    target_halfwidth: float = given(
+        "Half-width of the total interval that is enough", minimum=LEAST_HALFWIDTH, below=0.5
+    )
+    round_size: int = given(
+        "Trajectories of each probability between two looks: those of a round of shards", minimum=1
+    )
+    limit: int = given("Most trajectories of each probability", minimum=1, maximum=MOST_UNTIL_ENOUGH)
+    n_aggregates: int = given(
+        "Aggregates that photodesorption's snapshots were made of in turns; 0: not known, each replica of the "
+        "thermalization counts as one",
+        default=0, minimum=0,
+    )  # fmt: skip
+    model_error_scale: float = same_as(ModelError, "model_error_scale", of="")
+    out: Path = given("JSON to write", path="new")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is no campaign."""
+        if self.round_size > self.limit:
+            yield "round_size", "allowed: at most [limit]"
 
 
 @step("frazil.experiments.repeated:repeat")

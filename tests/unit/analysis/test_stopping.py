@@ -1,14 +1,11 @@
-"""Stopping when it is enough: coverage at the stop, its cost, the members' part, kills in between."""
-
-import json
-from pathlib import Path
+"""Stopping when it is enough: coverage at the stop, its cost, the members' part."""
 
 import numpy as np
-import pandas
 import pytest
 from scipy.stats import binom
 
 from frazil.analysis import stopping
+from frazil.analysis.estimates import proportion
 from frazil.analysis.statistics import jeffreys
 from frazil.analysis.stopping import (
     PROBABILITIES,
@@ -17,7 +14,6 @@ from frazil.analysis.stopping import (
     fixed_need,
     looks,
     rule_for,
-    write_decision,
 )
 from frazil.errors import UserError
 
@@ -80,25 +76,16 @@ def test_a_decision_says_why() -> None:
     assert alike.members_half_width < 0.05
 
 
-def test_a_kill_in_between_ends_at_the_same_decision(tmp_path: Path) -> None:
-    """It is a function of the rows alone, whatever shards hold them."""
-    rng = np.random.default_rng(2)
-    table = pandas.DataFrame(
-        {"trajectory_id": range(120), "model_id": np.arange(120) % 3,
-         "outcome": np.where(rng.random(120) < 0.3, "stuck", "bounced")}
-    )  # fmt: skip
-    for number, first in enumerate(range(0, 120, 40)):
-        folder = tmp_path / "shards" / f"{number}"
-        folder.mkdir(parents=True)
-        table[first : first + 40].to_csv(folder / "trajectories.csv", index=False)
-    table.to_csv(tmp_path / "trajectories.csv", index=False)
-    told = [
-        write_decision(tmp_path / source, "stuck", 0.1, 40, 2000, tmp_path / f"{number}.json")
-        for number, source in enumerate(("shards", "trajectories.csv"))
-    ]
-    assert told[0] == told[1]
-    assert (tmp_path / "0.json").read_bytes() == (tmp_path / "1.json").read_bytes()
-    assert json.loads((tmp_path / "0.json").read_text())["n"] == 120
+def test_the_interval_that_decides_is_that_of_the_table() -> None:
+    """With members, and with trajectories that are worth less than independent ones."""
+    by_member, at = [(40, 200), (60, 200), (50, 200)], looks(100, 2400)
+    for effect in (1.0, 2.5):
+        decision = decide(by_member, 0.01, at, design_effect=effect)
+        row = proportion(150, 600, by_member, design_effect=effect, confidence=decision.confidence)
+        assert decision.half_width == pytest.approx((row.total_high_95 - row.total_low_95) / 2)
+    alone = decide([(150, 600)], 0.05, at)
+    assert alone.reason == "narrow"
+    assert decide([(150, 600)], 0.05, at, design_effect=3.0).reason == "more"
 
 
 def test_few_trajectories_have_a_rule_too() -> None:

@@ -11,6 +11,7 @@ import pandas
 
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
+from frazil.experiments.enough import confidence_of, ended_as
 from frazil.experiments.photodesorption.initial_states import joined, read_initial_states
 from frazil.experiments.photodesorption.results import Results, Truth
 from frazil.experiments.photodesorption.shards import ABOUT, Ensemble, read_ensemble
@@ -121,6 +122,7 @@ def analyse(
     truth_margin: float = 0.15,
     model_error_scale: float = MODEL_ERROR_SCALE,
     keep_trajectories: bool = False,
+    decision: Path | None = None,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
@@ -144,6 +146,7 @@ def analyse(
         n_aggregates: that trajectories started from in turns, 0 for not known.
         truth_margin: how far the desorption probability may be from the teacher's, interval included.
         model_error_scale: of the prior of the members' part.
+        decision: what ended a campaign that ran until it was enough.
         keep_trajectories: also write the kept frames of the model's trajectories, ``frames.extxyz``.
 
     Raises:
@@ -168,7 +171,8 @@ def analyse(
     summary = summarise(run, campaign_seed, model_error_scale)
     results = Results(
         ensembles=ensembles,
-        probability=probabilities(run, criteria_A, model_error_scale),
+        probability=probabilities(run, criteria_A, model_error_scale, confidence_of(decision)),
+        ended=ended_as(decision),
         sensitivity=sensitivity(run, criteria_A, criterion_A, duration_fs),
         windows=windows,
         fits=rotational_fits(windows),

@@ -38,6 +38,8 @@ class Results:
     duration_fs: float
     level: str
     truth_margin: float
+    ended: str = ""
+    """How a campaign ended that ran until it was enough."""
     members_apart: pandas.DataFrame | None = None
     """The same starts under every member, where more trajectories do not narrow the interval."""
 

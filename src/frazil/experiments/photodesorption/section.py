@@ -217,11 +217,11 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             "four right models differs somewhere. The gates ask for more: a difference that is within "
             f"± {results.truth_margin:g} with its whole interval."
         )
+    if results.ended:
+        text.append(results.ended)
     if (apart := results.members_apart) is not None:
         outcomes = apart.groupby("trajectory_id")["outcome"].nunique()
         text.append(
-            "The campaign ended before the half-width that was asked for (photodesorption.target_halfwidth): "
-            "what the members leave open is wider, and more trajectories do not narrow it. "
             f"Under every member {len(outcomes)} starts were run; {(outcomes > 1).sum()} end differently. "
             f"worth_labelling.extxyz holds the {apart['n_chosen'].sum()} frames along "
             f"{'these' if (outcomes > 1).any() else 'all of them'} on which the members' forces are furthest "

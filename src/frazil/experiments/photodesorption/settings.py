@@ -565,6 +565,9 @@ class AnalysePhotodesorption:
     aimd_shards: Path | None = given(
         "Folder of the shard of follow-trajectories", default=None, path="folder"
     )
+    decision: Path | None = given(
+        "JSON of enough-trajectories, where the campaign ran until it was enough", default=None, path="file"
+    )
     worth_labelling: Path | None = given(
         "Folder of choose-frames, where more trajectories do not help", default=None, path="folder"
     )

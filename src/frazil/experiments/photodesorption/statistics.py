@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 from numpy.typing import ArrayLike
 
-from frazil.analysis.estimates import Estimate, estimate, proportion_of
+from frazil.analysis.estimates import Estimate, counts_of, estimate, proportion_of
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.analysis.statistics import (
     Clustered,
@@ -61,13 +62,25 @@ MEMBER_RESAMPLES = 100
 NAN = float("nan")
 
 
+def trials(ensemble: Ensemble) -> list[tuple[dict[str, Any], list[tuple[int, int]], float]]:
+    """Return of the one probability (desorbed, all) of each member, and the aggregates' design effect."""
+    table = ensemble.trajectories
+    hits = table["outcome"] == "desorbed"
+    effect = design_effect(hits, ensemble.aggregates_of(ensemble.ids))
+    return (
+        [({}, counts_of(hits, table["model_id"]), 1.0 if np.isnan(effect) else effect)] if len(table) else []
+    )
+
+
 def probabilities(
-    ensemble: Ensemble, criteria_A: Sequence[float], scale: float = MODEL_ERROR_SCALE
-) -> pandas.DataFrame:
+    ensemble: Ensemble, criteria_A: Sequence[float], scale: float = MODEL_ERROR_SCALE,
+    confidence: float = 0.95,
+) -> pandas.DataFrame:  # fmt: skip
     """Return table ``probability.csv``: trajectories with a crossing, of all (failed ones included).
 
     Where several models ran some of the trajectories each, the members' part of the error is there too.
     ``n_effective``: how many independent trajectories these are worth, given that they share aggregates.
+    ``confidence``: higher than 0.95 where a campaign ran until it was enough (``stopping.rule_for``).
     """
     rows = []
     table = ensemble.trajectories
@@ -78,7 +91,7 @@ def probabilities(
         crossed = crossings.loc[np.isclose(crossings["criterion_A"], criterion), "trajectory_id"]
         hits = table["trajectory_id"].isin(crossed)
         effect = design_effect(hits, ensemble.aggregates_of(ensemble.ids))
-        found = proportion_of(hits, table["model_id"], scale, 1.0 if np.isnan(effect) else effect)
+        found = proportion_of(hits, table["model_id"], scale, 1.0 if np.isnan(effect) else effect, confidence)
         rows.append(
             {
                 "criterion_A": criterion, "n": len(table), "n_desorbed": crossed.nunique(),

@@ -9,6 +9,7 @@ import pandas
 
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
+from frazil.experiments.enough import confidence_of, ended_as
 from frazil.experiments.sticking.coefficients import GIVEN_PROBABILITIES, SURFACE, coefficients
 from frazil.experiments.sticking.results import (
     Results,
@@ -70,20 +71,21 @@ def analyse(
     out: Path | str,
     model_error_scale: float = MODEL_ERROR_SCALE,
     truth_margin: float = 0.1,
+    decision: Path | None = None,
 ) -> Results:
     """Write every table, figure and the report's section of the sticking experiment into ``out``.
 
     ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
     ``reference`` is the folder of the paper's tables, ``model_error_scale`` that of the prior of the members'
-    part. ``truth_margin`` is how far the model may be from the known truth, intervals included. Raises
-    UserError for missing or broken tables.
+    part. ``truth_margin`` is how far the model may be from the known truth, intervals included. ``decision``
+    is what ended a campaign that ran until it was enough. Raises UserError for missing or broken tables.
     """
     from frazil.experiments.sticking.binding import summary
     from frazil.experiments.sticking.figures import draw
     from frazil.experiments.sticking.section import section_of
 
     trajectories = TRAJECTORIES.read(shards)
-    found = probabilities(trajectories, model_error_scale)
+    found = probabilities(trajectories, model_error_scale, confidence_of(decision))
     gas: list[float | str] = [g if g == SURFACE else float(g) for g in gas_temperatures_K]
     table = BINDING_ENERGIES.read(sites)
     long_paths = PATHS.read(attempts)
@@ -116,6 +118,7 @@ def analyse(
         paper_coefficients=COEFFICIENTS.read(reference, by_hand=True),
         paper_residence=replace(RESIDENCE_TIMES, also="note:str?").read(reference, by_hand=True),
         truth_margin=truth_margin,
+        ended=ended_as(decision),
         sensitivity=sensitivity(trajectories),
     )
     folder = Path(out)

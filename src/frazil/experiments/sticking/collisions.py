@@ -22,6 +22,7 @@ from frazil import campaigns
 from frazil.campaigns import Row, Runner, Start, in_engine
 from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
+from frazil.experiments.enough import still_open
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
@@ -42,6 +43,30 @@ from frazil.units import kB
 BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
 H2_MASS_amu = 2 * float(atomic_masses[1])
 LONGEST_H2_A = 1.5
+
+
+def ids_of_round(
+    campaign: Campaign, phase: str, first_azimuth: int = 0, n_azimuths: int = 0, decision: Path | None = None
+) -> list[int]:
+    """Return the ids of a phase that a round runs, ascending.
+
+    Those of ``n_azimuths`` azimuths (0: all from the first on) of every polar angle, at the temperatures and
+    energies that ``decision`` leaves open: what they tell of each is a whole grid of angles.
+    """
+    last = first_azimuth + n_azimuths if n_azimuths else campaign.n_azimuth
+    conditions = {
+        (surface_K, energy_K): {
+            "phase": phase, "surface_temperature_K": surface_K, "collision_energy_K": energy_K,
+        }
+        for surface_K in campaign.surface_temperatures_K for energy_K in campaign.energies_K
+    }  # fmt: skip
+    wanted = still_open(decision, list(conditions.values()))
+    open_ = [place for place, condition in enumerate(conditions.values()) if condition in wanted]
+    ids = ids_of(campaign, phase)
+    return [
+        i for i in ids
+        if (i - ids[0]) // campaign.per_energy in open_ and first_azimuth <= i % campaign.n_azimuth < last
+    ]  # fmt: skip
 
 
 def ids_of(campaign: Campaign, phase: str) -> range:
@@ -247,19 +272,23 @@ def run_shard(
     checkpoints: Path | str,
     out: Path | str,
     curves: Path | str | None = None,
+    first_azimuth: int = 0,
+    n_azimuths: int = 0,
+    decision: Path | None = None,
 ) -> None:
     """Run the ``n_trajectories`` of a phase from its number ``first`` on; write ``trajectories.csv`` and
     paths.
 
-    Finished rows are kept under ``checkpoints``. ``paths.csv`` holds the height of
-    H2 over time of the first ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after
-    SIGTERM.
+    With azimuths or a decision ``first`` counts what these leave (``ids_of_round``). Finished rows are kept
+    under ``checkpoints``. ``paths.csv`` holds the height of H2 over time of the first ``keep_paths``
+    trajectories. Raises UserError for bad input, OutOfTime after SIGTERM.
     """
     source = driver(model, curves or "")
     check_members(campaign, source.n_members)
-    ids = list(ids_of(campaign, phase))[first : first + n_trajectories]
+    wanted = ids_of_round(campaign, phase, first_azimuth, n_azimuths, decision)
+    ids = wanted[first : first + n_trajectories]
     if not ids:
-        raise UserError(f"trajectories from {first} on; phase {phase} has {campaign.per_phase}")
+        raise UserError(f"trajectories from {first} on; phase {phase} has {len(wanted)} to run")
     found = [s for s in read_surfaces(surfaces) if s.info["phase"] == phase]
     if not found:
         raise UserError(f"{surfaces} holds no {phase} surface; give the folder of that phase")

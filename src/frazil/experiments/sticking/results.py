@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 from scipy.stats import binomtest, t
 
-from frazil.analysis.estimates import Estimate, members_std, proportion_of
+from frazil.analysis.estimates import Estimate, counts_of, members_std, proportion_of
 from frazil.analysis.predictive import another_value
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.analysis.statistics import difference_paired, jeffreys
@@ -60,13 +61,29 @@ class Results:
     paper_coefficients: pandas.DataFrame
     paper_residence: pandas.DataFrame
     truth_margin: float = 0.1
+    ended: str = ""
     sensitivity: pandas.DataFrame = field(default_factory=lambda: SENSITIVITY.frame([]))
 
 
-def probabilities(trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas.DataFrame:
+def trials(trajectories: pandas.DataFrame) -> list[tuple[dict[str, Any], list[tuple[int, int]], float]]:
+    """Return of each condition what it is, (stuck, all) of each member, and a design effect of 1."""
+    return [
+        (
+            dict(zip([*CONDITION, "collision_energy_K"], tuple(keys), strict=True)),
+            counts_of(part["outcome"] == "stuck", part["model_id"]),
+            1.0,
+        )
+        for keys, part in trajectories.groupby([*CONDITION, "collision_energy_K"], sort=True)
+    ]
+
+
+def probabilities(
+    trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE, confidence: float = 0.95
+) -> pandas.DataFrame:
     """Return the table ``sticking_probabilities.csv``; failed trajectories stay in n.
 
     ``model_std`` and the total interval: of ``estimates.proportion``, empty where one model ran.
+    ``confidence``: higher than 0.95 where a campaign ran until it was enough (``stopping.rule_for``).
     """
     rows = []
     for keys, part in trajectories.groupby([*CONDITION, "collision_energy_K"], sort=True):
@@ -77,7 +94,7 @@ def probabilities(trajectories: pandas.DataFrame, scale: float = MODEL_ERROR_SCA
                 "phase": phase, "surface_temperature_K": surface_K, "collision_energy_K": energy_K,
                 "n": len(part), "n_stuck": int(stuck.sum()),
                 "n_failed": int(part["outcome"].isin(["failed", "dissociated"]).sum()),
-                **proportion_of(stuck, part["model_id"], scale).row("probability"),
+                **proportion_of(stuck, part["model_id"], scale, confidence=confidence).row("probability"),
             }
         )  # fmt: skip
     return PROBABILITIES.frame(rows)

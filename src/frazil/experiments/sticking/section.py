@@ -179,6 +179,8 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
             "intervals hold both. A site's binding energy is the mean's at the mean's minimum, its error the "
             "spread of the members there."
         )
+    if results.ended:
+        text.append(results.ended)
     text.append(_told_sensitivity(results))
     tables = [
         Table("sticking_probabilities.csv", "Sticking probabilities."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from frazil.analysis.settings import ModelError
+from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import LEVEL_PATTERN, Seed, TakeMoleculesOut, dataset_problems, level_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
@@ -308,6 +308,11 @@ class Sticking:
     grid: Grid = part(Grid)
     campaign: Campaign = part(Campaign)
     shard_size: int = setting("Collisions in one task; changes no result", default=192, minimum=1)
+    target_halfwidth: float = setting(
+        "Half-width of the total interval of P(E) that is enough: at each energy that is not known so well, rounds of "
+        "collisions run (all polar angles, one azimuth or more), n_azimuth at most; 0 runs them all",
+        default=0, minimum=0, below=0.5,
+    )  # fmt: skip
     attempts: Attempts = part(Attempts)
     analysis: Analysis = part(Analysis)
 
@@ -325,6 +330,10 @@ class Sticking:
                 "binding_surfaces",
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
+        if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
+            yield "target_halfwidth", f"allowed: 0 (all collisions), or from {LEAST_HALFWIDTH:g} on"
+        if self.target_halfwidth and self.campaign.per_energy > MOST_UNTIL_ENOUGH:
+            yield "n_azimuth", f"allowed: up to {MOST_UNTIL_ENOUGH} collisions with [target_halfwidth]"
         yield from dataset_problems(self.dataset)
         for name in ("model", "dataset"):
             if getattr(self, name) is not None and self.potential != "gmnn":
@@ -437,6 +446,12 @@ class RunCollisions:
     )
     n_trajectories: int = given("Number of trajectories", minimum=1)
     campaign: Campaign = part(Campaign)
+    first_azimuth: int = given("Number of the first azimuth of every polar angle", default=0, minimum=0)
+    n_azimuths: int = given("Azimuths of every polar angle; 0: all from there on", default=0, minimum=0)
+    decision: Path | None = given(
+        "JSON of enough-trajectories: energies and temperatures that it ended are left out, and first counts the rest",
+        default=None, path="file",
+    )  # fmt: skip
     keep_paths: int = given("First trajectories of a phase whose heights are kept", default=0, minimum=0)
     checkpoints: Path = given("Folder for finished rows that outlives the task", path="new folder")
     out: Path = given("Folder of the shard", path="new folder")
@@ -449,6 +464,9 @@ class AnalyseSticking:
     surfaces: Path = given("Folder of folders of prepare-surface", path="folder")
     sites: Path = given("Folder of folders of bind-sites", path="folder")
     shards: Path = given("Folder of shards of run-collisions", path="folder")
+    decision: Path | None = given(
+        "JSON of enough-trajectories, where the campaign ran until it was enough", default=None, path="file"
+    )
     attempts: Path = given("Folder of shards of long trajectories", path="folder")
     truth: Path | None = given("Folder of shards under the known truth", default=None, path="folder")
     gas_temperatures_K: tuple[str, ...] = same_as(Analysis, "gas_temperatures_K")
