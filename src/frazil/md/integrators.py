@@ -273,6 +273,12 @@ class OwnTemperature:
         """As the thermostat, at the trajectory's temperature."""
         return self._at(system, state, "finish")
 
+    def conserved_energy(self, system: System, state: State) -> jax.Array:
+        """Return what the thermostat conserves (), eV, at the trajectory's temperature."""
+        own, temperature_K = state.thermostat
+        thermostat = replace(self.thermostat, temperature_K=temperature_K)
+        return jnp.asarray(thermostat.conserved_energy(system, replace(state, thermostat=own)))
+
     def _at(self, system: System, state: State, half: str) -> State:
         own, temperature_K = state.thermostat
         thermostat = replace(self.thermostat, temperature_K=temperature_K)

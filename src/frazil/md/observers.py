@@ -5,6 +5,7 @@ static for the compiler: a module's function, or a frozen dataclass that can be 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +38,17 @@ def forces(state: State, system: System) -> Seen:
 def potential_info(state: State, system: System) -> Seen:
     """Return what the potential says besides energy and forces: dipole, spreads of a committee."""
     return state.info
+
+
+@dataclass(frozen=True)
+class Conserved:
+    """``conserved_energy`` (), eV, of a thermostat that conserves one: constant but for the time step."""
+
+    integrator: Any
+
+    def __call__(self, state: State, system: System) -> Seen:
+        """Return the energy of the replica and of its thermostats."""
+        return {"conserved_energy": self.integrator.conserved_energy(system, state)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from frazil.errors import UserError
 from frazil.experiments.infrared.tables import RUNS
 from frazil.md.trajectory import FINISHED
 
-ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs")
+ARRAYS = ("temperatures_K", "dipoles_e_A", "mean_temperature_K", "ended_fs", "energy_drift_meV_per_ps")
 ATTRIBUTES = ("structure", "engine", "interval_fs")
 KEPT = ("positions_A", "numbers")
 
@@ -21,7 +21,8 @@ class Dipoles:
     """Runs of one structure under one engine: dipoles (members, temperatures, replicas, n_steps, 3), e Å.
 
     Of each run (members, temperatures, replicas): ``outcomes``, ``FINISHED`` or why not, ``ended_fs``, when,
-    from the start of its equilibration, and ``mean_temperature_K``. A run that did not finish is nan.
+    from the start of its equilibration, ``mean_temperature_K``, and ``energy_drift_meV_per_ps`` of what its
+    thermostatted dynamics conserves. A run that did not finish is nan.
     ``positions_A`` (…, n_steps, natoms, 3), float32, and ``numbers`` (natoms,) where positions were kept.
     """
 
@@ -33,6 +34,7 @@ class Dipoles:
     mean_temperature_K: np.ndarray
     outcomes: np.ndarray
     ended_fs: np.ndarray
+    energy_drift_meV_per_ps: np.ndarray
     positions_A: np.ndarray | None = None
     numbers: np.ndarray | None = None
 
@@ -53,7 +55,8 @@ class Dipoles:
         rows = []
         for member, number, replica in np.ndindex(self.outcomes.shape):
             at = (member, number, replica)
-            values = (self.outcomes[at], self.ended_fs[at], self.mean_temperature_K[at])
+            arrays = (self.outcomes, self.ended_fs, self.mean_temperature_K, self.energy_drift_meV_per_ps)
+            values = (array[at] for array in arrays)
             rows.append((self.structure, self.engine, member, self.temperatures_K[number], replica, *values))
         return RUNS.frame(rows)
 

@@ -24,7 +24,7 @@ from frazil.files import sha256_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.integrity import OUTCOMES, OneCluster
-from frazil.md.observers import potential_info, temperature
+from frazil.md.observers import Conserved, potential_info, temperature
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.gmnn.files import Model
@@ -156,15 +156,21 @@ class _Runs:
         chain = NoseHooverChain(
             settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
         )
-        seen = (potential_info, temperature, places) if self.keep_positions else (potential_info, temperature)
+        integrator = OwnTemperature(chain)
+        seen = (
+            potential_info,
+            temperature,
+            Conserved(integrator),
+            *((places,) if self.keep_positions else ()),
+        )
         return Ensemble(
             _labeller(self.references[0]) if model is None else self.batch.committee(model),
-            OwnTemperature(chain),
+            integrator,
             self.batch.masses_amu(),
             n_steps=(skipped + n_rows) * observe_every,
             observe_every=observe_every,
             campaign_seed=settings.campaign_seed,
-            observers=seen,
+            observers=(potential_info, temperature, Conserved(integrator), *kept),
             stop=OneCluster.of(*self.batch.structures),
             removed=self.batch.removed,
             width=self.n_runs // len(self.models),
@@ -182,6 +188,7 @@ class _Runs:
             row |= {
                 "dipoles_e_A": rows["dipole_e_A"],
                 "mean_temperature_K": rows["temperature_K"].mean(),
+                "energy_drift_meV_per_ps": _drift(rows["conserved_energy"], self.settings.dipole_every_fs),
             }
             if self.keep_positions:
                 row["positions_A"] = rows["positions"][:, : start.known["natoms"]].astype(np.float32)
@@ -196,6 +203,7 @@ class _Runs:
             arrays: dict[str, np.ndarray] = {
                 "dipoles_e_A": np.full((*shape, n_rows, 3), np.nan),
                 "mean_temperature_K": np.full(shape, np.nan),
+                "energy_drift_meV_per_ps": np.full(shape, np.nan),
                 "outcomes": np.full(shape, "", "U16"),
                 "ended_fs": np.zeros(shape),
             }
@@ -209,6 +217,12 @@ class _Runs:
                 arrays["numbers"] = atoms.numbers
             temperatures = np.array(settings.temperatures_K)
             yield Dipoles(reference.name, engine, settings.dipole_every_fs, temperatures, **arrays)
+
+
+def _drift(energies_eV: np.ndarray, every_fs: float) -> float:
+    """Return the slope of what the thermostatted dynamics conserves, meV/ps."""
+    times_ps = 1e-3 * every_fs * np.arange(len(energies_eV))
+    return float(np.polyfit(times_ps, 1e3 * (energies_eV - energies_eV[0]), 1)[0])
 
 
 def places(state: State, system: System) -> dict[str, jax.Array]:

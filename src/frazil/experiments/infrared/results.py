@@ -15,6 +15,7 @@ from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import resolution_cm1
 from frazil.data.frames import load_frames, read_extxyz
 from frazil.errors import UserError
+from frazil.experiments.conservation import drift_gates
 from frazil.experiments.infrared import figures, spectra_tables
 from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
@@ -270,6 +271,19 @@ def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
     return gates
 
 
+def _drift_gates(
+    table: pandas.DataFrame, runs: Sequence[Dipoles], references: Sequence[Reference]
+) -> list[Gate]:
+    """Return the gates on what the model's runs conserve."""
+    own = table[table["engine"] == "model"]
+    n_modes = {r.name: len(r.minimum.modes.wavenumbers_cm1) for r in references}
+    duration_fs = {run.structure: (run.dipoles_e_A.shape[3] - 1) * run.interval_fs for run in runs}
+    return drift_gates(
+        own["energy_drift_meV_per_ps"], own["structure"].map(duration_fs), own["structure"].map(n_modes),
+        own["temperature_K"], "infrared.timestep_fs",
+    )  # fmt: skip
+
+
 def _at_most(name: str, value: float, limit: float) -> Gate:
     return Gate.at_most(name, value, limit, shown=f"at most {limit:g}")
 
@@ -282,7 +296,8 @@ def _section(
     runs: Sequence[Dipoles],
     settings: Spectrum,
 ) -> Section:
-    rounds, gates = tables["rounds"], _gates(tables)
+    rounds = tables["rounds"]
+    gates = [*_gates(tables), *_drift_gates(tables["runs"], runs, references)]
     last, level = rounds.iloc[-1], references[0].label_level
     drawn = [
         figures.learning(rounds, out),

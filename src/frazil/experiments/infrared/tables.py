@@ -51,7 +51,7 @@ RUNS = Table(
     "runs",
     """
     *structure:str *engine:str *member:int *temperature_K *replica:int outcome:str ended_fs
-    mean_temperature_K?
+    mean_temperature_K? energy_drift_meV_per_ps?
     """,
     order="given",
     digits=SIX_DIGITS,

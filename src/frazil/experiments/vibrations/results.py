@@ -10,6 +10,7 @@ from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, spread_calibratio
 from frazil.analysis.spectra import LIGHT_cm_per_fs, resolution_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
+from frazil.experiments.conservation import drift_gates
 from frazil.experiments.vibrations import figures
 from frazil.experiments.vibrations.bands import Band, bands_of
 from frazil.experiments.vibrations.settings import Vibrations
@@ -31,12 +32,9 @@ from frazil.experiments.vibrations.tables import (
 from frazil.md.trajectory import FINISHED
 from frazil.potentials.calculator import PotentialCalculator
 from frazil.report.section import Gate, Result, Section, Table, number
-from frazil.units import kB
 
 MOST_FRAMES = 200
 """Labelled frames that are judged, at most: evenly of those given."""
-DRIFT, WORST_DRIFT = 0.005, 0.02
-"""Of the thermal energy: the median's and the largest drift over a run."""
 FAR = 3.0
 """Times that a spread may be too narrow or too wide: scaling by more is a guess."""
 FARTHEST = 0.9
@@ -53,12 +51,6 @@ LOST_TOLD = (
     "A run that breaks left what the potential knows. A start counts only where every member finished it, so "
     "that members are compared on the same starts.",
     "Lower the temperature (vibrations.temperature_K), or train the potential on hotter frames.",
-)
-DRIFT_TOLD = (
-    "Energy that drifts moves anharmonic lines as heat does; below the limits that is less than the sampling "
-    "error of the mean energy.",
-    "Take a shorter time step (vibrations.timestep_fs). A single large drift hints at a hole in the "
-    "potential: look at that run in trajectories.csv.",
 )
 WINDOW_TOLD = (
     "A member's window is moved with its band, from where the mean has its peak; one that starts beside the "
@@ -234,16 +226,14 @@ def _gates(
 ) -> list[Gate]:  # fmt: skip
     finished = table[table["outcome"] == FINISHED]
     n_modes = len(subject.modes.minimum.modes.wavenumbers_cm1)
-    thermal_meV = 1e3 * n_modes * kB * settings.temperature_K
-    drifts = finished["energy_drift_meV_per_ps"].abs() * 1e-3 * settings.duration_fs / thermal_meV
     shift = tables["peaks"]["largest_member_shift_cm1"] / settings.band_halfwidth_cm1
     spread = 4 / np.sqrt(n_modes * finished["trajectory_id"].nunique())
     T = settings.temperature_K
-    told = "energy drift over a run, of the thermal energy"
     gates = [
         Gate.at_most("runs that broke", len(table) - len(finished), 0, shown="none").because(*LOST_TOLD),
-        Gate.at_most(f"{told}, median", drifts.median(), DRIFT).because(*DRIFT_TOLD),
-        Gate.at_most(f"{told}, largest", drifts.max(), WORST_DRIFT).because(*DRIFT_TOLD),
+        *drift_gates(
+            finished["energy_drift_meV_per_ps"], settings.duration_fs, n_modes, T, "vibrations.timestep_fs"
+        ),
         Gate.within(
             "mean temperature of the runs (K)",
             finished["temperature_K"].mean(),

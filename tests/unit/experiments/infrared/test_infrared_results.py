@@ -62,6 +62,7 @@ def dipoles(structure: str, engine: str, members: int, shift_cm1: float = 0.0, s
         np.full((members, 2, 4), 300.0),
         np.full((members, 2, 4), "finished"),
         np.full((members, 2, 4), 4e3),
+        np.full((members, 2, 4), -0.01),
     )
     return Dipoles(structure, engine, 2.0, np.array([300.0, 600.0]), runs, *of_runs)
 
@@ -102,7 +103,8 @@ def test_a_band_counts_starts_and_not_the_runs_that_share_them(monkeypatch: pyte
     places = np.zeros((3, 1, 8, 10, 3))
     places[..., 0] = np.arange(3)[:, None, None, None]
     places[..., 1] = np.arange(8)[:, None]
-    ended = (np.zeros((3, 1, 8)), np.full((3, 1, 8), "finished"), np.zeros((3, 1, 8)))
+    zero = np.zeros((3, 1, 8))
+    ended = (zero, np.full((3, 1, 8), "finished"), zero, zero)
     (mean,) = mean_spectra(Dipoles("P1", "model", 1.0, np.array([300.0]), places, *ended), Spectrum())
     table = mean.table()
     assert ((table["low_95"] <= 10) & (table["high_95"] >= 10)).mean() == pytest.approx(0.95, abs=0.03)

@@ -38,7 +38,7 @@ def of(frames: list[Atoms]) -> Dipoles:
     one = np.full((1, 1, 1), 300.0)
     return Dipoles(
         "water", "model", 1.0, np.array([300.0]), np.ones((1, 1, 1, len(frames), 3)), one,
-        np.full((1, 1, 1), "finished"), one, positions, frames[0].numbers,
+        np.full((1, 1, 1), "finished"), one, 0 * one, positions, frames[0].numbers,
     )  # fmt: skip
 
 
