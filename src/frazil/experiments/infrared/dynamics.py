@@ -157,12 +157,7 @@ class _Runs:
             settings.timestep_fs, max(settings.temperatures_K), settings.period_fs, settings.chain
         )
         integrator = OwnTemperature(chain)
-        seen = (
-            potential_info,
-            temperature,
-            Conserved(integrator),
-            *((places,) if self.keep_positions else ()),
-        )
+        kept = (places,) if self.keep_positions else ()
         return Ensemble(
             _labeller(self.references[0]) if model is None else self.batch.committee(model),
             integrator,
