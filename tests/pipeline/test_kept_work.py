@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from snapshots import Run
 
 from frazil.checkpoints import Claim
+from frazil.experiments.enough import write_decision
 
 COLLISIONS = {
     "potential": "analytic", "model_error": False, "n_crystalline": 8, "n_crystalline_fixed": 4,
     "n_amorphous": 8, "n_amorphous_fixed": 4, "density_g_per_cm3": 0.95, "surface_temperatures_K": "10",
     "n_snapshots": 1, "thermalization_fs": 100, "anneal_fs": 100, "anneal_temperature_K": 60,
     "binding_area_A2": 9, "binding_spacing_A": 2.5, "binding_max_force_eV_per_A": 0.002,
-    "energies_K": "12,348", "n_polar": 2, "n_azimuth": 1, "aim_radius_A": 2, "timestep_fs": 1,
-    "duration_fs": 1000, "width": 1, "shard_size": 4, "n_attempts": 1, "attempts_duration_fs": 2000,
-    "attempts_after_fs": 1000,
+    "energies_K": "12,348", "n_polar": 2, "n_azimuth": 2, "target_halfwidth": 0.3, "aim_radius_A": 2,
+    "timestep_fs": 1, "duration_fs": 1000, "width": 1, "shard_size": 4, "n_attempts": 1,
+    "attempts_duration_fs": 2000, "attempts_after_fs": 1000,
 }  # fmt: skip
 TOO_LONG_s = 300
 
@@ -84,8 +84,8 @@ def test_nothing_is_run_twice_after_the_head_died(
     arguments = ("-params-file", "small.json")
     head = start(nextflow, root, tmp_path, *arguments)
     kept = tmp_path / "work/checkpoints"
-    wait_for(lambda: list(kept.glob("*/0*.json")), head)
-    kill_the_head(head, tmp_path)
+    wait_for(lambda: [file for file in kept.glob("*/0*.json") if int(file.stem) % 2], head)
+    kill_the_head(head, tmp_path)  # in the second round, whose azimuth has the odd ids
 
     tables = shards(tmp_path)
     assert tables, "an orphan ended well, and its rows stayed"
@@ -107,8 +107,13 @@ def test_nothing_is_run_twice_after_the_head_died(
         claim.close()
 
     assert shards(tmp_path).items() >= tables.items()
-    trajectories = pd.read_csv(tmp_path / "results/sticking/trajectories.csv")
-    assert trajectories["trajectory_id"].tolist() == list(range(8))
+    decision = tmp_path / "decision.json"
+    write_decision("sticking", tmp_path / "results/sticking", 0.3, 2, 4, decision)
+    told = json.loads(decision.read_text())
+    assert told["enough"]
+    reasons = {(row["n"], row["reason"]) for row in told["conditions"]}
+    assert reasons <= {(2, "narrow"), (4, "narrow"), (4, "limit")}, "no condition ran on, or was lost"
+    assert len(told["conditions"]) == 4
 
 
 @pytest.mark.slow
