@@ -131,13 +131,14 @@ class _Runs:
         return int(structure), int(member), int(temperature), int(replica)
 
     def start(self, identity: int) -> Start:
-        """Return a run's start: no other member, replica or engine has it."""
+        """Return a run's start: no other structure, member, replica or engine has its random numbers."""
         structure, member, number, replica = self.place(identity)
         atoms, temperature_K = self.batch.structures[structure], self.settings.temperatures_K[number]
-        stream = "infrared-production" if self.models[member] else "infrared-production of the label"
+        reference = self.references[structure]
+        engine = "" if self.models[member] else " of the label"
         positions, velocities = canonical(
-            self.references[structure].minimum, temperature_K, self.settings.campaign_seed, stream,
-            number, replica, member,
+            reference.minimum, temperature_K, self.settings.campaign_seed,
+            f"infrared-production{engine}, {reference.name}", number, replica, member,
         )  # fmt: skip
         return Start(
             self.batch.positions([positions])[0],
