@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ ROOMS = ("src/frazil/analysis", "src/frazil/experiments", "src/frazil/md")
 OF_SETTINGS = "tests/unit/test_settings.py::test_schema_and_table_follow_from_the_settings"
 """Sees every default and bound."""
 HEAVY = (
-    "ase.io", "h5py", "hypothesis", "jax.numpy", "matplotlib.pyplot", "optax", "pandas", "scipy.optimize",
+    "ase.io", "h5py", "jax.numpy", "matplotlib.pyplot", "optax", "pandas", "scipy.optimize",
     "scipy.signal", "scipy.spatial", "scipy.stats",
 )  # fmt: skip
 """Imported once, for all children."""
@@ -394,8 +395,8 @@ def _digest(files: Sequence[str]) -> str:
 
 def forked(
     tree: Path, arguments: Sequence[str], limit_s: float, plugins: Sequence[Any] = ()
-) -> tuple[int, str]:
-    """Return exit code (−1: out of time) and output of pytest in a child of this process, in the copy.
+) -> tuple[int | None, str]:
+    """Return exit code (None: out of time) and output of pytest in a child of this process, in the copy.
 
     The child has what this process has imported: all heavy packages, and nothing of frazil.
     """
@@ -413,8 +414,11 @@ def forked(
             code = int(pytest.main(["-p", "no:cacheprovider", *arguments], plugins=list(plugins)))
             for plugin in plugins:
                 plugin.write(tree.parent / "traced.json")
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
@@ -424,7 +428,7 @@ def forked(
         time.sleep(0.05)
     os.killpg(child, 9)
     os.waitpid(child, 0)
-    return -1, said.read_text(errors="replace")
+    return None, said.read_text(errors="replace")
 
 
 def judge(mutant: Mutant, lines: Lines, tree: Path, seconds: float) -> tuple[str, str]:
@@ -445,11 +449,13 @@ def judge(mutant: Mutant, lines: Lines, tree: Path, seconds: float) -> tuple[str
             if not chosen:
                 continue
             code, said = forked(tree, ["-x", "--tb=line", *chosen], 300 + 10 * min(spent, 3 * seconds))
-            if code == -1:
+            if code is None:
                 return "caught", "out of time"
-            if code != 0:
+            if code in (1, 2) or code < 0:
                 failed = [row for row in said.splitlines() if row.startswith(("FAILED", "ERROR"))]
                 return "caught", failed[0] if failed else f"exit code {code}"
+            if code:
+                raise RuntimeError(f"pytest ended with {code}: {said[-2000:]}")
     finally:
         shutil.copyfile(ROOT / mutant.file, target)
     return "survived", ""
