@@ -4,10 +4,10 @@
 
 A bug changes one place of ``ROOMS``: a number, an operator, a comparison, a condition, the end of a slice; it
 drops a factor, a function, a keyword or a statement, or swaps two arguments. All is done in a copy of the
-checkout. Once, every test file is run and tells which lines each test executes (kept in ``.frazil``, anew for
-files that changed). A bug is then shown to the tests of its line, the quickest first, for ``--seconds``, and
-if they pass to the other tests of their files, as long again. The table says what the tests said. Of bugs
-that survive some change no result: that a person has to judge.
+checkout. Test files that are about a bug's file are run once as they are, and tell which lines each test
+executes (kept in ``.frazil``, anew for files that changed). A bug is then shown to the tests of its line, the
+quickest first, for ``--seconds``, and if they pass to the other tests of their files, as long again. The
+table says what the tests said. Of bugs that survive some change no result: that a person has to judge.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import importlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,6 @@ HEAVY = (
     "scipy.signal", "scipy.spatial", "scipy.stats",
 )  # fmt: skip
 """Imported once, for all children."""
-TESTS = ("tests/unit", "tests/physics")
 KEPT = ROOT / ".frazil/lines-of-tests.json"
 ARITHMETIC: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
@@ -99,6 +99,7 @@ def mutants_of(file: str) -> list[list[Mutant]]:
     for line in text.encode().splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
     places = []
+    node: Any
     for node, lines, names in _expressions(ast.parse(text)):
         start = offsets[node.lineno - 1] + node.col_offset
         end = offsets[node.end_lineno - 1] + node.end_col_offset
@@ -310,40 +311,54 @@ class Tracer:
 
 
 class Lines:
-    """Which tests execute a line."""
+    """Which tests execute a line, of the test files that are about it: found when first asked for, and kept."""
 
     def __init__(self, tree: Path) -> None:
-        kept = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
-        self.files: dict[str, Any] = {}
-        for path in sorted(p for folder in TESTS for p in (ROOT / folder).rglob("test_*.py")):
-            file, text = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
-            if not any(room.removeprefix("src/").replace("/", ".") in text for room in ROOMS):
-                continue
-            known = kept.get(file)
-            if not known or known["digest"] != _digest([file, *known["shared"]]):
-                known = self._traced(file, tree)
-                kept[file] = known
-                KEPT.write_text(json.dumps(kept))
-            self.files[file] = known
+        self.tree = tree
+        self.files: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+        self.texts = {
+            str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+            for path in sorted((ROOT / "tests").rglob("test_*.py"))
+            if "pipeline" not in path.parts and "hpc" not in path.parts
+        }
+        self.fresh: set[str] = set()
 
-    def _traced(self, file: str, tree: Path) -> Any:
-        print(f"lines of {file}", flush=True)
-        out = tree.parent / "traced.json"
-        out.unlink(missing_ok=True)
-        forked(tree, [file], 3600, [Tracer(tree)])
-        found = json.loads(out.read_text()) if out.is_file() else {"shared": {}, "tests": {}}
-        return {"digest": _digest([file, *found["shared"]]), **found}
+    def about(self, file: str) -> list[str]:
+        """Return the test files that name a module, or lie in the folder of its room's tests."""
+        path = Path(file).relative_to("src").with_suffix("")
+        package, module = ".".join(path.parts[:-1]), path.name
+        named = re.compile(
+            rf"{re.escape(package)}\.{module}\b|from {re.escape(package)} import .*\b{module}\b"
+        )
+        room = "/".join(("tests", "unit", *path.parts[1:-1], ""))
+        return [test for test, text in self.texts.items() if test.startswith(room) or named.search(text)]
+
+    def tests(self, file: str) -> dict[str, Any]:
+        """Return what a test file's tests execute."""
+        known = self.files.get(file)
+        if file not in self.fresh and (not known or known["digest"] != _digest([file, *known["shared"]])):
+            print(f"lines of {file}", flush=True)
+            out = self.tree.parent / "traced.json"
+            out.unlink(missing_ok=True)
+            forked(self.tree, [file], 3600, [Tracer(self.tree)])
+            found = json.loads(out.read_text()) if out.is_file() else {"shared": {}, "tests": {}}
+            known = self.files[file] = {"digest": _digest([file, *found["shared"]]), **found}
+            KEPT.write_text(json.dumps(self.files))
+        self.fresh.add(file)
+        return known or {}
 
     def of(self, mutant: Mutant) -> list[str]:
         """Return the tests that execute a mutant's line, the quickest first."""
         used = self._using(mutant.names) if mutant.names else {mutant.file: set(mutant.lines)}
-        found = {OF_SETTINGS: self.seconds(OF_SETTINGS)} if mutant.file.endswith("settings.py") else {}
-        for known in self.files.values():
-            shared = _hit(known["shared"], used) if not mutant.names else False
-            for name, test in known["tests"].items():
-                if shared or _hit(test["lines"], used):
-                    found[name] = test["seconds"]
-        return sorted(found, key=lambda name: found[name])
+        about = set(self.about(mutant.file))
+        if mutant.file.endswith("settings.py"):
+            about |= {OF_SETTINGS.split("::")[0]}
+        found = {OF_SETTINGS} & {name for file in about for name in self.tests(file)["tests"]}
+        for file in sorted(about):
+            known = self.tests(file)
+            shared = not mutant.names and _hit(known["shared"], used)
+            found |= {name for name, test in known["tests"].items() if shared or _hit(test["lines"], used)}
+        return sorted(found, key=self.seconds)
 
     def of_same_files(self, tests: Sequence[str]) -> list[str]:
         """Return all other tests of the files of some, the quickest first."""
@@ -440,7 +455,8 @@ def judge(mutant: Mutant, lines: Lines, tree: Path, seconds: float) -> tuple[str
     target.write_text(mutant.text(), encoding="utf-8")
     try:
         for tests in (direct, lines.of_same_files(direct)):
-            chosen, spent = [], 0.0
+            chosen: list[str] = []
+            spent = 0.0
             for test in tests:
                 spent += lines.seconds(test)
                 if chosen and spent > seconds:

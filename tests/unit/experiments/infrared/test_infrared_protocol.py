@@ -10,7 +10,10 @@ from ase import Atoms
 pytest.importorskip("optax")
 pytest.importorskip("featomic")
 
+from frazil.analysis.estimates import two_way
 from frazil.analysis.normal_modes import Modes
+from frazil.analysis.predictive import another_value
+from frazil.analysis.spectra import average
 from frazil.campaigns import Start
 from frazil.experiments.infrared import dynamics, initial
 from frazil.experiments.infrared.committee_md import (
@@ -23,6 +26,7 @@ from frazil.experiments.infrared.committee_md import (
 from frazil.experiments.infrared.dynamics import _Runs
 from frazil.experiments.infrared.minima import Reference
 from frazil.experiments.infrared.settings import Runs
+from frazil.experiments.infrared.spectra_tables import Mean, bands
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.state import system_of
 from frazil.md.trajectory import Outcome, Trajectory
@@ -138,6 +142,45 @@ def test_runs_are_as_long_as_said_at_their_temperatures_and_start_apart(
         [str(i) for i in range(48)], [str(i) for i in range(48, 96)]
     ]  # fmt: skip
     assert found[0].dipoles_e_A.shape == (2, 2, 12, 11, 3)
+
+
+def spectra(n_members: int, n_starts: int, spread: float, places: np.ndarray | None = None) -> Mean:
+    """Runs of members whose spectra differ by ``spread``, and share their starts' scatter."""
+    random, wavenumbers = np.random.default_rng(3), 200.0 + 4.0 * np.arange(300)
+    shape = (n_members, n_starts, 1)
+    shift = 0.0 if places is None else places[:, None, None] + random.normal(size=(1, n_starts, 1))
+    lines = np.exp(-(((wavenumbers - 800.0 - shift) / 15.0) ** 2)) * np.ones(shape)
+    offsets = spread * np.linspace(-1.0, 1.0, n_members)[:, None, None]
+    runs = lines + offsets + 0.3 * random.normal(size=(1, n_starts, 1)) + 0.05 * random.normal(size=shape)
+    mean = average([(wavenumbers, one) for one in runs.mean(axis=0)])
+    return Mean("P1", 300.0, mean, runs, 0, 1.0)
+
+
+def test_a_spectrum_s_model_error_is_that_of_members_beyond_what_each_scatters() -> None:
+    mean = spectra(3, 10, 0.4)
+    found, layout = mean.estimate, two_way(mean.runs)
+    assert found.model_std == pytest.approx(layout.model_std)
+    assert found.model_std.mean() == pytest.approx(0.4, abs=0.05)
+    unit = mean.runs.mean(axis=0).std(axis=0, ddof=1)
+    ends = mean.spectrum.low_95, mean.spectrum.high_95
+    variances = np.broadcast_to(layout.residual_variance / 10, mean.runs[:, 0].shape)
+    low, high = another_value(mean.spectrum.intensity, ends, mean.runs.mean(axis=1), variances, unit)
+    assert found.total_low_95 == pytest.approx(np.minimum(low, ends[0]), rel=2e-3)
+    assert found.total_high_95 == pytest.approx(np.maximum(high, ends[1]), rel=2e-3)
+    assert ((found.total_high_95 - found.total_low_95) > 2 * 0.8).all(), "another member may lie beyond all"
+
+
+def test_a_band_s_place_errs_by_its_starts_and_its_members() -> None:
+    """Places that scatter by 1 cm⁻¹ from start to start and by 6 from member to member, on a grid of 4."""
+    near = spectra(4, 16, 0.0, np.array([-6.0, -2.0, 2.0, 6.0]))
+    label = spectra(1, 16, 0.0, np.array([0.0]))
+    (row,) = bands(near, label).to_dict("records")
+    assert row["label_cm1"] == pytest.approx(800.0, abs=2.0)
+    assert row["stat_se_cm1"] < 4.0
+    assert row["model_std_cm1"] == pytest.approx(np.std([-6, -2, 2, 6], ddof=1), abs=2.0)
+    assert row["total_low_95_cm1"] < 794 < 806 < row["total_high_95_cm1"]
+    far = spectra(4, 16, 0.0, np.array([20.0, 20.0, 20.0, 20.0]))
+    assert bands(far, label)["difference_cm1"].to_numpy() == pytest.approx([20.0], abs=2.0)
 
 
 class Ran(Exception):

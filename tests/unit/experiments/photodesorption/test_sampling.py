@@ -16,6 +16,7 @@ from frazil.labels.bond_curve import bond_curve
 from frazil.labels.label import label
 from frazil.systems import co as structures
 from frazil.systems.co import bond_lengths, closest_contact, deepmd_types, excited_molecule, molecular_centres
+from frazil.units import kB
 
 SAMPLING = Sampling(
     n_molecules=4, n_aggregates=2, aggregate_radius_A=8.2 * (4 / 50) ** (1 / 3), n_packings=2, n_thermal=3,
@@ -58,6 +59,22 @@ def test_thermal_frames(sample: sampling.Sample) -> None:
     assert all(excited_molecule(atoms) == -1 for atoms in frames)
     kinetic = np.mean([atoms.get_temperature() for atoms in frames])
     assert 7 < kinetic < 30
+
+
+def test_thermal_runs_start_at_twice_their_temperature_of_which_half_becomes_potential_energy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(sampling, "_trajectories", lambda *given: asked.append(given) or [])
+    many = [structures.from_deepmd_types(structures.co_types(100), np.zeros((200, 3))) for _ in range(3)]
+    sampling._thermal(PLAN, None, "thermal", many, 400.0)
+    ((_, _, templates, velocities, source, duration_fs, bath, _),) = asked
+    assert (len(templates), source, duration_fs) == (3, "thermal", 400.0)
+    assert (bath.timestep_fs, bath.temperature_K, bath.damping_fs) == (0.2, 15.0, 100.0)
+    masses = many[0].get_masses()[:, None]
+    for own in velocities:
+        assert (masses * own**2).mean() / kB == pytest.approx(30.0, rel=0.2)
+    assert np.abs(velocities[0] - velocities[1]).max() > 0
 
 
 def test_snapshots_are_late_and_do_not_drift(sample: sampling.Sample) -> None:
@@ -103,6 +120,40 @@ def test_contacts(sample: sampling.Sample) -> None:
     tagged = [bond_lengths(a.positions)[excited_molecule(a)] for a in frames if excited_molecule(a) >= 0]
     assert max(tagged) - min(tagged) > 0.4
     assert len({atoms.info["trajectory_id"] for atoms in frames}) == 24
+
+
+def test_contacts_move_one_molecule_to_a_distance_drawn_evenly(sample: sampling.Sample) -> None:
+    base = sample.snapshots[0]
+    plan = replace(PLAN, sampling=replace(SAMPLING, contact_low_A=2.3, contact_high_A=2.9))
+    made = [sampling._contact(plan, number, [base], np.array([1.0, 1.3])) for number in range(40)]
+    moved = [
+        np.linalg.norm(molecular_centres(a.positions) - molecular_centres(base.positions), axis=1)
+        for a in made
+    ]
+    assert [int((own > 1e-9).sum()) for own in moved] == [1] * 40
+    assert set(np.argmax(moved, axis=1)) == {0, 1, 2, 3}
+    contacts = np.array([float(closest_contact(atoms.positions)) for atoms in made])
+    assert 2.3 - 1e-6 <= contacts.min() < 2.4
+    assert 2.8 < contacts.max() <= 2.9 + 1e-6
+    assert contacts.mean() == pytest.approx(2.6, abs=0.1)
+    tagged = [excited_molecule(atoms) for atoms in made]
+    assert [molecule >= 0 for molecule in tagged] == [False, True] * 20
+    lengths = [bond_lengths(atoms.positions)[molecule] for atoms, molecule in zip(made, tagged, strict=True)]
+    assert 1.0 <= min(lengths[1::2]) < 1.06
+    assert 1.24 < max(lengths[1::2]) <= 1.3
+
+
+def test_compressed_aggregates_keep_their_shape_between_08_and_11(sample: sampling.Sample) -> None:
+    base = molecular_centres(sample.snapshots[0].positions)
+    base = base - base.mean(axis=0)
+    scales = []
+    for number in range(20):
+        made = molecular_centres(sampling._compressed(PLAN, number, sample.snapshots[:1]).positions)
+        made = made - made.mean(axis=0)
+        scales.append(float((made * base).sum() / (base**2).sum()))
+        assert made == pytest.approx(scales[-1] * base, abs=1e-9)
+    assert 0.8 <= min(scales) < 0.9
+    assert 1.0 < max(scales) <= 1.1
 
 
 def test_compressed_aggregates(sample: sampling.Sample) -> None:
