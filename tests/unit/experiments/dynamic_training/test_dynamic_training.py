@@ -13,6 +13,7 @@ from ase import Atoms
 
 pytest.importorskip("optax")
 
+import kept
 from frazil.analysis.settings import ModelError
 from frazil.data.trajectories import LabelledTrajectory
 from frazil.errors import UserError
@@ -145,6 +146,7 @@ def test_a_gain_is_found_through_seeds_and_starts_that_differ_more(prepared: Pat
     assert "3 seeds" in section.headline
     assert any("Chaos floor" in text for text in section.text)
     assert all(gate.passed for gate in section.gates)
+    kept.check(tmp_path / "out", "dynamic_training")
     jaccard = pandas.read_csv(tmp_path / "out/jaccard.csv")
     assert (jaccard["similarity"] == 1.0).all(), "two atoms that never part"
 

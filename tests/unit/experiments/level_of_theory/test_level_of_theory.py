@@ -8,6 +8,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+import kept
 from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.level_of_theory.analysis import KJ_PER_MOL, analyse, interactions
@@ -86,6 +87,7 @@ def test_interactions_and_errors(tmp_path: Path) -> None:
     assert "has bhlyp-d4/def2-tzvp" in section.headline
     assert "is counterpoise-corrected" in section.text[0]
     assert (out / "parity.svg").is_file()
+    kept.check(out, "level_of_theory")
 
 
 def test_no_dimer_is_complete(tmp_path: Path) -> None:

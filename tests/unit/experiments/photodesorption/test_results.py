@@ -9,6 +9,7 @@ import numpy as np
 import pandas
 import pytest
 
+import kept
 from frazil import tables
 from frazil.analysis.statistics import jeffreys
 from frazil.errors import UserError
@@ -67,6 +68,10 @@ def test_tables_have_the_documented_columns(full: tuple[Results, Path]) -> None:
     for name, columns in COLUMNS.items():
         expected = columns.split(", ")
         assert list(pandas.read_csv(out / name).columns)[: len(expected)] == expected
+
+
+def test_all_that_a_run_comes_to_is_as_kept(full: tuple[Results, Path]) -> None:
+    kept.check(full[1], "photodesorption")
 
 
 def test_rows_are_sorted_and_complete(full: tuple[Results, Path]) -> None:

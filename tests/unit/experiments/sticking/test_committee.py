@@ -8,6 +8,7 @@ import pandas
 import pytest
 from ase import Atoms
 
+import kept
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking.clusters import molecules, with_bonds
@@ -68,6 +69,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -> None:
     taken_out = str(folder / "molecular_curves.csv")
     validate(folder / "2-interaction", taken_out, folder / "dataset", folder / "scans.extxyz", tmp_path)
+    kept.check(tmp_path, "sticking_committee", rel=1e-3)
     section = Section.read(tmp_path)
     assert [gate.limit for gate in section.gates] == [20.0, 0.0434]
     assert any("times the members' spread" in text for text in section.text)

@@ -12,6 +12,7 @@ import pandas
 import pytest
 from ase import Atoms
 
+import kept
 from frazil.analysis.statistics import jeffreys
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
@@ -313,6 +314,7 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     results = analyse(
         *folders, ["surface", "100"], [5.0, 10.0], 2000.0, root / "assets/reference", 1, tmp_path / "out"
     )  # fmt: skip
+    kept.check(tmp_path / "out", "sticking")
     section = Section.read(tmp_path / "out")
     assert all(gate.passed for gate in section.gates), section.gates
     for item in (*section.figures, *section.tables):

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 pytest.importorskip("jax")
 
+import kept
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.campaign import analyse, run
@@ -94,6 +95,10 @@ def test_harmonic_lines_are_where_they_belong_and_differ_as_the_members_do(harmo
     (line,) = pandas.read_csv(harmonic / "harmonic.csv").to_dict("records")
     assert line["members_mean_cm1"] == pytest.approx(LINES_cm1.mean(), abs=0.02)
     assert line["model_std_cm1"] == pytest.approx(LINES_cm1.std(ddof=1), rel=1e-4)
+
+
+def test_all_that_a_run_comes_to_is_as_kept(harmonic: Path) -> None:
+    kept.check(harmonic, "vibrations", rel=1e-3)
 
 
 def test_total_interval_is_that_of_another_member(harmonic: Path) -> None:
