@@ -99,7 +99,6 @@ def mutants_of(file: str) -> list[list[Mutant]]:
     for line in text.encode().splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
     places = []
-    node: Any
     for node, lines, names in _expressions(ast.parse(text)):
         start = offsets[node.lineno - 1] + node.col_offset
         end = offsets[node.end_lineno - 1] + node.end_col_offset
@@ -129,8 +128,8 @@ def _expressions(tree: ast.Module) -> Iterator[tuple[Any, tuple[int, ...], tuple
             body = node.body if isinstance(node.body, list) else [node.body]
             first = body[1 if len(body) > 1 and _is_text(body[0]) else 0]
             head = (first.lineno,) if not inside else lines
-            for part in (*node.args.defaults, *(d for d in node.args.kw_defaults if d)):
-                yield from walk(part, head, (), inside)
+            for default in (*node.args.defaults, *(d for d in node.args.kw_defaults if d)):
+                yield from walk(default, head, (), inside)
             for part in body:
                 yield from walk(part, lines, (), True)
             return
@@ -311,7 +310,7 @@ class Tracer:
 
 
 class Lines:
-    """Which tests execute a line, of the test files that are about it: found when first asked for, and kept."""
+    """Which tests execute a line, of test files that are about it: found when first asked for, and kept."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
