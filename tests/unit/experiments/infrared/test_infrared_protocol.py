@@ -95,11 +95,13 @@ def test_a_run_is_kept_from_the_end_of_its_equilibration_on() -> None:
     rows = {
         "dipole_e_A": number[:, None] * np.ones(3), "temperature_K": 1000.0 * (number < 3) + number,
         "positions": number[:, None, None] * np.ones((9, 3)), "step": number * 4,
+        "conserved_energy": 5.0 * (number < 3) - 7.0 + 3e-3 * 2.0 * number,
     }  # fmt: skip
     start = Start(np.zeros((9, 3)), np.zeros((9, 3)), known={"natoms": 4})
     row = all_runs.row(start, Trajectory(0, Outcome.FINISHED, 52, rows))
     assert row["dipoles_e_A"][:, 0].tolist() == list(range(3, 14)), "6 fs, observed every 2 fs, are left out"
     assert row["mean_temperature_K"] == pytest.approx(8.0)
+    assert row["energy_drift_meV_per_ps"] == pytest.approx(3000.0)
     assert row["positions_A"].shape == (11, 4, 3)
     assert row["positions_A"][0, 0, 0] == 3
     assert (row["outcomes"], row["ended_fs"]) == ("finished", 26.0)
