@@ -1,6 +1,6 @@
 """GM-NN in the engine: one model, or a committee whose mean drives and whose spread is watched."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frazil.potentials.gmnn import fast, reference
+from frazil.potentials.gmnn import fast, kernel, reference
 from frazil.potentials.gmnn.architecture import Architecture, Weights, fold
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Batched, Evaluation
@@ -19,6 +19,11 @@ from frazil.pytrees import pytree
 
 VECTOR = 16
 """Lanes of the widest vectors there are (float32, 512 bits)."""
+Functions = tuple[
+    Callable[[Neighbours | None], Any], Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
+]
+"""``arrange``, and ``run(lists, positions)``: energies (members, R), outputs (members, quantities, R, natoms) and
+forces (members or what drives, R, natoms, 3)."""
 
 
 @pytree
@@ -68,62 +73,71 @@ class GMNN:
         return replace(made, species=jnp.asarray(np.array(padded)))
 
     def batched(self, n_replicas: int) -> Batched:
-        """Return the fast path on the lanes of all replicas: one matrix product serves them together."""
-        return self._on_lanes(jnp.tile(self.species, n_replicas), n_replicas)
+        """Return the compiled kernel, or the fast path on the lanes of all replicas together."""
+        return self._for(jnp.tile(self.species, (n_replicas, 1)), None)
 
     def mixed(self, kinds: jax.Array) -> Batched:
-        """Return the same for replicas of several structures (R,): lanes of atoms that are not there idle."""
+        """Return the same for replicas of several structures (R,): atoms that are not there give nothing."""
         own = self.species[kinds]
-        there = own >= 0
         made = self if self.drive is None else replace(self, drive=jnp.asarray(self.drive)[kinds].T)
-        return made._on_lanes(jnp.where(there, own, 0).reshape(-1), kinds.shape[0], there)
+        return made._for(own, own >= 0)
+
+    @property
+    def _members(self) -> int:
+        """How many members there are, all heads of all networks."""
+        return self.weights.scale.shape[0] * self.architecture.n_heads
 
     @property
     def _each(self) -> bool:
         """Whether the forces of every member are computed, not those of what drives alone."""
         return self.architecture.n_heads == 1 or self.force_spread
 
-    def _shares(self, n_replicas: int, n_lanes: int) -> jax.Array:
-        """Return what each head of each network drives with, (networks, n_heads, n_lanes)."""
-        networks, n_heads = self.weights.scale.shape[0], self.architecture.n_heads
-        n_atoms = self.species.shape[-1]
-        equal = jnp.full(networks * n_heads, 1.0 / (networks * n_heads))
-        drive = equal if self.drive is None else jnp.asarray(self.drive)
-        drive = jnp.broadcast_to(drive[:, None] if drive.ndim == 1 else drive, (len(drive), n_replicas))
-        lanes = jnp.repeat(drive, n_atoms, axis=1)
-        lanes = jnp.pad(lanes, ((0, 0), (0, n_lanes - lanes.shape[1])))
-        return lanes.reshape(networks, n_heads, n_lanes)
+    def _shares(self, n_replicas: int) -> jax.Array:
+        """Return what each head of each network drives with, (networks, n_heads, R)."""
+        drive = jnp.full(self._members, 1.0 / self._members) if self.drive is None else jnp.asarray(self.drive)
+        drive = jnp.broadcast_to(drive[:, None] if drive.ndim == 1 else drive, (self._members, n_replicas))
+        return drive.reshape(-1, self.architecture.n_heads, n_replicas)
 
-    def _on_lanes(self, species: jax.Array, n_replicas: int, there: jax.Array | None = None) -> Batched:
-        """Return the functions for lanes of ``species``; where atoms are ``there`` (R, natoms), None: all.
+    def _kernel(self, species: jax.Array) -> Functions:
+        """Return the compiled kernel's functions for species (R, natoms)."""
+        n_heads, n_replicas = self.architecture.n_heads, species.shape[0]
+        if self._each:
+            own = jnp.eye(n_heads)[None, :, :, None]
+            shares = jnp.broadcast_to(own, (self.weights.scale.shape[0], n_heads, n_heads, n_replicas))
+        else:
+            shares = self._shares(n_replicas)[:, None]
+        return kernel.functions(self.architecture, self.weights, species, shares)
+
+    def _lanes(self, species: jax.Array, there: jax.Array | None) -> Functions:
+        """Return the fast path's functions for species (R, natoms).
 
         Lanes are filled up to whole vectors of the processor: what is left over would be computed by other
         instructions, so that a replica's last bits would depend on its slot.
         """
-        architecture, n_atoms = self.architecture, species.shape[0] // n_replicas
-        networks, n_heads = self.weights.scale.shape[0], self.architecture.n_heads
-        members = networks * n_heads
-        n_real = species.shape[0]
+        architecture, (n_replicas, n_atoms) = self.architecture, species.shape
+        networks = self.weights.scale.shape[0]
+        n_real = n_replicas * n_atoms
         n_lanes = -(-n_real // VECTOR) * VECTOR
-        masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
-        masses = masses.reshape(n_replicas, n_atoms)
-        if there is not None:
-            masses = jnp.where(there, masses, 0.0)
-        species = jnp.pad(species, (0, n_lanes - n_real))
+        flat = species if there is None else jnp.where(there, species, 0)
+        flat = jnp.pad(flat.reshape(-1), (0, n_lanes - n_real))
         if networks == 1:
-            weights = fast.spread(architecture, jax.tree.map(lambda x: x[0], self.weights), species)
+            weights = fast.spread(architecture, jax.tree.map(lambda x: x[0], self.weights), flat)
         else:
-            weights = jax.vmap(lambda w: fast.spread(architecture, w, species))(self.weights)
+            weights = jax.vmap(lambda w: fast.spread(architecture, w, flat))(self.weights)
+        shares = None
+        if not self._each:
+            lanes = jnp.repeat(self._shares(n_replicas), n_atoms, axis=-1)
+            shares = jnp.pad(lanes, ((0, 0), (0, 0), (0, n_lanes - n_real)))
 
         def arrange(neighbours: Neighbours | None) -> fast.Lists:
             assert neighbours is not None
-            return fast.arrange(architecture, species, lanes_of(neighbours, n_lanes))
+            return fast.arrange(architecture, flat, lanes_of(neighbours, n_lanes))
 
-        def run(lists: Any, lanes: jax.Array, weights: fast.LaneWeights, shares: Any) -> Any:
+        def one(lists: Any, lanes: jax.Array, weights: fast.LaneWeights, shares: Any) -> Any:
             """Return of one network outputs (heads, quantities, lanes) and forces (heads, lanes, 3), of the
             weighted heads (1, lanes, 3).
             """
-            given = (architecture, weights, species, lists, lanes)
+            given = (architecture, weights, flat, lists, lanes)
             if self._each:
                 outputs, forces = fast.evaluate_each(*given)
             else:
@@ -131,18 +145,32 @@ class GMNN:
                 forces = forces[None]
             return fast.by_head(architecture, outputs), forces
 
-        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+        def run(lists: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             lanes = jnp.pad(positions.reshape(-1, 3), ((0, n_lanes - n_real), (0, 0)))
-            shares = None if self._each else self._shares(n_replicas, n_lanes)
             if networks == 1:
-                outputs, forces = run(lists, lanes, weights, None if shares is None else shares[0])
+                outputs, forces = one(lists, lanes, weights, None if shares is None else shares[0])
             else:
-                mapped = jax.vmap(partial(run, lists, lanes), (0, None if shares is None else 0))
+                mapped = jax.vmap(partial(one, lists, lanes), (0, None if shares is None else 0))
                 outputs, forces = mapped(weights, shares)
-            outputs = outputs[..., :n_real].reshape(members, -1, n_replicas, n_atoms)
+            outputs = outputs[..., :n_real].reshape(self._members, -1, n_replicas, n_atoms)
             forces = forces[..., :n_real, :].reshape(-1, n_replicas, n_atoms, 3)
             atoms = outputs[:, 0] if there is None else jnp.where(there, outputs[:, 0], 0.0)
-            energies = atoms.sum(axis=-1)
+            return atoms.sum(axis=-1), outputs, forces
+
+        return arrange, run
+
+    def _for(self, species: jax.Array, there: jax.Array | None) -> Batched:
+        """Return the functions for species (R, natoms); where atoms are ``there`` (R, natoms), None: all."""
+        architecture, members = self.architecture, self._members
+        arrange, run = (
+            self._kernel(species) if kernel.serves(architecture) else self._lanes(species, there)
+        )
+        masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
+        if there is not None:
+            masses = jnp.where(there, masses, 0.0)
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            energies, outputs, forces = run(lists, positions)
             info = {}
             if "charge" in architecture.heads:
                 charges = outputs[:, architecture.heads.index("charge")].mean(axis=0)
