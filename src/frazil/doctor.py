@@ -232,11 +232,30 @@ def packages(names: Sequence[str]) -> Iterator[Finding]:
             yield Finding("ok", f"{name} imports")
 
 
+def gmnn_kernel() -> Finding:
+    """GM-NN's compiled kernel loads on this processor; without it JAX runs instead."""
+    try:
+        from frazil.potentials.gmnn import kernel
+
+        found = kernel.found()
+    except Exception as error:
+        return Finding(
+            "bad", f"GM-NN's compiled kernel: {error}", "change the variable; else report this line"
+        )
+    if isinstance(found, str):
+        return Finding("note", f"GM-NN without its compiled kernel: {found}", "runs take twice as long")
+    return Finding("ok", f"GM-NN's compiled kernel: {found[0].removeprefix(kernel.PREFIX)}")
+
+
 INSIDE: dict[str, Callable[[], Iterator[Finding]]] = {
     "deepmd": lambda: (
-        finding for part in ([lammps()], packages(["jax", "ase", "pandas"])) for finding in part
+        finding
+        for part in ([lammps()], packages(["jax", "ase", "pandas"]), [gmnn_kernel()])
+        for finding in part
     ),
-    "jax": lambda: packages(["jax", "optax", "ase", "pandas"]),
+    "jax": lambda: (
+        finding for part in (packages(["jax", "optax", "ase", "pandas"]), [gmnn_kernel()]) for finding in part
+    ),
     "labels": lambda: packages(["pyscf", "tblite", "cclib", "jax", "ase"]),
 }
 """What is looked at inside a container image, by the image's name."""

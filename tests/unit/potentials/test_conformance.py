@@ -110,6 +110,7 @@ CASES = {
     "gmnn mean": Case(gmnn("gmnn"), tolerance=2e-6),
     "gmnn member, float32": Case(gmnn("float32", 1), tolerance=2e-2, exact=2e-5),
     "gmnn of heads": Case(gmnn("heads"), tolerance=2e-6),
+    "gmnn of heads, float32": Case(gmnn("heads-float32"), tolerance=2e-2, exact=2e-5),
     "gmnn of interactions": Case(
         gmnn("interaction", atoms=H2), with_h2=True, permutes="none", tolerance=2e-6
     ),
@@ -158,12 +159,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "test",
             {"heads": ("energy", "charge"), "n_heads": 3, "zbl_cutoff_A": 1.5, "precision": "float64"},
         ),
+        ("heads-float32", "test", {"heads": ("energy", "charge"), "n_heads": 3, "zbl_cutoff_A": 1.5}),
     ):
         architecture = Architecture(
             ("H", "C", "O"), cutoff_A=4.5, n_basis=4, n_radial=2, hidden=(8,), **fields
         )
         metadata = {"label_level": level, "training_data_sha256": ""}
-        networks = 1 if name == "heads" else 2
+        networks = 1 if name.startswith("heads") else 2
         write_folder(folder / name, architecture, initialize_committee(architecture, 3, networks), metadata)
     for name, form in (("egnn", "smooth"), ("egnn-published", "published")):
         size = egnn.Architecture(

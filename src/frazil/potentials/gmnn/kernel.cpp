@@ -1,17 +1,18 @@
-// GM-NN energies and forces on a CPU, from positions to forces in one pass; kernel.py prepares what it is given.
+// GM-NN energies and forces on a CPU, from positions to forces in one pass; kernel.py prepares its inputs.
 //
-// The potential (Zaverkin & Kästner 2020; reference.py says the same in JAX). Of atom i, over its neighbours j at
-// distance r < cutoff in the direction u:
+// The potential (Zaverkin & Kästner 2020; reference.py says the same in JAX). Of atom i, over its neighbours
+// at distance r < cutoff in the direction u, with trainable radial functions R_ρ:
 //
-//     moments      M_ρ        = Σ_j R_ρ(r)                  (rank 0), and times u_a, u_a u_b, u_a u_b u_c (rank 1, 2, 3)
-//     features     contractions of one, two or three moments of radial functions ρ, σ, τ                    (contract)
-//     outputs      scale · network(factor · features + offset) + shift
-//     forces       −∂/∂x Σ_i share · energy_i: the same steps backwards                      (contract_back, pull_back)
+//     moments   M0 = Σ R_ρ(r), M1 = Σ R_ρ u_a, M2 = Σ R_ρ u_a u_b, M3 = Σ R_ρ u_a u_b u_c   (sum_moments)
+//     features  contractions of one, two or three moments                                      (contract)
+//     outputs   scale · network(factor · features + offset) + shift                             (product)
+//     forces    −∂/∂x Σ_i share · energy_i, the same steps backwards           (contract_back, pull_back)
 //
-// A lane of a vector is an atom, W atoms are a block, and up to BLOCKS blocks share the weights of the network that were
-// loaded. No lane ever looks at another. A pair's force is rounded to a grid on which sums are exact, so that their order
-// does not matter and the total force is 0 to the last bit. Hence the bits of a replica do not depend on its batch,
-// though lanes are sorted by their number of neighbours. Positions, their differences, forces, energies: float64.
+// A lane of a vector is an atom, W atoms are a block, and up to BLOCKS blocks share the weights of the
+// network that were loaded. No lane ever looks at another. A pair's force is rounded to a grid on which sums
+// are exact, so that their order does not matter and the total force is 0 to the last bit. Hence the bits of
+// a replica do not depend on its batch, though lanes are sorted by their number of neighbours. Positions,
+// their differences, forces and energies are float64, all else float32.
 #include <stdint.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ extern "C" const char frazil_gmnn_source[] = SOURCE;
 
 namespace {
 
-// ---- Vectors -------------------------------------------------------------------------------------------------------
+// ---- Vectors ---------------------------------------------------------------------------------------------
 #if defined(__AVX512F__)
 constexpr int W = 16;
 constexpr int ROWS = 8;  // rows of a tile of a matrix product: ROWS × BLOCKS sums fill the registers
@@ -72,14 +73,16 @@ INLINE V pick(V a, V b, std::integer_sequence<int, K...>) {  // elements of (a, 
 }
 typedef std::make_integer_sequence<int, W> Lanes;
 template <int... K>
-INLINE V even(V a, V b, std::integer_sequence<int, K...>) { return pick(a, b, std::integer_sequence<int, 2 * K...>()); }
+INLINE V even(V a, V b, std::integer_sequence<int, K...>) {
+    return pick(a, b, std::integer_sequence<int, 2 * K...>());
+}
 template <int... K>
 INLINE V odd(V a, V b, std::integer_sequence<int, K...>) {
     return pick(a, b, std::integer_sequence<int, 2 * K + 1 ...>());
 }
 template <int HALF, int... K>  // a_0 b_0 a_1 b_1 … of the lower or upper halves
 INLINE V zip(V a, V b, std::integer_sequence<int, K...>) {
-    return pick(a, b, std::integer_sequence<int, (K % 2 ? W : 0) + K / 2 + HALF * (W / 2)...>());
+    return pick(a, b, std::integer_sequence<int, (K % 2 ? W : 0) + K / 2 + HALF*(W / 2)...>());
 }
 template <int STEP, int... K>
 INLINE void exchange(V& a, V& b, std::integer_sequence<int, K...>) {
@@ -117,7 +120,7 @@ INLINE V exponential(V x) {
     return p * (V)(((U)shifted << 23) + (127u << 23));
 }
 
-// ---- What is given -------------------------------------------------------------------------------------------------
+// ---- What is given ---------------------------------------------------------------------------------------
 constexpr int MOST_LAYERS = 12;
 constexpr float SOFTENING = 1e-5f;  // of unit vectors, d/(r + this), Å: reference.UNIT_SOFTENING_A
 constexpr double NEAREST = 0.02;    // repulsion is constant nearer than this, Å
@@ -128,23 +131,23 @@ struct Array {
     int64_t rank;
 };
 
-// The inputs, in their order; arrays but for the first four lead with an axis of networks.
+// The inputs, in their order. Functions of r are cubic polynomials of the fraction of an equal interval, the
+// lowest power first; the last node but one lies at the cutoff, and it and the last are 0.
 enum Input {
     POSITIONS,  // (replicas, atoms, 3) float64
     SPECIES,    // (replicas, atoms) int32; negative: there is no such atom
     INDEX,      // (replicas, atoms, slots) int32: neighbours; a list ends at the first that is no atom
     SHIFT,      // (replicas, atoms, slots, 3) float64, added to the neighbour's position; or (0,)
     LENGTHS,    // (2,) float64: cutoff, and that of the repulsion (0: none)
-    REPULSION,  // (species, species, nodes, 4) float64: ½ k Z Z' screening · cutoff, as RADIAL
-    RADIAL,     // (networks, species, species, nodes, 4, radial) float32 [centre, neighbour]: R_ρ on equal intervals of r as
-                // cubic polynomials of the fraction; the last two nodes are 0, the last but one lies at the cutoff
+    REPULSION,  // (species, species, nodes, 4) float64: ½ k Z Z' screening · cutoff
+    RADIAL,     // (networks, species, species, nodes, 4, radial) float32 [centre, neighbour]: R_ρ as cubics
     FACTOR,     // (networks, species, features) float32
     OFFSET,     // (networks, species, features) float32
     SCALE,      // (networks, species, outputs) float64
     SHIFTS,     // (networks, species, outputs) float64
-    SHARES,     // (networks, seeds, heads, replicas) float32: the forces of a seed are those of Σ share · energy of a head
-    LAYERS      // of each layer: w (networks, panels of outputs, inputs, PANEL), bias (networks, outputs of whole panels),
-                // wᵀ (networks, panels of inputs, outputs, PANEL), all float32
+    SHARES,     // (networks, seeds, heads, replicas) float32: forces of a seed are those of Σ share · energy
+    LAYERS      // of each layer, float32: w (networks, panels of outputs, inputs, PANEL), bias (networks,
+                // outputs of whole panels), wᵀ (networks, panels of inputs, outputs, PANEL)
 };
 // The results.
 enum Result {
@@ -169,14 +172,15 @@ struct Sizes {
         layers = (n_inputs - LAYERS) / 3;
         widths[0] = features;
         for (int64_t l = 0; l < layers; l++) widths[l + 1] = in[LAYERS + 3 * l + 2].dims[2];
-        const int64_t at_once = 2048 / (atoms ? atoms : 1);  // their positions and forces stay in a core's own cache
+        // So few that their positions and forces stay in a core's own cache.
+        const int64_t at_once = 2048 / (atoms ? atoms : 1);
         replicas_at_once = at_once < 1 ? 1 : at_once < replicas ? at_once : replicas;
         places = replicas_at_once * atoms;
     }
     int64_t pairs() const { return radial * (radial + 1) / 2; }
-    int64_t columns() const { return whole(radial, 8); }       // of a pair's row of radial functions
+    int64_t columns() const { return whole(radial, 8); }  // of a pair's row of radial functions
     int64_t pair_slots() const { return whole(slots, 4); }
-    int64_t pair_size() const { return 5 + 2 * radial; }       // vectors of a slot: u, 1/(r + ε), 1 + ε/r, R, R'
+    int64_t pair_size() const { return 5 + 2 * radial; }  // vectors of a slot: u, 1/(r + ε), 1 + ε/r, R, R'
 };
 
 // Memory for one call, handed out piece by piece.
@@ -249,16 +253,17 @@ struct Work {
     }
 };
 
-// ---- Pairs ---------------------------------------------------------------------------------------------------------
+// ---- Pairs -----------------------------------------------------------------------------------------------
 // Forces are rounded to multiples of 2^-34 eV/Å (6e-11): sums of such numbers are exact up to 5e5 eV/Å.
 INLINE Quad64 on_grid(Quad64 force) {
     const double coarse = 1.5 * (1 << 18);
     return (force + coarse) - coarse;
 }
 
-// Fill a block's lists with the pairs within the cutoff, a lane for each centre; beyond its last, a lane is told of a
-// neighbour that is farther than the cutoff and whom nobody looks at.
-static void collect(const Sizes& n, const Array* in, Work& work, Block& block, int64_t first_replica, const int32_t* places) {
+// Fill a block's lists with the pairs within the cutoff, a lane for each centre; beyond its last, a lane is
+// told of a neighbour that is farther than the cutoff and whom nobody looks at.
+static void collect(const Sizes& n, const Array* in, Work& work, Block& block, int64_t first_replica,
+                    const int32_t* places) {
     const float reach = (float)*(const double*)in[LENGTHS].data, limit = reach * reach;
     const bool periodic = in[SHIFT].rank == 4;
     int64_t count[W], longest = 0;
@@ -329,7 +334,8 @@ static void measure(const Sizes& n, const Array* in, const float* table, Work& w
             float* row = work.rows + lane * 2 * columns;
             const float f = fraction[lane];
             for (int64_t first = 0; first < columns; first += 8, c += 8, row += 8) {
-                const Row c0 = load<Row>(c), c1 = load<Row>(c + R), c2 = load<Row>(c + 2 * R), c3 = load<Row>(c + 3 * R);
+                const Row c0 = load<Row>(c), c1 = load<Row>(c + R), c2 = load<Row>(c + 2 * R),
+                          c3 = load<Row>(c + 3 * R);
                 store(row, ((c3 * f + c2) * f + c1) * f + c0);
                 store(row + columns, (c3 * (3 * f) + 2 * c2) * f + c1);
             }
@@ -338,7 +344,8 @@ static void measure(const Sizes& n, const Array* in, const float* table, Work& w
         for (int64_t first = 0; first < 2 * columns; first += W) {
             V column[W];
 #pragma GCC unroll 16
-            for (int lane = 0; lane < W; lane++) column[lane] = load<V>(work.rows + lane * 2 * columns + first);
+            for (int lane = 0; lane < W; lane++)
+                column[lane] = load<V>(work.rows + lane * 2 * columns + first);
             transpose(column);
             for (int i = 0; i < W; i++) {
                 const int64_t at = first + i;
@@ -354,7 +361,8 @@ INLINE void monomials(V x, V y, V z, V* Y) {
     Y[0] = splat(1);
     Y[1] = x, Y[2] = y, Y[3] = z;
     Y[4] = x * x, Y[5] = x * y, Y[6] = x * z, Y[7] = y * y, Y[8] = y * z, Y[9] = z * z;
-    Y[10] = Y[4] * x, Y[11] = Y[4] * y, Y[12] = Y[4] * z, Y[13] = Y[5] * y, Y[14] = Y[5] * z, Y[15] = Y[6] * z;
+    Y[10] = Y[4] * x, Y[11] = Y[4] * y, Y[12] = Y[4] * z, Y[13] = Y[5] * y, Y[14] = Y[5] * z,
+    Y[15] = Y[6] * z;
     Y[16] = Y[7] * y, Y[17] = Y[7] * z, Y[18] = Y[8] * z, Y[19] = Y[9] * z;
 }
 
@@ -385,8 +393,8 @@ static void sum_moments(const Sizes& n, Block& block) {
     }
 }
 
-// Adjoint D of the moments to forces: of a pair, with H[m] = Σ_ρ D[ρ][m] R_ρ, the derivative of Σ_m H[m] Y[m](u) by u
-// and, by R_ρ', by r. Then u = d/(r + ε).
+// Adjoint D of the moments to forces: of a pair, with H[m] = Σ_ρ D[ρ][m] R_ρ, the derivative of Σ_m H[m]
+// Y[m](u) by u and, by R_ρ', by r. Then u = d/(r + ε).
 static void pull_back(const Sizes& n, const Work& work, const Block& block, Quad64* force) {
     for (int64_t k = 0; k < block.slots; k++) {
         const V* pair = block.pair + k * n.pair_size();
@@ -408,11 +416,13 @@ static void pull_back(const Sizes& n, const Work& work, const Block& block, Quad
         const V by_x = H[1] + 2.0f * (H[4] * x) + H[5] * y + H[6] * z + 3.0f * (H[10] * Y[4]) +
                        2.0f * (H[11] * Y[5] + H[12] * Y[6]) + H[13] * Y[7] + H[14] * Y[8] + H[15] * Y[9];
         const V by_y = H[2] + H[5] * x + 2.0f * (H[7] * y) + H[8] * z + H[11] * Y[4] +
-                       2.0f * (H[13] * Y[5] + H[17] * Y[8]) + H[14] * Y[6] + 3.0f * (H[16] * Y[7]) + H[18] * Y[9];
+                       2.0f * (H[13] * Y[5] + H[17] * Y[8]) + H[14] * Y[6] + 3.0f * (H[16] * Y[7]) +
+                       H[18] * Y[9];
         const V by_z = H[3] + H[6] * x + H[8] * y + 2.0f * (H[9] * z) + H[12] * Y[4] + H[14] * Y[5] +
                        2.0f * (H[15] * Y[6] + H[18] * Y[8]) + H[17] * Y[7] + 3.0f * (H[19] * Y[9]);
         const V radially = (along - inverse * (by_x * x + by_y * y + by_z * z)) * pair[4];
-        const V fx = by_x * inverse + radially * x, fy = by_y * inverse + radially * y, fz = by_z * inverse + radially * z;
+        const V fx = by_x * inverse + radially * x, fy = by_y * inverse + radially * y,
+                fz = by_z * inverse + radially * z;
         const V lower_xz = zip<0>(fx, fz, Lanes()), upper_xz = zip<1>(fx, fz, Lanes());
         const V lower_y = zip<0>(fy, V{}, Lanes()), upper_y = zip<1>(fy, V{}, Lanes());
         alignas(64) Quad by[W];
@@ -428,7 +438,8 @@ static void pull_back(const Sizes& n, const Work& work, const Block& block, Quad
     }
 }
 
-// The repulsion of Ziegler, Biersack & Littmark, ½ k Z Z'/r · screening · cutoff of each of the two pairs of a pair.
+// The repulsion of Ziegler, Biersack & Littmark, ½ k Z Z'/r · screening · cutoff of each of the two pairs of
+// a pair.
 static void repel(const Sizes& n, const Array* in, Work& work, int64_t first_replica, const float* shares) {
     const double reach = ((const double*)in[LENGTHS].data)[1];
     const int64_t nodes = in[REPULSION].dims[2], n_atoms = n.atoms;
@@ -468,10 +479,14 @@ static void repel(const Sizes& n, const Array* in, Work& work, int64_t first_rep
     }
 }
 
-// ---- Contractions --------------------------------------------------------------------------------------------------
+// ---- Contractions ----------------------------------------------------------------------------------------
 constexpr int AT2[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};  // place of ij among xx xy xz yy yz zz
-constexpr int AT3[6][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}, {3, 6, 7}, {4, 7, 8}, {5, 8, 9}};  // of (ij)k among xxx … zzz
-constexpr float TIMES2[6] = {1, 2, 2, 1, 2, 1}, TIMES3[10] = {1, 3, 3, 3, 6, 3, 1, 3, 3, 1};  // tensor elements that one stands for
+// Place of (ij)k among xxx … zzz.
+constexpr int AT3[6][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}, {3, 6, 7}, {4, 7, 8}, {5, 8, 9}};
+// How many elements of a tensor a unique one stands for, and the tensor's rank.
+constexpr float TIMES[20] = {1, 1, 1, 1, 1, 2, 2, 1, 2, 1, 1, 3, 3, 3, 6, 3, 1, 3, 3, 1};
+constexpr const float *TIMES2 = TIMES + 4, *TIMES3 = TIMES + 10;
+constexpr int RANK[20] = {0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3};
 
 INLINE V dot3(const V* a, const V* b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
 INLINE V dot6(const V* a, const V* b) {
@@ -538,8 +553,8 @@ INLINE void products_back(const V* M, const V* N, const V* by, V* dM, V* dN, V* 
         }
 }
 
-// Features, in the order of contractions.contract: M0_ρ; M1_ρ·M1_σ, M2_ρ:M2_σ, M3_ρ⋮M3_σ (ρ ≤ σ); tr M2_ρ M2_σ M2_τ
-// (ρ ≤ σ ≤ τ); M1_ρ M2_τ M1_σ and (M3_ρ:M3_σ):M2_τ (ρ ≤ σ, all τ); (M3_ρ:M2_σ)·M1_τ (all).
+// Features, in the order of contractions.contract: M0_ρ; M1_ρ·M1_σ, M2_ρ:M2_σ, M3_ρ⋮M3_σ (ρ ≤ σ); tr M2_ρ
+// M2_σ M2_τ (ρ ≤ σ ≤ τ); M1_ρ M2_τ M1_σ and (M3_ρ:M3_σ):M2_τ (ρ ≤ σ, all τ); (M3_ρ:M2_σ)·M1_τ (all).
 static void contract(const Sizes& n, const Block& block, V* features) {
     const int64_t R = n.radial, pairs = n.pairs();
     V* out = features;
@@ -565,7 +580,8 @@ static void contract(const Sizes& n, const Block& block, V* features) {
         }
     for (int which = 1; which < 3; which++)
         for (int64_t p = 0; p < pairs; p++)
-            for (int64_t t = 0; t < R; t++) put(dot6(block.second + p * 18 + 6 * which, block.moments + t * 20 + 4));
+            for (int64_t t = 0; t < R; t++)
+                put(dot6(block.second + p * 18 + 6 * which, block.moments + t * 20 + 4));
     V* v = block.third;
     for (int64_t r = 0; r < R; r++)
         for (int64_t s = 0; s < R; s++, v += 3) {
@@ -589,17 +605,18 @@ static void contract_back(const Sizes& n, const Block& block, const V* adjoint, 
     memset(third, 0, R * 18 * sizeof(V));
     auto of = [&](int64_t feature) { return adjoint[feature * BLOCKS]; };
     for (int64_t r = 0; r < R; r++) D[r * 20] = of(r);
-    const int64_t with_m2 = R + 3 * pairs, with_q1 = with_m2 + R * (R + 1) * (R + 2) / 6, with_q3 = with_q1 + pairs * R;
+    const int64_t with_m2 = R + 3 * pairs, with_q1 = with_m2 + R * (R + 1) * (R + 2) / 6,
+                  with_q3 = with_q1 + pairs * R;
     const int64_t with_v = with_q3 + pairs * R;
     int64_t p = 0, triple = with_m2;
     for (int64_t r = 0; r < R; r++)
         for (int64_t s = r; s < R; s++, p++) {
             const V *M = block.moments + r * 20, *N = block.moments + s * 20, *q = block.second + p * 18;
             V *dM = D + r * 20, *dN = D + s * 20, by[18];
-            const V along[3] = {of(R + p), of(R + pairs + p), of(R + 2 * pairs + p)};
+            const V along[4] = {V{}, of(R + p), of(R + pairs + p), of(R + 2 * pairs + p)};
 #pragma GCC unroll 19
             for (int m = 1; m < 20; m++) {
-                const V both = along[m < 4 ? 0 : m < 10 ? 1 : 2] * (m < 4 ? 1 : m < 10 ? TIMES2[(m + 2) % 6] : TIMES3[m % 10]);
+                const V both = along[RANK[m]] * TIMES[m];
                 dM[m] += both * N[m];
                 dN[m] += both * M[m];
             }
@@ -622,7 +639,8 @@ static void contract_back(const Sizes& n, const Block& block, const V* adjoint, 
         }
     for (int64_t r = 0; r < R; r++)
         for (int64_t s = 0; s < R; s++) {
-            const V *X = block.moments + r * 20 + 10, *B = block.moments + s * 20 + 4, *v = block.third + (r * R + s) * 3;
+            const V *X = block.moments + r * 20 + 10, *B = block.moments + s * 20 + 4,
+                    *v = block.third + (r * R + s) * 3;
             V by[3] = {V{}, V{}, V{}}, *dX = third + r * 18, *dB = D + s * 20 + 4;
             for (int64_t t = 0; t < R; t++) {
                 const V of7 = of(with_v + (r * R + s) * R + t), *c = block.moments + t * 20 + 1;
@@ -649,7 +667,7 @@ static void contract_back(const Sizes& n, const Block& block, const V* adjoint, 
             for (int k = 0; k < 3; k++) D[r * 20 + 10 + AT3[c][k]] += TIMES2[c] * third[r * 18 + 3 * c + k];
 }
 
-// ---- Network -------------------------------------------------------------------------------------------------------
+// ---- Network ---------------------------------------------------------------------------------------------
 // y[row] = Σ_k w[row][k] x[k] of B blocks; x, y are [.][BLOCKS]. Sums go in the order of k whatever B is.
 template <int B>
 static void product(const float* w, int64_t n_in, int64_t n_out, const V* x, V* y) {
@@ -700,7 +718,7 @@ INLINE V of_kind(const float* table, int64_t stride, int64_t species, I kind) {
     return value;
 }
 
-// ---- All of it -----------------------------------------------------------------------------------------------------
+// ---- All of it -------------------------------------------------------------------------------------------
 template <class T>
 const T* of_network(const Array& array, int64_t network) {
     int64_t size = 1;
@@ -709,11 +727,13 @@ const T* of_network(const Array& array, int64_t network) {
 }
 
 // Outputs and forces of up to BLOCKS blocks of atoms by one network.
-static void run_blocks(const Sizes& n, const Array* in, int64_t network, Work& work, int blocks, int64_t first_replica,
-                       const int32_t* places) {
+static void run_blocks(const Sizes& n, const Array* in, int64_t network, Work& work, int blocks,
+                       int64_t first_replica, const int32_t* places) {
     const float* table = of_network<float>(in[RADIAL], network);
-    const float *factor = of_network<float>(in[FACTOR], network), *offset = of_network<float>(in[OFFSET], network);
-    const double *scale = of_network<double>(in[SCALE], network), *shift = of_network<double>(in[SHIFTS], network);
+    const float *factor = of_network<float>(in[FACTOR], network),
+                *offset = of_network<float>(in[OFFSET], network);
+    const double *scale = of_network<double>(in[SCALE], network),
+                 *shift = of_network<double>(in[SHIFTS], network);
     const float* shares = of_network<float>(in[SHARES], network);
     for (int b = 0; b < blocks; b++) {
         Block& block = work.block[b];
@@ -729,7 +749,8 @@ static void run_blocks(const Sizes& n, const Array* in, int64_t network, Work& w
     }
     const V* x = work.features;
     for (int64_t l = 0; l < n.layers; l++) {
-        const float *w = of_network<float>(in[LAYERS + 3 * l], network), *bias = of_network<float>(in[LAYERS + 3 * l + 1], network);
+        const float *w = of_network<float>(in[LAYERS + 3 * l], network),
+                    *bias = of_network<float>(in[LAYERS + 3 * l + 1], network);
         const int64_t width = whole(n.widths[l + 1], PANEL);
         product_of(blocks, w, n.widths[l], width, x, work.value[l + 1]);
         if (l + 1 < n.layers) activate(width, blocks, bias, work.value[l + 1], work.slope[l + 1]);
@@ -777,9 +798,11 @@ static void run_blocks(const Sizes& n, const Array* in, int64_t network, Work& w
     }
 }
 
-// Read a turn's replicas: positions, species, how long the lists are. A replica that is not finite gets no lanes, and
-// nan for results. Lanes get their atoms in the order of how many neighbours these have. Returns how many lanes.
-static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t first_replica, int64_t replicas) {
+// Read a turn's replicas: positions, species, how long the lists are. A replica that is not finite gets no
+// lanes, and nan for results. Lanes get their atoms in the order of how many neighbours these have. Returns
+// how many lanes.
+static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t first_replica,
+                         int64_t replicas) {
     const double* x = (const double*)in[POSITIONS].data + first_replica * n.atoms * 3;
     const int32_t *kind = (const int32_t*)in[SPECIES].data + first_replica * n.atoms,
                   *list = (const int32_t*)in[INDEX].data + first_replica * n.atoms * n.slots;
@@ -787,7 +810,8 @@ static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t fi
     for (int64_t place = 0; place < n.places; place++) work.kind[place] = -1;
     for (int64_t replica = 0; replica < replicas; replica++) {
         double nothing = 0;  // x − x: what is not finite gives nan
-        for (int64_t i = 0; i < 3 * n.atoms; i++) nothing += x[replica * 3 * n.atoms + i] - x[replica * 3 * n.atoms + i];
+        for (int64_t i = 0; i < 3 * n.atoms; i++)
+            nothing += x[replica * 3 * n.atoms + i] - x[replica * 3 * n.atoms + i];
         for (int64_t place = replica * n.atoms; place < (replica + 1) * n.atoms; place++) {
             work.position[place] = Quad64{x[3 * place], x[3 * place + 1], x[3 * place + 2], 0};
             if (nothing != 0 || kind[place] < 0 || kind[place] >= n.species) continue;
@@ -810,20 +834,24 @@ static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t fi
 // Write a network's results for the replicas of a turn.
 static void write_turn(const Sizes& n, const Array* in, const Array* out, int64_t network, const Work& work,
                        int64_t first_replica, int64_t replicas) {
-    const double nan = __builtin_nan("");
     double *energies = (double*)out[ENERGIES].data + network * n.heads * n.replicas,
            *outputs = (double*)out[OUTPUTS].data + network * n.outputs * n.replicas * n.atoms,
            *forces = (double*)out[FORCES].data + network * n.seeds * n.replicas * n.atoms * 3;
     const int32_t* kind = (const int32_t*)in[SPECIES].data;
+    // Of an atom without a lane: there is none, or its replica is not finite.
+    auto nothing_of = [&](int64_t replica, int64_t i) {
+        return kind[replica * n.atoms + i] < 0 ? 0 : __builtin_nan("");
+    };
     for (int64_t r = 0; r < replicas; r++) {
         const int64_t replica = first_replica + r, start = r * n.atoms;
         for (int64_t o = 0; o < n.outputs; o++) {
             double sum = 0;
             for (int64_t i = 0; i < n.atoms; i++) {
-                const bool there = kind[replica * n.atoms + i] >= 0, counted = work.kind[start + i] >= 0;
-                const double value = counted ? work.outputs[o * n.places + start + i] +
-                                                   (o < n.heads ? work.repelled[start + i] : 0)
-                                             : there ? nan : 0;
+                double value = nothing_of(replica, i);
+                if (work.kind[start + i] >= 0) {
+                    value = work.outputs[o * n.places + start + i];
+                    if (o < n.heads) value += work.repelled[start + i];
+                }
                 outputs[(o * n.replicas + replica) * n.atoms + i] = value;
                 sum += value;
             }
@@ -831,10 +859,10 @@ static void write_turn(const Sizes& n, const Array* in, const Array* out, int64_
         }
         for (int64_t seed = 0; seed < n.seeds; seed++)
             for (int64_t i = 0; i < n.atoms; i++) {
-                const bool there = kind[replica * n.atoms + i] >= 0, counted = work.kind[start + i] >= 0;
+                const bool counted = work.kind[start + i] >= 0;
                 const Quad64 force = work.force[seed * (n.places + 1) + start + i];
-                for (int c = 0; c < 3; c++)
-                    forces[((seed * n.replicas + replica) * n.atoms + i) * 3 + c] = counted ? force[c] : there ? nan : 0;
+                double* own = forces + ((seed * n.replicas + replica) * n.atoms + i) * 3;
+                for (int c = 0; c < 3; c++) own[c] = counted ? force[c] : nothing_of(replica, i);
             }
     }
 }
@@ -845,7 +873,8 @@ static void run(const Array* in, int64_t n_inputs, const Array* out) {
     Work work(n, scratch);
     const bool repels = ((const double*)in[LENGTHS].data)[1] > 0;
     for (int64_t first_replica = 0; first_replica < n.replicas; first_replica += n.replicas_at_once) {
-        const int64_t left = n.replicas - first_replica, replicas = left < n.replicas_at_once ? left : n.replicas_at_once;
+        const int64_t left = n.replicas - first_replica,
+                      replicas = left < n.replicas_at_once ? left : n.replicas_at_once;
         const int64_t lanes = read_turn(n, in, work, first_replica, replicas);
         memset(work.repelled, 0, n.places * sizeof(double));
         for (int64_t network = 0; network < n.networks; network++) {
@@ -873,7 +902,9 @@ extern "C" int64_t frazil_gmnn_scratch(const Array* in, int64_t n_inputs) {
 }
 
 // The same as the handler below, for tests without XLA.
-extern "C" void frazil_gmnn_run(const Array* in, int64_t n_inputs, const Array* out) { run(in, n_inputs, out); }
+extern "C" void frazil_gmnn_run(const Array* in, int64_t n_inputs, const Array* out) {
+    run(in, n_inputs, out);
+}
 
 // What XLA calls.
 extern "C" XLA_FFI_Error* frazil_gmnn(XLA_FFI_CallFrame* frame) {
@@ -885,7 +916,8 @@ extern "C" XLA_FFI_Error* frazil_gmnn(XLA_FFI_CallFrame* frame) {
     }
     Array in[LAYERS + 3 * MOST_LAYERS], out[SCRATCH + 1];
     const int64_t n_inputs = frame->args.size, layers = (n_inputs - LAYERS) / 3;
-    if (n_inputs != LAYERS + 3 * layers || layers < 1 || layers > MOST_LAYERS || frame->rets.size != SCRATCH + 1) {
+    if (n_inputs != LAYERS + 3 * layers || layers < 1 || layers > MOST_LAYERS ||
+        frame->rets.size != SCRATCH + 1) {
         XLA_FFI_Error_Create_Args args = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, nullptr,
                                           "inputs or results of another kernel than this one",
                                           XLA_FFI_Error_Code_INVALID_ARGUMENT};

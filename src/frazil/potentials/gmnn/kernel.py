@@ -1,9 +1,9 @@
 """The compiled kernel of GM-NN on CPUs (``kernel.cpp``): chosen, loaded, and given what it wants.
 
-It serves networks in float32 of any size, committees, heads, charges and repulsion. It is used on a CPU wherever
-``compiled/`` has it for the processor; elsewhere ``fast`` is. Which one runs, and why, is said once on standard
-error. ``FRAZIL_GMNN_KERNEL`` chooses: "off" (``fast``), or one of ``LEVELS``. Processors of one level get one
-file, so the same bits; those of two levels differ in rounding.
+It serves networks in float32 of any size, committees, heads, charges and repulsion. It is used on a CPU
+wherever ``compiled/`` has it for the processor; elsewhere ``fast`` is. Which one runs, and why, is said once
+on standard error. ``FRAZIL_GMNN_KERNEL`` chooses: "off" (``fast``), or one of ``LEVELS``. Processors of one
+level get one file, so the same bits; those of two levels may differ in rounding.
 
 ``python -m frazil.potentials.gmnn.kernel`` compiles it for this machine where nothing carried fits; with
 ``--carried`` it makes the carried files anew.
@@ -43,6 +43,8 @@ COMPILED = Path(__file__).with_name("compiled")
 NATIVE = ".native.so"
 """Compiled here; hidden, so that neither images nor -resume take it for code."""
 VARIABLE = "FRAZIL_GMNN_KERNEL"
+PREFIX = "frazil_gmnn_"
+"""JAX knows a kernel by this and its level."""
 LEVELS = {
     "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma"},
     "x86-64-v3": {"avx2", "fma", "bmi2", "f16c", "movbe", "abm"},
@@ -57,7 +59,7 @@ PANEL = 8
 """Rows of a panel of weights (``kernel.cpp``)."""
 MOST_LAYERS = 12
 INTERVALS_PER_GAUSSIAN = 64
-"""Of the cubic tables of radial functions: slopes are right to 1e-6 of a Gaussian's, half of float32's digits."""
+"""Of the cubic tables of radial functions: slopes are right to 1e-6 of a Gaussian's, as float32 is."""
 REPULSION_INTERVALS = 2048
 
 
@@ -109,7 +111,13 @@ def build(out: Path, march: str, *options: str) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
         made = Path(folder) / "kernel.so"
-        command = [name, *FLAGS, f"-march={march}", f'-DSOURCE="{source_digest()}"', f"-I{jax.ffi.include_dir()}"]
+        command = [
+            name,
+            *FLAGS,
+            f"-march={march}",
+            f'-DSOURCE="{source_digest()}"',
+            f"-I{jax.ffi.include_dir()}",
+        ]
         libraries = [] if options else ["-nodefaultlibs", "-lc", "-s"]
         done = subprocess.run(
             [*command, *options, str(SOURCE), "-o", str(made), *libraries], capture_output=True, text=True
@@ -135,8 +143,11 @@ def load(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _found() -> tuple[str, ctypes.CDLL] | str:
-    """Return the name and the library of the kernel for this process, or why there is none."""
+def found() -> tuple[str, ctypes.CDLL] | str:
+    """Return the kernel's name for JAX and its library, registered, or why there is none.
+
+    Raises UserError for a wish (``VARIABLE``) that is unknown, or that this processor cannot fulfil.
+    """
     wanted, flags = os.environ.get(VARIABLE, ""), processor_flags()
     runnable = [level for level, needed in LEVELS.items() if needed <= flags]
     if wanted not in ("", "off", *LEVELS) or (wanted in LEVELS and wanted not in runnable):
@@ -151,7 +162,7 @@ def _found() -> tuple[str, ctypes.CDLL] | str:
     for file in [COMPILED / name for name in names if (COMPILED / name).is_file()]:
         try:
             library = load(file)
-            name = f"frazil_gmnn_{file.name.strip('.').removesuffix('.so')}"
+            name = PREFIX + file.name.strip(".").removesuffix(".so")
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.frazil_gmnn), platform="cpu")
         except Exception as error:  # an XLA of another interface raises what it likes
             reasons.append(str(error))
@@ -163,12 +174,12 @@ def _found() -> tuple[str, ctypes.CDLL] | str:
 @cache
 def chosen() -> tuple[str, ctypes.CDLL] | None:
     """Return the name by which JAX knows the kernel, and its library; None where there is none, said once."""
-    found = _found()
-    if isinstance(found, str):
-        print(f"GM-NN runs in JAX, without its compiled kernel: {found}", file=sys.stderr)
+    kernel = found()
+    if isinstance(kernel, str):
+        print(f"GM-NN runs in JAX, without its compiled kernel: {kernel}", file=sys.stderr)
         return None
-    print(f"GM-NN runs in its compiled kernel, {found[0].removeprefix('frazil_gmnn_')}", file=sys.stderr)
-    return found
+    print(f"GM-NN runs in its compiled kernel, {kernel[0].removeprefix(PREFIX)}", file=sys.stderr)
+    return kernel
 
 
 def serves(architecture: Architecture) -> bool:
@@ -189,7 +200,7 @@ def _cubics(values: jax.Array, slopes: jax.Array) -> jax.Array:
 
 
 def radial_tables(architecture: Architecture, radial: jax.Array) -> jax.Array:
-    """Return the tables (…, nodes, 4, n_radial) float32 of radial functions (…, n_radial, n_basis), made in float64."""
+    """Return the tables (…, nodes, 4, n_radial) float32 of radial functions (…, n_radial, n_basis)."""
     a = architecture
     intervals = INTERVALS_PER_GAUSSIAN * a.n_basis
     r = jnp.linspace(0.0, a.cutoff_A, intervals + 1)
@@ -252,17 +263,19 @@ def constants(architecture: Architecture, weights: Weights) -> list[jax.Array]:
 
 def functions(
     architecture: Architecture, weights: Weights, species: jax.Array, shares: jax.Array
-) -> tuple[Callable[[Neighbours | None], Any], Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]]:
+) -> tuple[
+    Callable[[Neighbours | None], Any], Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
+]:
     """Return ``arrange`` and ``run`` for replicas of species (R, natoms), negative where there is no atom.
 
-    ``weights`` lead with the networks; ``shares`` (networks, seeds, n_heads, R) say what the forces are those of.
-    ``run(lists, positions)`` returns energies (networks · n_heads, R) eV, outputs (networks · n_heads,
-    quantities, R, natoms) and forces (networks · seeds, R, natoms, 3), eV/Å, float64. A replica that is not finite
-    gets nan.
+    ``weights`` lead with the networks; ``shares`` (networks, seeds, n_heads, R) say what the forces are
+    those of. ``run(lists, positions)`` returns energies (networks · n_heads, R) eV, outputs (networks ·
+    n_heads, quantities, R, natoms) and forces (networks · seeds, R, natoms, 3), eV/Å, float64. A replica that
+    is not finite gets nan.
     """
-    found = chosen()
-    assert found is not None
-    target, library = found
+    kernel = chosen()
+    assert kernel is not None
+    target, library = kernel
     n_replicas, n_atoms = species.shape
     networks, seeds, heads = shares.shape[:3]
     n_outputs = architecture.n_outputs

@@ -22,8 +22,8 @@ VECTOR = 16
 Functions = tuple[
     Callable[[Neighbours | None], Any], Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
 ]
-"""``arrange``, and ``run(lists, positions)``: energies (members, R), outputs (members, quantities, R, natoms) and
-forces (members or what drives, R, natoms, 3)."""
+"""``arrange``, and ``run(lists, positions)``: energies (members, R), outputs (members, quantities, R,
+natoms) and forces (members or what drives, R, natoms, 3)."""
 
 
 @pytree
@@ -94,7 +94,9 @@ class GMNN:
 
     def _shares(self, n_replicas: int) -> jax.Array:
         """Return what each head of each network drives with, (networks, n_heads, R)."""
-        drive = jnp.full(self._members, 1.0 / self._members) if self.drive is None else jnp.asarray(self.drive)
+        drive = (
+            jnp.full(self._members, 1.0 / self._members) if self.drive is None else jnp.asarray(self.drive)
+        )
         drive = jnp.broadcast_to(drive[:, None] if drive.ndim == 1 else drive, (self._members, n_replicas))
         return drive.reshape(-1, self.architecture.n_heads, n_replicas)
 
@@ -162,9 +164,7 @@ class GMNN:
     def _for(self, species: jax.Array, there: jax.Array | None) -> Batched:
         """Return the functions for species (R, natoms); where atoms are ``there`` (R, natoms), None: all."""
         architecture, members = self.architecture, self._members
-        arrange, run = (
-            self._kernel(species) if kernel.serves(architecture) else self._lanes(species, there)
-        )
+        arrange, run = self._kernel(species) if kernel.serves(architecture) else self._lanes(species, there)
         masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
         if there is not None:
             masses = jnp.where(there, masses, 0.0)
