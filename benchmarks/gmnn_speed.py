@@ -3,20 +3,23 @@
 
 taskset -c 0 benchmarks/gmnn_speed.py --apax-python OTHER_VENV/bin/python
 
-Prints µs of processor time per atom and step of both sides, whole runs of the engine with one replica and of
-ASE taken in turn, medians and their ratio, and how far the positions are apart at the end; then what a
-committee and a batch of replicas of the last structure cost. Without --apax-python only frazil's side is
-measured. The structures are a half sphere of 488 CO at ice density with one H2 above it (978 atoms), and one
-of 49 CO (100 atoms).
+Prints µs of processor time per atom and step of whole runs, taken in turn: the engine with GM-NN's compiled
+kernel, the engine without it, ASE with apax; medians, ratios of each turn, and how far the positions are apart
+at the end. Then batches of replicas, whose steps are fewer so that a run takes as long, and a committee. Of
+each it says the network's products per second, over the whole time of a step, as a share of what a float32
+product of its size does. Without --apax-python only frazil's side is measured. The structures are a half
+sphere of 488 CO at ice density with one H2 above it (978 atoms), and one of 49 CO (100 atoms).
 """
 
 import argparse
 import os
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
+from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XLA_FLAGS"] = (
@@ -32,10 +35,12 @@ import frazil
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
+from frazil.potentials.gmnn import kernel
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee, member, stack_members
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.potential import GMNN
-from frazil.potentials.interface import jit
+from frazil.potentials.interface import Batched, Potential, jit
+from frazil.pytrees import pytree
 
 LATTICE_CONSTANT_A = 5.65
 ELEMENTS = ("H", "C", "O")
@@ -60,17 +65,46 @@ def ice(n_molecules: int, temperature_K: float = 30.0) -> Atoms:
     return atoms
 
 
+@pytree
+@dataclass(frozen=True)
+class InJax:
+    """A GM-NN without its compiled kernel."""
+
+    network: GMNN
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The model's cutoff."""
+        return self.network.cutoff_A
+
+    @property
+    def n_atoms(self) -> int | None:
+        """The number of its species."""
+        return self.network.n_atoms
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the fast path in JAX."""
+        with mock.patch.object(kernel, "serves", lambda _: False):
+            return self.network.batched(n_replicas)
+
+
 class Engine:
     """The engine on ``width`` copies of some atoms, compiled: each ``run`` is timed."""
 
     def __init__(
-        self, model: Model, atoms: Atoms, timestep_fs: float, n_steps: int, skin_A: float, width: int = 1
+        self,
+        potential: Potential,
+        atoms: Atoms,
+        timestep_fs: float,
+        n_steps: int,
+        skin_A: float,
+        width: int = 1,
     ) -> None:
         self.steps = n_steps * len(atoms) * width
         self.positions = np.repeat(atoms.positions[None], width, axis=0)
         self.velocities = np.repeat(atoms.get_velocities()[None], width, axis=0)
         self.ensemble = Ensemble(
-            GMNN.of(model, atoms.numbers),
+            potential,
             VelocityVerlet(timestep_fs),
             atoms.get_masses(),
             n_steps=n_steps,
@@ -131,15 +165,16 @@ def finished(process: subprocess.Popen[str]) -> None:
         raise RuntimeError(f"{process.args!r}: exit {process.returncode}")
 
 
-def in_turn(ours: Engine, theirs: subprocess.Popen[str] | None, repeats: int) -> list[float]:
-    """Run both sides in turn; return µs per atom and step of the other one."""
+def in_turn(engines: dict[str, Engine], theirs: subprocess.Popen[str] | None, repeats: int) -> list[float]:
+    """Run all sides in turn; return µs per atom and step of the other program."""
     times = []
     if theirs and theirs.stdout:
         while "ready" not in (line := theirs.stdout.readline()):
             if not line:
                 finished(theirs)
     for _ in range(repeats):
-        ours.run()
+        for engine in engines.values():
+            engine.run()
         if theirs and theirs.stdin and theirs.stdout:
             theirs.stdin.write("run\n")
             times.append(float(theirs.stdout.readline()))
@@ -164,7 +199,9 @@ def main() -> None:
         "--skin-A", type=float, default=0.5, help="Verlet skin of both sides, Å (default: 0.5)"
     )
     parser.add_argument("--members", type=int, default=3, help="committee to measure (default: 3; 1: none)")
-    parser.add_argument("--replicas", type=int, default=8, help="batch to measure (default: 8; 1: none)")
+    parser.add_argument(
+        "--replicas", type=int, nargs="*", default=[8, 64], help="batches to measure (default: 8 64)"
+    )
     settings = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -184,43 +221,46 @@ def main() -> None:
             architecture = Architecture(ELEMENTS)
             model = Model(architecture, initialize_committee(architecture, 1, 1), {})
         kflop, gemm = network_share(model.architecture)
-        print(f"network {kflop:.0f} kflop/atom; GEMM {gemm:.0f} GF/s; floor {kflop / gemm:.2f} µs/atom")
+        print(f"network {kflop:.0f} kflop/atom; GEMM {gemm:.0f} GF/s; {kflop / gemm:.2f} µs/atom")
+        copies = stack_members([member(model.parameters, 0)] * settings.members)
+        committee = Model(model.architecture, copies, {})
         for n_molecules in settings.molecules:
             atoms = ice(n_molecules)
-            common = (settings.timestep_fs, settings.steps, settings.skin_A)
-            ours, theirs = Engine(model, atoms, *common), None
+            timestep_fs, steps, skin_A = settings.timestep_fs, settings.steps, settings.skin_A
+            one, theirs = GMNN.of(model, atoms.numbers), None
+            engines = {"kernel": Engine(one, atoms, timestep_fs, steps, skin_A)}
+            engines["JAX"] = Engine(InJax(one), atoms, timestep_fs, steps, skin_A)
+            for width in settings.replicas:
+                engines[f"kernel, {width} replicas"] = Engine(
+                    one, atoms, timestep_fs, max(20, steps // width), skin_A, width
+                )
+            if settings.members > 1:
+                engines[f"kernel, {settings.members} members"] = Engine(
+                    GMNN.of(committee, atoms.numbers), atoms, timestep_fs, steps, skin_A
+                )
             if python:
                 ase.io.write(work / "atoms.extxyz", atoms)
                 options = ["--model", str(work / "apax"), "--frames", str(work / "atoms.extxyz")]
-                options += ["--timestep-fs", str(common[0]), "--steps", str(common[1])]
-                options += ["--skin-A", str(common[2]), "--out", str(work / "apax.npz")]
+                options += ["--timestep-fs", str(timestep_fs), "--steps", str(steps)]
+                options += ["--skin-A", str(skin_A), "--out", str(work / "apax.npz")]
                 theirs = apax(python, "verlet", *options)
-            slow = in_turn(ours, theirs, settings.repeats)
-            line = (
-                f"{len(atoms):5d} atoms: frazil {ours.us:6.2f} µs/atom (compiled in {ours.compile_s:.0f} s)"
-            )
+            slow = in_turn(engines, theirs, settings.repeats)
+            print(f"{len(atoms)} atoms, µs per atom and step, medians of {settings.repeats}")
+            for name, engine in engines.items():
+                rate = kflop / engine.us * (settings.members if "members" in name else 1)
+                line = f"  {name:22s} {engine.us:6.2f}; products {rate:4.0f} GF/s ({rate / gemm:4.0%})"
+                line += f"; compiled in {engine.compile_s:.0f} s"
+                if slow:
+                    ratios = np.array(slow) / np.array(engine.times)
+                    line += f"; ASE + apax over it {np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+                print(line)
             if theirs:
                 finished(theirs)
                 last = np.load(work / "apax.npz")
-                apart = np.abs(last["positions_A"] - ours.end.rows["positions"][-1]).max()
-                off = last["energy_eV"] - ours.end.rows["energy"][-1]
-                line += f", ASE + apax {np.median(slow):6.2f}, ratio {np.median(slow) / ours.us:.1f}"
-                line += f"; apart {apart:.1e} Å, {off:.1e} eV at the end"
-            print(line, flush=True)
-            last_one = n_molecules == settings.molecules[-1]
-            for members, width in ((settings.members, 1), (1, settings.replicas)):
-                if last_one and members * width > 1:
-                    members_of = stack_members([member(model.parameters, 0)] * members)
-                    more = Engine(Model(model.architecture, members_of, {}), atoms, *common, width)
-                    for _ in range(settings.repeats):
-                        ours.run()
-                        more.run()
-                    share = more.us / (ours.us * members)
-                    print(
-                        f"      {members} members, {width} replicas: {more.us:6.2f} µs/atom, {share:.2f} of "
-                        f"{members} x {width} single ones",
-                        flush=True,
-                    )
+                rows = engines["kernel"].end.rows
+                apart = np.abs(last["positions_A"] - rows["positions"][-1]).max()
+                off = last["energy_eV"] - rows["energy"][-1]
+                print(f"  {'ASE + apax':22s} {np.median(slow):6.2f}; apart {apart:.1e} Å, {off:.1e} eV")
 
 
 if __name__ == "__main__":
