@@ -4,8 +4,8 @@
 taskset -c 0 benchmarks/gmnn_speed.py --apax-python OTHER_VENV/bin/python
 
 Prints µs of processor time per atom and step of whole runs, taken in turn: the engine with GM-NN's compiled
-kernel, the engine without it, ASE with apax; medians, ratios of each turn, and how far the positions are apart
-at the end. Then batches of replicas, whose steps are fewer so that a run takes as long, and a committee. Of
+kernel, the engine without it, ASE with apax; medians, ratios of each turn, how far the positions are apart at
+the end. Then batches of replicas, whose steps are fewer so that a run takes as long, and a committee. Of
 each it says the network's products per second, over the whole time of a step, as a share of what a float32
 product of its size does. Without --apax-python only frazil's side is measured. The structures are a half
 sphere of 488 CO at ice density with one H2 above it (978 atoms), and one of 49 CO (100 atoms).
@@ -84,7 +84,7 @@ class InJax:
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the fast path in JAX."""
-        with mock.patch.object(kernel, "serves", lambda _: False):
+        with mock.patch.object(kernel, "serves", return_value=False):
             return self.network.batched(n_replicas)
 
 
@@ -252,7 +252,8 @@ def main() -> None:
                 line += f"; compiled in {engine.compile_s:.0f} s"
                 if slow:
                     ratios = np.array(slow) / np.array(engine.times)
-                    line += f"; ASE + apax over it {np.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+                    low, high = min(ratios), max(ratios)
+                    line += f"; ASE + apax over it {np.median(ratios):.1f} ({low:.1f} to {high:.1f})"
                 print(line)
             if theirs:
                 finished(theirs)

@@ -47,6 +47,7 @@ from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.potential import GMNN
 
 Array = NDArray[np.float64]
 TRUTH = "h2-co-analytic"
@@ -127,7 +128,8 @@ def cost(given: Namespace) -> None:
     runs = {}
     for name, (architecture, settings) in known.items():
         parameters = initialize_committee(architecture, 1, settings.n_members)
-        runs[name] = Engine(Model(architecture, parameters, {}), atoms, 0.5, given.steps, 0.5, given.replicas)
+        potential = GMNN.of(Model(architecture, parameters, {}), atoms.numbers)
+        runs[name] = Engine(potential, atoms, 0.5, given.steps, 0.5, given.replicas)
     ratios = in_turn(runs, given.repeats)
     print(f"a step of {given.replicas} replicas of {len(atoms)} atoms:")
     print(f"    one model: {runs['one'].us:.2f} µs/atom")
