@@ -1,5 +1,6 @@
 """Binding energies of H2 on a grid over the surface: E_bin = E_close − E_far, minimized in batches."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from frazil.experiments.sticking.residence import typical_energy
 from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.experiments.sticking.tables import BINDING_ENERGIES, BINDING_SUMMARY, SURFACE_ATOMS
-from frazil.md.minimize import minimize
+from frazil.md.minimize import Minima, minimize
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO
 from frazil.potentials.interface import Potential, jit
 from frazil.potentials.neighbours import allocate, widened
@@ -84,16 +85,26 @@ def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
     return ready.evaluate(ready.arrange(lists), positions).energies[0]
 
 
-def sites(
-    surface: Atoms, grid: Grid, source: Driver, truth: bool = False, scale: float = MODEL_ERROR_SCALE
-) -> pandas.DataFrame:
-    """Return the table ``binding_energies.csv`` of one surface.
+@dataclass(frozen=True)
+class Sought:
+    """Minima of H2 on a surface of ``n_co`` molecules, the last ``n_fixed`` held.
 
-    The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
-    ``largest_shift_A`` is how far any atom of the surface moved from where it was without H2,
-    ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
-    member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
-    with H2 broken or away from the surface has not converged.
+    ``apart``: with H2 far above. ``found``: from each start. ``relaxed_A``: the surface alone (natoms, 3).
+    ``top_A``: its height.
+    """
+
+    n_co: int
+    n_fixed: int
+    top_A: float
+    relaxed_A: np.ndarray
+    apart: Minima
+    found: Minima
+
+
+def seek(surface: Atoms, grid: Grid, source: Driver) -> Sought:
+    """Minimize H2 from every point of the grid over a surface, under the committee's mean.
+
+    Raises UserError where the surface alone does not relax.
     """
     fixed = surface.arrays["fixed"].astype(bool)
     n_co, n_fixed = len(surface) // 2, int(fixed.sum()) // 2
@@ -105,20 +116,36 @@ def sites(
     apart = minimize(potential, np.concatenate([surface.positions, far])[None], frozen, *limits, width=1)
     if not apart.converged[0]:
         raise UserError(
-            f"surface {surface.info['surface_id']} with H2 far away did not relax below {limits[0]:g} "
-            "eV/Å in "
-            f"{limits[1]} steps (left: {apart.max_forces[0]:.2g}); allow more steps"
+            f"surface {surface.info['surface_id']} with H2 far away did not relax below {limits[0]:g} eV/Å "
+            f"in {limits[1]} steps (left: {apart.max_forces[0]:.2g}); allow more steps"
         )
     relaxed = surface.copy()
     relaxed.positions = apart.positions[0, :-2]
     found = minimize(potential, starts(relaxed, grid), frozen, *limits, width=grid.width)
+    return Sought(n_co, n_fixed, top, relaxed.positions, apart, found)
+
+
+def sites(
+    surface: Atoms, grid: Grid, source: Driver, truth: bool = False, scale: float = MODEL_ERROR_SCALE
+) -> pandas.DataFrame:
+    """Return the table ``binding_energies.csv`` of one surface.
+
+    The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
+    ``largest_shift_A`` is how far any atom of the surface moved from where it was without H2,
+    ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
+    member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
+    with H2 broken or away from the surface has not converged.
+    """
+    sought = seek(surface, grid, source)
+    n_co, n_fixed, top = sought.n_co, sought.n_fixed, sought.top_A
+    apart, found, relaxed = sought.apart, sought.found, sought.relaxed_A
     h2 = found.positions[:, -2:]
     centres = h2.mean(axis=1)
     bound = np.linalg.norm(found.positions[:, :-2] - centres[:, None], axis=2).min(axis=1) < 6.0
     whole = np.linalg.norm(h2[:, 0] - h2[:, 1], axis=1) < LONGEST_H2_A
     converged = found.converged & bound & whole
     energy = (found.energies - apart.energies[0]) / kB
-    largest = np.linalg.norm(found.positions[:, :-2] - relaxed.positions, axis=2).max(axis=1)
+    largest = np.linalg.norm(found.positions[:, :-2] - relaxed, axis=2).max(axis=1)
     everything = np.concatenate([apart.positions, found.positions])
 
     def differences(own: Potential) -> np.ndarray:

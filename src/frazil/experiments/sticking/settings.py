@@ -457,6 +457,44 @@ class RunCollisions:
     out: Path = given("Folder of the shard", path="new folder")
 
 
+@settings
+class Cutouts:
+    """Surroundings of H2 that are cut out of surfaces, to be labelled."""
+
+    max_spread_K: float = given(
+        "Members' median standard deviation of H2's share of the energy at sites, below which they know enough: "
+        "a tenth of the binding", default=25.0, above=0, maximum=1e5,
+    )  # fmt: skip
+    max_cutouts: int = given("Most places to cut out, of largest spread first", default=100, minimum=1)
+    cutout_radius_A: float = given(
+        "Molecules with an atom within this distance of H2 are cut out, whole",
+        default=8.0,
+        above=2,
+        maximum=50,
+    )
+    cutout_molecules: int = given(
+        "Most molecules of a cutout, the nearest", default=30, minimum=1, maximum=1000
+    )
+    n_collisions: int = given(
+        "Collisions of each phase that are judged along their way", default=24, minimum=0
+    )
+    frames_per_collision: int = given("Frames of each that are judged", default=8, minimum=1)
+
+
+@step("frazil.experiments.sticking.cutouts:write_cutouts", group="sticking")
+class CutSurroundings:
+    """Cut the surroundings of H2 that a committee does not know out of surfaces, for the label step."""
+
+    surfaces: tuple[Path, ...] = given("Folders of prepare-surface", path="folder", repeated=True)
+    model: str = same_as(Driver, "model")
+    curves: Path | None = same_as(Driver, "curves")
+    grid: Grid = part(Grid)
+    campaign: Campaign = part(Campaign)
+    cutouts: Cutouts = part(Cutouts)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Folder of candidates.extxyz, cutouts.csv and summary.json", path="new folder")
+
+
 @step("frazil.experiments.sticking.analysis:analyse", group="sticking")
 class AnalyseSticking:
     """Tables, figures and the report's section of the sticking experiment."""

@@ -47,6 +47,12 @@ BINDING_ENERGIES = Table(
     """,
     made_by="bind_sites.py",
 )
+CUTOUTS = Table(
+    "cutouts",
+    "place:str kind:str phase:str spread_K chosen:bool",
+    order="given",
+    made_by="cut_surroundings.py",
+)
 SURFACE_ATOMS = Table(
     "surface_atoms",
     "x_A y_A z_A phase:str surface_id:int fixed:bool",

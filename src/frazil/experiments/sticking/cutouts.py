@@ -1,0 +1,165 @@
+"""Surroundings of H2 that a committee does not know, cut out of surfaces of any size to be labelled.
+
+An H2 on a surface has more neighbours within the cutoff than any cluster that was trained on, and members
+that agree on clusters may differ there by as much as the binding. What they disagree on is H2's share of the
+energy, E(surface and H2) − E(surface, H2 far away). Whole molecules around H2 are cut out, no bond dangles,
+and each cutout comes with H2 and without, so that labels say what belongs to H2.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.data.frames import write_frames
+from frazil.errors import UserError
+from frazil.experiments.sticking.binding import FAR_A, energies_of, seek
+from frazil.experiments.sticking.collisions import ids_of, run
+from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.settings import Campaign, Cutouts, Grid
+from frazil.experiments.sticking.tables import CUTOUTS
+from frazil.files import write_json
+from frazil.md.trajectory import Trajectory
+from frazil.seeds import rng
+from frazil.units import kB
+
+NEAR_A = 6.0
+"""Frames of collisions count while an H is nearer than this to another atom."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """H2 somewhere on a surface: all positions (natoms + 2, 3), Å, H2 last, and where they come from."""
+
+    surface: Atoms
+    kind: str
+    number: int
+    positions: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """Tells the site or collision from all others."""
+        return f"{self.surface.info['phase']}-{self.surface.info['surface_id']}-{self.kind}-{self.number}"
+
+
+def share_K(source: Driver, surface: Atoms, positions: np.ndarray) -> np.ndarray:
+    """Return H2's share of the energy by each member (M, n), K, at positions (n, natoms + 2, 3)."""
+    n_co, n_fixed = len(surface) // 2, int(surface.arrays["fixed"].sum()) // 2
+    apart = positions.copy()
+    apart[:, -2:, 2] += FAR_A + np.ptp(positions[:, :-2, 2])
+    found = []
+    for member in range(source.n_members):
+        potential = source.potential(n_co, True, n_fixed, member)
+        found.append((energies_of(potential, positions) - energies_of(potential, apart)) / kB)
+    return np.array(found)
+
+
+def cutout(positions: np.ndarray, radius_A: float, most: int) -> Atoms:
+    """Return the whole CO molecules that have an atom within a radius of an H, nearest first, then H2.
+
+    positions (natoms + 2, 3): CO molecule by molecule, H2 last. At most ``most`` molecules.
+    """
+    molecules, h2 = positions[:-2].reshape(-1, 2, 3), positions[-2:]
+    distance = np.linalg.norm(molecules[:, :, None] - h2, axis=3).min(axis=(1, 2))
+    chosen = np.argsort(distance)[:most]
+    chosen = chosen[distance[chosen] < radius_A]
+    return Atoms("CO" * len(chosen) + "H2", np.concatenate([molecules[chosen].reshape(-1, 3), h2]))
+
+
+def visited(
+    surfaces: Sequence[Atoms], campaign: Campaign, source: Driver, phase: str, n: int
+) -> Iterator[list[Place]]:
+    """Yield of ``n`` collisions of the campaign, each under its own member, the frames with H2 near."""
+    seen: list[Trajectory] = []
+    ids = list(ids_of(campaign, phase))
+    wanted = [ids[k] for k in np.linspace(0, len(ids) - 1, min(n, len(ids))).round().astype(int)]
+    rows = list(run(campaign, source, surfaces, wanted, see=seen.append)) if wanted else []
+    of = {(s.info["surface_id"], s.info["surface_temperature_K"]): s for s in surfaces}
+    for row, ended in zip(rows, seen, strict=True):
+        places = ended.rows["positions"][np.isfinite(ended.rows["positions"]).all(axis=(1, 2))]
+        apart = np.linalg.norm(places[:, -2:, None] - places[:, None, :-2], axis=3).min(axis=(1, 2))
+        surface = of[row["surface_id"], row["surface_temperature_K"]]
+        yield [Place(surface, "collision", row["trajectory_id"], x) for x in places[apart < NEAR_A]]
+
+
+def _judged(source: Driver, places: Sequence[Place]) -> np.ndarray:
+    """Return the members' standard deviation of H2's share at places of one surface (n,), K."""
+    return share_K(source, places[0].surface, np.stack([p.positions for p in places])).std(axis=0, ddof=1)
+
+
+def propose(
+    surfaces: Sequence[Atoms], grid: Grid, campaign: Campaign, source: Driver, settings: Cutouts, seed: int
+) -> tuple[list[Atoms], pandas.DataFrame]:
+    """Return cutouts without labels, and the table ``cutouts.csv`` of every site and frame that was judged.
+
+    One frame of each collision is judged at a time drawn from those with H2 near, in
+    ``frames_per_collision`` draws. Cut out are those of largest spread, at most one of each collision.
+    """
+    rows: list[dict[str, object]] = []
+    worst: list[tuple[float, Place]] = []
+
+    def judge(places: Sequence[Place]) -> None:
+        spread = _judged(source, places)
+        for place, value in zip(places, spread, strict=True):
+            rows.append({"place": place.name, "kind": place.kind, "phase": place.surface.info["phase"],
+                         "spread_K": float(value)})  # fmt: skip
+        last = int(np.argmax(spread))
+        worst.append((float(spread[last]), places[last]))
+
+    for phase in sorted({s.info["phase"] for s in surfaces}):
+        own = [s for s in surfaces if s.info["phase"] == phase]
+        sought = seek(own[0], grid, source)
+        for site, positions in enumerate(sought.found.positions):
+            if sought.found.converged[site]:
+                judge([Place(own[0], "site", site, positions)])
+        for number, places in enumerate(visited(own, campaign, source, phase, settings.n_collisions)):
+            if places:
+                drawn = rng(seed, f"cutouts-{phase}", number).choice(
+                    len(places), min(settings.frames_per_collision, len(places)), replace=False
+                )
+                judge([places[k] for k in sorted(drawn)])
+    worst.sort(key=lambda item: (-item[0], item[1].name))
+    chosen = worst[: settings.max_cutouts]
+    frames = []
+    for _, place in chosen:
+        both = cutout(place.positions, settings.cutout_radius_A, settings.cutout_molecules)
+        for frame in (both, both[:-2]):
+            frame.info |= {"trajectory_id": place.name, "parent": f"cutout-{place.name}"}
+            frames.append(frame)
+    names = {place.name for _, place in chosen}
+    table = pandas.DataFrame(rows)
+    return frames, table.assign(chosen=table["place"].isin(names))
+
+
+def write_cutouts(
+    surfaces: Sequence[Path], model: str, grid: Grid, campaign: Campaign, cutouts: Cutouts,
+    campaign_seed: int, out: Path, curves: Path | None = None,
+) -> str:  # fmt: skip
+    """Write ``candidates.extxyz``, ``cutouts.csv`` and ``summary.json``; return in words what was found.
+
+    Clean is a committee whose median spread at sites is below ``max_spread`` of H2's mean share there.
+    Raises UserError for a committee of one, and for surfaces without a site that converges.
+    """
+    source = driver(model, curves or "")
+    if source.n_members < 2:
+        raise UserError("a committee of one has no spread; train two members or more")
+    found = [s for folder in surfaces for s in read_surfaces(folder)]
+    frames, table = propose(found, grid, campaign, source, cutouts, campaign_seed)
+    sites = table[table["kind"] == "site"]
+    if not len(sites):
+        raise UserError("no site converged; allow more steps (--binding-max-steps)")
+    write_frames(out / "candidates.extxyz", frames)
+    CUTOUTS.write(table, out)
+    told = {str(kind): float(part["spread_K"].median()) for kind, part in table.groupby("kind")}
+    clean = bool(told["site"] <= cutouts.max_spread_K)
+    write_json(
+        out / "summary.json",
+        {"clean": clean, "n_candidates": 0 if clean else len(frames), "median_spread_K": told},
+    )
+    words = ", ".join(f"{kind}s {value:.1f} K" for kind, value in told.items())
+    limit = f"at most {cutouts.max_spread_K:g} K at sites"
+    return f"median spread of H2's share: {words} ({limit}); {len(frames)} frames"
