@@ -3,7 +3,7 @@
 process TRAIN_GMNN {
     tag "${id}"
     label 'gpu'
-    label 'published'
+    label 'published_last'
 
     input:
     // e.g. ['final', dataset/]

@@ -4,6 +4,8 @@
 include { LABEL           } from './labels'
 include { PREPARE_DATASET } from '../modules/label'
 include { TRAIN_DEEPMD    } from '../modules/train'
+include { TRAIN_GMNN      } from '../modules/gmnn'
+include { PREPARE_SURFACE; TAKE_MOLECULES_OUT } from '../modules/sticking'
 include { PROPOSE         } from '../modules/learn'
 
 workflow ROUND {
@@ -33,6 +35,30 @@ workflow ROUND {
         )
         committee = TRAIN_DEEPMD.out.toSortedList { a, b -> a[1] <=> b[1] }.filter { it }
             .map { rows -> [models: rows.collect { it[2] }] }
+    }
+    else if (learning.committee == 'gmnn') { // of interactions or of whole energies, and the surfaces that it makes
+        frames = todo.map { it.frames }
+        curves = Channel.value([])
+        if (learning.molecules != null) {
+            TAKE_MOLECULES_OUT(
+                frames, learning.molecules, settings.steps['take-molecules-out'], settings.code['take_molecules_out.py'],
+            )
+            frames = TAKE_MOLECULES_OUT.out.frames
+            curves = TAKE_MOLECULES_OUT.out.curves.first()
+        }
+        PREPARE_DATASET(
+            frames.map { [id, it] }, settings.steps['prepare-dataset'], 'any', settings.code['prepare_dataset.py'],
+        )
+        TRAIN_GMNN(
+            PREPARE_DATASET.out, settings.steps['train-gmnn'], checkpoints, settings.code['train_gmnn.py'],
+        )
+        driver = TRAIN_GMNN.out.map { name, folder -> [folder] }.combine(curves.map { [it] })
+        PREPARE_SURFACE(
+            Channel.of('crystalline', 'amorphous').combine(driver),
+            settings.steps['prepare-surface'] + [n_snapshots: 1], settings.code['prepare_surface.py'],
+        )
+        committee = driver.combine(PREPARE_SURFACE.out.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it] })
+            .map { model, curve, surfaces -> [model: model.resolve('model.h5'), curves: curve, surfaces: surfaces.collect { it[1] }] }
     }
     else {
         committee = Channel.value([:])

@@ -3,6 +3,7 @@
 include { LABEL; own_level               } from './labels'
 include { in_order; with_files; windows  } from './potential'
 include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
+include { LEARN                          } from './learn'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { UNTIL_ENOUGH                   } from './until_enough'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
@@ -65,6 +66,15 @@ workflow STICKING {
             )
             trained_on = IMPORT_FRAMES.out.labelled
             imported = IMPORT_FRAMES.out.section
+        }
+        if (s.cutout_rounds) {
+            LEARN(
+                [id: 'cutouts-round-', rounds: s.cutout_rounds, first: 1, step: 'cut-surroundings', takes: [], committee: 'gmnn',
+                 molecules: s.interaction_only ? (own ? [] : labelled.molecules.first()) : null,
+                 asked: [level: s.label_level, coupling_eV: 0, hessian: false, polarizability: false]],
+                trained_on, Channel.value([:]), settings, checkpoints,
+            )
+            trained_on = LEARN.out.state.map { it.frames }
         }
         if (s.interaction_only) {
             TAKE_MOLECULES_OUT(

@@ -90,7 +90,7 @@ def _one(atoms: Atoms, of: Curves, number: int) -> Atoms:
 
 
 def take_molecules_out(
-    frames: Path, molecules: Path | None, force_scale_eV_per_A: float, out: Path, out_curves: Path
+    frames: Sequence[Path], molecules: Path | None, force_scale_eV_per_A: float, out: Path, out_curves: Path
 ) -> None:
     """Write the interaction labels of frames, and of molecules alone near their minimum (zero), and the
     curves.
@@ -103,12 +103,12 @@ def take_molecules_out(
     """
     if force_scale_eV_per_A < 0:
         raise UserError(f"a force scale of {force_scale_eV_per_A:g} eV/Å; give a positive one, or 0 for none")
-    given = read_frames([frames] if molecules is None else [molecules, frames])
+    given = read_frames([*frames] if molecules is None else [molecules, *frames])
     alone = [atoms for atoms in given if len(atoms) == 2]
     if not alone:
         raise UserError(
-            f"{frames} holds no frame of a molecule alone; needed: each at five bond lengths or more, or "
-            "sticking.molecules_of level, which labels them"
+            f"{', '.join(map(str, frames))}: no frame of a molecule alone; needed: each at five bond lengths "
+            "or more, or sticking.molecules_of level, which labels them"
         )
     found = curves(alone)
     lowest = {name: min(float(e) for e in curve(curve.x)) for name, curve in found.items()}

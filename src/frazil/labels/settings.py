@@ -383,7 +383,7 @@ class BondCurve:
 class TakeMoleculesOut:
     """Take every molecule's own energy and forces out of labels: what is left is the interaction."""
 
-    frames: Path = given("Labelled frames of diatomic molecules", path="any")
+    frames: tuple[Path, ...] = given("Labelled frames of diatomic molecules", path="any", repeated=True)
     molecules: Path | None = given(
         "Labelled frames of each molecule alone, at many bond lengths; not set: those among the frames",
         default=None, path="any",

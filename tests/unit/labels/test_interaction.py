@@ -67,7 +67,11 @@ def test_molecules_alone_among_the_frames_are_points_of_the_curves(tmp_path):
     write_frames(tmp_path / "alone.extxyz", alone)
     write_frames(tmp_path / "frames.extxyz", [*stretched, *frames])
     take_molecules_out(
-        tmp_path / "frames.extxyz", tmp_path / "alone.extxyz", 0, tmp_path / "out.extxyz", tmp_path / "c.csv"
+        [tmp_path / "frames.extxyz"],
+        tmp_path / "alone.extxyz",
+        0,
+        tmp_path / "out.extxyz",
+        tmp_path / "c.csv",
     )
     out = load_frames(tmp_path / "out.extxyz")
     pair, *near = out
@@ -84,11 +88,11 @@ def test_molecules_alone_may_all_be_among_the_frames(tmp_path):
     write_frames(tmp_path / "all.extxyz", [*isolated(), pair])
     for frames, molecules in (("pair", tmp_path / "alone.extxyz"), ("all", None)):
         out = tmp_path / f"{frames}-out.extxyz", tmp_path / f"{frames}.csv"
-        take_molecules_out(tmp_path / f"{frames}.extxyz", molecules, 0.1, *out)
+        take_molecules_out([tmp_path / f"{frames}.extxyz"], molecules, 0.1, *out)
     assert (tmp_path / "all.csv").read_bytes() == (tmp_path / "pair.csv").read_bytes()
     assert (tmp_path / "all-out.extxyz").read_bytes() == (tmp_path / "pair-out.extxyz").read_bytes()
     with pytest.raises(UserError, match=r"sticking\.molecules_of level"):
-        take_molecules_out(tmp_path / "pair.extxyz", None, 0.1, *out)
+        take_molecules_out([tmp_path / "pair.extxyz"], None, 0.1, *out)
 
 
 def test_what_no_curve_describes_is_refused():

@@ -86,27 +86,23 @@ def visited(
         yield [Place(surface, "collision", row["trajectory_id"], x) for x in places[apart < NEAR_A]]
 
 
-def _judged(source: Driver, places: Sequence[Place]) -> np.ndarray:
-    """Return the members' standard deviation of H2's share at places of one surface (n,), K."""
-    return share_K(source, places[0].surface, np.stack([p.positions for p in places])).std(axis=0, ddof=1)
-
-
 def propose(
     surfaces: Sequence[Atoms], grid: Grid, campaign: Campaign, source: Driver, settings: Cutouts, seed: int
 ) -> tuple[list[Atoms], pandas.DataFrame]:
     """Return cutouts without labels, and the table ``cutouts.csv`` of every site and frame that was judged.
 
     One frame of each collision is judged at a time drawn from those with H2 near, in
-    ``frames_per_collision`` draws. Cut out are those of largest spread, at most one of each collision.
+    ``cutout_frames`` draws. Cut out are those of largest spread, at most one of each collision.
     """
     rows: list[dict[str, object]] = []
     worst: list[tuple[float, Place]] = []
 
     def judge(places: Sequence[Place]) -> None:
-        spread = _judged(source, places)
-        for place, value in zip(places, spread, strict=True):
+        share = share_K(source, places[0].surface, np.stack([p.positions for p in places]))
+        spread = share.std(axis=0, ddof=1)
+        for place, mean, value in zip(places, share.mean(axis=0), spread, strict=True):
             rows.append({"place": place.name, "kind": place.kind, "phase": place.surface.info["phase"],
-                         "spread_K": float(value)})  # fmt: skip
+                         "share_K": float(mean), "spread_K": float(value)})  # fmt: skip
         last = int(np.argmax(spread))
         worst.append((float(spread[last]), places[last]))
 
@@ -116,10 +112,10 @@ def propose(
         for site, positions in enumerate(sought.found.positions):
             if sought.found.converged[site]:
                 judge([Place(own[0], "site", site, positions)])
-        for number, places in enumerate(visited(own, campaign, source, phase, settings.n_collisions)):
+        for number, places in enumerate(visited(own, campaign, source, phase, settings.cutout_collisions)):
             if places:
                 drawn = rng(seed, f"cutouts-{phase}", number).choice(
-                    len(places), min(settings.frames_per_collision, len(places)), replace=False
+                    len(places), min(settings.cutout_frames, len(places)), replace=False
                 )
                 judge([places[k] for k in sorted(drawn)])
     worst.sort(key=lambda item: (-item[0], item[1].name))
@@ -137,11 +133,11 @@ def propose(
 
 def write_cutouts(
     surfaces: Sequence[Path], model: str, grid: Grid, campaign: Campaign, cutouts: Cutouts,
-    campaign_seed: int, out: Path, curves: Path | None = None,
+    campaign_seed: int, out: Path, curves: Path | None = None, round_number: int = 0,
 ) -> str:  # fmt: skip
     """Write ``candidates.extxyz``, ``cutouts.csv`` and ``summary.json``; return in words what was found.
 
-    Clean is a committee whose median spread at sites is below ``max_spread`` of H2's mean share there.
+    Clean is a committee whose median spread at sites is at most ``cutout_spread`` of the median share there.
     Raises UserError for a committee of one, and for surfaces without a site that converges.
     """
     source = driver(model, curves or "")
@@ -155,11 +151,10 @@ def write_cutouts(
     write_frames(out / "candidates.extxyz", frames)
     CUTOUTS.write(table, out)
     told = {str(kind): float(part["spread_K"].median()) for kind, part in table.groupby("kind")}
-    clean = bool(told["site"] <= cutouts.max_spread_K)
-    write_json(
-        out / "summary.json",
-        {"clean": clean, "n_candidates": 0 if clean else len(frames), "median_spread_K": told},
-    )
+    limit_K = cutouts.cutout_spread * abs(float(sites["share_K"].median()))
+    clean = told["site"] <= limit_K
+    summary = {"clean": clean, "n_candidates": 0 if clean else len(frames), "median_spread_K": told,
+               "limit_K": limit_K}  # fmt: skip
+    write_json(out / "summary.json", {**summary, "round": round_number})
     words = ", ".join(f"{kind}s {value:.1f} K" for kind, value in told.items())
-    limit = f"at most {cutouts.max_spread_K:g} K at sites"
-    return f"median spread of H2's share: {words} ({limit}); {len(frames)} frames"
+    return f"median spread of H2's share: {words} (at most {limit_K:.1f} K at sites); {len(frames)} frames"

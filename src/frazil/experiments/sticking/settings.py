@@ -237,6 +237,35 @@ class Analysis:
 
 
 @settings
+class Cutouts:
+    """Surroundings of H2 that are cut out of surfaces, to be labelled."""
+
+    cutout_spread: float = setting(
+        "Part of H2's binding that the members' median standard deviation of it at sites may be; where it is larger, "
+        "surroundings are cut out", default=0.1, above=0, maximum=10,
+    )  # fmt: skip
+    max_cutouts: int = setting(
+        "Most places that a round cuts out, those of largest spread; each gives two labels, with H2 and without",
+        default=100, minimum=1, maximum=100_000,
+    )  # fmt: skip
+    cutout_radius_A: float = setting(
+        "Molecules with an atom within this distance of H2 are cut out, whole",
+        default=8.0,
+        above=2,
+        maximum=50,
+    )
+    cutout_molecules: int = setting(
+        "Most molecules of a cutout, the nearest", default=30, minimum=1, maximum=1000
+    )
+    cutout_collisions: int = setting(
+        "Collisions of each phase that are judged along their way", default=24, minimum=0, maximum=100_000
+    )
+    cutout_frames: int = setting(
+        "Frames of each of these collisions that are judged", default=8, minimum=1, maximum=1000
+    )
+
+
+@settings
 class Sticking:
     """Sticking of H2 on CO ice: surfaces, binding energies, collisions, residence times."""
 
@@ -296,6 +325,11 @@ class Sticking:
         minimum=1,
         maximum=50,
     )
+    cutout_rounds: int = setting(
+        "Rounds of learning on the surfaces themselves, at most: surroundings of H2 on which members differ are cut out, "
+        "labelled at label_level and added; 0: what was sampled is all", default=0, minimum=0, maximum=64,
+    )  # fmt: skip
+    cutouts: Cutouts = part(Cutouts)
     truth: bool = setting("Run all collisions under the known truth too, from the same starts", default=False)
     truth_margin: float = setting(
         "How far the part that sticks and S(T_g) may be from the known truth's, their 95 % intervals included, for the "
@@ -330,6 +364,10 @@ class Sticking:
                 "binding_surfaces",
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
+        if self.cutout_rounds and (self.potential != "gmnn" or self.model is not None):
+            yield "cutout_rounds", "allowed: 0 unless [potential] is gmnn and trained here, without [model]"
+        if self.cutout_rounds and self.n_members < 2:
+            yield "n_members", "allowed: two or more with [cutout_rounds], which look at what they differ in"
         if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
             yield "target_halfwidth", f"allowed: 0 (all collisions), or from {LEAST_HALFWIDTH:g} on"
         if self.target_halfwidth and self.campaign.per_energy > MOST_UNTIL_ENOUGH:
@@ -457,30 +495,6 @@ class RunCollisions:
     out: Path = given("Folder of the shard", path="new folder")
 
 
-@settings
-class Cutouts:
-    """Surroundings of H2 that are cut out of surfaces, to be labelled."""
-
-    max_spread_K: float = given(
-        "Members' median standard deviation of H2's share of the energy at sites, below which they know enough: "
-        "a tenth of the binding", default=25.0, above=0, maximum=1e5,
-    )  # fmt: skip
-    max_cutouts: int = given("Most places to cut out, of largest spread first", default=100, minimum=1)
-    cutout_radius_A: float = given(
-        "Molecules with an atom within this distance of H2 are cut out, whole",
-        default=8.0,
-        above=2,
-        maximum=50,
-    )
-    cutout_molecules: int = given(
-        "Most molecules of a cutout, the nearest", default=30, minimum=1, maximum=1000
-    )
-    n_collisions: int = given(
-        "Collisions of each phase that are judged along their way", default=24, minimum=0
-    )
-    frames_per_collision: int = given("Frames of each that are judged", default=8, minimum=1)
-
-
 @step("frazil.experiments.sticking.cutouts:write_cutouts", group="sticking")
 class CutSurroundings:
     """Cut the surroundings of H2 that a committee does not know out of surfaces, for the label step."""
@@ -491,6 +505,7 @@ class CutSurroundings:
     grid: Grid = part(Grid)
     campaign: Campaign = part(Campaign)
     cutouts: Cutouts = part(Cutouts)
+    round_number: int = given("Number of the round, written into the summary", default=0, minimum=0)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of candidates.extxyz, cutouts.csv and summary.json", path="new folder")
 

@@ -49,7 +49,7 @@ BINDING_ENERGIES = Table(
 )
 CUTOUTS = Table(
     "cutouts",
-    "place:str kind:str phase:str spread_K chosen:bool",
+    "place:str kind:str phase:str share_K spread_K chosen:bool",
     order="given",
     made_by="cut_surroundings.py",
 )

@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_frames(folder / "frames.extxyz", frames)
     write_frames(folder / "scans.extxyz", scans)
     take_molecules_out(
-        folder / "frames.extxyz", folder / "alone.extxyz", 0.1, folder / "interaction.extxyz",
+        [folder / "frames.extxyz"], folder / "alone.extxyz", 0.1, folder / "interaction.extxyz",
         folder / "molecular_curves.csv",
     )  # fmt: skip
     found = interaction(frames, curves(alone))
@@ -127,7 +127,7 @@ def test_walls_count_less_and_molecules_alone_are_among_the_frames(folder: Path)
     alone = [a for a in found if len(a) == 2]
     assert max(abs(a.get_potential_energy()) for a in alone) < 1e-9
     with pytest.raises(UserError, match="a force scale of -1 eV/Å"):
-        take_molecules_out(*[folder / "frames.extxyz"] * 2, -1.0, *[folder / "none"] * 2)
+        take_molecules_out([folder / "frames.extxyz"], folder / "frames.extxyz", -1.0, *[folder / "none"] * 2)
 
 
 def test_explored_frames_get_bonds_of_their_own() -> None:

@@ -102,7 +102,9 @@ def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(
         surface_temperatures_K=(10.0,), energies_K=(50.0,), n_polar=1, n_azimuth=4, aim_radius_A=1.0,
         timestep_fs=1.0, duration_fs=1200.0, width=2, start_height_A=5.0,
     )  # fmt: skip
-    asked = Cutouts(max_cutouts=3, n_collisions=2, frames_per_collision=3, cutout_radius_A=5.0)
+    asked = Cutouts(
+        max_cutouts=3, cutout_collisions=2, cutout_frames=3, cutout_spread=10.0, cutout_radius_A=5.0
+    )
     write_cutouts([tmp_path], "x", grid, campaign, asked, 1, tmp_path / "out")
     table = pd.read_csv(tmp_path / "out/cutouts.csv")
     assert table["place"][table["kind"] == "collision"].nunique() == 2
@@ -117,7 +119,7 @@ def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(
     told = json.loads((tmp_path / "out/summary.json").read_text())
     assert (told["clean"], told["n_candidates"]) == (True, 0)
     write_cutouts(
-        [tmp_path], "x", grid, campaign, Cutouts(max_spread_K=1.0, n_collisions=0), 1, tmp_path / "b"
+        [tmp_path], "x", grid, campaign, Cutouts(cutout_spread=0.001, cutout_collisions=0), 1, tmp_path / "b"
     )
     assert json.loads((tmp_path / "b/summary.json").read_text())["n_candidates"] == 8
 
