@@ -191,7 +191,10 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         n_frames = 20344 * own.training_scale + 8 * own.n_placed
         epochs = n_frames * run.labels.train_fraction * run.gmnn.training.n_epochs
         train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
-        yield "training", own.n_members * _heads(run.gmnn.training) * epochs * train_s
+        once_s = own.n_members * _heads(run.gmnn.training) * epochs * train_s
+        yield "training", (1 + own.cutout_rounds) * once_s
+        cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
+        yield "labels", cut * label_s(own.label_level, {"C": 15, "O": 15, "H": 2})
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
             yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
