@@ -30,7 +30,7 @@ from frazil.md.integrators import Integrator, OwnTemperature
 from frazil.md.observers import energies
 from frazil.md.state import State, System, padded_systems, system_of, without_motion
 from frazil.md.trajectory import Outcome, Rows, Trajectory
-from frazil.potentials.interface import Batched, Mixed, Potential, jit
+from frazil.potentials.interface import Batched, Mixed, Potential, beads_of, jit
 from frazil.potentials.neighbours import Neighbours, allocate, stale, update, widened
 
 EMPTY = -1
@@ -78,8 +78,9 @@ class Ensemble:
     Args:
         potential: energies and forces (``potentials.interface``).
         integrator: of ``md.integrators``.
-        masses_amu: (natoms,). Of several structures (kinds, natoms), with 0 for atoms that are not there: all
-            have as many as the largest (``state.padded_positions``), and the potential is a ``Mixed`` one.
+        masses_amu: (natoms,); of ring polymers those of all beads, bead by bead. Of several structures
+            (kinds, natoms), with 0 for atoms that are not there: all have as many as the largest
+            (``state.padded_positions``), and the potential is a ``Mixed`` one.
         n_steps: steps of a trajectory that nothing stops; a multiple of ``observe_every``.
         observe_every: steps between observations; stop rules are judged there.
         campaign_seed: with a trajectory's id the key of its random numbers.
@@ -180,6 +181,16 @@ class Ensemble:
         if self.potential.n_atoms not in (None, n_atoms):
             raise UserError(
                 f"a potential made for {self.potential.n_atoms} atoms and {n_atoms} masses; they must agree"
+            )
+        rings, turned = beads_of(self.potential), beads_of(self.integrator)
+        if rings != turned:
+            raise UserError(
+                f"a potential of {_rings(rings)} under an integrator of {_rings(turned)}; rings "
+                "(potentials.rings.RingPolymer) go with PILE of as many beads, points with any other"
+            )
+        if rings is not None and n_atoms % rings:
+            raise UserError(
+                f"{n_atoms} masses for rings of {rings} beads; give those of all beads of all atoms"
             )
         if self.n_steps < 0 or self.observe_every < 1 or self.n_steps % self.observe_every:
             raise UserError(
@@ -322,6 +333,7 @@ class _Run:
                     self.ensemble.skin_A,
                     self.ensemble.cell_A,
                     pbc,
+                    n_beads=beads_of(self.ensemble.potential),
                 )
             except UserError as error:
                 raise UserError(f"trajectory {member.trajectory_id}: {error}") from error
@@ -344,7 +356,8 @@ class _Run:
                     n_steps=self.ensemble.n_steps, observe_every=self.ensemble.observe_every,
                     chunk=self.ensemble.chunk, **self._static,
                 )  # fmt: skip
-                crowded = np.zeros(0) if neighbours is None else np.asarray(neighbours.overflow)
+                overflow = np.zeros(self.width, bool) if neighbours is None else neighbours.overflow
+                crowded = np.asarray(np.any(np.reshape(overflow, (self.width, -1)), axis=1))  # any bead's
             except jax.errors.JaxRuntimeError as error:
                 self._check_memory(error)
                 self._halve()
@@ -481,6 +494,10 @@ class _Run:
             np.zeros(1, np.int32), one,
         )  # fmt: skip
         return _Batch(states, lists)
+
+
+def _rings(n_beads: int | None) -> str:
+    return "points" if n_beads is None else f"rings of {n_beads} beads"
 
 
 def _on_host(batch: Any) -> Any:

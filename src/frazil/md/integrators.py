@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from frazil.errors import UserError
+from frazil.md.rings import ring_frequencies, ring_modes
 from frazil.md.state import State, System
 from frazil.pytrees import pytree
 from frazil.units import fs, kB
@@ -133,6 +134,68 @@ class Langevin(_Thermostat):
 
 @pytree
 @dataclass(frozen=True)
+class PILE(_Thermostat):
+    """Ring polymers of ``n_beads`` (``potentials.rings``) at P T: PILE-L around steps of the free ring.
+
+    Half a kick, half a step of the free ring, friction and noise, half a step of the free ring, half a kick.
+
+    Each normal mode of the free ring has its own friction, γ_k = ω_k = 2 ω_P sin(kπ/P), which is optimal;
+    that of the centroid is 1/``damping_fs`` (Ceriotti, Parrinello, Markland & Manolopoulos, J. Chem. Phys.
+    133, 124104, 2010). A mode's half step turns it by arctan(ω_k Δt/2) in place of ω_k Δt/2,
+    which is stable at any step and leaves the free ring's distribution as it is (BCOCB: Korol, Rosa-Raíces,
+    Bou-Rabee & Miller, J. Chem. Phys. 152, 104102, 2020). Two half steps of Cayley's map, or the exact
+    turn, blow up at 1 fs. One bead is ``Langevin``. The noise is that of the trajectory's key and the
+    step's number.
+    """
+
+    n_beads: int = field(metadata={"static": True})
+    conserves_momentum: ClassVar[bool] = False
+
+    def check(self) -> None:
+        """Raise UserError for no beads, and for what makes no dynamics."""
+        super().check()
+        _check(temperature_K=self.temperature_K)
+        if self.n_beads < 1:
+            raise UserError(f"rings of {self.n_beads} beads; at least one is needed")
+
+    def begin(self, system: System, state: State) -> State:
+        """Half a kick, half a step of the free ring, friction and noise, half a step of the free ring."""
+        timestep, modes = self.timestep_fs * fs, jnp.asarray(ring_modes(self.n_beads))
+        turn = ring_frequencies(self.n_beads, self.temperature_K)[:, None, None]
+        thermal = self.n_beads * kB * self.temperature_K
+
+        def transformed(values: jax.Array) -> jax.Array:
+            return jnp.einsum("kj,jac->kac", modes, values.reshape(self.n_beads, -1, 3))
+
+        def free(x: jax.Array, v: jax.Array) -> tuple[jax.Array, jax.Array]:
+            angle = jnp.arctan(0.5 * timestep * turn)
+            cosine, sine = jnp.cos(angle), jnp.sin(angle)
+            length = jnp.where(turn > 0, sine / jnp.where(turn > 0, turn, 1.0), 0.5 * timestep)
+            return cosine * x + length * v, cosine * v - turn * sine * x
+
+        x, v = free(transformed(state.positions), transformed(_kicked(system, state, 0.5 * timestep)))
+        kept = jnp.exp(-timestep * jnp.where(turn > 0, turn, 1.0 / (self.damping_fs * fs)))
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), state.step)
+        noise = jax.random.normal(key, v.shape, v.dtype)
+        masses = system.masses.reshape(self.n_beads, -1, 1)
+        x, v = free(x, kept * v + jnp.sqrt(thermal * (1.0 - kept**2) / masses) * noise)
+        positions, velocities = (
+            jnp.einsum("kj,kac->jac", modes, values).reshape(state.positions.shape) for values in (x, v)
+        )
+        free_to_move = system.mobile > 0
+        return replace(
+            state,
+            positions=jnp.where(free_to_move, positions, state.positions),
+            velocities=velocities * system.mobile,
+        )
+
+    def finish(self, system: System, state: State) -> State:
+        """Half a kick (B)."""
+        return _finish_verlet(system, state, self.timestep_fs * fs)
+
+
+@pytree
+@dataclass(frozen=True)
 class Berendsen(_Thermostat):
     """Velocity Verlet with velocities scaled towards a temperature, by at most a tenth in a step.
 
@@ -244,7 +307,7 @@ class OwnTemperature:
     conserves_momentum: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.thermostat, Langevin):
+        if not self.thermostat.conserves_momentum:
             raise UserError("Langevin dynamics brings back the motion that is removed here; run it alone")
 
     @property

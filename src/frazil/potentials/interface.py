@@ -65,6 +65,12 @@ class Mixed(Potential, Protocol):
         """Return the functions for replicas of these structures (R,)."""
 
 
+def beads_of(dynamics: Any) -> int | None:
+    """Return how many beads the rings of a potential or an integrator have; None where nuclei are points."""
+    found: int | None = getattr(dynamics, "n_beads", None)
+    return found
+
+
 class Analytic(ABC):
     """A potential given by its energy alone; subclasses are registered frozen dataclasses and final."""
 

@@ -32,9 +32,11 @@ class Neighbours:
     """Neighbours of natoms centres, K slots each; free slots hold the index natoms.
 
     index (natoms, K): neighbours, ascending in the real slots of a non-periodic list. reverse (natoms, K):
-    the slot at which the neighbour lists this centre (free slots: their own). shift (natoms, K, 3): added to
-    the neighbour's position, Å, or None (non-periodic). origin (natoms, 3): positions that the list was built
-    for. cell (3, 3) or None. overflow (): some centre has more than K neighbours, the list must not be used.
+    the slot at which the neighbour lists this centre (free slots: their own). shift (natoms, K, 3): added
+    to the neighbour's position, Å, or None (non-periodic). origin (natoms, 3): positions that the list was
+    built for. cell (3, 3) or None. overflow (): some centre has more than K neighbours, the list must not
+    be used. Lists of a ring of P beads have an axis P in front of every array: each bead has its own, and
+    all are built together.
     """
 
     index: jax.Array
@@ -57,15 +59,23 @@ def allocate(
     pbc: np.ndarray | tuple[bool, bool, bool] = (False, False, False),
     capacity: int | None = None,
     room: float = 1.15,
+    n_beads: int | None = None,
 ) -> Neighbours:
     """Build a list on the host, for positions (natoms, 3), with ``capacity`` slots or ``room`` times the
     need.
+
+    With ``n_beads`` the positions are those of a ring, bead by bead, and each bead gets its list.
 
     ``cell_A`` (3, 3) holds the cell's vectors in rows where any of ``pbc`` is set. Raises UserError for
     positions that are not finite, atoms on top of each other, a flat cell, and more neighbours than matter
     can have.
     """
     positions = np.asarray(positions_A, float)
+    if n_beads is not None:
+        beads = positions.reshape(n_beads, -1, 3)
+        own = [allocate(bead, cutoff_A, skin_A, cell_A, pbc, capacity, room) for bead in beads]
+        slots = max(lists.index.shape[1] for lists in own)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *(widened(lists, slots) for lists in own))
     reach, n_atoms, periodic = cutoff_A + skin_A, len(positions), bool(np.any(pbc))
     broken = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(broken):
@@ -149,20 +159,22 @@ def current(
 
 def stale(neighbours: Neighbours, positions: jax.Array) -> jax.Array:
     """Return whether an atom has moved by more than half the skin (or is not finite) since the list was
-    built.
+    built; of a ring, whether an atom of any bead has.
     """
-    moved = jnp.sum((positions - neighbours.origin) ** 2, axis=-1)
+    moved = jnp.sum((positions.reshape(neighbours.origin.shape) - neighbours.origin) ** 2, axis=-1)
     return ~jnp.all(moved <= (0.5 * neighbours.skin_A) ** 2)
 
 
 def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
-    """Rebuild the list on the device for ``positions``, with the same room; sets ``overflow`` if that is too
-    little.
+    """Rebuild the list on the device for ``positions``, with the same room; sets ``overflow`` if that is
+    too little.
 
     Raises ValueError for a list that is not ``rebuildable``.
     """
     if not neighbours.rebuildable:
         raise ValueError("the cell is smaller than two cutoffs: build its lists with allocate")
+    if neighbours.index.ndim > 2:
+        return jax.vmap(update)(neighbours, positions.reshape(neighbours.origin.shape))
     n_atoms, slots = neighbours.index.shape
     reach = neighbours.cutoff_A + neighbours.skin_A
     vectors = positions[None, :, :] - positions[:, None, :]

@@ -52,7 +52,7 @@ class Combined:
         parameters = self.parameters
         if self.by_kind:
             parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf)[kinds], parameters)
-        return self._joined([_mixed(part, kinds) for part in self.parts], parameters)
+        return self._joined([mixed_of(part, kinds) for part in self.parts], parameters)
 
     def _joined(self, parts: Sequence[Batched], parameters: Any) -> Batched:
         def arrange(neighbours: Neighbours | None) -> Any:
@@ -166,7 +166,7 @@ class InField(_Around):
 
     def mixed(self, kinds: jax.Array) -> Batched:
         """Return the same for replicas of several structures (R,). Raises UserError for one of one."""
-        return self._in_field(_mixed(self.potential, kinds))
+        return self._in_field(mixed_of(self.potential, kinds))
 
     def _in_field(self, ready: Batched) -> Batched:
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
@@ -210,7 +210,8 @@ class SameForAll(_Around):
         return self.batched(kinds.shape[0])
 
 
-def _mixed(potential: Potential, kinds: jax.Array) -> Batched:
+def mixed_of(potential: Potential, kinds: jax.Array) -> Batched:
+    """Return a potential for replicas of several structures (R,). Raises UserError for one of one."""
     if not isinstance(potential, Mixed):
         raise UserError(
             f"{type(potential).__name__} takes one structure in a batch; run the structures one by one"

@@ -8,6 +8,7 @@ import pytest
 from frazil.md import integrators
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import (
+    PILE,
     Berendsen,
     Integrator,
     Langevin,
@@ -16,13 +17,17 @@ from frazil.md.integrators import (
     VelocityVerlet,
 )
 from frazil.md.observers import energies, frames
+from frazil.md.rings import of_beads
 from frazil.potentials.analytic.simple import LennardJones
+from frazil.potentials.interface import beads_of
+from frazil.potentials.rings import RingPolymer
 
 CASES = [
     VelocityVerlet(0.5),
     Langevin(0.5, 300.0, 100.0),
     Berendsen(0.5, 300.0, 100.0),
     NoseHooverChain(0.5, 300.0, 50.0),
+    PILE(0.5, 300.0, 100.0, 4),
     OwnTemperature(Berendsen(0.5, 300.0, 100.0)),
     OwnTemperature(NoseHooverChain(0.5, 300.0, 50.0)),
 ]
@@ -45,11 +50,13 @@ def test_every_integrator_is_here() -> None:
 @pytest.mark.parametrize("integrator", CASES, ids=str)
 def test_twice_n_steps_are_n_and_a_restart(integrator: Integrator, tmp_path: Path) -> None:
     """Killed after each chunk of 20 of 40 steps, in a new call of ``run`` each time."""
+    field, n_beads = LennardJones(0.01, 2.5), beads_of(integrator)
     ensemble = Ensemble(
-        LennardJones(0.01, 2.5), integrator, np.arange(8) + 10.0, 40, 10, campaign_seed=3,
+        field if n_beads is None else RingPolymer(field, n_beads), integrator,
+        of_beads(np.arange(8) + 10.0, n_beads or 1), 40, 10, campaign_seed=3,
         observers=(energies, frames), width=2, chunk=2,
     )  # fmt: skip
-    positions = np.repeat(CUBE[None], 2, axis=0)
+    positions = of_beads(np.repeat(CUBE[None], 2, axis=0), n_beads or 1)
     velocities = np.random.default_rng(0).normal(scale=0.05, size=positions.shape)
     own = {"temperatures_K": [200.0, 400.0]} if isinstance(integrator, OwnTemperature) else {}
     whole = {t.trajectory_id: t for t in ensemble.run(positions, velocities, **own)}
