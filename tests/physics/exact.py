@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ive
 
 from frazil.units import hbar, kB
 
@@ -49,3 +50,27 @@ def ring_average(
     """Return the average of a function of position over a ring's beads."""
     density = ring_density(potential, mass_amu, temperature_K, n_beads, x)
     return float((density * values(x)).sum() * (x[1] - x[0]))
+
+
+def pair_partition(
+    potential: Callable[[Array], Array], mass_amu: float, temperature_K: float, n_beads: int, r: Array
+) -> float:
+    """Return Z of the relative motion of a pair, mass its reduced one, by partial waves at distances r (n,),
+    Å.
+
+    Each wave's short-time matrix of the free pair has the modified Bessel function I_{l+1/2}; the trace of
+    the P-th power of that with the potential is exact for P beads. That of one free in a volume V is V (m
+    kT/2πħ²)^{3/2}.
+    """
+    step, beta = r[1] - r[0], 1 / (kB * temperature_K)
+    stiffness = mass_amu * n_beads / (hbar**2 * beta)
+    half = np.exp(-0.5 * beta / n_beads * potential(r))
+    apart, product = r[:, None] - r, stiffness * np.sqrt(r[:, None] * r) * step
+    total, wave = 0.0, 0
+    while True:
+        free = product * np.exp(-0.5 * stiffness * apart**2) * ive(wave + 0.5, stiffness * r[:, None] * r)
+        eigenvalues = np.linalg.eigvalsh(half[:, None] * free * half)
+        added = (2 * wave + 1) * float((eigenvalues**n_beads).sum())
+        total, wave = total + added, wave + 1
+        if added < 1e-7 * total:
+            return total

@@ -222,6 +222,24 @@ def widened(neighbours: Neighbours, slots: int) -> Neighbours:
     )
 
 
+def within(neighbours: Neighbours, atoms: np.ndarray) -> Neighbours:
+    """Return the lists that some of the atoms (m,), ascending, have of each other, in as many slots."""
+    n_atoms, slots = neighbours.index.shape
+    chosen = np.asarray(atoms)
+    number = np.full(n_atoms + 1, len(chosen), np.int32)
+    number[chosen] = np.arange(len(chosen))
+    index = jnp.asarray(number)[neighbours.index[chosen]]
+    order = jnp.argsort(index, axis=1)
+    index = jnp.take_along_axis(index, order, axis=1)
+    rows = jnp.arange(len(chosen), dtype=jnp.int32)[:, None]
+    real, own = index < len(chosen), jnp.arange(slots, dtype=jnp.int32)
+    reverse = jnp.where(real, _find(index, jnp.where(real, index, 0), rows), own)
+    shift = neighbours.shift
+    if shift is not None:
+        shift = jnp.take_along_axis(shift[chosen], order[..., None], axis=1)
+    return replace(neighbours, index=index, reverse=reverse, shift=shift, origin=neighbours.origin[chosen])
+
+
 def _find(table: jax.Array, row: jax.Array, wanted: jax.Array) -> jax.Array:
     """Return where ``wanted`` first stands, or is exceeded, in the ascending rows ``row`` of a table."""
     slots = table.shape[1]

@@ -340,6 +340,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "harmonic": {"stiffness_eV_per_A2": None, "length_A": None},
     "morse": {"depth_eV": None, "exponent_per_A": None, "length_A": None},
     "lennard-jones": {"epsilon_eV": None, "sigma_A": None},
+    "q-tip4p-f": {},
     "wall": {"radius_A": None, "stiffness_eV_per_A2": None},
     "gfn1-xtb": {},
     "gfn2-xtb": {},
@@ -376,6 +377,10 @@ def _formula(name: str, atoms: Atoms, parameters: Mapping[str, Any]) -> "Potenti
         return semiempirical(name, atoms)
     if name == "h2-co-analytic":
         return H2OnCO(*_fixed_and_hydrogen(atoms))
+    if name == "q-tip4p-f":
+        from frazil.potentials.analytic.water import of_water
+
+        return of_water(atoms)
     if name == "van-hemert":
         _check_molecules(atoms, atoms.get_chemical_symbols())
         return VanHemert(**parameters)

@@ -94,7 +94,7 @@ class RingPolymer:
                 held = centroid.evaluate(centroid.arrange(None), rings.mean(axis=1))
                 energies = energies + self.n_beads * held.energies
                 forces = forces + held.forces[:, None]
-                info = {**info, **held.info, "centroid_energy_eV": held.energies}
+                info = {**info, "centroid_energy_eV": held.energies}
             return Evaluation(energies, forces.reshape(positions.shape), info)
 
         return Batched(arrange, evaluate)

@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from frazil.errors import UserError
 from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential
-from frazil.potentials.neighbours import Neighbours
+from frazil.potentials.neighbours import Neighbours, within
 from frazil.pytrees import pytree
 
 Combine = Callable[[list[Evaluation], Any], Evaluation]
@@ -193,6 +194,46 @@ class InField(_Around):
             return found._replace(energies=found.energies - dipole @ field, forces=found.forces + added)
 
         return Batched(ready.arrange, evaluate)
+
+
+@pytree
+@dataclass(frozen=True)
+class OnAtoms:
+    """A potential of some of the atoms, ascending: the others feel nothing of it, and it nothing of them.
+
+    Of a molecule and of the rest it gives the energy of both apart, whatever the potential. Its neighbour
+    lists are taken from those of all atoms; periodic images of a cell stay neighbours.
+    """
+
+    potential: Any
+    atoms: tuple[int, ...] = field(metadata={"static": True})
+
+    @property
+    def cutoff_A(self) -> float | None:
+        """The potential's."""
+        found: float | None = self.potential.cutoff_A
+        return found
+
+    @property
+    def n_atoms(self) -> int | None:
+        """None: of all atoms nothing is known but that these are among them."""
+        return None
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the potential's functions on those atoms."""
+        ready: Batched = self.potential.batched(n_replicas)
+        chosen = np.array(self.atoms)
+
+        def arrange(neighbours: Neighbours | None) -> Any:
+            if neighbours is None or self.cutoff_A is None:
+                return ready.arrange(None)
+            return ready.arrange(jax.vmap(lambda own: within(own, chosen))(neighbours))
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            found = ready.evaluate(lists, positions[:, chosen])
+            return found._replace(forces=jnp.zeros_like(positions).at[:, chosen].set(found.forces))
+
+        return Batched(arrange, evaluate)
 
 
 @pytree

@@ -29,6 +29,17 @@ CO = Atoms(
 )
 """Three molecules, the first of them stretched and tagged."""
 set_excited(CO, 0)
+WATER = Atoms(
+    "OHH" * 2,
+    positions=[
+        [0, 0, 0],
+        [0.95, 0.1, 0],
+        [-0.2, 0.9, 0.1],
+        [2.7, 0.2, 0.3],
+        [3.1, 0.9, 0.8],
+        [3.2, -0.6, 0.2],
+    ],
+)
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
 CURVES = """molecule,bond_length_A,energy_eV,slope_eV_per_A
 CO,1.0,0.9,-14
@@ -48,6 +59,7 @@ class Case:
 
     make: Callable[[Path, Any], Potential]
     with_h2: bool = False
+    atoms: Atoms | None = None
     moves: bool = True  # its energy does not change when all atoms move
     turns: bool = True  # nor when they turn
     permutes: str = "molecules"  # nor when what is alike changes places: "molecules", "atoms", "none"
@@ -103,6 +115,9 @@ CASES = {
     "harmonic": Case(named("harmonic", stiffness_eV_per_A2=118.0, length_A=1.13)),
     "morse": Case(named("morse", depth_eV=11.2, exponent_per_A=2.3, length_A=1.13)),
     "lennard-jones": Case(named("lennard-jones", epsilon_eV=0.01, sigma_A=1.4), permutes="atoms"),
+    "q-tip4p-f": Case(
+        lambda *_: load("q-tip4p-f").potential(WATER), atoms=WATER, permutes="none", extensive=False
+    ),
     "van-hemert": Case(named("van-hemert", coupling_eV=2.0, with_dipole=True)),
     "h2-co-analytic": Case(lambda *_: load("h2-co-analytic").potential(H2), with_h2=True, permutes="none"),
     "gfn1-xtb": Case(named("gfn1-xtb"), extensive=False, tolerance=2e-5, exact=1e-4),
@@ -187,7 +202,7 @@ class Subject:
 
     def __init__(self, case: Case, potential: Potential) -> None:
         self.case, self.potential = case, potential
-        self.start = (H2 if case.with_h2 else CO).positions.copy()
+        self.start = (case.atoms or (H2 if case.with_h2 else CO)).positions.copy()
         rng = np.random.default_rng(4)
         self.frames = self.start + rng.normal(scale=0.03, size=(WIDTH, *self.start.shape))
 

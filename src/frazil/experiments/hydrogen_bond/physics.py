@@ -1,0 +1,206 @@
+"""Passes through all windows: from the bound side or from the free one, every window sampled in one batch.
+
+A pass first walks along the path, window after window, each for the equilibration from where the last one
+ended; forward from the cluster at rest, backward from its parts. Then all windows run at once, as kinds of
+one batch. A pass is a function of (campaign seed, its number, the member); all members have the same starts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from frazil.campaigns import Check, Row, Runner
+from frazil.experiments.hydrogen_bond.results import analyse
+from frazil.experiments.hydrogen_bond.settings import HydrogenBond
+from frazil.experiments.hydrogen_bond.tables import ARRAYS, BACKWARD, FORWARD
+from frazil.experiments.hydrogen_bond.tables import TRAJECTORIES as TABLE
+from frazil.experiments.hydrogen_bond.windows import (
+    Samples,
+    Subject,
+    Window,
+    path_of,
+    potential_of,
+    source_of,
+    subject_of,
+    windows_of,
+)
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import PILE
+from frazil.md.integrity import BROKEN, DETACHED_A, OUTCOMES, OneCluster
+from frazil.md.observers import frames
+from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.state import State, System
+from frazil.md.trajectory import FINISHED, Outcome, Trajectory
+from frazil.seeds import rng
+
+__all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
+
+DAMPING_fs = 100.0
+"""Of the centroids."""
+FIRST = 5
+"""Equilibrations that the first window of a walk takes: there a cluster without the molecule closes its gap.
+"""
+MOST_WINDOWS = 1000
+LOOSE = 1.5
+"""A part has come apart where atoms of it are so many times farther from the others than at rest, or 3.5 Å.
+"""
+
+Place = tuple[np.ndarray, np.ndarray]
+
+
+def members(settings: HydrogenBond) -> int:
+    """Return how many members run every pass."""
+    assert settings.model is not None
+    return source_of(settings.model).n_members
+
+
+def direction_of(number: int) -> str:
+    """Return the direction of a pass: even ones go forward."""
+    return BACKWARD if number % 2 else FORWARD
+
+
+def runner(settings: HydrogenBond, campaign_seed: int) -> Runner:
+    """Return the runner of all passes and members; ids count (pass, member), the last fastest."""
+
+    def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
+        subject = subject_of(settings)
+        for identity in ids:
+            yield identity, _pass(subject, settings, campaign_seed, identity, check)
+
+    return run
+
+
+def _pass(
+    subject: Subject, settings: HydrogenBond, campaign_seed: int, identity: int, check: Check
+) -> Row:  # fmt: skip
+    """Return the row of a pass of one member, with all numbers of beads."""
+    number, member = divmod(identity, subject.source.n_members)
+    sets = [windows_of(settings, n_beads) for n_beads in settings.n_beads]
+    longest, n_samples = max(map(len, sets)), round(settings.duration_fs / settings.observe_every_fs)
+    samples = np.full((len(sets), longest, n_samples, 3), np.nan)
+    kinetic = np.full((len(sets), longest, 2), np.nan)
+    outcomes: list[str] = []
+    for place, (n_beads, windows) in enumerate(zip(settings.n_beads, sets, strict=True)):
+        walk = _Walk(
+            subject, settings, campaign_seed, number * len(sets) + place, member, n_beads, windows, check
+        )
+        for window, ended in enumerate(walk.windows(direction_of(number))):
+            outcomes.append(OUTCOMES[ended.outcome])
+            if ended.outcome == Outcome.FINISHED:
+                rows = {name: values[1:] for name, values in ended.rows.items()}
+                samples[place, window] = rows["samples"]
+                means = [rows[f"kinetic_{name}"].mean() for name in ("virial", "primitive")]
+                kinetic[place, window] = means
+    bound = samples[:, 0, :, 2]  # the window without a restraint
+    lost = [outcome for outcome in outcomes if outcome != FINISHED]
+    return {
+        "trajectory_id": number, "member": member, "direction": direction_of(number),
+        "outcome": lost[0] if lost else FINISHED, "lost_windows": len(lost),
+        "n_escaped": int((bound > subject.distance_A + settings.escape_A).sum()),
+        "n_bound": int(np.isfinite(bound).sum()), "samples": samples, "kinetic_eV": kinetic,
+    }  # fmt: skip
+
+
+@dataclass
+class _Walk:
+    """One pass of one member at one number of beads."""
+
+    subject: Subject
+    settings: HydrogenBond
+    campaign_seed: int
+    number: int
+    member: int
+    n_beads: int
+    every: list[Window]
+    check: Check
+
+    def windows(self, direction: str) -> list[Trajectory]:
+        """Return every window's trajectory; of a walk that broke on its way, all are that."""
+        path = path_of(self.settings)
+        order = range(len(path)) if direction == FORWARD else range(len(path) - 1, -1, -1)
+        masses = self.subject.atoms.get_masses()
+        random = rng(self.campaign_seed, "hydrogen-bond-start", self.number)
+        now: Place = start_of_ring(
+            self.subject.atoms.positions, masses, self.settings.temperature_K, self.n_beads, random
+        )
+        begun: dict[int, Place] = {}
+        for window in order:
+            times = 1 if begun else FIRST
+            (ended,) = self._run({window: now}, times * self.settings.equilibration_fs, "walk")
+            if ended.outcome != Outcome.FINISHED:
+                return [ended] * len(self.every)
+            begun[window] = now = _last(ended)
+        # Windows of other masses begin where the one of the same couplings stands.
+        others = {}
+        for window in range(len(path), len(self.every)):
+            own = self.every[window]
+            same = path.index(Window(own.coupling, own.restraint))
+            others[window] = begun[same][0], begun[same][1] * own.lightness
+        for window, ended in zip(
+            others, self._run(others, self.settings.equilibration_fs, "mass"), strict=True
+        ):
+            begun[window] = _last(ended)
+        return self._run(dict(sorted(begun.items())), self.settings.duration_fs, "sample")
+
+    def _run(self, begun: dict[int, Place], duration_fs: float, phase: str) -> list[Trajectory]:
+        """Run windows from where they begin, in one batch; return their trajectories in that order."""
+        if not begun:
+            return []
+        x, v = (np.stack([place[part] for place in begun.values()]) for part in (0, 1))
+        phases = ("walk", "mass", "sample")
+        first = (self.number * len(phases) + phases.index(phase)) * MOST_WINDOWS
+        ended = self._ensemble(len(begun), duration_fs, phase).run(
+            x, v, [first + window for window in begun], after_chunk=self.check, kinds=list(begun)
+        )
+        return sorted(ended, key=lambda trajectory: trajectory.trajectory_id)
+
+    def _ensemble(self, width: int, duration_fs: float, phase: str) -> Ensemble:
+        """Return what windows share: of a walk only the end is seen."""
+        settings, subject, n_beads = self.settings, self.subject, self.n_beads
+        one = self.member if subject.source.n_members > 1 else None
+        masses = [subject.atoms.get_masses() / window.lightness**2 for window in self.every]
+        n_steps = round(duration_fs / settings.timestep_fs)
+        observers = (
+            (Samples(tuple(subject.arm), n_beads), RingEnergies(settings.temperature_K, n_beads))
+            if phase == "sample"
+            else (frames,)
+        )
+        return Ensemble(
+            potential_of(subject, settings, self.every, n_beads, one),
+            PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads),
+            np.stack([of_beads(own, n_beads) for own in masses]), n_steps,
+            round(settings.observe_every_fs / settings.timestep_fs) if phase == "sample" else n_steps,
+            self.campaign_seed, observers=observers, stop=_whole(subject, n_beads), width=width, chunk=25,
+        )  # fmt: skip
+
+
+def _last(ended: Trajectory) -> Place:
+    return ended.rows["positions"][-1], ended.rows["velocities"][-1]
+
+
+@dataclass(frozen=True)
+class BothWhole:
+    """Stop rule: the molecule and the rest must each stay whole, by the centroids of their atoms."""
+
+    parts: tuple[tuple[tuple[int, ...], OneCluster], ...]
+    n_beads: int
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code of a broken frame, 0 of any other."""
+        centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
+        holds = [rule.holds(centroids[jnp.array(atoms)]) for atoms, rule in self.parts]
+        return jnp.where(jnp.stack(holds).all(), 0, BROKEN)
+
+
+def _whole(subject: Subject, n_beads: int) -> BothWhole:
+    parts = []
+    for own in (subject.molecule, subject.rest):
+        atoms = subject.atoms[own]
+        widest = float(minimum_spanning_tree(atoms.get_all_distances()).toarray().max())
+        (numbers,) = OneCluster.of(atoms).numbers
+        parts.append((tuple(map(int, own)), OneCluster((numbers,), max(DETACHED_A, LOOSE * widest))))
+    return BothWhole(tuple(parts), n_beads)

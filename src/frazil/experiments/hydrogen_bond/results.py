@@ -1,0 +1,443 @@
+"""From samples of windows to free energies: two estimators, both errors, tables, gates, the section."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import scipy.stats
+
+from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, TwoWay, two_way
+from frazil.analysis.free_energy import effective_number, integrated, mbar, overlap
+from frazil.errors import UserError
+from frazil.experiments.hydrogen_bond import figures
+from frazil.experiments.hydrogen_bond.settings import HydrogenBond
+from frazil.experiments.hydrogen_bond.tables import (
+    BACKWARD,
+    FORWARD,
+    FREE_ENERGIES,
+    PASSES,
+    QUANTUM,
+    STEPS,
+    WINDOWS,
+)
+from frazil.experiments.hydrogen_bond.windows import (
+    SOFT,
+    Subject,
+    Window,
+    mass_nodes,
+    path_of,
+    reduced,
+    release_eV,
+    subject_of,
+)
+from frazil.md.trajectory import FINISHED
+from frazil.report.section import Gate, Result, Section, Table
+from frazil.units import kB, meV
+
+LEAST_OVERLAP = 0.03
+NO_OVERLAP = 1e-4
+"""Windows that share less tell nothing of the difference between them."""
+MOST_ESCAPED = 0.01
+"""Part of the samples without a restraint in which the molecule had left."""
+MARGIN_kT = 0.5
+"""Of differences that should be none: their whole interval is within."""
+KINETIC = 0.03
+"""Relative difference of the two kinetic energies."""
+ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
+REFERENCES = [
+    "@shirts2008: MBAR",
+    "@klimovich2015: overlap of windows",
+    "@habershon2009: q-TIP4P/F water",
+    "@ceriotti2010: the thermostat of the rings",
+    "@korol2020: the step of the free ring",
+]
+LOST_TOLD = (
+    "A window that breaks leaves a gap in the path, and what breaks is seldom what is typical. A pass "
+    "counts only where every member finished all of its windows.",
+    "Lower the temperature, or train the potential on frames along the path: with small λ1 the molecule "
+    "comes where none of the labels have it.",
+)
+ESCAPED_TOLD = (
+    "Without a restraint the molecule must stay bound, else the first window samples the vapour and the "
+    "result depends on how long it runs.",
+    "Lower the temperature (hydrogen_bond.temperature_K), or raise hydrogen_bond.escape_A if the molecule "
+    "only changes its place in the cluster.",
+)
+OVERLAP_TOLD = (
+    "A free energy between windows that hardly share samples rests on a few of them; 0.03 is the least of "
+    "Klimovich, Shirts & Mobley.",
+    "Take more windows (hydrogen_bond.n_coupling_windows, hydrogen_bond.n_restraint_windows).",
+)
+BOTH_TOLD = (
+    "Integration errs by the distance of the windows, MBAR by their overlap: where both are right they "
+    "agree.",
+    "Take more windows, or longer ones.",
+)
+DIRECTIONS_TOLD = (
+    "A pass from the bound side and one from the free side sample the same windows. Where they differ, the "
+    "cluster had no time to close the gap, or to open it.",
+    "Equilibrate longer (hydrogen_bond.equilibration_fs), then sample longer.",
+)
+KINETIC_TOLD = (
+    "Both estimators have the same mean for a ring in equilibrium and a short time step.",
+    "Take a shorter time step, or equilibrate longer.",
+)
+MASS_TOLD = (
+    "Nuclei made quantum along their mass, at both ends, give the quantum part without the windows between.",
+    "Sample longer: the integral subtracts two numbers of some 0.5 eV per molecule.",
+)
+
+
+@dataclass(frozen=True)
+class Set:
+    """All passes that count at one number of beads.
+
+    samples (M, R, K, n, 3) of M members, R passes and K windows; kinetic (M, R, windows, 2), eV; directions
+    (R,). values: of each step (M, R, 2), meV, by integration and by MBAR. slopes (M, R, n_slopes), eV.
+    overlaps (M, R, K − 1).
+    """
+
+    n_beads: int
+    samples: np.ndarray
+    kinetic: np.ndarray
+    directions: np.ndarray
+    values: dict[str, np.ndarray]
+    slopes: np.ndarray
+    overlaps: np.ndarray
+
+    def layout(self, step: str, by: int) -> TwoWay:
+        """Return a step's layout of members and passes, meV; by: 0 integration, 1 MBAR."""
+        return two_way(self.values[step][..., by])
+
+
+def analyse(settings: HydrogenBond, table: pandas.DataFrame, campaign_seed: int, out: Path) -> Section:
+    """Write the tables and figures of all passes into ``out``, and return the section.
+
+    ``table``: rows of ``tables.TRAJECTORIES`` with their samples. Raises UserError where fewer than two
+    passes of each direction were finished by every member, and for windows that do not overlap.
+    """
+    subject = subject_of(settings)
+    shape = (settings.n_trajectories, subject.source.n_members)
+    finished = (table["outcome"] == FINISHED).to_numpy().reshape(shape).all(axis=1)
+    directions = table["direction"].to_numpy().reshape(shape)[:, 0]
+    for direction in (FORWARD, BACKWARD):
+        if (n := int((finished & (directions == direction)).sum())) < 2:
+            raise UserError(
+                f"{n} {direction} passes of {settings.n_trajectories} were finished by every member; lower "
+                "temperature_K, or train the potential on frames along the path"
+            )
+    chosen = np.flatnonzero(finished)
+
+    def arranged(name: str) -> np.ndarray:
+        whole = np.stack(table[name].tolist())
+        return whole.reshape(*shape, *whole.shape[1:])[chosen].swapaxes(0, 1)
+
+    samples, kinetic = arranged("samples"), arranged("kinetic_eV")
+    sets = [
+        _set(settings, subject, n_beads, samples[:, :, i], kinetic[:, :, i], directions[chosen])
+        for i, n_beads in enumerate(settings.n_beads)
+    ]
+    tables = {
+        "windows": WINDOWS.frame([row for own in sets for row in _windows(settings, own)]),
+        "free_energies": FREE_ENERGIES.frame([row for own in sets for row in _steps(own)]),
+        "passes": PASSES.frame([row for own in sets for row in _passes(own, chosen)]),
+        "quantum": QUANTUM.frame(_quantum(settings, subject, sets)),
+    }
+    for declared in (WINDOWS, FREE_ENERGIES, PASSES, QUANTUM):
+        declared.write(tables[declared.name], out)
+    gates = _gates(settings, subject, table, sets, tables)
+    return _section(settings, subject, sets, tables, gates, out)
+
+
+def _set(
+    settings: HydrogenBond, subject: Subject, n_beads: int, samples: np.ndarray, kinetic: np.ndarray,
+    directions: np.ndarray,
+) -> Set:  # fmt: skip
+    path = path_of(settings)
+    n_members, n_passes = samples.shape[:2]
+    own = samples[:, :, : len(path)]
+    values = {step: np.empty((n_members, n_passes, 2)) for step in STEPS}
+    slopes = np.empty((n_members, n_passes, len(path) + 1))
+    overlaps = np.empty((n_members, n_passes, len(path) - 1))
+    for k in range(n_members):
+        for r in range(n_passes):
+            found, slopes[k, r], overlaps[k, r] = free_energies(settings, subject, path, own[k, r])
+            for step, pair in found.items():
+                values[step][k, r] = pair
+    _check_overlap(path, overlaps.mean(axis=(0, 1)), n_beads)
+    return Set(n_beads, own, kinetic, directions, values, slopes, overlaps)
+
+
+def free_energies(
+    settings: HydrogenBond, subject: Subject, path: list[Window], samples: np.ndarray
+) -> tuple[dict[str, tuple[float, float]], np.ndarray, np.ndarray]:
+    """Return of one pass, samples (K, n, 3), each step's free energy by integration and MBAR, meV.
+
+    Beside them the mean slopes, eV, in the order of the path (K + 1,), the corner's twice, and the overlaps
+    (K − 1,).
+    """
+    n_windows, n_samples = samples.shape[:2]
+    counts, thermal = np.full(n_windows, n_samples), kB * settings.temperature_K
+    energies = reduced(samples.reshape(-1, 3), path, subject, settings)
+    free = mbar(energies, counts) * thermal
+    corner = settings.n_restraint_windows - 1
+    turned = slopes_of(settings, subject, samples)
+    held, coupled = turned[: corner + 1], turned[corner + 1 :]
+    places = np.cbrt([window.coupling for window in path[corner:]])
+    kept = np.isfinite(coupled) & (places > 0)  # at λ1 = 0 the weight of the slope, dλ1/ds, is 0
+    by_slope = (
+        integrated(np.array([window.restraint for window in path[: corner + 1]]), held, 1.0),
+        integrated(places[kept], (coupled * SOFT * places ** (SOFT - 1))[kept], 0.0),
+        release_eV(subject, settings),
+    )
+    by_mbar = (free[corner] - free[0], free[-1] - free[corner], by_slope[2])
+    steps = {
+        step: (one / meV, other / meV) for step, one, other in zip(STEPS[:3], by_slope, by_mbar, strict=True)
+    }
+    steps["total"] = (sum(by_slope) / meV, sum(by_mbar) / meV)
+    return steps, turned, overlap(energies, counts, free / thermal)
+
+
+def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray, mean: bool = True) -> np.ndarray:
+    """Return ∂U/∂λ of samples (K, n, 3), eV: means (K + 1,), or the samples' own (K + 1, n); the corner's
+    twice.
+    """
+    corner = settings.n_restraint_windows - 1
+    held = 0.5 * settings.restraint_eV_per_A2 * (samples[: corner + 1, :, 2] - subject.distance_A) ** 2
+    with np.errstate(invalid="ignore", over="ignore"):
+        coupled = samples[corner:, :, 0] - samples[corner:, :, 1]
+        found = np.concatenate([held, coupled])
+        return found.mean(axis=1) if mean else found
+
+
+def _check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> None:
+    worst = int(overlaps.argmin())
+    if overlaps[worst] < NO_OVERLAP:
+        one, other = path[worst], path[worst + 1]
+        raise UserError(
+            f"windows λ1 {one.coupling:.3g}, λ2 {one.restraint:.3g} and λ1 {other.coupling:.3g}, λ2 "
+            f"{other.restraint:.3g} do not overlap ({overlaps[worst]:.1g}, {n_beads} beads); take more of "
+            "them: n_coupling_windows, n_restraint_windows"
+        )
+
+
+def _windows(settings: HydrogenBond, own: Set) -> list[tuple[Any, ...]]:
+    path, corner = path_of(settings), settings.n_restraint_windows - 1
+    layout, rows = two_way(own.slopes / meV), []
+    n_members, n_passes = own.samples.shape[:2]
+    overlaps = np.append(own.overlaps.mean(axis=(0, 1)), np.nan)
+    subject = subject_of(settings)
+    every = np.array([
+        [slopes_of(settings, subject, own.samples[k, r], mean=False) for r in range(n_passes)]
+        for k in range(n_members)
+    ])  # fmt: skip
+    for place in range(len(path) + 1):
+        step, window = (STEPS[0], place) if place <= corner else (STEPS[1], place - 1)
+        series = every[:, :, place].reshape(-1, every.shape[-1])
+        known = bool(np.isfinite(series).all())
+        number = sum(effective_number(one) for one in series) if known else np.nan
+        numbers = (layout.mean[place], layout.standard_error[place], layout.model_std[place])
+        mean, error, model = numbers if known else (np.nan, np.nan, np.nan)
+        rows.append(
+            (own.n_beads, step, window, path[window].coupling, path[window].restraint, mean, error, model,
+             number, overlaps[window])
+        )  # fmt: skip
+    return rows
+
+
+def _steps(own: Set) -> list[dict[str, Any]]:
+    rows = []
+    for step in STEPS:
+        by_slope, by_mbar = own.layout(step, 0), own.layout(step, 1)
+        found: Estimate = by_mbar.estimate()
+        rows.append(
+            {
+                "n_beads": own.n_beads, "step": step, "ti_meV": float(by_slope.mean),
+                "ti_se_meV": float(by_slope.standard_error), "mbar_meV": float(by_mbar.mean),
+                "mbar_se_meV": float(by_mbar.standard_error), "model_std_meV": found.model_std,
+                **{f"{end}_meV": getattr(found, end) for end in ENDS},
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _passes(own: Set, chosen: np.ndarray) -> list[tuple[Any, ...]]:
+    total, least = own.values["total"], own.overlaps.min(axis=-1)
+    return [
+        (own.n_beads, int(number), k, own.directions[r], *total[k, r], least[k, r])
+        for r, number in enumerate(chosen)
+        for k in range(len(total))
+    ]
+
+
+def _difference(
+    values: np.ndarray, others: np.ndarray | None = None
+) -> tuple[float, float, tuple[float, float]]:
+    """Return the mean of values (n,), less that of others, its standard error and its 95 % interval."""
+    samples = [values] if others is None else [values, others]
+    variance = sum(float(own.var(ddof=1)) / len(own) for own in samples)
+    mean, error = float(values.mean() - (0.0 if others is None else others.mean())), float(np.sqrt(variance))
+    half = float(scipy.stats.t.ppf(0.975, sum(len(own) - 1 for own in samples))) * error
+    return mean, error, (mean - half, mean + half)
+
+
+def _quantum(settings: HydrogenBond, subject: Subject, sets: list[Set]) -> list[tuple[Any, ...]]:
+    """Return what quantum nuclei add to the decoupling, by each way: rows of ``QUANTUM``."""
+    classical = next((own for own in sets if own.n_beads == 1), None)
+    rows: list[tuple[Any, ...]] = []
+    for own in sets:
+        if classical is None or own is classical:
+            continue
+        before, after = (s.values["decouple"][..., 1].mean(axis=0) for s in (classical, own))
+        mean, error, _ = _difference(after, before)
+        rows.append((own.n_beads, "direct", mean, error, len(after)))
+        if settings.mass_integral:
+            found = mass_integral(settings, subject, own).mean(axis=0)
+            mean, error, _ = _difference(found)
+            rows.append((own.n_beads, "mass", mean, error, len(found)))
+    return rows
+
+
+def mass_integral(settings: HydrogenBond, subject: Subject, own: Set) -> np.ndarray:
+    """Return what quantum nuclei add to the decoupling, of each member and pass (M, R), meV.
+
+    F_P − F_classical = ∫₀¹ (2/g) [K_virial(m/g²) − 3NkT/2] dg at either end of the step.
+    """
+    places, weights = mass_nodes()
+    thermal = 1.5 * len(subject.atoms) * kB * settings.temperature_K
+    first = len(path_of(settings))
+    ends = own.kinetic[:, :, first : first + 2 * len(places), 0].reshape(*own.kinetic.shape[:2], 2, -1)
+    added = (weights * 2 / places * (ends - thermal)).sum(axis=-1)
+    return np.asarray((added[..., 1] - added[..., 0]) / meV)
+
+
+def _gates(
+    settings: HydrogenBond, subject: Subject, table: pandas.DataFrame, sets: list[Set],
+    tables: dict[str, pandas.DataFrame],
+) -> list[Gate]:  # fmt: skip
+    margin = round(MARGIN_kT * kB * settings.temperature_K / meV, 1)
+    lost, escaped = (
+        int(table["lost_windows"].sum()),
+        table["n_escaped"].sum() / max(table["n_bound"].sum(), 1),
+    )
+    gates = [
+        Gate.at_most("windows that broke", lost, 0, shown="none").because(*LOST_TOLD),
+        Gate.at_most("samples in which the molecule had escaped (part)", escaped, MOST_ESCAPED).because(
+            *ESCAPED_TOLD
+        ),
+    ]
+    path = path_of(settings)
+    for own in sets:
+        beads = "classical" if own.n_beads == 1 else f"{own.n_beads} beads"
+        overlaps = own.overlaps.mean(axis=(0, 1))
+        worst = int(overlaps.argmin())
+        between = f"λ1 {path[worst].coupling:.3g} and {path[worst + 1].coupling:.3g}, λ2 "
+        between += f"{path[worst].restraint:.3g} and {path[worst + 1].restraint:.3g}"
+        gates.append(
+            Gate.at_least(
+                f"least overlap of neighbouring windows, {beads}", overlaps[worst], LEAST_OVERLAP, between
+            ).because(*OVERLAP_TOLD)
+        )
+        total = own.values["total"].mean(axis=0)
+        mean, _, interval = _difference(total[:, 0] - total[:, 1])
+        name = f"integration less MBAR, {beads} (meV)"
+        gates.append(Gate.equivalent(name, mean, interval, margin).because(*BOTH_TOLD))
+        there, back = (total[own.directions == direction, 1] for direction in (FORWARD, BACKWARD))
+        mean, _, interval = _difference(there, back)
+        name = f"forward less backward, {beads} (meV)"
+        gates.append(Gate.equivalent(name, mean, interval, margin).because(*DIRECTIONS_TOLD))
+        if own.n_beads > 1:
+            virial, primitive = np.nanmean(own.kinetic, axis=(0, 1, 2))
+            name = f"primitive over virial kinetic energy, {beads}"
+            gates.append(
+                Gate.within(name, primitive / virial, 1 - KINETIC, 1 + KINETIC).because(*KINETIC_TOLD)
+            )
+    for n_beads, ways in tables["quantum"].groupby("n_beads"):
+        if len(ways) == 2:
+            difference = float(ways["difference_meV"].diff().iloc[-1])
+            half = 1.96 * float(np.sqrt((ways["se_meV"] ** 2).sum()))
+            name = f"quantum part by the mass less direct, {n_beads} beads (meV)"
+            interval = (difference - half, difference + half)
+            gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
+    if subject.source.n_members == 1:
+        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
+    return gates
+
+
+def _section(
+    settings: HydrogenBond, subject: Subject, sets: list[Set], tables: dict[str, pandas.DataFrame],
+    gates: list[Gate], out: Path,
+) -> Section:  # fmt: skip
+    energies, quantum = tables["free_energies"], tables["quantum"]
+    totals = energies[energies["step"] == "total"].to_dict("records")
+    taken, left = (subject.atoms[own].get_chemical_formula() for own in (subject.molecule, subject.rest))
+    drawn = [figures.steps(energies, out), figures.slopes(settings, tables["windows"], out)]
+    said = [f"{row['mbar_meV']:.0f} ± {1.96 * row['mbar_se_meV']:.0f} meV ({_nuclei(row)})" for row in totals]
+    n_passes = sets[0].samples.shape[1]
+    results = [
+        Result.of_row(
+            f"Free energy, {_nuclei(row)}", "mbar_meV", row | {end: row[f"{end}_meV"] for end in ENDS}, "meV",
+            n=n_passes, of="passes",
+        )
+        for row in totals
+    ]  # fmt: skip
+    results += [
+        Result(
+            f"Quantum nuclei add ({row['n_beads']} beads)", row["difference_meV"], "meV",
+            row["difference_meV"] - 1.96 * row["se_meV"], row["difference_meV"] + 1.96 * row["se_meV"],
+            n=int(row["n"]), of="passes",
+        )
+        for row in quantum[quantum["by"] == "direct"].to_dict("records")
+    ]  # fmt: skip
+    return Section(
+        title="Hydrogen bond",
+        headline=f"{taken} out of {left}·{taken} at {settings.temperature_K:g} K: {', '.join(said)}.",
+        text=_text(settings, subject, sets, taken, left),
+        gates=gates,
+        figures=drawn,
+        tables=[
+            Table("free_energies.csv", "Free energies of the steps, by integration and by MBAR."),
+            Table("windows.csv", "Slopes, effective numbers of samples and overlaps of the windows."),
+            *([Table("quantum.csv", "What quantum nuclei add to the decoupling.")] if len(quantum) else []),
+        ],
+        results=results,
+        main_figure=drawn[0].file,
+        methods=(
+            f"The free energy of taking {taken} out of {left}·{taken} at {settings.temperature_K:g} K is "
+            "that of turning on a harmonic restraint on the distance of the centres of mass, of "
+            f"decoupling the molecule under it ({len(path_of(settings))} windows, {n_passes} passes of "
+            f"{settings.duration_fs / 1000:g} ps each from either side, MBAR), and of its release to the "
+            "standard volume, which is analytic. Quantum nuclei are ring polymers under PILE-L dynamics."
+        ),
+        references=REFERENCES,
+    )  # fmt: skip
+
+
+def _nuclei(row: Any) -> str:
+    return "classical nuclei" if row["n_beads"] == 1 else f"{row['n_beads']} beads"
+
+
+def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str, left: str) -> list[str]:
+    text = [
+        f"The cluster {subject.name} was relaxed under the potential ({subject.source.kind}, "
+        f"{subject.source.level}); the centre of {taken} is {subject.distance_A:.3f} Å from that of "
+        f"{left}. A restraint of {settings.restraint_eV_per_A2:g} eV/Å² on this distance is turned on "
+        "(restrain), under it the molecule is decoupled from the rest (decouple), and then set free in "
+        f"{settings.volume_A3:g} Å³ (release). The restraint holds no direction, so the cluster turns "
+        "freely.",
+        "Each pass samples every window, half of the passes coming from the bound side and half from the "
+        "free one. Integration is that of a spline of mean slopes, MBAR uses all samples. Errors of "
+        "sampling are the scatter of the passes, which are independent. The number is that of one marked "
+        "molecule: what alike molecules add by changing places is not in it.",
+    ]
+    if any(own.n_beads > 1 for own in sets):
+        text.append(
+            "Path integrals are sampled directly: λ1 acts on every bead and the restraint on the "
+            "centroids, so that large numbers of whole molecules never have to be subtracted. Nuclei are "
+            "distinguishable."
+        )
+    if subject.source.n_members == 1:
+        text.append("One model ran: the potential's error is unknown, and no interval here holds it.")
+    return text

@@ -1,0 +1,104 @@
+"""Settings of hydrogen-bond strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from frazil.settings import is_multiple, setting, settings
+
+CAMPAIGN = "frazil.experiments.hydrogen_bond.physics"
+
+
+@settings
+class HydrogenBond:
+    """Free energy of taking a molecule out of a cluster, classical and by path integrals."""
+
+    structure: Path | None = setting(
+        "A cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. When not set: "
+        "a ring of four water molecules",
+        default=None, path="file",
+    )  # fmt: skip
+    model: Path | None = setting(
+        "Folder of a potential, whose members each run: one that training wrote, or with a model.json "
+        "that names any other. When not set: q-TIP4P/F water",
+        default=None, path="any",
+    )  # fmt: skip
+    molecule_atoms: tuple[int, ...] = setting(
+        "Atoms of the molecule that is taken out, counted from 0; a whole molecule of the structure",
+        default=(0, 1, 2), minimum=0,
+    )  # fmt: skip
+    temperature_K: float = setting("Temperature", default=300.0, above=0, maximum=5000)
+    n_beads: tuple[int, ...] = setting(
+        "Beads of the path integrals; 1 has classical nuclei", default=(1, 40), minimum=1, maximum=1024
+    )
+    n_trajectories: int = setting(
+        "Passes through all windows, half of them from the bound side and half from the free one",
+        default=8, minimum=4, maximum=10_000,
+    )  # fmt: skip
+    shard_size: int = setting("Passes in one task; changes no result", default=2, minimum=1)
+    n_restraint_windows: int = setting(
+        "Windows in which the restraint is turned on", default=4, minimum=3, maximum=100
+    )
+    n_coupling_windows: int = setting(
+        "Windows in which the molecule is decoupled, without the first, which is the last of the restraint",
+        default=10, minimum=4, maximum=200,
+    )  # fmt: skip
+    restraint_eV_per_A2: float = setting(
+        "Force constant of the restraint on the distance between the molecule's centre of mass and that "
+        "of the rest",
+        default=0.25, above=0, maximum=100,
+    )  # fmt: skip
+    escape_A: float = setting(
+        "A molecule has escaped where this distance is so much larger than at rest", default=2.0, above=0
+    )
+    volume_A3: float = setting(
+        "Volume of the free molecule's standard state; 1660.54 Å³ is 1 mol/L", default=1660.54, above=0
+    )
+    mass_integral: bool = setting(
+        "Whether nuclei are also made quantum along their mass, at both ends: it must give the same",
+        default=False,
+    )
+    equilibration_fs: float = setting(
+        "Dynamics in each window, one after the other, before what counts", default=1000.0, above=0
+    )
+    duration_fs: float = setting("Dynamics in each window that counts", default=10000.0, above=0)
+    timestep_fs: float = setting(
+        "Time step; the fastest mode's period is at least 14", default=0.5, above=0, maximum=5
+    )
+    observe_every_fs: float = setting(
+        "Time between samples; a whole number of time steps", default=10.0, above=0
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if self.model is not None and self.structure is None:
+            yield "structure", "needed with [model]: one of its own"
+        if len(set(self.molecule_atoms)) != len(self.molecule_atoms) or not self.molecule_atoms:
+            yield "molecule_atoms", "allowed: each atom of the molecule once"
+        if len(set(self.n_beads)) != len(self.n_beads) or not self.n_beads:
+            yield "n_beads", "allowed: each number of beads once"
+        if self.n_trajectories % 2:
+            yield "n_trajectories", "allowed: an even number, half of each direction"
+        if self.mass_integral and (1 not in self.n_beads or max(self.n_beads, default=1) == 1):
+            yield "mass_integral", "needs 1 and another number in [n_beads]: it goes from classical nuclei on"
+        for name in ("observe_every_fs", "equilibration_fs"):
+            if not is_multiple(getattr(self, name), self.timestep_fs):
+                yield name, "allowed: a whole number of [timestep_fs]"
+        if not is_multiple(self.duration_fs, self.observe_every_fs):
+            yield "duration_fs", "allowed: a whole number of [observe_every_fs]"
+        if self.duration_fs < 20 * self.observe_every_fs:
+            yield "duration_fs", "allowed: at least 20 times [observe_every_fs]"
+
+
+GROUPS = {"hydrogen_bond": HydrogenBond}
+
+
+def shipped(own: HydrogenBond) -> dict[str, str]:
+    """Return the files of ``assets`` that stand for those that are not set."""
+    found = {}
+    if own.structure is None:
+        found["structure"] = "structures/water_tetramer.extxyz"
+    if own.model is None:
+        found["model"] = "potentials/q-tip4p-f"
+    return found

@@ -1,0 +1,46 @@
+"""Tables of hydrogen-bond strengths."""
+
+from frazil.md.integrity import OUTCOMES
+from frazil.tables import Table
+
+FORWARD, BACKWARD = "forward", "backward"
+STEPS = ("restrain", "decouple", "release", "total")
+"""The restraint is turned on, the molecule is decoupled, the free molecule gets the standard volume; all
+three.
+"""
+TRAJECTORIES = Table(
+    "trajectories",
+    """
+    *trajectory_id:int *member:int direction:str outcome:str lost_windows:int n_escaped:int n_bound:int
+    """,
+    limits={"outcome": tuple(OUTCOMES.values()), "direction": (FORWARD, BACKWARD)},
+)
+"""A row per pass and member: windows that were lost, and of the samples with the molecule bound without a
+restraint (n_bound) those in which it had escaped.
+"""
+ARRAYS = ("samples", "kinetic_eV")
+"""Beside each row: samples (sets, windows, n, 3) of the energies of the cluster and of its parts, eV, and of
+the distance, Å; mean kinetic energies (sets, windows, 2) by the centroid virial and the primitive estimator.
+A set is a number of beads; nan where there is nothing.
+"""
+WINDOWS = Table(
+    "windows",
+    """
+    *n_beads:int *step:str *window:int lambda1 lambda2 mean_meV? se_meV? model_std_meV? n_effective
+    overlap_next?
+    """,
+)
+FREE_ENERGIES = Table(
+    "free_energies",
+    """
+    *n_beads:int *step:str ti_meV ti_se_meV mbar_meV mbar_se_meV model_std_meV? low_95_meV? high_95_meV?
+    total_low_95_meV? total_high_95_meV?
+    """,
+    limits={"step": STEPS},
+)
+PASSES = Table(
+    "passes", "*n_beads:int *trajectory_id:int *member:int direction:str ti_meV mbar_meV least_overlap"
+)
+"""The total of each pass alone."""
+QUANTUM = Table("quantum", "*n_beads:int *by:str difference_meV se_meV n:int")
+"""Quantum less classical, of the decoupling: direct, and by the integral over the mass."""

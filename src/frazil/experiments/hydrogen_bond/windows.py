@@ -1,0 +1,243 @@
+"""What is taken out of what, and the windows between: potentials, restraint, and what is sampled.
+
+The path, with the couplings λ1 and λ2 (a cluster A·B of the molecule A and the rest B): V = λ1 V(A·B) + (1 −
+λ1)[V(A) + V(B)] + λ2 ½ k (d − d0)², d the distance of the centres of mass of A and B. λ2 goes from 0 to 1 at
+λ1 = 1, then λ1 from 1 to 0. The restraint holds no direction, so that the cluster turns as it likes, and what
+it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. In path integrals λ1 acts on every
+bead, the restraint on the centroids.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.integrate
+from ase import Atoms
+
+from frazil.analysis.spectra import LIGHT_cm_per_fs
+from frazil.data.structures import check_names, read_structures
+from frazil.errors import UserError
+from frazil.experiments.hydrogen_bond.settings import HydrogenBond
+from frazil.md.rings import beads_needed
+from frazil.md.state import State, System
+from frazil.potentials.interface import Analytic, Potential
+from frazil.potentials.registry import Source, load
+from frazil.potentials.rings import RingPolymer
+from frazil.potentials.surface import members_of
+from frazil.potentials.transform import OnAtoms, SameForAll, mixture_of, sum_of
+from frazil.pytrees import pytree
+from frazil.systems.minima import Minimum, model_minimum
+from frazil.systems.molecules import molecules_of
+from frazil.units import kB
+
+STEPS_PER_PERIOD = 14
+"""Of the fastest mode, at least: BAOAB samples positions of a harmonic mode without error at any step."""
+SOFT = 3
+"""λ1 = s³, s from 1 to 0 evenly: near 0, where the molecule may be in another's place, windows are dense."""
+MASS_NODES = 5
+"""Gauss–Legendre points of the integral over the mass."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window: coupling λ1, restraint λ2, and the root g of how much lighter than now the nuclei are not.
+
+    Masses are m/g²: heavy nuclei, near g = 0, are classical.
+    """
+
+    coupling: float
+    restraint: float
+    lightness: float = 1.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A cluster at rest and the molecule that is taken out of it.
+
+    molecule, rest: their atoms, ascending. distance_A: of their centres of mass at rest.
+    """
+
+    name: str
+    source: Source
+    minimum: Minimum
+    molecule: np.ndarray
+    rest: np.ndarray
+
+    @property
+    def atoms(self) -> Atoms:
+        """The cluster at rest."""
+        return self.minimum.atoms
+
+    @property
+    def arm(self) -> np.ndarray:
+        """Weights (natoms,): their sum over positions is the vector from the rest's centre to the other."""
+        masses, weights = self.atoms.get_masses(), np.zeros(len(self.atoms))
+        weights[self.molecule] = masses[self.molecule] / masses[self.molecule].sum()
+        weights[self.rest] = -masses[self.rest] / masses[self.rest].sum()
+        return weights
+
+    @property
+    def distance_A(self) -> float:
+        """The distance of the centres at rest."""
+        return float(np.linalg.norm(self.arm @ self.atoms.positions))
+
+
+def subject_of(settings: HydrogenBond) -> Subject:
+    """Return what the settings name, relaxed and checked.
+
+    Raises UserError for a file that holds no single free structure, atoms that are no whole molecule or all
+    there is, a time step too long for the fastest mode, and too few beads for it.
+    """
+    if settings.structure is None or settings.model is None:
+        raise UserError("no structure and model; give both (hydrogen_bond.structure, hydrogen_bond.model)")
+    found = _relaxed(settings.structure, settings.model, settings.molecule_atoms)
+    fastest = float(found.minimum.modes.wavenumbers_cm1.max())
+    longest_fs = 1 / (STEPS_PER_PERIOD * LIGHT_cm_per_fs * fastest)
+    if settings.timestep_fs > longest_fs:
+        raise UserError(
+            f"a time step of {settings.timestep_fs:g} fs for {found.name}, whose fastest mode has "
+            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, {longest_fs:.2g} fs: lower "
+            "timestep_fs"
+        )
+    needed = beads_needed(fastest, settings.temperature_K)
+    for n_beads in settings.n_beads:
+        if 1 < n_beads < needed:
+            raise UserError(
+                f"{n_beads} beads for {found.name} at {settings.temperature_K:g} K, whose fastest mode has "
+                f"{fastest:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): raise "
+                "n_beads"
+            )
+    return found
+
+
+@cache
+def source_of(model: Path) -> Source:
+    """Return the source of a model's folder, read once."""
+    return load(model)
+
+
+@cache
+def _relaxed(structure: Path, model: Path, chosen: tuple[int, ...]) -> Subject:
+    frames = read_structures(structure)
+    if len(frames) != 1:
+        raise UserError(f"{structure} holds {len(frames)} structures; give one")
+    given, (name,) = frames[0], check_names(frames)
+    molecule, rest = _parts(given, chosen, name)
+    source = source_of(model)
+    minimum = model_minimum(given, name, members_of(source, given))
+    return Subject(name, source, minimum, molecule, rest)
+
+
+def _parts(atoms: Atoms, chosen: Sequence[int], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the atoms of the molecule and of the rest. Raises UserError for what is no whole molecule."""
+    molecules = [own.tolist() for own in molecules_of(atoms)]
+    wanted = sorted(chosen)
+    if wanted not in molecules or len(molecules) == 1:
+        listed = "; ".join(",".join(map(str, own)) for own in molecules[:6])
+        raise UserError(
+            f"atoms {','.join(map(str, wanted))} of {name} ({atoms.symbols}) are no whole molecule beside "
+            f"others; its molecules are {listed}{' …' if len(molecules) > 6 else ''}: give one "
+            "(molecule_atoms)"
+        )
+    return np.array(wanted), np.setdiff1d(np.arange(len(atoms)), wanted)
+
+
+def path_of(settings: HydrogenBond) -> list[Window]:
+    """Return the windows of both steps, in order; the last of the restraint is the first of the coupling."""
+    held = [Window(1.0, float(x)) for x in np.linspace(0, 1, settings.n_restraint_windows) ** 2]
+    left = np.linspace(1, 0, settings.n_coupling_windows + 1)[1:] ** SOFT
+    return held + [Window(float(x), 1.0) for x in left]
+
+
+def mass_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Return places g (n,) and weights (n,) of the integral over the root of the lightness, 0 to 1."""
+    places, weights = np.polynomial.legendre.leggauss(MASS_NODES)
+    return 0.5 * (places + 1), 0.5 * weights
+
+
+def windows_of(settings: HydrogenBond, n_beads: int) -> list[Window]:
+    """Return all windows of a number of beads: the path, and at λ2 = 1 and its ends those of other masses."""
+    found = path_of(settings)
+    if settings.mass_integral and n_beads > 1:
+        found += [Window(end, 1.0, float(g)) for end in (1.0, 0.0) for g in mass_nodes()[0]]
+    return found
+
+
+@pytree
+@dataclass(frozen=True)
+class CentreDistance(Analytic):
+    """½ k (d − length)², d = |Σ arm_i r_i|, the distance of two centres of mass."""
+
+    stiffness_eV_per_A2: Any
+    length_A: Any
+    arm: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        distance = jnp.sqrt(jnp.sum((self.arm @ positions_A) ** 2))
+        return 0.5 * self.stiffness_eV_per_A2 * (distance - self.length_A) ** 2
+
+
+def potential_of(
+    subject: Subject, settings: HydrogenBond, windows: Sequence[Window], n_beads: int, member: int | None
+) -> RingPolymer:
+    """Return the rings' potential, of one kind for each window."""
+    atoms, source = subject.atoms, subject.source
+    parts = [
+        OnAtoms(source.potential(atoms[own], member), tuple(map(int, own)))
+        for own in (subject.rest, subject.molecule)
+    ]
+    whole: list[Potential] = [SameForAll(source.potential(atoms, member)), SameForAll(sum_of(parts))]
+    held = CentreDistance(settings.restraint_eV_per_A2, subject.distance_A, jnp.asarray(subject.arm))
+    return RingPolymer(
+        mixture_of(whole, [[w.coupling, 1 - w.coupling] for w in windows], by_kind=True), n_beads,
+        mixture_of([SameForAll(held)], [[w.restraint] for w in windows], by_kind=True),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Samples:
+    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; the distance, Å."""
+
+    arm: tuple[float, ...]
+    n_beads: int
+
+    def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
+        """Return the three."""
+        centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
+        distance = jnp.sqrt(jnp.sum((jnp.array(self.arm) @ centroids) ** 2))
+        return {"samples": jnp.append(state.info["part_energies_eV"], distance)}
+
+
+def reduced(
+    samples: np.ndarray, windows: Sequence[Window], subject: Subject, settings: HydrogenBond
+) -> np.ndarray:
+    """Return u = U/kT (K, n) of samples (n, 3) in each window (K,); infinite where one is not finite."""
+    whole, apart, distance = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
+    held = 0.5 * settings.restraint_eV_per_A2 * (distance - subject.distance_A) ** 2
+    rows = []
+    for window in windows:
+        row = window.restraint * held
+        for weight, energy in ((window.coupling, whole), (1 - window.coupling, apart)):
+            row = row + (weight * energy if weight else 0.0)
+        rows.append(row)
+    return np.array(rows) / (kB * settings.temperature_K)
+
+
+def release_eV(subject: Subject, settings: HydrogenBond) -> float:
+    """Return −kT ln(V°/V_r), eV: from what the restraint leaves a free molecule to the standard volume."""
+    thermal = kB * settings.temperature_K
+    width = np.sqrt(thermal / settings.restraint_eV_per_A2)
+    low, high = max(0.0, subject.distance_A - 12 * width), subject.distance_A + 12 * width
+
+    def shell(distance: float) -> float:
+        stretched = (distance - subject.distance_A) / width
+        return float(4 * np.pi * distance**2 * np.exp(-0.5 * stretched**2))
+
+    volume, _ = scipy.integrate.quad(shell, low, high, points=[subject.distance_A])
+    return float(-thermal * np.log(settings.volume_A3 / volume))
