@@ -4,7 +4,7 @@ both.
     python benchmarks/rings.py --figure docs/images/ring-convergence.png
 
 The exact lines need no dynamics; points are of 8 rings × 10 ps. i-PI's part is left out where ``ipi`` is not
-installed. Some 5 minutes on one core.
+installed. Some 8 minutes on one core.
 """
 
 import argparse
@@ -159,9 +159,9 @@ def main() -> None:
     _, spent = in_ipi("harmonic", {"k1": 0.2058}, nine, 32, 200, 0.5)
     print(f"i-PI, 9 atoms, 1 ring of 32: {spent:.0f} µs of processor time a bead-step")
     curve = MorseQuartic(OF_MORSE["De"], OF_MORSE["a"], OF_MORSE["k"])
-    engine, _ = in_engine(curve, one, 8, 8, given.n_steps, 0.25)
+    engine, _ = in_engine(curve, one, 8, 16, given.n_steps, 0.5)
     runs = pandas.DataFrame(
-        [in_ipi("MorseHarmonic", OF_MORSE, one, 8, given.n_steps // 4, 0.25, s)[0] for s in range(4)]
+        [in_ipi("MorseHarmonic", OF_MORSE, one, 8, given.n_steps // 2, 0.5, s)[0] for s in range(6)]
     )
     for name in ESTIMATORS:
         values = [f"{np.mean(own[name]):.2f}({scipy.stats.sem(own[name]):.2f})" for own in (engine, runs)]

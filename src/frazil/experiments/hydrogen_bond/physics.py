@@ -30,12 +30,12 @@ from frazil.experiments.hydrogen_bond.windows import (
 )
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
-from frazil.md.integrity import BROKEN, DETACHED_A, OUTCOMES, OneCluster
+from frazil.md.integrity import BROKEN, OUTCOMES, OneCluster
 from frazil.md.observers import frames
 from frazil.md.rings import RingEnergies, of_beads, start_of_ring
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Outcome, Trajectory
-from frazil.seeds import rng
+from frazil.seeds import derived_seed, rng
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
 
@@ -44,10 +44,9 @@ DAMPING_fs = 100.0
 FIRST = 5
 """Equilibrations that the first window of a walk takes: there a cluster without the molecule closes its gap.
 """
-MOST_WINDOWS = 1000
-LOOSE = 1.5
-"""A part has come apart where atoms of it are so many times farther from the others than at rest, or 3.5 Å.
-"""
+MOST_WINDOWS = 400
+DETACHED_A, LOOSE = 5.0, 1.5
+"""A part has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest."""
 
 Place = tuple[np.ndarray, np.ndarray]
 
@@ -85,9 +84,8 @@ def _pass(
     kinetic = np.full((len(sets), longest, 2), np.nan)
     outcomes: list[str] = []
     for place, (n_beads, windows) in enumerate(zip(settings.n_beads, sets, strict=True)):
-        walk = _Walk(
-            subject, settings, campaign_seed, number * len(sets) + place, member, n_beads, windows, check
-        )
+        seed = derived_seed(campaign_seed, "hydrogen-bond", n_beads)
+        walk = _Walk(subject, settings, seed, number, member, n_beads, windows, check)
         for window, ended in enumerate(walk.windows(direction_of(number))):
             outcomes.append(OUTCOMES[ended.outcome])
             if ended.outcome == Outcome.FINISHED:
@@ -107,11 +105,11 @@ def _pass(
 
 @dataclass
 class _Walk:
-    """One pass of one member at one number of beads."""
+    """One pass of one member at one number of beads, whose seed that is."""
 
     subject: Subject
     settings: HydrogenBond
-    campaign_seed: int
+    seed: int
     number: int
     member: int
     n_beads: int
@@ -123,7 +121,7 @@ class _Walk:
         path = path_of(self.settings)
         order = range(len(path)) if direction == FORWARD else range(len(path) - 1, -1, -1)
         masses = self.subject.atoms.get_masses()
-        random = rng(self.campaign_seed, "hydrogen-bond-start", self.number)
+        random = rng(self.seed, "hydrogen-bond-start", self.number)
         now: Place = start_of_ring(
             self.subject.atoms.positions, masses, self.settings.temperature_K, self.n_beads, random
         )
@@ -174,7 +172,7 @@ class _Walk:
             PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads),
             np.stack([of_beads(own, n_beads) for own in masses]), n_steps,
             round(settings.observe_every_fs / settings.timestep_fs) if phase == "sample" else n_steps,
-            self.campaign_seed, observers=observers, stop=_whole(subject, n_beads), width=width, chunk=25,
+            self.seed, observers=observers, stop=_whole(subject, n_beads), width=width, chunk=25,
         )  # fmt: skip
 
 

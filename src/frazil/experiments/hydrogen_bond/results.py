@@ -166,7 +166,7 @@ def _set(
             found, slopes[k, r], overlaps[k, r] = free_energies(settings, subject, path, own[k, r])
             for step, pair in found.items():
                 values[step][k, r] = pair
-    _check_overlap(path, overlaps.mean(axis=(0, 1)), n_beads)
+    check_overlap(path, overlaps.mean(axis=(0, 1)), n_beads)
     return Set(n_beads, own, kinetic, directions, values, slopes, overlaps)
 
 
@@ -212,7 +212,8 @@ def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray, mea
         return found.mean(axis=1) if mean else found
 
 
-def _check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> None:
+def check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> None:
+    """Raise UserError for windows (K,) that share nothing with the next: overlaps (K − 1,)."""
     worst = int(overlaps.argmin())
     if overlaps[worst] < NO_OVERLAP:
         one, other = path[worst], path[worst + 1]

@@ -15,8 +15,8 @@ class HydrogenBond:
     """Free energy of taking a molecule out of a cluster, classical and by path integrals."""
 
     structure: Path | None = setting(
-        "A cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. When not set: "
-        "a ring of four water molecules",
+        "A cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. When not set: two "
+        "water molecules",
         default=None, path="file",
     )  # fmt: skip
     model: Path | None = setting(
@@ -74,10 +74,6 @@ class HydrogenBond:
         """Yield what does not go together."""
         if self.model is not None and self.structure is None:
             yield "structure", "needed with [model]: one of its own"
-        if len(set(self.molecule_atoms)) != len(self.molecule_atoms) or not self.molecule_atoms:
-            yield "molecule_atoms", "allowed: each atom of the molecule once"
-        if len(set(self.n_beads)) != len(self.n_beads) or not self.n_beads:
-            yield "n_beads", "allowed: each number of beads once"
         if self.n_trajectories % 2:
             yield "n_trajectories", "allowed: an even number, half of each direction"
         if self.mass_integral and (1 not in self.n_beads or max(self.n_beads, default=1) == 1):
@@ -98,7 +94,7 @@ def shipped(own: HydrogenBond) -> dict[str, str]:
     """Return the files of ``assets`` that stand for those that are not set."""
     found = {}
     if own.structure is None:
-        found["structure"] = "structures/water_tetramer.extxyz"
+        found["structure"] = "structures/water_dimer.extxyz"
     if own.model is None:
         found["model"] = "potentials/q-tip4p-f"
     return found
