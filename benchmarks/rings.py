@@ -147,7 +147,6 @@ def main() -> None:
                     | {name + "_se": value for name, value in errors.items()})  # fmt: skip
     table = pandas.DataFrame(rows)
     print(table.round(2).to_string(index=False))
-    table.round(3).to_csv(given.figure.with_suffix(".csv"), index=False)
     draw(table, given.figure)
     nine = np.ones(9)
     for n_rings, n_beads in ((1, 32), (16, 32), (1, 64)):

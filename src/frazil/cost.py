@@ -286,6 +286,21 @@ def _vibrations(run: Any) -> Iterator[tuple[str, float]]:
     yield "dynamics", steps * own.duration_fs
 
 
+def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.experiments.hydrogen_bond.settings import MASS_NODES
+    from frazil.parameters import files_of
+
+    own = run.hydrogen_bond
+    files = files_of("hydrogen_bond", own)
+    members, step_s = _members(Path(files["model"]), _first(Path(files["structure"])))
+    path = own.n_restraint_windows + own.n_coupling_windows
+    for n_beads in own.n_beads:
+        windows = path + 2 * MASS_NODES * (own.mass_integral and n_beads > 1)
+        steps = own.n_trajectories * windows * (own.duration_fs + own.equilibration_fs) / own.timestep_fs
+        # The cluster and its parts are two potentials.
+        yield f"windows, {n_beads} bead{'s' * (n_beads > 1)}", 2 * members * steps * n_beads * step_s
+
+
 def _members(model: Path, n_atoms: int) -> tuple[int, float]:
     """Return the members of a potential's folder, and the seconds of a step of one, by what it says."""
     folder = model if model.is_dir() else model.parent
@@ -308,6 +323,7 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "level_of_theory": _level_of_theory,
     "dynamic_training": _dynamic_training,
     "vibrations": _vibrations,
+    "hydrogen_bond": _hydrogen_bond,
 }
 """Of an experiment of one's own nothing is known."""
 

@@ -171,6 +171,17 @@ def test_vibrations_cost_their_members_and_starts(tmp_path: Path) -> None:
     assert own == pytest.approx(64 * 2 * 44_000 * 4 * 9e-5 / 3600)
 
 
+def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
+    def hours(**given: object) -> float:
+        run = parameters.resolve({"experiments": "hydrogen_bond", "hydrogen_bond": given})
+        return sum(cost.of_run(run).values())
+
+    classical = hours(n_beads="1")
+    assert classical == pytest.approx(8 * 14 * 22_000 * 2 * 36 * cost.PAIR_s / 3600)
+    assert hours(n_beads="1,40") == pytest.approx(41 * classical)
+    assert hours(n_beads="1,40", mass_integral=True) == pytest.approx((1 + 40 * 24 / 14) * classical)
+
+
 def test_a_round_of_learning_by_hand_costs_its_training_and_dynamics(tmp_path: Path) -> None:
     water = "3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
     (tmp_path / "minima.extxyz").write_text(water)

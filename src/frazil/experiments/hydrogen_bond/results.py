@@ -33,7 +33,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
 )
 from frazil.md.trajectory import FINISHED
-from frazil.report.section import Gate, Result, Section, Table
+from frazil.report.section import Gate, Result, Section, Table, with_interval
 from frazil.units import kB, meV
 
 LEAST_OVERLAP = 0.03
@@ -280,8 +280,13 @@ def _difference(
     samples = [values] if others is None else [values, others]
     variance = sum(float(own.var(ddof=1)) / len(own) for own in samples)
     mean, error = float(values.mean() - (0.0 if others is None else others.mean())), float(np.sqrt(variance))
-    half = float(scipy.stats.t.ppf(0.975, sum(len(own) - 1 for own in samples))) * error
+    half = _half(error, sum(len(own) - 1 for own in samples))
     return mean, error, (mean - half, mean + half)
+
+
+def _half(error: float, degrees: int) -> float:
+    """Return the half width of the 95 % interval of a standard error, by Student's t."""
+    return float(scipy.stats.t.ppf(0.975, degrees)) * error
 
 
 def _quantum(settings: HydrogenBond, subject: Subject, sets: list[Set]) -> list[tuple[Any, ...]]:
@@ -358,7 +363,8 @@ def _gates(
     for n_beads, ways in tables["quantum"].groupby("n_beads"):
         if len(ways) == 2:
             difference = float(ways["difference_meV"].diff().iloc[-1])
-            half = 1.96 * float(np.sqrt((ways["se_meV"] ** 2).sum()))
+            error = float(np.sqrt((ways["se_meV"] ** 2).sum()))
+            half = _half(error, 2 * (int(ways["n"].iloc[0]) - 1))
             name = f"quantum part by the mass less direct, {n_beads} beads (meV)"
             interval = (difference - half, difference + half)
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
@@ -375,7 +381,10 @@ def _section(
     totals = energies[energies["step"] == "total"].to_dict("records")
     taken, left = (subject.atoms[own].get_chemical_formula() for own in (subject.molecule, subject.rest))
     drawn = [figures.steps(energies, out), figures.slopes(settings, tables["windows"], out)]
-    said = [f"{row['mbar_meV']:.0f} ± {1.96 * row['mbar_se_meV']:.0f} meV ({_nuclei(row)})" for row in totals]
+    said = []
+    for row in totals:
+        text, interval = with_interval(row["mbar_meV"], row["low_95_meV"], row["high_95_meV"])
+        said.append(f"{text} {interval} meV ({_nuclei(row)})")
     n_passes = sets[0].samples.shape[1]
     results = [
         Result.of_row(
@@ -384,14 +393,10 @@ def _section(
         )
         for row in totals
     ]  # fmt: skip
-    results += [
-        Result(
-            f"Quantum nuclei add ({row['n_beads']} beads)", row["difference_meV"], "meV",
-            row["difference_meV"] - 1.96 * row["se_meV"], row["difference_meV"] + 1.96 * row["se_meV"],
-            n=int(row["n"]), of="passes",
-        )
-        for row in quantum[quantum["by"] == "direct"].to_dict("records")
-    ]  # fmt: skip
+    for row in quantum[quantum["by"] == "direct"].to_dict("records"):
+        added, half = row["difference_meV"], _half(row["se_meV"], 2 * (int(row["n"]) - 1))
+        name = f"Quantum nuclei add ({row['n_beads']} beads)"
+        results.append(Result(name, added, "meV", added - half, added + half, n=int(row["n"]), of="passes"))
     return Section(
         title="Hydrogen bond",
         headline=f"{taken} out of {left}·{taken} at {settings.temperature_K:g} K: {', '.join(said)}.",

@@ -8,6 +8,8 @@ from pathlib import Path
 from frazil.settings import is_multiple, setting, settings
 
 CAMPAIGN = "frazil.experiments.hydrogen_bond.physics"
+MASS_NODES = 5
+"""Gauss–Legendre points of the integral over the mass."""
 
 
 @settings

@@ -22,7 +22,7 @@ from ase import Atoms
 from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.data.structures import check_names, read_structures
 from frazil.errors import UserError
-from frazil.experiments.hydrogen_bond.settings import HydrogenBond
+from frazil.experiments.hydrogen_bond.settings import MASS_NODES, HydrogenBond
 from frazil.md.rings import beads_needed
 from frazil.md.state import State, System
 from frazil.potentials.interface import Analytic, Potential
@@ -39,8 +39,6 @@ STEPS_PER_PERIOD = 14
 """Of the fastest mode, at least: BAOAB samples positions of a harmonic mode without error at any step."""
 SOFT = 3
 """λ1 = s³, s from 1 to 0 evenly: near 0, where the molecule may be in another's place, windows are dense."""
-MASS_NODES = 5
-"""Gauss–Legendre points of the integral over the mass."""
 
 
 @dataclass(frozen=True)
