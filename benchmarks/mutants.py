@@ -4,14 +4,15 @@
 
 A bug changes one place of ``ROOMS``: a number, an operator, a comparison, a condition, the end of a slice; it
 drops a factor, a function, a keyword or a statement, or swaps two arguments. All is done in a copy of the
-checkout. Test files that are about a bug's file are run once as they are, and tell which lines each test
-executes (kept in ``.frazil``, anew for files that changed). A bug is then shown to the tests of its line, the
+checkout. Test files that are about a bug's file are run once without bugs, and tell which functions each test
+runs (kept in ``.frazil``, anew for files that changed). A bug is then shown to the tests of its function, the
 quickest first, for ``--seconds``, and if they pass to the other tests of their files, as long again. The
 table says what the tests said. Of bugs that survive some change no result: that a person has to judge.
 """
 
 import argparse
 import ast
+import builtins
 import copy
 import hashlib
 import importlib
@@ -44,7 +45,7 @@ HEAVY = (
     "scipy.signal", "scipy.spatial", "scipy.stats",
 )  # fmt: skip
 """Imported once, for all children."""
-KEPT = ROOT / ".frazil/lines-of-tests.json"
+KEPT = ROOT / ".frazil/functions-of-tests.json"
 ARITHMETIC: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.MatMult: ast.Mult, ast.BitAnd: ast.BitOr,
@@ -74,11 +75,14 @@ LOOKS = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: in which file and lines, of what kind, and the text before and after."""
+    """One bug: in which file, line and function, of what kind, and the text before and after.
+
+    ``function``: the line of its head, 0 for none; then ``names`` are what is assigned there.
+    """
 
     file: str
     line: int
-    lines: tuple[int, ...]
+    function: int
     names: tuple[str, ...]
     kind: str
     before: str
@@ -99,12 +103,12 @@ def mutants_of(file: str) -> list[list[Mutant]]:
     for line in text.encode().splitlines(keepends=True):
         offsets.append(offsets[-1] + len(line))
     places = []
-    for node, lines, names in _expressions(ast.parse(text)):
+    for node, function, names in _expressions(ast.parse(text)):
         start = offsets[node.lineno - 1] + node.col_offset
         end = offsets[node.end_lineno - 1] + node.end_col_offset
         before = text.encode()[start:end].decode()
         found = [
-            Mutant(file, node.lineno, lines, names, kind, before, after, start, end)
+            Mutant(file, node.lineno, function, names, kind, before, after, start, end)
             for kind, after in dict.fromkeys(_changes(node))
         ]
         if found:
@@ -112,52 +116,52 @@ def mutants_of(file: str) -> list[list[Mutant]]:
     return places
 
 
-def _expressions(tree: ast.Module) -> Iterator[tuple[Any, tuple[int, ...], tuple[str, ...]]]:
-    """Yield nodes that may be changed, the lines that must run for it, and names assigned outside functions.
+def _expressions(tree: ast.Module) -> Iterator[tuple[Any, int, tuple[str, ...]]]:
+    """Yield nodes that may be changed, the line of the function that they are in, and names assigned.
 
-    What is outside functions runs when the module is imported, by all tests; it matters to lines that use its
-    names, and a function's head to the function's first line.
+    What is in no function (0) runs when the module is imported, by all tests: it matters to functions that
+    use its names. A default of an argument matters to its function.
     """
 
-    def walk(node: ast.AST, lines: tuple[int, ...], names: tuple[str, ...], inside: bool) -> Iterator[Any]:
+    def walk(node: ast.AST, function: int, names: tuple[str, ...]) -> Iterator[Any]:
         if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr | ast.Import | ast.ImportFrom):
             return
         if isinstance(node, ast.keyword) and node.arg in LOOKS:
             return
-        if isinstance(node, ast.FunctionDef | ast.Lambda):
-            body = node.body if isinstance(node.body, list) else [node.body]
-            first = body[1 if len(body) > 1 and _is_text(body[0]) else 0]
-            head = (first.lineno,) if not inside else lines
-            for default in (*node.args.defaults, *(d for d in node.args.kw_defaults if d)):
-                yield from walk(default, head, (), inside)
-            for part in body:
-                yield from walk(part, lines, (), True)
-            return
-        if isinstance(node, ast.stmt) and not isinstance(node, ast.ClassDef):
-            whole = isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Return)
-            end = node.end_lineno if whole and node.end_lineno else node.lineno
-            lines = tuple(range(node.lineno, end + 1))
+        if isinstance(node, ast.FunctionDef):
+            function, names = node.lineno, ()
+        elif isinstance(node, ast.stmt) and not isinstance(node, ast.ClassDef) and not function:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-            names = (
-                ()
-                if inside
-                else tuple(n.id for t in targets if t for n in ast.walk(t) if isinstance(n, ast.Name))
-            )
+            parts = [part for target in targets if target for part in ast.walk(target)]
+            names = tuple(part.id for part in parts if isinstance(part, ast.Name))
         for test in [getattr(node, "test", None), *getattr(node, "ifs", ())]:
             if test is not None:
                 test.decides = True
         if not _is_text(node) and hasattr(node, "lineno"):
-            yield node, lines, names
+            yield node, function, names
+        if isinstance(node, ast.Subscript) and _is_type(node):
+            return
         for name, value in ast.iter_fields(node):
-            if name in ("annotation", "returns", "decorator_list", "bases", "ops", "op", "ctx"):
-                continue
-            if isinstance(node, ast.Subscript) and _is_type(node):
-                continue
-            for part in value if isinstance(value, list) else [value]:
-                if isinstance(part, ast.AST):
-                    yield from walk(part, lines, names, inside)
+            if name not in ("annotation", "returns", "decorator_list", "bases", "ops", "op", "ctx"):
+                for part in value if isinstance(value, list) else [value]:
+                    if isinstance(part, ast.AST):
+                        yield from walk(part, function, names)
 
-    yield from walk(tree, (), (), False)
+    yield from walk(tree, 0, ())
+
+
+def told(file: str) -> str:
+    """Return a file's text in which every function says that it runs: it calls ``seen`` if there is one."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    rows = text.splitlines(keepends=True)
+    heads = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    for node in sorted(heads, key=lambda node: -node.lineno):
+        first = node.body[1] if _is_text(node.body[0]) and len(node.body) > 1 else node.body[0]
+        if first.lineno > node.lineno and not _is_text(first):
+            line = min([first.lineno, *(d.lineno for d in getattr(first, "decorator_list", ()))])
+            call = f"__import__('builtins').__dict__.get('seen', str)('{file}:{node.lineno}')"
+            rows.insert(line - 1, f"{' ' * first.col_offset}{call}\n")
+    return "".join(rows)
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -252,34 +256,22 @@ def _changes(node: Any) -> Iterator[tuple[str, str]]:
         yield "condition", f"(not ({ast.unparse(node)}))"
 
 
-class Tracer:
-    """A plugin of pytest: which lines of the rooms each test executes, and how long it takes."""
+class Watcher:
+    """A plugin of pytest: which functions of the rooms each test runs, and how long it takes."""
 
-    def __init__(self, root: Path) -> None:
-        self.rooms = tuple(str(root / room) for room in ROOMS)
-        self.root = root
-        self.wide: set[tuple[str, int]] = set()
+    def __init__(self) -> None:
+        self.wide: set[str] = set()
         """What runs outside single tests: on import, and in fixtures of many tests."""
-        self.now, self.tests = self.wide, dict[str, set[tuple[str, int]]]()
+        self.now, self.tests = self.wide, dict[str, set[str]]()
         self.seconds, self.failed = dict[str, float](), set[str]()
-        self.here: dict[Any, bool] = {}
 
-    def called(self, frame: Any, event: str, argument: Any) -> Any:
-        """Follow the functions of the rooms alone."""
-        code = frame.f_code
-        if code not in self.here:
-            self.here[code] = code.co_filename.startswith(self.rooms)
-        return self.stepped if self.here[code] else None
-
-    def stepped(self, frame: Any, event: str, argument: Any) -> Any:
-        """Note a line."""
-        if event == "line":
-            self.now.add((frame.f_code.co_filename, frame.f_lineno))
-        return self.stepped
+    def pytest_collection(self) -> None:
+        """Begin: ``told`` functions call this."""
+        builtins.seen = lambda function: self.now.add(function)  # type: ignore[attr-defined]
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Note the lines of one test."""
+        """Note the functions of one test."""
         self.now = self.tests.setdefault(item.nodeid, set())
         yield
         self.now = self.wide
@@ -290,27 +282,15 @@ class Tracer:
         if report.outcome != "passed":
             self.failed.add(report.nodeid)
 
-    def pytest_collection(self) -> None:
-        """Begin."""
-        sys.settrace(self.called)
-
     def write(self, out: Path) -> None:
-        """Write the lines, by file, of all tests that pass, and of what they share."""
-        sys.settrace(None)
-
-        def by_file(lines: set[tuple[str, int]]) -> dict[str, list[int]]:
-            found: dict[str, list[int]] = {}
-            for file, line in sorted(lines):
-                found.setdefault(str(Path(file).relative_to(self.root)), []).append(line)
-            return found
-
+        """Write the functions of all tests that pass, and what they share."""
         passed = [name for name in self.tests if name not in self.failed]
-        tests = {n: {"seconds": self.seconds[n], "lines": by_file(self.tests[n])} for n in passed}
-        out.write_text(json.dumps({"shared": by_file(self.wide), "tests": tests}))
+        tests = {n: {"seconds": self.seconds[n], "functions": sorted(self.tests[n])} for n in passed}
+        out.write_text(json.dumps({"shared": sorted(self.wide), "tests": tests}))
 
 
-class Lines:
-    """Which tests execute a line, of test files that are about it: found when first asked for, and kept."""
+class Reached:
+    """Which tests run a function, of test files that are about it: found when first asked for, and kept."""
 
     def __init__(self, tree: Path) -> None:
         self.tree = tree
@@ -326,78 +306,87 @@ class Lines:
         """Return the test files that name a module, or lie in the folder of its room's tests."""
         path = Path(file).relative_to("src").with_suffix("")
         package, module = ".".join(path.parts[:-1]), path.name
-        named = re.compile(
-            rf"{re.escape(package)}\.{module}\b|from {re.escape(package)} import .*\b{module}\b"
-        )
+        package = re.escape(package)
+        named = re.compile(rf"{package}\.{module}\b|from {package} import .*\b{module}\b")
         room = "/".join(("tests", "unit", *path.parts[1:-1], ""))
         return [test for test, text in self.texts.items() if test.startswith(room) or named.search(text)]
 
     def tests(self, file: str) -> dict[str, Any]:
-        """Return what a test file's tests execute."""
+        """Return what a test file's tests run."""
         known = self.files.get(file)
-        if file not in self.fresh and (not known or known["digest"] != _digest([file, *known["shared"]])):
-            print(f"lines of {file}", flush=True)
-            out = self.tree.parent / "traced.json"
+        if file not in self.fresh and (not known or known["digest"] != _digest([file, *_files_of(known)])):
+            print(f"functions of {file}", flush=True)
+            out = self.tree.parent / "seen.json"
             out.unlink(missing_ok=True)
-            forked(self.tree, [file], 3600, [Tracer(self.tree)])
-            found = json.loads(out.read_text()) if out.is_file() else {"shared": {}, "tests": {}}
-            known = self.files[file] = {"digest": _digest([file, *found["shared"]]), **found}
+            for source in sources():
+                (self.tree / source).write_text(told(source), encoding="utf-8")
+            forked(self.tree, [file], 3600, [Watcher()])
+            for source in sources():
+                shutil.copyfile(ROOT / source, self.tree / source)
+            found = json.loads(out.read_text()) if out.is_file() else {"shared": [], "tests": {}}
+            known = self.files[file] = {"digest": _digest([file, *_files_of(found)]), **found}
             KEPT.write_text(json.dumps(self.files))
         self.fresh.add(file)
         return known or {}
 
     def of(self, mutant: Mutant) -> list[str]:
-        """Return the tests that execute a mutant's line, the quickest first."""
-        used = self._using(mutant.names) if mutant.names else {mutant.file: set(mutant.lines)}
+        """Return the tests that run a mutant's function, the quickest first."""
+        used = {f"{mutant.file}:{mutant.function}"} if mutant.function else self._using(mutant.names)
         about = set(self.about(mutant.file))
         if mutant.file.endswith("settings.py"):
             about |= {OF_SETTINGS.split("::")[0]}
         found = {OF_SETTINGS} & {name for file in about for name in self.tests(file)["tests"]}
         for file in sorted(about):
             known = self.tests(file)
-            shared = not mutant.names and _hit(known["shared"], used)
-            found |= {name for name, test in known["tests"].items() if shared or _hit(test["lines"], used)}
+            shared = not used.isdisjoint(known["shared"]) and bool(mutant.function)
+            found |= {
+                n for n, test in known["tests"].items() if shared or not used.isdisjoint(test["functions"])
+            }
         return sorted(found, key=self.seconds)
 
     def of_same_files(self, tests: Sequence[str]) -> list[str]:
         """Return all other tests of the files of some, the quickest first."""
-        files = {test.split("::")[0] for test in tests}
-        rest = {
-            n: t["seconds"] for f in files for n, t in self.files[f]["tests"].items() if n not in set(tests)
-        }
-        return sorted(rest, key=lambda name: rest[name])
+        files, known = {test.split("::")[0] for test in tests}, set(tests)
+        rest = [test for file in files for test in self.files[file]["tests"] if test not in known]
+        return sorted(rest, key=self.seconds)
 
     def seconds(self, test: str) -> float:
         """Return how long a test took."""
         return float(self.files[test.split("::")[0]]["tests"][test]["seconds"])
 
-    def _using(self, names: Sequence[str]) -> dict[str, set[int]]:
-        """Return the lines in the rooms that mention one of the names, or what is made of it on import."""
-        used: dict[str, set[int]] = {}
+    def _using(self, names: Sequence[str]) -> set[str]:
+        """Return the functions that mention one of the names, or what is made of it on import."""
+        used: set[str] = set()
         wanted = set(names)
         for _ in range(2):
-            for file, line, mentioned, assigned in self.mentions:
+            for function, mentioned, assigned in self.mentions:
                 if mentioned in wanted:
-                    used.setdefault(file, set()).add(line)
+                    used.add(function)
                     wanted |= set(assigned)
         return used
 
     @cached_property
-    def mentions(self) -> list[tuple[str, int, str, tuple[str, ...]]]:
-        """(File, line, name, names assigned there outside functions) of every name in the rooms."""
+    def mentions(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(Function, name, names assigned there outside functions) of every name in the rooms."""
         found = []
-        for path in sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py")):
-            for node, _, assigned in _expressions(ast.parse(path.read_text(encoding="utf-8"))):
-                for kind in ("id", "attr"):
-                    if hasattr(node, kind):
-                        found.append(
-                            (str(path.relative_to(ROOT)), node.lineno, getattr(node, kind), assigned)
-                        )
+        for file in sources():
+            for node, function, assigned in _expressions(
+                ast.parse((ROOT / file).read_text(encoding="utf-8"))
+            ):
+                if name := getattr(node, "id", getattr(node, "attr", "")):
+                    found.append((f"{file}:{function}", name, assigned))
         return found
 
 
-def _hit(lines: dict[str, list[int]], used: dict[str, set[int]]) -> bool:
-    return any(not wanted.isdisjoint(lines.get(file, ())) for file, wanted in used.items())
+def sources() -> list[str]:
+    """Return the files of the rooms."""
+    return sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).rglob("*.py"))
+
+
+def _files_of(known: dict[str, Any]) -> list[str]:
+    """Return the files whose functions a test file runs."""
+    functions = [*known["shared"], *(name for test in known["tests"].values() for name in test["functions"])]
+    return sorted({function.split(":")[0] for function in functions})
 
 
 def _digest(files: Sequence[str]) -> str:
@@ -427,7 +416,7 @@ def forked(
         try:
             code = int(pytest.main(["-p", "no:cacheprovider", *arguments], plugins=list(plugins)))
             for plugin in plugins:
-                plugin.write(tree.parent / "traced.json")
+                plugin.write(tree.parent / "seen.json")
         except BaseException:
             traceback.print_exc()
         finally:
@@ -445,19 +434,19 @@ def forked(
     return None, said.read_text(errors="replace")
 
 
-def judge(mutant: Mutant, lines: Lines, tree: Path, seconds: float) -> tuple[str, str]:
+def judge(mutant: Mutant, reached: Reached, tree: Path, seconds: float) -> tuple[str, str]:
     """Return (verdict, the test that failed) of one mutant: caught, survived or not executed."""
-    direct = lines.of(mutant)
+    direct = reached.of(mutant)
     if not direct:
         return "not executed", ""
     target = tree / mutant.file
     target.write_text(mutant.text(), encoding="utf-8")
     try:
-        for tests in (direct, lines.of_same_files(direct)):
+        for tests in (direct, reached.of_same_files(direct)):
             chosen: list[str] = []
             spent = 0.0
             for test in tests:
-                spent += lines.seconds(test)
+                spent += reached.seconds(test)
                 if chosen and spent > seconds:
                     break
                 chosen.append(test)
@@ -501,8 +490,7 @@ def copied(folder: Path) -> Path:
 
 def draw(seed: int, number: int) -> list[Mutant]:
     """Return that many mutants, each of another place, all places alike."""
-    files = sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).rglob("*.py"))
-    places = [place for file in files for place in mutants_of(file)]
+    places = [place for file in sources() for place in mutants_of(file)]
     generator = random.Random(seed)
     return [generator.choice(place) for place in generator.sample(places, number)]
 
@@ -525,12 +513,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         if not given.list:
             tree = copied(Path(folder))
-            lines = Lines(tree)
+            reached = Reached(tree)
         for number, mutant in enumerate(drawn):
             if number not in only:
                 continue
             start = time.perf_counter()
-            verdict, test = ("", "") if given.list else judge(mutant, lines, tree, given.seconds)
+            verdict, test = ("", "") if given.list else judge(mutant, reached, tree, given.seconds)
             rows.append(
                 {
                     "number": number, "verdict": verdict, "file": mutant.file, "line": mutant.line,
