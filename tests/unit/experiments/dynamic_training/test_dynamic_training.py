@@ -247,6 +247,36 @@ def test_arms_are_trained_judged_and_compared(
     assert "epochs" in capsys.readouterr().err
 
 
+def test_models_of_known_bonds_are_judged_by_what_they_are(tmp_path: Path) -> None:
+    """The truth errs by nothing, a softer bond by what it is softer, a shorter one falls into a hole."""
+    data, trained, out = (tmp_path / name for name in ("data", "trained", "judged"))
+    rows = []
+    for number, subset in enumerate(("train", "test", "test")):
+        truth.write(trajectory(str(number), number, n_frames=310), data / f"{number:04d}.h5")
+        rows.append([number, f"run {number}", subset, 310, 0, 0.5, "stated", 1.0, 0.5])
+    truth.TRAJECTORIES.write(truth.TRAJECTORIES.frame(rows), data)
+    known = {"kind": "harmonic", "stiffness_eV_per_A2": 100.0, "length_A": 1.13}
+    (data / "summary.json").write_text(json.dumps({"truth": known, "level": "spring"}))
+    models = []
+    for length, (name, changed) in enumerate(
+        {"right": {}, "soft": {"stiffness_eV_per_A2": 96.0}, "short": {"length_A": 0.6}}.items(), 1
+    ):
+        (trained / name).mkdir(parents=True)
+        (trained / name / "model.json").write_text(json.dumps(known | changed))
+        models.append(["dynamic", length, name, 5, length - 1, 0.1, 1000 * length, 2.5])
+    arms.MODELS.write(arms.MODELS.frame(models), trained)
+    judge.judge(data, trained, 1, Judgement(n_test_starts=4, n_long=3, long_fs=45), out)
+    table = ROLLOUTS.read(out).set_index("model")
+    assert table.loc["right", ["mepa_300", "force_mae_eV_per_A", "energy_mae_meV_per_atom"]].max() < 1e-6
+    assert table.loc["right", "time_to_tenth_A_fs"] == 150.0, "never a tenth off in 300 frames"
+    assert table["n_holes"].to_dict() == {"right": 0, "soft": 0, "short": 3}
+    assert table.loc["right", "distance_overlap"] > 0.7 > table.loc["short", "distance_overlap"]
+    pulls = np.concatenate([own.forces[::5] for own in truth.read(data, "test")])
+    assert table.loc["soft", "force_mae_eV_per_A"] == pytest.approx(0.04 * np.abs(pulls).mean(), rel=1e-4)
+    assert table.loc["right", "drift_meV_per_atom_per_ps"] < 3.0
+    kept.check(out, "dynamic_judge", rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

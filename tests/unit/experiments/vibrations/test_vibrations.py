@@ -244,6 +244,25 @@ def test_moving_windows_find_lines_that_members_shift_far() -> None:
     assert found[0].area == pytest.approx(energies.mean() * 8 * np.sqrt(2 * np.pi), rel=0.2)
 
 
+def test_a_band_is_as_high_as_asked_and_stands_out_by_half_of_that_in_most_starts() -> None:
+    x = np.arange(0.0, 3000.0, 2.0)
+
+    def line(centre: float, height: float) -> np.ndarray:
+        return np.asarray(height * np.exp(-0.5 * ((x - centre) / 8) ** 2))
+
+    plateau = 0.3 / (1 + np.exp(-(x - 2000) / 20)) / (1 + np.exp((x - 2600) / 20))
+    clear = line(900, 1.0) + line(920, 0.9) + line(1500, 0.12) + line(1700, 0.08)
+    runs = np.array(clear + plateau + line(2300, 0.07) + line(2440, 0.03)) * np.ones((1, 8, 1))
+    runs[:, :3] += line(500, 0.6)
+    found = bands_of(x, runs, 30.0, 0.1)
+    middles = [0.5 * (band.low_cm1 + band.high_cm1) for band in found]
+    assert middles == pytest.approx([902.0, 1500.0, 2300.0], abs=6.0)
+    assert [band.high_cm1 - band.low_cm1 for band in found] == pytest.approx([60.0] * 3)
+    apart = bands_of(x, np.array(line(900, 1.0) + line(940, 0.8)) * np.ones((1, 8, 1)), 30.0, 0.1)
+    assert [band.high_cm1 for band in apart] == pytest.approx([920.0, 970.0])
+    assert apart[1].low_cm1 == pytest.approx(920.0), "half-way between two"
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
