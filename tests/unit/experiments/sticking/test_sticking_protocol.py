@@ -178,6 +178,41 @@ def test_sites_begin_at_the_clearance_over_a_square_grid() -> None:
     assert np.linalg.matrix_rank(axes) == 3, "each turned at random"
 
 
+@pytree
+@dataclass(frozen=True)
+class Springs(Analytic):
+    """Every atom on a spring of its own."""
+
+    rest_A: Any
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        return 5.0 * jnp.sum((positions_A - self.rest_A) ** 2)
+
+
+@pytest.mark.parametrize("phase", ["crystalline", "amorphous"])
+def test_packings_relax_as_a_whole_first_and_then_a_shell_is_held(
+    phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = crystalline(12, 4)
+    monkeypatch.setattr(preparation, "geometry", lambda settings: packed.copy())
+    held: list[int] = []
+
+    class Source:
+        def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0) -> Springs:
+            held.append(n_fixed)
+            assert (n_co, hydrogen) == (12, False)
+            return Springs(jnp.asarray(packed.positions + (0.3 if n_fixed else 0.1)))
+
+    settings = Preparation(phase=phase, surface_max_force_eV_per_A=0.01)
+    found = preparation._relaxed(settings, Source())  # type: ignore[arg-type]
+    moved = found.positions - packed.positions
+    assert held == ([4] if phase == "crystalline" else [0, 4])
+    assert moved[:16] == pytest.approx(0.3, abs=2e-3)
+    assert moved[16:] == pytest.approx(0.0 if phase == "crystalline" else 0.1, abs=2e-2)
+    assert found.info["phase"] == phase
+    assert np.isnan(found.info["initial_density_g_per_cm3"])
+
+
 class Bath:
     """Stands for the engine: notes how it was asked to run, and returns frames that know their number."""
 
@@ -413,3 +448,47 @@ def test_bonds_are_drawn_and_centres_and_axes_stay() -> None:
     turned = moved.positions[1::2] - moved.positions[::2]
     cosines = (turned * before).sum(axis=1) / np.linalg.norm(turned, axis=1) / np.linalg.norm(before, axis=1)
     assert np.degrees(np.arccos(cosines)).mean() == pytest.approx(np.degrees(0.1) * 1.2533, rel=0.15)
+
+
+def test_the_wall_is_harmonic_beyond_20_bohr() -> None:
+    radius_A = 20 * 0.529177
+    atoms = Atoms("He3", [[radius_A - 0.1, 0, 0], [0, radius_A + 0.3, 0], [0, 0.6, -radius_A]])
+    wall = clusters.Wall()
+
+    def energy(positions: np.ndarray) -> float:
+        return wall.adjust_potential_energy(Atoms("He3", positions))
+
+    forces = np.zeros((3, 3))
+    wall.adjust_forces(atoms, forces)
+    third_A = np.hypot(0.6, radius_A) - radius_A
+    assert energy(atoms.positions) == pytest.approx(0.5 * 0.3**2 + 0.5 * third_A**2, rel=1e-4)
+    assert forces[0].tolist() == [0, 0, 0]
+    assert forces[1] == pytest.approx([0, -0.3, 0], abs=1e-4)
+    for axis in (1, 2):
+        step = np.zeros((3, 3))
+        step[2, axis] = 1e-5
+        slope = (energy(atoms.positions + step) - energy(atoms.positions - step)) / 2e-5
+        assert forces[2, axis] == pytest.approx(-slope, abs=1e-6)
+
+
+def test_clusters_have_the_density_of_ice_and_bonds_within_molecules_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def packed(n: int, region: str, *given: Any) -> Atoms:
+        asked.append((n, float(region.split()[-1]), *given))
+        return Atoms("CO" * n, np.arange(6.0 * n).reshape(-1, 3))
+
+    monkeypatch.setattr(clusters, "pack", packed)
+    monkeypatch.setattr(clusters, "calculator", lambda n_co, hydrogen: Free())
+    atoms = clusters.cluster(30, 4, 7)
+    ((n, radius_A, nearest_A, seed, _, identity),) = asked
+    assert (n, nearest_A, seed, identity) == (30, 2.8, 4, 7)
+    assert n / (4 / 3 * np.pi * radius_A**3) == pytest.approx(0.018, rel=1e-3)
+    assert molecular_centres(atoms.positions).mean(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)
+    monkeypatch.undo()
+    pytest.importorskip("gfnff")
+    monkeypatch.setattr("gfnff.ase_calculator.GFNFF", lambda fragments: fragments.tolist())
+    assert clusters.calculator(2, False) == [1, 1, 2, 2]
+    assert clusters.calculator(2, True) == [1, 1, 2, 2, 3, 3]

@@ -79,6 +79,8 @@ def test_amorphous_ice_is_below_and_dense() -> None:
     assert centres[:, 2].max() < 0.1
     assert atoms.arrays["fixed"].sum() == 40
     assert closest_contact(atoms.positions) > 2.3
+    radius_A = (3 * 60 * 28.01 * 1.660539 / (2 * np.pi * 1.0)) ** (1 / 3)  # of half a sphere of 1 g/cm³
+    assert 0.9 * radius_A < atoms.info["radius_A"] < 1.02 * radius_A
     assert np.array_equal(atoms.positions, amorphous(60, 20, 1.0, 3).positions)
     assert not np.array_equal(atoms.positions, amorphous(60, 20, 1.0, 4).positions)
 
