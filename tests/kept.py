@@ -66,7 +66,7 @@ def _summed(values: pandas.Series) -> Any:
 
 
 def _drawn(name: str, svg: str) -> dict[str, Any]:
-    """Return a figure's words, in order, and how many lines and marks of each colour it has."""
+    """Return a figure's words in order, its lines and marks by colour, and where its lines run in all."""
     words = re.findall(r"<text[^>]*>([^<]*)<", svg)
     styles = re.findall(r"<(path|use)[^>]*style=\"([^\"]*)\"", svg)
     counts: dict[str, int] = {}
@@ -74,7 +74,12 @@ def _drawn(name: str, svg: str) -> dict[str, Any]:
         looks = [part.strip() for part in style.split(";") if re.match(r"\s*(fill|stroke)\b", part)]
         key = " ".join([kind, *looks])
         counts[key] = counts.get(key, 0) + 1
-    return {f"{name} words": " | ".join(words), f"{name} marks": counts}
+    drawn = re.findall(r"<path[^>]* d=\"([^\"]*)\"", svg, re.DOTALL)
+    places = pandas.Series([float(number) for path in drawn for number in re.findall(r"-?[\d.]+", path)])
+    return {
+        f"{name} words": " | ".join(words), f"{name} marks": counts,
+        f"{name} places": [len(places), places.mean(), places.std(ddof=0)],
+    }  # fmt: skip
 
 
 def _flat(value: Any, place: str = "") -> list[tuple[str, Any]]:

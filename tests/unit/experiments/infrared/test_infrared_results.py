@@ -240,7 +240,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     }  # fmt: skip
     for item in [*section["figures"], *section["tables"]]:
         assert (out / item["file"]).is_file()
-    kept.check(out, "infrared", rel=1e-3)  # labels of tblite, an untrained network
+    kept.check(out, "infrared", rel=2e-4)  # labels of tblite, an untrained network
     dipoles("P2", "model", 1).write(tmp_path / "P2.h5")
     with pytest.raises(UserError, match=r"dipoles of P2, which .* does not hold"):
         results.analyse(minima, learned, [tmp_path / "P2.h5"], out)
