@@ -4,7 +4,7 @@
 #   .frazil/java          a Java runtime, only where the machine has no Java >= 17
 #   .frazil/nextflow      Nextflow 24.10.0, only where the machine has no Nextflow >= 24.10
 #   .frazil/bin/nextflow  starts that Nextflow with that Java and those Python packages
-# and, only for processors without AVX2, GM-NN's kernel (src/frazil/potentials/gmnn/compiled/.native.so).
+# and, only for processors without AVX2, src/frazil/potentials/kernels/.native.so, by a C++ compiler.
 set -euo pipefail
 unset CDPATH
 cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -54,12 +54,12 @@ set_up_python() {
     echo "$wanted" > $stamp
 }
 
-# GM-NN's compiled kernel is carried for processors with AVX2 or AVX-512; others get theirs by a compiler.
-set_up_kernel() {
-    local folder=src/frazil/potentials/gmnn
-    if grep -qw avx2 /proc/cpuinfo || [[ $folder/compiled/.native.so -nt $folder/kernel.cpp ]]; then return; fi
-    .frazil/venv/bin/python -m frazil.potentials.gmnn.kernel ||
-        say "GM-NN will run in JAX, at half the speed: no kernel is carried for this processor, and none was compiled"
+# The compiled kernels are carried for processors with AVX2 or AVX-512; others get theirs by a compiler.
+set_up_kernels() {
+    local folder=src/frazil/potentials/kernels
+    if grep -qw avx2 /proc/cpuinfo || [[ -z "$(find $folder -name '*.cpp' -newer $folder/.native.so 2>&1)" ]]; then return; fi
+    .frazil/venv/bin/python -m frazil.potentials.kernels.library ||
+        say "GM-NN will run in JAX, at half the speed: no kernels are carried for this processor, and none were compiled"
 }
 
 # The major version of a Java (0 when it does not start).
@@ -174,6 +174,6 @@ mkdir -p .frazil
 exec 9> .frazil/lock
 flock 9
 set_up_python
-set_up_kernel
+set_up_kernels
 set_up_ps
 set_up_nextflow

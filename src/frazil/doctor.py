@@ -232,29 +232,25 @@ def packages(names: Sequence[str]) -> Iterator[Finding]:
             yield Finding("ok", f"{name} imports")
 
 
-def gmnn_kernel() -> Finding:
-    """GM-NN's compiled kernel loads on this processor; without it JAX runs instead."""
+def kernels() -> Finding:
+    """The compiled kernels load on this processor; without them JAX runs instead."""
     try:
-        from frazil.potentials.gmnn import kernel
+        from frazil.potentials.kernels import library
 
-        found = kernel.found()
+        found = library.found()
     except Exception as error:
-        return Finding(
-            "bad", f"GM-NN's compiled kernel: {error}", "change the variable; else report this line"
-        )
+        return Finding("bad", f"compiled kernels: {error}", "change the variable; else report this line")
     if isinstance(found, str):
-        return Finding("note", f"GM-NN without its compiled kernel: {found}", "runs take twice as long")
-    return Finding("ok", f"GM-NN's compiled kernel: {found[0].removeprefix(kernel.PREFIX)}")
+        return Finding("note", f"no compiled kernels: {found}", "runs under GM-NN take twice as long")
+    return Finding("ok", f"compiled kernels: {found.level}")
 
 
 INSIDE: dict[str, Callable[[], Iterator[Finding]]] = {
     "deepmd": lambda: (
-        finding
-        for part in ([lammps()], packages(["jax", "ase", "pandas"]), [gmnn_kernel()])
-        for finding in part
+        finding for part in ([lammps()], packages(["jax", "ase", "pandas"]), [kernels()]) for finding in part
     ),
     "jax": lambda: (
-        finding for part in (packages(["jax", "optax", "ase", "pandas"]), [gmnn_kernel()]) for finding in part
+        finding for part in (packages(["jax", "optax", "ase", "pandas"]), [kernels()]) for finding in part
     ),
     "labels": lambda: packages(["pyscf", "tblite", "cclib", "jax", "ase"]),
 }

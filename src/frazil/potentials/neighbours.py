@@ -16,6 +16,7 @@ from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial import cKDTree
 
 from frazil.errors import UserError
+from frazil.potentials.kernels import library
 from frazil.pytrees import pytree
 
 jax.config.update("jax_enable_x64", True)
@@ -175,6 +176,50 @@ def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
         raise ValueError("the cell is smaller than two cutoffs: build its lists with allocate")
     if neighbours.index.ndim > 2:
         return jax.vmap(update)(neighbours, positions.reshape(neighbours.origin.shape))
+    rebuilt = _by_cells if library.chosen() else _by_pairs
+    index, reverse, shift, most = rebuilt(neighbours, positions)
+    return replace(
+        neighbours,
+        index=index,
+        reverse=reverse,
+        shift=shift,
+        origin=positions,
+        overflow=neighbours.overflow | (most > index.shape[1]),
+    )
+
+
+Rebuilt = tuple[jax.Array, jax.Array, jax.Array | None, jax.Array]
+
+
+def _by_cells(neighbours: Neighbours, positions: jax.Array) -> Rebuilt:
+    """Return index, reverse, shift and the most neighbours of an atom, by ``kernels/neighbours.cpp``."""
+    kernels = library.chosen()
+    assert kernels is not None
+    n_atoms, slots = neighbours.index.shape
+    cell = jnp.zeros(0)
+    if neighbours.cell is not None:
+        cell = jnp.stack([neighbours.cell, jnp.linalg.inv(neighbours.cell)])
+    inputs = [
+        positions.astype(jnp.float64),
+        jnp.asarray(neighbours.cutoff_A + neighbours.skin_A),
+        cell,
+        jnp.zeros(slots, jnp.uint8),
+    ]
+    scratch_bytes = kernels.scratch_bytes("frazil_neighbours", [x.shape for x in inputs])
+    results = (
+        jax.ShapeDtypeStruct((n_atoms, slots), jnp.int32),
+        jax.ShapeDtypeStruct((n_atoms, slots), jnp.int32),
+        jax.ShapeDtypeStruct((0,) if neighbours.cell is None else (n_atoms, slots, 3), jnp.float64),
+        jax.ShapeDtypeStruct((), jnp.int32),
+        jax.ShapeDtypeStruct((scratch_bytes,), jnp.uint8),
+    )
+    call = jax.ffi.ffi_call(kernels.target("frazil_neighbours"), results, vmap_method="sequential")
+    index, reverse, shift, most, _ = call(*inputs)
+    return index, reverse, None if neighbours.cell is None else shift, most
+
+
+def _by_pairs(neighbours: Neighbours, positions: jax.Array) -> Rebuilt:
+    """Return the same by all pairs of atoms."""
     n_atoms, slots = neighbours.index.shape
     reach = neighbours.cutoff_A + neighbours.skin_A
     vectors = positions[None, :, :] - positions[:, None, :]
@@ -195,14 +240,7 @@ def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
     if neighbours.cell is not None:
         separation = positions[there] - positions[:, None, :]
         shift = jnp.where(real[..., None], _images(separation, neighbours.cell) @ neighbours.cell, 0.0)
-    return replace(
-        neighbours,
-        index=index,
-        reverse=reverse,
-        shift=shift,
-        origin=positions,
-        overflow=neighbours.overflow | (counts.max(initial=0) > slots),
-    )
+    return index, reverse, shift, counts.max(initial=0)
 
 
 def widened(neighbours: Neighbours, slots: int) -> Neighbours:

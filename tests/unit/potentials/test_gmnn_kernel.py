@@ -4,7 +4,7 @@ import ctypes
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from frazil.errors import UserError
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
@@ -26,10 +25,11 @@ from frazil.potentials.gmnn.architecture import Architecture, fold, initialize_c
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.potentials.interface import Evaluation, jit
+from frazil.potentials.kernels import library
 from frazil.potentials.neighbours import Neighbours, allocate
 
-RUNNABLE = [level for level, needed in kernel.LEVELS.items() if needed <= kernel.processor_flags()]
-CARRIED = {level: kernel.COMPILED / f"{level}.so" for level in kernel.LEVELS}
+RUNNABLE = [level for level, needed in library.LEVELS.items() if needed <= library.processor_flags()]
+CARRIED = {level: library.FOLDER / f"{level}.so" for level in library.LEVELS}
 ELEMENTS = ("H", "C", "O")
 PLAIN = Architecture(ELEMENTS)
 HEADS = Architecture(
@@ -117,20 +117,24 @@ def inputs(
     return [np.array(x, order="C") for x in given]
 
 
-def evaluate(library: ctypes.CDLL, given: list[np.ndarray]) -> Found:
+def results_of(given: list[np.ndarray]) -> list[np.ndarray]:
+    """Return arrays for energies, outputs and forces, full of a number that is none of them."""
+    (n_replicas, n_atoms), (networks, seeds, heads) = given[0].shape[:2], given[11].shape[:3]
+    outputs = (networks, given[9].shape[2], n_replicas, n_atoms)
+    shapes = ((networks, heads, n_replicas), outputs, (networks, seeds, n_replicas, n_atoms, 3))
+    return [np.full(shape, 7.0) for shape in shapes]
+
+
+def evaluate(loaded: ctypes.CDLL, given: list[np.ndarray]) -> Found:
     """Call the kernel without XLA, with as much memory as it asks for."""
-    arrays = (kernel.Array * len(given))(*[kernel.Array.of(x.shape, x.ctypes.data) for x in given])
-    n_replicas, n_atoms = given[0].shape[:2]
-    networks, seeds, heads = given[11].shape[:3]
-    size = library.frazil_gmnn_scratch(arrays, ctypes.c_int64(len(given)))
-    found = Found(
-        np.full((networks, heads, n_replicas), 7.0),
-        np.full((networks, given[9].shape[2], n_replicas, n_atoms), 7.0),
-        np.full((networks, seeds, n_replicas, n_atoms, 3), 7.0),
-    )
+    arrays = (library.Array * len(given))(*[library.Array.of(x.shape, x.ctypes.data) for x in given])
+    found = Found(*results_of(given))
+    wanted = loaded.frazil_gmnn_scratch
+    wanted.restype = ctypes.c_int64
+    size = wanted(arrays, ctypes.c_int64(len(given)))
     results = [found.energies, found.outputs, found.forces, np.full(size, 255, np.uint8)]
-    out = (kernel.Array * 4)(*[kernel.Array.of(x.shape, x.ctypes.data) for x in results])
-    library.frazil_gmnn_run(arrays, ctypes.c_int64(len(given)), out)
+    out = (library.Array * 4)(*[library.Array.of(x.shape, x.ctypes.data) for x in results])
+    loaded.frazil_gmnn_run(arrays, ctypes.c_int64(len(given)), out)
     return found
 
 
@@ -147,8 +151,8 @@ def batch(architecture: Architecture, structures: list[Atoms], periodic: bool = 
 
 
 @pytest.fixture(scope="module", params=RUNNABLE)
-def library(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    return kernel.load(CARRIED[request.param])
+def loaded(request: pytest.FixtureRequest) -> ctypes.CDLL:
+    return library.load(CARRIED[request.param])
 
 
 @cache
@@ -170,8 +174,8 @@ def expected(architecture: Architecture, periodic: bool) -> list[tuple[np.ndarra
 
 
 @pytest.mark.parametrize(("architecture", "periodic"), [(PLAIN, False), (WIDE, False), (HEADS, True)])
-def test_it_is_the_reference(library: ctypes.CDLL, architecture: Architecture, periodic: bool) -> None:
-    found = evaluate(library, batch(architecture, [ice(13)], periodic))
+def test_it_is_the_reference(loaded: ctypes.CDLL, architecture: Architecture, periodic: bool) -> None:
+    found = evaluate(loaded, batch(architecture, [ice(13)], periodic))
     n_heads = architecture.n_heads
     for i, (energy, forces, outputs) in enumerate(expected(architecture, periodic)):
         network, head = divmod(i, n_heads)
@@ -182,78 +186,78 @@ def test_it_is_the_reference(library: ctypes.CDLL, architecture: Architecture, p
         assert (found.forces[network, head, 0].sum(axis=0) == 0).all()
 
 
-def test_a_share_of_every_head(library: ctypes.CDLL) -> None:
+def test_a_share_of_every_head(loaded: ctypes.CDLL) -> None:
     """Forces of the heads' mean cost one way back; a replica has shares of its own."""
-    each = evaluate(library, batch(HEADS, [ice(13)] * 2))
+    each = evaluate(loaded, batch(HEADS, [ice(13)] * 2))
     given = batch(HEADS, [ice(13)] * 2)
     shares = np.random.default_rng(3).dirichlet(np.ones(6), size=2).T.reshape(2, 1, 3, 2)
     given[11] = np.ascontiguousarray(shares, np.float32)
-    found = evaluate(library, given)
+    found = evaluate(loaded, given)
     mean = np.einsum("mshr,mhria->msria", shares, each.forces)
     np.testing.assert_allclose(found.forces, mean, rtol=0, atol=5e-6)
     np.testing.assert_array_equal(found.energies, each.energies)
 
 
 @pytest.mark.parametrize("architecture", [PLAIN, HEADS])
-def test_bits_know_nothing_of_the_batch(library: ctypes.CDLL, architecture: Architecture) -> None:
+def test_bits_know_nothing_of_the_batch(loaded: ctypes.CDLL, architecture: Architecture) -> None:
     """In any slot, in batches of any size, beside broken ones and in more turns than one."""
     structures = [ice(13, seed) for seed in range(5)]
-    alone = [evaluate(library, batch(architecture, [atoms])).of(0) for atoms in structures]
+    alone = [evaluate(loaded, batch(architecture, [atoms])).of(0) for atoms in structures]
     assert len({found[0] for found in alone}) == 5
     for order in ([0, 1, 2, 3, 4], [3, 1], [4, 0, 0, 2], [2] * 90 + [1]):
         given = batch(architecture, structures)
         given = [x[order] for x in given[:3]] + given[3:]
         given[11] = np.repeat(given[11][..., :1], len(order), axis=-1)
-        found = evaluate(library, given)
+        found = evaluate(loaded, given)
         assert all(found.of(slot) == alone[which] for slot, which in enumerate(order))
         for broken in (np.nan, np.inf):
             given[0][0, 5, 1] = broken
-            found = evaluate(library, given)
+            found = evaluate(loaded, given)
             assert np.isnan(found.energies[..., 0]).all()
             assert np.isnan(found.forces[..., 0, :, :]).all()
             assert all(found.of(slot) == alone[order[slot]] for slot in range(1, len(order)))
 
 
-def test_atoms_that_are_not_there(library: ctypes.CDLL) -> None:
+def test_atoms_that_are_not_there(loaded: ctypes.CDLL) -> None:
     """A smaller structure that is filled up has the same bits, and zeros where nothing is."""
     small = ice(4)
     given = batch(HEADS, [small])
-    alone = evaluate(library, given)
+    alone = evaluate(loaded, given)
     n_atoms, more = len(small), len(small) + 7
     padded = [*given]
     padded[0] = np.concatenate([given[0], np.full((1, 7, 3), 90.0)], axis=1)
     padded[1] = np.pad(given[1], ((0, 0), (0, 7)), constant_values=-1)
     index = np.where(given[2] == n_atoms, more, given[2])
     padded[2] = np.pad(index, ((0, 0), (0, 7), (0, 3)), constant_values=more)
-    found = evaluate(library, padded)
+    found = evaluate(loaded, padded)
     np.testing.assert_array_equal(found.energies, alone.energies)
     np.testing.assert_array_equal(found.forces[..., :n_atoms, :], alone.forces)
     assert (found.forces[..., n_atoms:, :] == 0).all()
     assert (found.outputs[..., n_atoms:] == 0).all()
 
 
-def test_alone_and_too_close(library: ctypes.CDLL) -> None:
+def test_alone_and_too_close(loaded: ctypes.CDLL) -> None:
     """An atom without neighbours has the energy of no features; atoms at one place are still finite."""
     far = Atoms("CO", positions=[[0, 0, 0], [0, 0, 3.9999]])
-    alone = evaluate(library, batch(HEADS, [Atoms("CO", positions=[[0, 0, 0], [0, 0, 9.0]])]))
-    near = evaluate(library, batch(HEADS, [far]))
+    alone = evaluate(loaded, batch(HEADS, [Atoms("CO", positions=[[0, 0, 0], [0, 0, 9.0]])]))
+    near = evaluate(loaded, batch(HEADS, [far]))
     assert (alone.forces == 0).all()
     assert np.isfinite(alone.energies).all()
     np.testing.assert_allclose(near.energies, alone.energies, rtol=0, atol=1e-5)
     given = batch(HEADS, [ice(13)])
     given[0][0, 1] = given[0][0, 0] + [0, 0, 0.11]
-    close = evaluate(library, given)
+    close = evaluate(loaded, given)
     assert np.isfinite(close.forces).all()
     assert np.abs(close.forces).max() > 1000
     given[0][0, 1] = given[0][0, 0]
-    assert np.isfinite(evaluate(library, given).energies).all()
+    assert np.isfinite(evaluate(loaded, given).energies).all()
 
 
-def test_a_network_that_is_not_finite_says_so(library: ctypes.CDLL) -> None:
+def test_a_network_that_is_not_finite_says_so(loaded: ctypes.CDLL) -> None:
     given = batch(HEADS, [ice(4)])
-    whole = evaluate(library, given)
+    whole = evaluate(loaded, given)
     given[13][1] = np.nan
-    found = evaluate(library, given)
+    found = evaluate(loaded, given)
     assert np.isnan(found.energies[1]).all()
     assert np.isnan(found.forces[1]).all()
     np.testing.assert_array_equal(found.forces[0], whole.forces[0])
@@ -263,21 +267,21 @@ def test_levels_agree() -> None:
     """To the last bit: whether a machine has AVX2 or AVX-512 changes no number of these files."""
     if len(RUNNABLE) < 2:
         pytest.skip("this processor runs one level")
-    best, other = (evaluate(kernel.load(CARRIED[level]), batch(PLAIN, [ice(13)])) for level in RUNNABLE)
+    best, other = (evaluate(library.load(CARRIED[level]), batch(PLAIN, [ice(13)])) for level in RUNNABLE)
     assert best.of(0) == other.of(0)
 
 
 @pytest.fixture(scope="module")
 def needs_compiler() -> None:
-    if kernel.compiler() is None:
+    if library.compiler() is None:
         pytest.skip("no C++ compiler")
 
 
 @pytest.mark.usefixtures("needs_compiler")
 def test_carried_files_are_what_the_source_compiles_to(tmp_path: Path) -> None:
     level = RUNNABLE[-1]
-    made = kernel.load(kernel.build(tmp_path / "made.so", level))
-    ours, carried = (evaluate(one, batch(HEADS, [ice(13)])) for one in (made, kernel.load(CARRIED[level])))
+    made = library.load(library.build(tmp_path / "made.so", level))
+    ours, carried = (evaluate(one, batch(HEADS, [ice(13)])) for one in (made, library.load(CARRIED[level])))
     np.testing.assert_allclose(ours.forces, carried.forces, rtol=0, atol=2e-6)
     np.testing.assert_allclose(ours.energies, carried.energies, rtol=0, atol=1e-5)
 
@@ -294,18 +298,15 @@ def arrays(values):
         *[Array(x.ctypes.data, (ctypes.c_int64 * max(1, x.ndim))(*x.shape), x.ndim) for x in values]
     )
 
-library = ctypes.CDLL(sys.argv[1])
-library.frazil_gmnn_scratch.restype = ctypes.c_int64
-for name in sys.argv[3:]:
-    stored = np.load(name)
-    given = [stored[key] for key in stored.files]
-    (n_replicas, n_atoms), (networks, seeds, heads) = given[0].shape[:2], given[11].shape[:3]
-    inputs, n = arrays(given), ctypes.c_int64(len(given))
-    shapes = (networks, heads, n_replicas), (networks, given[9].shape[2], n_replicas, n_atoms)
-    shapes = *shapes, (networks, seeds, n_replicas, n_atoms, 3)
-    size = library.frazil_gmnn_scratch(inputs, n) - int(sys.argv[2])
-    results = [*map(np.empty, shapes), np.full(size, 255, np.uint8)]
-    library.frazil_gmnn_run(inputs, n, arrays(results))
+loaded = ctypes.CDLL(sys.argv[1])
+for file in sys.argv[3:]:
+    stored = np.load(file)
+    given, results = ([stored[key] for key in stored.files if key.startswith(of)] for of in ("in", "out"))
+    name, n = str(stored["name"]), ctypes.c_int64(len(given))
+    wanted = getattr(loaded, name + "_scratch")
+    wanted.restype = ctypes.c_int64
+    results.append(np.full(wanted(arrays(given), n) - int(sys.argv[2]), 255, np.uint8))
+    getattr(loaded, name + "_run")(arrays(given), n, arrays(results))
 print("whole")
 """
 """Without JAX, which the sanitizers' own loading breaks."""
@@ -315,17 +316,30 @@ print("whole")
 def test_it_stays_within_its_arrays(tmp_path: Path) -> None:
     """Under the address and undefined-behaviour sanitizers; with too little memory these notice."""
     options = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-    built = kernel.build(tmp_path / "sanitized.so", RUNNABLE[-1], *options)
+    built = library.build(tmp_path / "sanitized.so", RUNNABLE[-1], *options)
     runtime = subprocess.run(
-        [str(kernel.compiler()), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+        [str(library.compiler()), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
     ).stdout.strip()
     if not os.path.isabs(runtime):
         pytest.skip("the compiler has no libasan.so to load first")
     cases = [batch(HEADS, [ice(13), ice(13, 1)]), batch(WIDE, [ice(4)]), batch(HEADS, [ice(13)], True)]
     cases[0][0][1, 3] = np.nan
-    files = [str(tmp_path / f"{i}.npz") for i in range(len(cases))]
-    for file, case in zip(files, cases, strict=True):
-        np.savez(file, *case)
+    whole: list[Any] = [("frazil_gmnn", given, results_of(given)) for given in cases]
+    for cell, slots in ((np.zeros(0), 24), (np.stack([BOX_A, np.linalg.inv(BOX_A)]), 3)):
+        shapes = [(28, slots)] * 2, (28, slots, 3) if len(cell) else (0,)
+        results = [
+            *(np.empty(shape, np.int32) for shape in shapes[0]),
+            np.empty(shapes[1]),
+            np.empty((), np.int32),
+        ]
+        given = [ice(13).positions, np.array(4.4), cell, np.zeros(slots, np.uint8)]
+        whole.append(("frazil_neighbours", given, results))
+    files = [str(tmp_path / f"{i}.npz") for i in range(len(whole))]
+    for file, (name, given, results) in zip(files, whole, strict=True):
+        numbered = {f"in{i:02d}": x for i, x in enumerate(given)} | {
+            f"out{i}": x for i, x in enumerate(results)
+        }
+        np.savez(file, name=name, **numbered)
 
     def run(missing_bytes: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -334,57 +348,19 @@ def test_it_stays_within_its_arrays(tmp_path: Path) -> None:
             env={**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
         )  # fmt: skip
 
-    whole = run(0)
-    assert whole.stdout == "whole\n", whole.stderr[-2000:]
+    done = run(0)
+    assert done.stdout == "whole\n", done.stderr[-2000:]
     assert "AddressSanitizer: heap-buffer-overflow" in run(1000).stderr
 
 
-@pytest.fixture
-def afresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
-    """Choose anew, as a process would with another environment."""
-
-    def choose(wanted: str) -> Any:
-        monkeypatch.setenv(kernel.VARIABLE, wanted)
-        kernel.chosen.cache_clear()
-        return kernel.chosen()
-
-    yield choose
-    kernel.chosen.cache_clear()
-
-
-def test_it_is_chosen_and_said(afresh: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
-    assert afresh("")[0] == f"frazil_gmnn_{RUNNABLE[0]}"
+def test_what_it_serves(afresh: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert afresh("") is not None
     assert kernel.serves(PLAIN)
     assert not kernel.serves(replace(PLAIN, precision="float64"))
-    assert capsys.readouterr().err == f"GM-NN runs in its compiled kernel, {RUNNABLE[0]}\n"
+    assert "GM-NN in float64: JAX, the compiled kernel is in float32\n" in capsys.readouterr().err
+    assert not kernel.serves(replace(PLAIN, hidden=(4,) * 12))
     assert afresh("off") is None
     assert not kernel.serves(PLAIN)
-    assert capsys.readouterr().err.endswith("without its compiled kernel: FRAZIL_GMNN_KERNEL=off\n")
-    with pytest.raises(UserError, match=r"FRAZIL_GMNN_KERNEL=fast; allowed are off, x86-64-v4, x86-64-v3"):
-        afresh("fast")
-
-
-def test_without_a_file_jax_runs(
-    afresh: Callable[[str], Any],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> None:
-    monkeypatch.setattr(kernel, "COMPILED", tmp_path)
-    assert afresh("") is None
-    assert "none is there for this processor" in capsys.readouterr().err
-    (tmp_path / f"{RUNNABLE[0]}.so").write_bytes(b"no library")
-    assert afresh("") is None
-    assert "is no kernel that loads here" in capsys.readouterr().err
-    (tmp_path / f"{RUNNABLE[0]}.so").write_bytes(CARRIED[RUNNABLE[0]].read_bytes())
-    changed = tmp_path / "kernel.cpp"
-    changed.write_text(kernel.SOURCE.read_text() + "// changed\n")
-    monkeypatch.setattr(kernel, "SOURCE", changed)
-    assert afresh("") is None
-    assert f"{RUNNABLE[0]}.so was compiled of another kernel.cpp" in capsys.readouterr().err
-    monkeypatch.setattr(kernel, "processor_flags", lambda: {"avx2"})
-    with pytest.raises(UserError, match="of which this processor runs: none"):
-        afresh("x86-64-v3")
 
 
 def test_the_potential_makes_means_spreads_and_dipoles_of_it(afresh: Callable[[str], Any]) -> None:
@@ -405,10 +381,10 @@ def test_the_potential_makes_means_spreads_and_dipoles_of_it(afresh: Callable[[s
         return ready.evaluate(ready.arrange(lists), positions)
 
     found = jax.tree.map(np.asarray, run(lists, padded))
-    library = kernel.load(CARRIED[RUNNABLE[0]])
+    loaded = library.load(CARRIED[RUNNABLE[0]])
     for place, kind in enumerate(kinds):
         atoms = structures[kind]
-        own = evaluate(library, batch(HEADS, [atoms]))
+        own = evaluate(loaded, batch(HEADS, [atoms]))
         energies, forces = own.energies[..., 0].ravel(), own.forces[:, :, 0].reshape(6, len(atoms), 3)
         np.testing.assert_allclose(found.energies[place], drive[kind] @ energies, rtol=1e-12)
         expected = np.tensordot(drive[kind], forces, 1)

@@ -1,32 +1,16 @@
-"""The compiled kernel of GM-NN on CPUs (``kernel.cpp``): chosen, loaded, and given what it wants.
+"""GM-NN in its compiled kernel (``kernels/gmnn.cpp``): what it serves, and the inputs that it wants.
 
-It serves networks in float32 of any size, committees, heads, charges and repulsion. It is used on a CPU
-wherever ``compiled/`` has it for the processor; elsewhere ``fast`` is. Which one runs, and why, is said once
-on standard error. ``FRAZIL_GMNN_KERNEL`` chooses: "off" (``fast``), or one of ``LEVELS``. Processors of one
-level get one file, so the same bits; those of two levels may differ in rounding.
-
-``python -m frazil.potentials.gmnn.kernel`` compiles it for this machine where nothing carried fits; with
-``--carried`` it makes the carried files anew.
+It serves networks in float32 of any size, committees, heads, charges and repulsion, on CPUs; ``fast`` serves
+all else. A replica's bits do not depend on the batch, and a structure's total force is 0.
 """
 
-import argparse
-import ctypes
-import hashlib
-import os
-import platform
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from frazil.errors import UserError
 from frazil.potentials.gmnn.architecture import (
     Architecture,
     COULOMB_eV_A,
@@ -36,156 +20,31 @@ from frazil.potentials.gmnn.architecture import (
 )
 from frazil.potentials.gmnn.contractions import feature_order
 from frazil.potentials.gmnn.reference import ZBL_COEFFICIENTS, ZBL_EXPONENTS, ZBL_LENGTH_A, ZBL_POWER
+from frazil.potentials.kernels import library
 from frazil.potentials.neighbours import Neighbours
 
-SOURCE = Path(__file__).with_name("kernel.cpp")
-COMPILED = Path(__file__).with_name("compiled")
-NATIVE = ".native.so"
-"""Compiled here; hidden, so that neither images nor -resume take it for code."""
-VARIABLE = "FRAZIL_GMNN_KERNEL"
-PREFIX = "frazil_gmnn_"
-"""JAX knows a kernel by this and its level."""
-LEVELS = {
-    "x86-64-v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx2", "fma"},
-    "x86-64-v3": {"avx2", "fma", "bmi2", "f16c", "movbe", "abm"},
-}
-"""Carried ones, best first, and what /proc/cpuinfo calls that they need."""
-FLAGS = (
-    "-std=c++17", "-O3", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math",
-    "-fno-exceptions", "-fno-rtti", "-Wall", "-Wextra", "-Wno-psabi", "-fPIC", "-shared",
-)  # fmt: skip
-"""No -ffast-math: some compilers' shared libraries then switch off denormal numbers in the whole process."""
+TARGET = "frazil_gmnn"
 PANEL = 8
-"""Rows of a panel of weights (``kernel.cpp``)."""
+"""Rows of a panel of weights (``kernels/gmnn.cpp``)."""
 MOST_LAYERS = 12
 INTERVALS_PER_GAUSSIAN = 64
 """Of the cubic tables of radial functions: slopes are right to 1e-6 of a Gaussian's, as float32 is."""
 REPULSION_INTERVALS = 2048
 
 
-class Array(ctypes.Structure):
-    """An array as ``kernel.cpp`` takes it: data, dimensions, rank."""
-
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("dims", ctypes.POINTER(ctypes.c_int64)),
-        ("rank", ctypes.c_int64),
-    )
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], data: int | None = None) -> "Array":
-        """Return an array of a shape at an address."""
-        return cls(data, (ctypes.c_int64 * max(1, len(shape)))(*shape), len(shape))
-
-
-def processor_flags() -> set[str]:
-    """Return what this processor can do, by Linux's names."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    return set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
-
-
-def source_digest() -> str:
-    """Return the SHA-256 of ``kernel.cpp``, which every compiled file carries."""
-    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
-
-
-def compiler() -> str | None:
-    """Return a C++ compiler that starts: CXX, or one of the usual names."""
-    for name in filter(None, (os.environ.get("CXX"), "g++", "c++", "clang++")):
-        try:
-            subprocess.run([name, "--version"], capture_output=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return name
-    return None
-
-
-def build(out: Path, march: str, *options: str) -> Path:
-    """Compile the kernel for processors ``march`` into ``out``, whole or not at all. Raises UserError."""
-    name = compiler()
-    if name is None:
-        raise UserError("no C++ compiler (g++, c++, clang++); install one, or name one by CXX")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".") as folder:
-        made = Path(folder) / "kernel.so"
-        command = [
-            name,
-            *FLAGS,
-            f"-march={march}",
-            f'-DSOURCE="{source_digest()}"',
-            f"-I{jax.ffi.include_dir()}",
-        ]
-        libraries = [] if options else ["-nodefaultlibs", "-lc", "-s"]
-        done = subprocess.run(
-            [*command, *options, str(SOURCE), "-o", str(made), *libraries], capture_output=True, text=True
-        )
-        if done.returncode:
-            raise UserError(f"{name} does not compile {SOURCE}:\n{done.stderr}")
-        made.replace(out)
-    return out
-
-
-def load(path: Path) -> ctypes.CDLL:
-    """Return a compiled kernel. Raises UserError for one of another source than this."""
-    try:
-        library = ctypes.CDLL(str(path))
-        library.frazil_gmnn_scratch.restype = ctypes.c_int64
-        stated = (ctypes.c_char * 64).in_dll(library, "frazil_gmnn_source").value.decode()
-    except (OSError, AttributeError, ValueError) as error:
-        raise UserError(f"{path} is no kernel that loads here ({error})") from error
-    if stated != source_digest():
-        raise UserError(
-            f"{path.name} was compiled of another kernel.cpp; make it anew: python -m {__name__} --carried"
-        )
-    return library
-
-
-def found() -> tuple[str, ctypes.CDLL] | str:
-    """Return the kernel's name for JAX and its library, registered, or why there is none.
-
-    Raises UserError for a wish (``VARIABLE``) that is unknown, or that this processor cannot fulfil.
-    """
-    wanted, flags = os.environ.get(VARIABLE, ""), processor_flags()
-    runnable = [level for level, needed in LEVELS.items() if needed <= flags]
-    if wanted not in ("", "off", *LEVELS) or (wanted in LEVELS and wanted not in runnable):
-        here = ", ".join(runnable) or "none"
-        raise UserError(
-            f"{VARIABLE}={wanted}; allowed are off, {', '.join(LEVELS)}, of which this processor runs: {here}"
-        )
-    if wanted == "off":
-        return f"{VARIABLE}=off"
-    names = [f"{level}.so" for level in ([wanted] if wanted else runnable)] + ([] if wanted else [NATIVE])
-    reasons = []
-    for file in [COMPILED / name for name in names if (COMPILED / name).is_file()]:
-        try:
-            library = load(file)
-            name = PREFIX + file.name.strip(".").removesuffix(".so")
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(library.frazil_gmnn), platform="cpu")
-        except Exception as error:  # an XLA of another interface raises what it likes
-            reasons.append(str(error))
-            continue
-        return name, library
-    return "; ".join(reasons) or f"none is there for this processor ({platform.machine()})"
-
-
-@cache
-def chosen() -> tuple[str, ctypes.CDLL] | None:
-    """Return the name by which JAX knows the kernel, and its library; None where there is none, said once."""
-    kernel = found()
-    if isinstance(kernel, str):
-        print(f"GM-NN runs in JAX, without its compiled kernel: {kernel}", file=sys.stderr)
-        return None
-    print(f"GM-NN runs in its compiled kernel, {kernel[0].removeprefix(PREFIX)}", file=sys.stderr)
-    return kernel
-
-
 def serves(architecture: Architecture) -> bool:
-    """Return whether the kernel evaluates models of an architecture here."""
-    fits = architecture.precision == "float32" and len(architecture.hidden) < MOST_LAYERS
-    return fits and jax.default_backend() == "cpu" and chosen() is not None
+    """Return whether the kernel evaluates models of an architecture here; says why not if one is there."""
+    if library.chosen() is None:
+        return False
+    if architecture.precision != "float32":
+        library.say(f"GM-NN in {architecture.precision}: JAX, the compiled kernel is in float32")
+        return False
+    if len(architecture.hidden) >= MOST_LAYERS:
+        library.say(
+            f"GM-NN of {len(architecture.hidden)} hidden layers: JAX, the kernel has {MOST_LAYERS - 1}"
+        )
+        return False
+    return True
 
 
 def _cubics(values: jax.Array, slopes: jax.Array) -> jax.Array:
@@ -273,9 +132,9 @@ def functions(
     n_heads, quantities, R, natoms) and forces (networks · seeds, R, natoms, 3), eV/Å, float64. A replica that
     is not finite gets nan.
     """
-    kernel = chosen()
-    assert kernel is not None
-    target, library = kernel
+    kernels = library.chosen()
+    assert kernels is not None
+    target = kernels.target(TARGET)
     n_replicas, n_atoms = species.shape
     networks, seeds, heads = shares.shape[:3]
     n_outputs = architecture.n_outputs
@@ -289,12 +148,12 @@ def functions(
 
     def run(lists: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         inputs = [positions.astype(jnp.float64), species.astype(jnp.int32), *lists, *model]
-        arrays = (Array * len(inputs))(*[Array.of(x.shape) for x in inputs])
+        scratch_bytes = kernels.scratch_bytes(TARGET, [x.shape for x in inputs])
         results = (
             jax.ShapeDtypeStruct((networks, heads, n_replicas), jnp.float64),
             jax.ShapeDtypeStruct((networks, n_outputs, n_replicas, n_atoms), jnp.float64),
             jax.ShapeDtypeStruct((networks, seeds, n_replicas, n_atoms, 3), jnp.float64),
-            jax.ShapeDtypeStruct((library.frazil_gmnn_scratch(arrays, len(inputs)),), jnp.uint8),
+            jax.ShapeDtypeStruct((scratch_bytes,), jnp.uint8),
         )
         energies, outputs, forces, _ = jax.ffi.ffi_call(target, results, vmap_method="sequential")(*inputs)
         by_head = jnp.swapaxes(outputs.reshape(networks, -1, heads, n_replicas, n_atoms), 1, 2)
@@ -305,18 +164,3 @@ def functions(
         )
 
     return arrange, run
-
-
-def main() -> None:
-    """Compile for this machine where nothing carried fits, or the carried files."""
-    parser = argparse.ArgumentParser(description="Compile the kernel of GM-NN")
-    parser.add_argument("--carried", action="store_true", help="make the carried files anew")
-    if parser.parse_args().carried:
-        for level in LEVELS:
-            build(COMPILED / f"{level}.so", level)
-    elif not any(needed <= processor_flags() for needed in LEVELS.values()):
-        build(COMPILED / NATIVE, "native")
-
-
-if __name__ == "__main__":
-    main()

@@ -13,18 +13,9 @@
 // are exact, so that their order does not matter and the total force is 0 to the last bit. Hence the bits of
 // a replica do not depend on its batch, though lanes are sorted by their number of neighbours. Positions,
 // their differences, forces and energies are float64, all else float32.
-#include <stdint.h>
-#include <string.h>
-
 #include <utility>
 
-#include "xla/ffi/api/c_api.h"
-
-#ifndef SOURCE
-#define SOURCE "not stated"
-#endif
-// Which text it was compiled of: the SHA-256 of this file.
-extern "C" const char frazil_gmnn_source[] = SOURCE;
+#include "kernel.h"
 
 namespace {
 
@@ -48,8 +39,6 @@ typedef uint32_t U __attribute__((vector_size(4 * W)));
 typedef float Row __attribute__((vector_size(32)));      // eight radial functions of one pair
 typedef float Quad __attribute__((vector_size(16)));     // x, y, z, 0 of one pair
 typedef double Quad64 __attribute__((vector_size(32)));  // the same in float64, of an atom
-
-#define INLINE static inline __attribute__((always_inline))
 
 template <class T, class From>
 INLINE T load(const From* from) {
@@ -125,12 +114,6 @@ constexpr int MOST_LAYERS = 12;
 constexpr float SOFTENING = 1e-5f;  // of unit vectors, d/(r + this), Å: reference.UNIT_SOFTENING_A
 constexpr double NEAREST = 0.02;    // repulsion is constant nearer than this, Å
 
-struct Array {
-    void* data;
-    const int64_t* dims;
-    int64_t rank;
-};
-
 // The inputs, in their order. Functions of r are cubic polynomials of the fraction of an equal interval, the
 // lowest power first; the last node but one lies at the cutoff, and it and the last are 0.
 enum Input {
@@ -157,8 +140,6 @@ enum Result {
     SCRATCH    // (bytes,) uint8
 };
 
-INLINE int64_t whole(int64_t n, int64_t of) { return (n + of - 1) / of * of; }
-
 struct Sizes {
     int64_t replicas, atoms, slots, species, nodes, radial, features, outputs, networks, seeds, heads, layers;
     int64_t widths[MOST_LAYERS + 1];
@@ -181,18 +162,6 @@ struct Sizes {
     int64_t columns() const { return whole(radial, 8); }  // of a pair's row of radial functions
     int64_t pair_slots() const { return whole(slots, 4); }
     int64_t pair_size() const { return 5 + 2 * radial; }  // vectors of a slot: u, 1/(r + ε), 1 + ε/r, R, R'
-};
-
-// Memory for one call, handed out piece by piece.
-struct Scratch {
-    char* base;
-    size_t used = 0;
-    template <class T>
-    T* take(int64_t n) {
-        T* piece = (T*)(base + used);
-        used += whole(n * sizeof(T), 64);
-        return piece;
-    }
 };
 
 struct Block {
@@ -869,7 +838,7 @@ static void write_turn(const Sizes& n, const Array* in, const Array* out, int64_
 
 static void run(const Array* in, int64_t n_inputs, const Array* out) {
     const Sizes n(in, n_inputs);
-    Scratch scratch = {(char*)(((uintptr_t)out[SCRATCH].data + 63) / 64 * 64)};
+    Scratch scratch = Scratch::in(out[SCRATCH]);
     Work work(n, scratch);
     const bool repels = ((const double*)in[LENGTHS].data)[1] > 0;
     for (int64_t first_replica = 0; first_replica < n.replicas; first_replica += n.replicas_at_once) {
@@ -898,37 +867,17 @@ extern "C" int64_t frazil_gmnn_scratch(const Array* in, int64_t n_inputs) {
     const Sizes n(in, n_inputs);
     Scratch scratch = {nullptr};
     Work work(n, scratch);
-    return (int64_t)scratch.used + 64;
+    return scratch.bytes();
 }
 
-// The same as the handler below, for tests without XLA.
+// The same as what XLA calls, for tests without it.
 extern "C" void frazil_gmnn_run(const Array* in, int64_t n_inputs, const Array* out) {
     run(in, n_inputs, out);
 }
 
-// What XLA calls.
 extern "C" XLA_FFI_Error* frazil_gmnn(XLA_FFI_CallFrame* frame) {
-    if (frame->extension_start && frame->extension_start->type == XLA_FFI_Extension_Metadata) {
-        XLA_FFI_Metadata* metadata = ((XLA_FFI_Metadata_Extension*)frame->extension_start)->metadata;
-        metadata->api_version.major_version = XLA_FFI_API_MAJOR;
-        metadata->api_version.minor_version = XLA_FFI_API_MINOR;
-        return nullptr;
-    }
-    Array in[LAYERS + 3 * MOST_LAYERS], out[SCRATCH + 1];
-    const int64_t n_inputs = frame->args.size, layers = (n_inputs - LAYERS) / 3;
-    if (n_inputs != LAYERS + 3 * layers || layers < 1 || layers > MOST_LAYERS ||
-        frame->rets.size != SCRATCH + 1) {
-        XLA_FFI_Error_Create_Args args = {XLA_FFI_Error_Create_Args_STRUCT_SIZE, nullptr,
-                                          "inputs or results of another kernel than this one",
-                                          XLA_FFI_Error_Code_INVALID_ARGUMENT};
-        return frame->api->XLA_FFI_Error_Create(&args);
-    }
-    auto array = [](void* given) {
-        const XLA_FFI_Buffer* buffer = (const XLA_FFI_Buffer*)given;
-        return Array{buffer->data, buffer->dims, buffer->rank};
-    };
-    for (int64_t i = 0; i < n_inputs; i++) in[i] = array(frame->args.args[i]);
-    for (int64_t i = 0; i <= SCRATCH; i++) out[i] = array(frame->rets.rets[i]);
-    run(in, n_inputs, out);
-    return nullptr;
+    const int64_t layers = (frame->args.size - LAYERS) / 3;
+    const bool expected = frame->args.size == LAYERS + 3 * layers && layers >= 1 && layers <= MOST_LAYERS &&
+                          frame->rets.size == SCRATCH + 1;
+    return called_by_xla(frame, expected, run);
 }
