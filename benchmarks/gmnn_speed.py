@@ -254,7 +254,7 @@ def main() -> None:
                     ratios = np.array(slow) / np.array(engine.times)
                     low, high = min(ratios), max(ratios)
                     line += f"; ASE + apax over it {np.median(ratios):.1f} ({low:.1f} to {high:.1f})"
-                print(line)
+                print(line, flush=True)
             if theirs:
                 finished(theirs)
                 last = np.load(work / "apax.npz")
