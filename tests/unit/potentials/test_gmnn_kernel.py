@@ -236,6 +236,14 @@ def test_atoms_that_are_not_there(loaded: ctypes.CDLL) -> None:
     assert (found.outputs[..., n_atoms:] == 0).all()
 
 
+def test_free_slots_may_stand_anywhere(loaded: ctypes.CDLL) -> None:
+    given = batch(HEADS, [ice(13)])
+    first = evaluate(loaded, given)
+    given[2] = np.insert(given[2], [0, 3], 28, axis=2)
+    found = evaluate(loaded, given)
+    assert found.of(0) == first.of(0)
+
+
 def test_alone_and_too_close(loaded: ctypes.CDLL) -> None:
     """An atom without neighbours has the energy of no features; atoms at one place are still finite."""
     far = Atoms("CO", positions=[[0, 0, 0], [0, 0, 3.9999]])

@@ -119,7 +119,7 @@ constexpr double NEAREST = 0.02;    // repulsion is constant nearer than this, �
 enum Input {
     POSITIONS,  // (replicas, atoms, 3) float64
     SPECIES,    // (replicas, atoms) int32; negative: there is no such atom
-    INDEX,      // (replicas, atoms, slots) int32: neighbours; a list ends at the first that is no atom
+    INDEX,      // (replicas, atoms, slots) int32: neighbours; free slots hold what is no atom's number
     SHIFT,      // (replicas, atoms, slots, 3) float64, added to the neighbour's position; or (0,)
     LENGTHS,    // (2,) float64: cutoff, and that of the repulsion (0: none)
     REPULSION,  // (species, species, nodes, 4) float64: ½ k Z Z' screening · cutoff
@@ -251,6 +251,7 @@ static void collect(const Sizes& n, const Array* in, Work& work, Block& block, i
         const int32_t tables = block.kind[lane] * (int32_t)n.species;
         int64_t found = 0;
         for (int64_t k = 0; k < work.length[place]; k++) {
+            if (list[k] < 0 || list[k] >= n.atoms) continue;
             const int64_t other = own_first + list[k];
             Quad64 apart = work.position[other] - here;
             if (periodic) {
@@ -418,6 +419,7 @@ static void repel(const Sizes& n, const Array* in, Work& work, int64_t first_rep
         const int64_t atom = first_replica * n_atoms + place, replica = atom / n_atoms;
         const int32_t* list = (const int32_t*)in[INDEX].data + atom * n.slots;
         for (int64_t k = 0; k < work.length[place]; k++) {
+            if (list[k] < 0 || list[k] >= n_atoms) continue;
             const int64_t other = place - place % n_atoms + list[k];
             Quad64 d = work.position[other] - work.position[place];
             if (in[SHIFT].rank == 4) {
@@ -786,8 +788,8 @@ static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t fi
             if (nothing != 0 || kind[place] < 0 || kind[place] >= n.species) continue;
             work.kind[place] = kind[place];
             const int32_t* own = list + place * n.slots;
-            int64_t length = 0;
-            while (length < n.slots && own[length] >= 0 && own[length] < n.atoms) length++;
+            int64_t length = n.slots;
+            while (length > 0 && (own[length - 1] < 0 || own[length - 1] >= n.atoms)) length--;
             work.length[place] = (int32_t)length;
             work.first[n.slots - length + 1]++;
         }
