@@ -59,8 +59,8 @@ COMPARISONS: dict[type, tuple[type, ...]] = {
 DROPPED = {"sqrt", "abs", "exp", "log", "cos", "sin", "maximum", "minimum", "max", "min", "sorted", "round"}
 """Functions in whose place a bug puts their first argument."""
 EITHER_WAY = {
-    "asarray", "array", "getattr", "given", "hasattr", "isinstance", "label", "max", "maximum", "min",
-    "minimum", "part", "same_as", "setting", "zip",
+    "asarray", "array", "getattr", "given", "hasattr", "hypot", "isinstance", "label", "max", "maximum",
+    "min", "minimum", "part", "same_as", "setting", "zip",
 }  # fmt: skip
 """Functions whose first two arguments are not swapped: it changes nothing, or cannot go unnoticed."""
 STRICTER = {"encoding", "exist_ok", "file", "flush", "parents", "strict"}

@@ -247,6 +247,21 @@ def test_arms_are_trained_judged_and_compared(
     assert "epochs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("network", "form"), [("egnn", "smooth"), ("egnn-published", "published"), ("gmnn", "")]
+)
+def test_a_network_is_built_as_its_settings_say(network: str, form: str) -> None:
+    size = TrainedNetwork(
+        network=network, cutoff_A=4.5, precision="float64", n_features=6, n_waves=7, n_layers=2,
+        sigma_per_A=3.5, n_radial=2, n_basis=5, hidden=(8, 9),
+    )  # fmt: skip
+    built: Any = arms.network_of(size, ("C", "O"))
+    of_egnn = {"form": form, "n_features": 6, "n_waves": 7, "n_layers": 2, "sigma_per_A": 3.5}
+    expected = of_egnn if form else {"n_radial": 2, "n_basis": 5, "hidden": (8, 9)}
+    expected |= {"elements": ("C", "O"), "cutoff_A": 4.5, "precision": "float64"}
+    assert {name: getattr(built.architecture, name) for name in expected} == expected
+
+
 def test_models_of_known_bonds_are_judged_by_what_they_are(tmp_path: Path) -> None:
     """The truth errs by nothing, a softer bond by what it is softer, a shorter one falls into a hole."""
     data, trained, out = (tmp_path / name for name in ("data", "trained", "judged"))

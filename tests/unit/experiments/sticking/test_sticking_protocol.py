@@ -7,17 +7,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.units import fs as ase_fs
-from scipy.stats import kstest
+from scipy.stats import kstest, norm, t
 
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters, collisions, preparation
 from frazil.experiments.sticking.binding import FAR_A, points, sites, starts
 from frazil.experiments.sticking.clusters import Row, with_bonds, with_velocities
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
+from frazil.experiments.sticking.residence import typical_energy
+from frazil.experiments.sticking.results import half_lives
 from frazil.experiments.sticking.settings import Campaign, Grid, Preparation
 from frazil.experiments.sticking.surfaces import crystalline, masses_of
 from frazil.md.trajectory import Outcome, Trajectory
@@ -176,6 +179,36 @@ def test_sites_begin_at_the_clearance_over_a_square_grid() -> None:
     assert (centres[:, 2] > 0).all()
     axes = begun[:, -2] - begun[:, -1]
     assert np.linalg.matrix_rank(axes) == 3, "each turned at random"
+
+
+def test_intervals_of_typical_energies_and_half_lives_are_of_their_formulas() -> None:
+    """A median errs √(π/2) more than a mean; errors of ln t½ by energy and frequency add in quadrature."""
+    energies_K = -200.0 + 40.0 * norm.ppf((np.arange(25) + 0.5) / 25)
+    sites = pandas.DataFrame(
+        {"phase": "crystalline", "binding_energy_K": energies_K, "converged": 1,
+         "member_0_K": energies_K - 10.0, "member_1_K": energies_K + 30.0}
+    )  # fmt: skip
+    lost = pandas.DataFrame({"phase": ["crystalline"], "binding_energy_K": [-9000.0], "converged": [0]})
+    sites = pandas.concat([sites, lost.assign(member_0_K=0.0, member_1_K=0.0)])
+    mean_half_K = t.ppf(0.975, 24) * energies_K.std(ddof=1) / 5.0
+    for kind, wider in (("mean", 1.0), ("median", np.sqrt(np.pi / 2))):
+        found = typical_energy(sites, kind)
+        assert found.value == pytest.approx(-200.0)
+        assert (found.low_95, found.high_95) == pytest.approx(
+            (-200.0 - wider * mean_half_K, -200.0 + wider * mean_half_K), rel=1e-4
+        )
+        assert found.model_std == pytest.approx(np.sqrt(2) * 20.0)
+        assert found.total_low_95 < found.low_95 < found.high_95 < found.total_high_95
+    frequencies = np.array([3.0, 4.0, 5.0])
+    attempts = pandas.DataFrame({"phase": "crystalline", "attempt_frequency_per_ps": frequencies})
+    (row,) = half_lives(sites, attempts, [20.0], True).to_dict("records")
+    assert row["half_life_s"] == pytest.approx(np.log(2) / 4.0e12 * np.exp(10.0))
+    by_frequency = t.ppf(0.975, 2) * frequencies.std(ddof=1) / np.sqrt(3) / 4.0
+    energy = typical_energy(sites, "median")
+    for end, value in (("low", energy.high_95), ("high", energy.low_95)):
+        error = np.hypot((value + 200.0) / 20.0, by_frequency)
+        assert abs(np.log(row[f"{end}_95"] / row["half_life_s"])) == pytest.approx(error)
+    assert row["low_95"] < row["half_life_s"] < row["high_95"]
 
 
 @pytree
