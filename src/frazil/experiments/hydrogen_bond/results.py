@@ -84,6 +84,11 @@ KINETIC_TOLD = (
     "Both estimators have the same mean for a ring in equilibrium and a short time step.",
     "Take a shorter time step, or equilibrate longer.",
 )
+MEMBERS_TOLD = (
+    "What members differ by in one window is what they add to the spread of the result there. At small λ1 the "
+    "molecule comes where no label has it, and a network may have a hole that others lack.",
+    "Label frames of that window (the molecule on top of others), and train on them too.",
+)
 MASS_TOLD = (
     "Nuclei made quantum along their mass, at both ends, give the quantum part without the windows between.",
     "Sample longer: the integral subtracts two numbers of some 0.5 eV per molecule.",
@@ -369,8 +374,27 @@ def _gates(
             interval = (difference - half, difference + half)
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
     if subject.source.n_members == 1:
-        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
+        return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
+    for n_beads, own in tables["windows"].groupby("n_beads"):
+        worst = members_differ(own)
+        place = worst.idxmax() if worst.notna().any() else worst.index[0]
+        between = f"λ1 {own['lambda1'][place]:.3g}, λ2 {own['lambda2'][place]:.3g}"
+        name = f"what members differ by in one window, {_nuclei({'n_beads': n_beads})} (meV)"
+        gates.append(Gate.at_most(name, worst[place], margin, between).because(*MEMBERS_TOLD))
     return gates
+
+
+def members_differ(windows: pandas.DataFrame) -> pandas.Series:
+    """Return what members differ by (n,) in each window of one number of beads, meV: in its part of the path.
+
+    That is the standard deviation of the members' slopes times the window's length in λ, by the trapezoidal rule.
+    """
+    lengths = pandas.Series(np.nan, windows.index)
+    for step, name in zip(STEPS[:2], ("lambda2", "lambda1"), strict=True):
+        own = windows.loc[windows["step"] == step, name]
+        ends = np.concatenate([own[:1], 0.5 * (own.to_numpy()[1:] + own.to_numpy()[:-1]), own[-1:]])
+        lengths[own.index] = np.abs(np.diff(ends))
+    return windows["model_std_meV"] * lengths
 
 
 def _section(

@@ -30,9 +30,9 @@ class HydrogenBond:
         "Atoms of the molecule that is taken out, counted from 0; a whole molecule of the structure",
         default=(0, 1, 2), minimum=0,
     )  # fmt: skip
-    temperature_K: float = setting("Temperature", default=300.0, above=0, maximum=5000)
+    temperature_K: float = setting("Temperature", default=200.0, above=0, maximum=5000)
     n_beads: tuple[int, ...] = setting(
-        "Beads of the path integrals; 1 has classical nuclei", default=(1, 40), minimum=1, maximum=1024
+        "Beads of the path integrals; 1 has classical nuclei", default=(1, 60), minimum=1, maximum=1024
     )
     n_trajectories: int = setting(
         "Passes through all windows, half of them from the bound side and half from the free one",
