@@ -85,8 +85,8 @@ KINETIC_TOLD = (
     "Take a shorter time step, or equilibrate longer.",
 )
 MEMBERS_TOLD = (
-    "What members differ by in one window is what they add to the spread of the result there. At small λ1 the "
-    "molecule comes where no label has it, and a network may have a hole that others lack.",
+    "What members differ by in one window is what they add to the spread of the result there. At small λ1 "
+    "the molecule comes where no label has it, and a network may have a hole that others lack.",
     "Label frames of that window (the molecule on top of others), and train on them too.",
 )
 MASS_TOLD = (
@@ -375,19 +375,20 @@ def _gates(
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
     if subject.source.n_members == 1:
         return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
-    for n_beads, own in tables["windows"].groupby("n_beads"):
-        worst = members_differ(own)
-        place = worst.idxmax() if worst.notna().any() else worst.index[0]
-        between = f"λ1 {own['lambda1'][place]:.3g}, λ2 {own['lambda2'][place]:.3g}"
+    for n_beads, windows in tables["windows"].groupby("n_beads"):
+        apart = members_differ(windows).to_numpy()
+        most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
+        row = windows.iloc[most]
+        between = f"λ1 {row['lambda1']:.3g}, λ2 {row['lambda2']:.3g}"
         name = f"what members differ by in one window, {_nuclei({'n_beads': n_beads})} (meV)"
-        gates.append(Gate.at_most(name, worst[place], margin, between).because(*MEMBERS_TOLD))
+        gates.append(Gate.at_most(name, apart[most], margin, between).because(*MEMBERS_TOLD))
     return gates
 
 
 def members_differ(windows: pandas.DataFrame) -> pandas.Series:
     """Return what members differ by (n,) in each window of one number of beads, meV: in its part of the path.
 
-    That is the standard deviation of the members' slopes times the window's length in λ, by the trapezoidal rule.
+    That is the standard deviation of the members' slopes times the window's length in λ (trapezoidal rule).
     """
     lengths = pandas.Series(np.nan, windows.index)
     for step, name in zip(STEPS[:2], ("lambda2", "lambda1"), strict=True):

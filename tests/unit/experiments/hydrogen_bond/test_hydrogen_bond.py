@@ -167,7 +167,7 @@ def test_the_restraints_volume() -> None:
     class AtRest:
         distance_A = 0.0
 
-    settings = HydrogenBond(structure=None, model=None, volume_A3=float(volume))
+    settings = HydrogenBond(structure=None, model=None, temperature_K=300.0, volume_A3=float(volume))
     assert release_eV(AtRest(), settings) == pytest.approx(0.0, abs=1e-9)  # type: ignore[arg-type]
 
 
