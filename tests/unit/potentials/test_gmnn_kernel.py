@@ -39,6 +39,8 @@ HEADS = Architecture(
 WIDE = Architecture(ELEMENTS, cutoff_A=5.0, basis_start_A=0.0, n_basis=9, n_radial=9, hidden=(7,))
 N_NETWORKS = {PLAIN: 1, HEADS: 2, WIDE: 1}
 BOX_A = 10.4 * np.eye(3)
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Compiling is most of the time of these tests."""
 
 pytestmark = pytest.mark.skipif(not RUNNABLE, reason="no kernel is carried for this processor")
 
@@ -57,8 +59,9 @@ def ice(n_molecules: int, seed: int = 0) -> Atoms:
 @cache
 def model_of(architecture: Architecture) -> Model:
     """Random networks with features, scales and shifts of every element's own."""
-    parameters = initialize_committee(architecture, 5, N_NETWORKS[architecture])
     rng = np.random.default_rng(1)
+    shapes = jax.eval_shape(lambda: initialize_committee(architecture, 5, N_NETWORKS[architecture]))
+    parameters = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), shapes)
     for name, low, high in (
         ("feature_mean", -1, 1),
         ("feature_scale", 0.5, 2),
@@ -69,9 +72,20 @@ def model_of(architecture: Architecture) -> Model:
     return Model(architecture, parameters, {})
 
 
+@cache
+def constants_of(architecture: Architecture) -> list[np.ndarray]:
+    """What the kernel is given of that model."""
+
+    @partial(jax.jit, compiler_options=QUICKLY)
+    def made(parameters: Any) -> list[jax.Array]:
+        return kernel.constants(architecture, jax.vmap(partial(fold, architecture))(parameters))
+
+    return [np.asarray(x) for x in made(model_of(architecture).parameters)]
+
+
 @dataclass
 class Found:
-    """What the kernel returned; the axes of ``kernel.cpp``."""
+    """What the kernel returned; the axes of ``gmnn.cpp``."""
 
     energies: np.ndarray
     outputs: np.ndarray
@@ -89,10 +103,8 @@ def inputs(
     lists: list[Neighbours],
     shares: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Return the inputs of ``kernel.cpp`` for positions (R, natoms, 3), species (R, natoms) and lists."""
-    model = model_of(architecture)
-    weights = jax.vmap(partial(fold, architecture))(model.parameters)
-    constants = kernel.constants(architecture, weights)
+    """Return the inputs of ``gmnn.cpp`` for positions (R, natoms, 3), species (R, natoms) and lists."""
+    constants = constants_of(architecture)
     n_heads, n_replicas = architecture.n_heads, len(positions)
     if shares is None:
         shares = np.broadcast_to(
@@ -163,12 +175,12 @@ def expected(architecture: Architecture, periodic: bool) -> list[tuple[np.ndarra
     atoms = ice(13)
     options: dict[str, Any] = {"cell_A": BOX_A, "pbc": [True] * 3} if periodic else {}
     lists = allocate(atoms.positions, architecture.cutoff_A, 0.0, **options)
-    quickly = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    run = jax.jit(partial(reference.energy_and_forces, exact), compiler_options=quickly)
+    run = jax.jit(partial(reference.energy_and_forces, exact), compiler_options=QUICKLY)
+    fold_one = jax.jit(partial(fold, exact), compiler_options=QUICKLY)
     species, positions = jnp.asarray(exact.species(atoms.numbers)), jnp.asarray(atoms.positions)
     found = []
     for i in range(apart.n_members):
-        energy, forces, outputs = run(fold(exact, member(apart.parameters, i)), species, lists, positions)
+        energy, forces, outputs = run(fold_one(member(apart.parameters, i)), species, lists, positions)
         found.append((np.asarray(energy), np.asarray(forces), np.asarray(outputs)))
     return found
 
