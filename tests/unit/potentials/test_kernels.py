@@ -1,5 +1,6 @@
 """Which kernels run, and neighbour lists by cells against those of all pairs."""
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,17 @@ def test_they_are_chosen_and_said(afresh: Callable[[str], Any], capsys: pytest.C
     assert capsys.readouterr().err.endswith("no compiled kernels, JAX instead: FRAZIL_KERNELS=off\n")
     with pytest.raises(UserError, match=r"FRAZIL_KERNELS=fast; allowed are off, x86-64-v4, x86-64-v3"):
         afresh("fast")
+
+
+def test_others_make_capsules_as_before(afresh: Callable[[str], Any]) -> None:
+    """Featomic does, by the same function of the process, with arguments of other types."""
+    shared = ctypes.pythonapi.PyCapsule_New
+    before, shared.argtypes = shared.argtypes, None
+    try:
+        assert afresh("") is not None
+        assert shared.argtypes is None
+    finally:
+        shared.argtypes = before
 
 
 def test_without_a_file_jax_runs(

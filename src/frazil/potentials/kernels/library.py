@@ -81,6 +81,12 @@ class Library:
         return int(wanted(arrays, ctypes.c_int64(len(shapes))))
 
 
+_capsule_of = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
+    ("PyCapsule_New", ctypes.pythonapi)
+)
+"""Unlike ``jax.ffi.pycapsule`` it leaves the process's own PyCapsule_New alone, which featomic calls, too."""
+
+
 def processor_flags() -> set[str]:
     """Return what this processor can do, by Linux's names."""
     try:
@@ -162,8 +168,8 @@ def found() -> Library | str:
         try:
             library = Library(file.name.strip(".").removesuffix(".so"), load(file))
             for target in TARGETS:
-                capsule = jax.ffi.pycapsule(getattr(library.loaded, target))
-                jax.ffi.register_ffi_target(library.target(target), capsule, platform="cpu")
+                function = _capsule_of(getattr(library.loaded, target), None, None)
+                jax.ffi.register_ffi_target(library.target(target), function, platform="cpu")
         except Exception as error:  # an XLA of another interface raises what it likes
             reasons.append(str(error))
             continue
