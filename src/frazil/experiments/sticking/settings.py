@@ -255,7 +255,7 @@ class Cutouts:
         maximum=50,
     )
     cutout_molecules: int = setting(
-        "Most molecules of a cutout, the nearest", default=30, minimum=1, maximum=1000
+        "Most molecules of a cutout, the nearest", default=60, minimum=1, maximum=1000
     )
     cutout_collisions: int = setting(
         "Collisions of each phase that are judged along their way", default=24, minimum=0, maximum=100_000
