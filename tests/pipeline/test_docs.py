@@ -86,6 +86,10 @@ def prepare(text: str, folder: Path) -> None:
             np.save(folder / f"run{number}.npy", series)
     if "clusters.xyz" in text:
         shutil.copyfile(ROOT / "assets/structures/mgsio3.extxyz", folder / "clusters.xyz")
+    if " cluster.xyz" in text:
+        shutil.copyfile(ROOT / "assets/structures/water_dimer.extxyz", folder / "cluster.xyz")
+        (folder / "learned").mkdir()
+        (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
     if "runs/ " in text:
         (folder / "runs").mkdir()
         for number in range(3):
