@@ -181,14 +181,16 @@ def proportion(
         by_member: (k, n) of each member of the committee that ran some of the trials. From two members on
             the total interval is that of another member's probability (``predictive.another_proportion``).
         scale: of the prior of the members' standard deviation, in logits.
-        design_effect: trials for one that is independent of all others (``statistics.design_effect``).
+        design_effect: trials for one that is independent of all others (``statistics.design_effect``); nan,
+            unknown, is taken as 1.
         confidence: of Jeffreys' interval, higher than 0.95 where a campaign was looked at until it was enough
             (``stopping.rule_for``): then its coverage at the stop is 0.95.
     """
     if not n:
         return Estimate(NAN, NAN, NAN)
-    low, high = jeffreys(k / design_effect, n / design_effect, confidence)
-    ran = [(own / design_effect, trials / design_effect) for own, trials in by_member if trials]
+    worth = 1.0 if np.isnan(design_effect) else design_effect
+    low, high = jeffreys(k / worth, n / worth, confidence)
+    ran = [(own / worth, trials / worth) for own, trials in by_member if trials]
     if len(ran) < 2:
         return Estimate(k / n, low, high)
     p, counts = k / n, np.array(ran, float)

@@ -4,13 +4,14 @@ A model run into a hole of its own need not become non-finite: atoms may collaps
 on as another molecule. Such a frame is no sample of the cluster.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Outcome
@@ -18,6 +19,8 @@ from frazil.systems.starts import CLOSEST
 
 DETACHED_A = 3.5
 """Atoms, or groups of them, that have no other this near have left the cluster."""
+LOOSE = 1.5
+"""A cluster has come apart where a part is so many times farther from the rest than at rest."""
 BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
 OUTCOMES = {
     int(Outcome.FINISHED): FINISHED,
@@ -44,6 +47,14 @@ class OneCluster:
         longest = max(map(len, structures))
         rows = [np.pad(atoms.numbers, (0, longest - len(atoms))) for atoms in structures]
         return cls(tuple(tuple(int(number) for number in row) for row in rows))
+
+    @classmethod
+    def at_rest(cls, atoms: Atoms, detached_A: float = DETACHED_A) -> "OneCluster":
+        """Return the rule for a structure at rest whose parts may be ``LOOSE`` times as far apart, if that is
+        more than ``detached_A``.
+        """
+        widest = float(minimum_spanning_tree(atoms.get_all_distances()).toarray().max())
+        return replace(cls.of(atoms), detached_A=max(detached_A, LOOSE * widest))
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the code of a broken frame, 0 of any other."""

@@ -42,3 +42,9 @@ class Trajectory:
     n_steps: int
     rows: Rows
     failure: str = ""
+
+
+def drift_meV_per_ps(energies_meV: np.ndarray, every_fs: float) -> float:
+    """Return the slope of energies (n,) at equal times: of the total, or of what a thermostat conserves."""
+    times_ps = 1e-3 * every_fs * np.arange(len(energies_meV))
+    return float(np.polyfit(times_ps, energies_meV - energies_meV[0], 1)[0])

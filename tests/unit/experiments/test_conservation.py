@@ -5,10 +5,10 @@ import pandas
 import pytest
 
 from frazil.experiments.conservation import drift_gates
-from frazil.experiments.infrared.dynamics import _drift
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.observers import Conserved, energies
+from frazil.md.trajectory import drift_meV_per_ps
 from frazil.potentials.analytic.simple import HarmonicBonds
 from frazil.units import kB
 
@@ -37,4 +37,4 @@ def test_a_thermostat_of_its_own_temperature_conserves_its_own_energy() -> None:
     total = ended.rows["energy"] + ended.rows["kinetic_energy"]
     kept = ended.rows["conserved_energy"]
     assert np.ptp(kept) < 0.02 * np.ptp(total)
-    assert abs(_drift(kept, 5.0)) < 0.5
+    assert abs(drift_meV_per_ps(1e3 * kept, 5.0)) < 0.5

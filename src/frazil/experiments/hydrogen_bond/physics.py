@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from frazil.campaigns import Check, Row, Runner
+from frazil.experiments.at_rest import source_of
 from frazil.experiments.hydrogen_bond.results import analyse
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.tables import ARRAYS, BACKWARD, FORWARD
@@ -24,7 +24,6 @@ from frazil.experiments.hydrogen_bond.windows import (
     Window,
     path_of,
     potential_of,
-    source_of,
     subject_of,
     windows_of,
 )
@@ -45,7 +44,7 @@ FIRST = 5
 """Equilibrations that the first window of a walk takes: there a cluster without the molecule closes its gap.
 """
 MOST_WINDOWS = 400
-DETACHED_A, LOOSE = 5.0, 1.5
+DETACHED_A = 5.0
 """A part has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest."""
 
 Place = tuple[np.ndarray, np.ndarray]
@@ -195,10 +194,8 @@ class BothWhole:
 
 
 def _whole(subject: Subject, n_beads: int) -> BothWhole:
-    parts = []
-    for own in (subject.molecule, subject.rest):
-        atoms = subject.atoms[own]
-        widest = float(minimum_spanning_tree(atoms.get_all_distances()).toarray().max())
-        (numbers,) = OneCluster.of(atoms).numbers
-        parts.append((tuple(map(int, own)), OneCluster((numbers,), max(DETACHED_A, LOOSE * widest))))
+    parts = (
+        (tuple(map(int, own)), OneCluster.at_rest(subject.atoms[own], DETACHED_A))
+        for own in (subject.molecule, subject.rest)
+    )
     return BothWhole(tuple(parts), n_beads)

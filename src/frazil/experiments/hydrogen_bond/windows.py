@@ -19,14 +19,13 @@ import numpy as np
 import scipy.integrate
 from ase import Atoms
 
-from frazil.analysis.spectra import LIGHT_cm_per_fs
-from frazil.data.structures import check_names, read_structures
 from frazil.errors import UserError
+from frazil.experiments.at_rest import check_timestep, source_of, structure_of
 from frazil.experiments.hydrogen_bond.settings import MASS_NODES, HydrogenBond
 from frazil.md.rings import beads_needed
 from frazil.md.state import State, System
 from frazil.potentials.interface import Analytic, Potential
-from frazil.potentials.registry import Source, load
+from frazil.potentials.registry import Source
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.surface import members_of
 from frazil.potentials.transform import OnAtoms, SameForAll, mixture_of, sum_of
@@ -95,13 +94,7 @@ def subject_of(settings: HydrogenBond) -> Subject:
         raise UserError("no structure and model; give both (hydrogen_bond.structure, hydrogen_bond.model)")
     found = _relaxed(settings.structure, settings.model, settings.molecule_atoms)
     fastest = float(found.minimum.modes.wavenumbers_cm1.max())
-    longest_fs = 1 / (STEPS_PER_PERIOD * LIGHT_cm_per_fs * fastest)
-    if settings.timestep_fs > longest_fs:
-        raise UserError(
-            f"a time step of {settings.timestep_fs:g} fs for {found.name}, whose fastest mode has "
-            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, {longest_fs:.2g} fs: lower "
-            "timestep_fs"
-        )
+    check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
     needed = beads_needed(fastest, settings.temperature_K)
     for n_beads in settings.n_beads:
         if 1 < n_beads < needed:
@@ -114,17 +107,8 @@ def subject_of(settings: HydrogenBond) -> Subject:
 
 
 @cache
-def source_of(model: Path) -> Source:
-    """Return the source of a model's folder, read once."""
-    return load(model)
-
-
-@cache
 def _relaxed(structure: Path, model: Path, chosen: tuple[int, ...]) -> Subject:
-    frames = read_structures(structure)
-    if len(frames) != 1:
-        raise UserError(f"{structure} holds {len(frames)} structures; give one")
-    given, (name,) = frames[0], check_names(frames)
+    given, name = structure_of(structure)
     molecule, rest = _parts(given, chosen, name)
     source = source_of(model)
     minimum = model_minimum(given, name, members_of(source, given))

@@ -26,7 +26,7 @@ from frazil.md.integrators import NoseHooverChain, OwnTemperature
 from frazil.md.integrity import OUTCOMES, OneCluster
 from frazil.md.observers import Conserved, potential_info, temperature
 from frazil.md.state import State, System
-from frazil.md.trajectory import Outcome, Trajectory
+from frazil.md.trajectory import Outcome, Trajectory, drift_meV_per_ps
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Potential
 from frazil.potentials.registry import load
@@ -184,7 +184,9 @@ class _Runs:
             row |= {
                 "dipoles_e_A": rows["dipole_e_A"],
                 "mean_temperature_K": rows["temperature_K"].mean(),
-                "energy_drift_meV_per_ps": _drift(rows["conserved_energy"], self.settings.dipole_every_fs),
+                "energy_drift_meV_per_ps": drift_meV_per_ps(
+                    1e3 * rows["conserved_energy"], self.settings.dipole_every_fs
+                ),
             }
             if self.keep_positions:
                 row["positions_A"] = rows["positions"][:, : start.known["natoms"]].astype(np.float32)
@@ -213,12 +215,6 @@ class _Runs:
                 arrays["numbers"] = atoms.numbers
             temperatures = np.array(settings.temperatures_K)
             yield Dipoles(reference.name, engine, settings.dipole_every_fs, temperatures, **arrays)
-
-
-def _drift(energies_eV: np.ndarray, every_fs: float) -> float:
-    """Return the slope of what the thermostatted dynamics conserves, meV/ps."""
-    times_ps = 1e-3 * every_fs * np.arange(len(energies_eV))
-    return float(np.polyfit(times_ps, 1e3 * (energies_eV - energies_eV[0]), 1)[0])
 
 
 def places(state: State, system: System) -> dict[str, jax.Array]:

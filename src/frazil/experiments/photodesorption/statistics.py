@@ -66,10 +66,10 @@ def trials(ensemble: Ensemble) -> list[tuple[dict[str, Any], list[tuple[int, int
     """Return of the one probability (desorbed, all) of each member, and the aggregates' design effect."""
     table = ensemble.trajectories
     hits = table["outcome"] == "desorbed"
+    if not len(table):
+        return []
     effect = design_effect(hits, ensemble.aggregates_of(ensemble.ids))
-    return (
-        [({}, counts_of(hits, table["model_id"]), 1.0 if np.isnan(effect) else effect)] if len(table) else []
-    )
+    return [({}, counts_of(hits, table["model_id"]), effect)]
 
 
 def probabilities(
@@ -91,7 +91,7 @@ def probabilities(
         crossed = crossings.loc[np.isclose(crossings["criterion_A"], criterion), "trajectory_id"]
         hits = table["trajectory_id"].isin(crossed)
         effect = design_effect(hits, ensemble.aggregates_of(ensemble.ids))
-        found = proportion_of(hits, table["model_id"], scale, 1.0 if np.isnan(effect) else effect, confidence)
+        found = proportion_of(hits, table["model_id"], scale, effect, confidence)
         rows.append(
             {
                 "criterion_A": criterion, "n": len(table), "n_desorbed": crossed.nunique(),

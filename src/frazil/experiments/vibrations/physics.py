@@ -9,16 +9,14 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
-from ase import Atoms
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from frazil.campaigns import Check, Row, Runner, Start, in_engine
+from frazil.experiments.at_rest import source_of
 from frazil.experiments.vibrations.results import analyse
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
     Subject,
     density_of,
-    source_of,
     subject_of,
     wavenumbers_cm1,
 )
@@ -26,10 +24,10 @@ from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START
 from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin, VelocityVerlet
-from frazil.md.integrity import DETACHED_A, OUTCOMES, OneCluster
+from frazil.md.integrity import OUTCOMES, OneCluster
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System, without_motion
-from frazil.md.trajectory import FINISHED, Outcome, Trajectory
+from frazil.md.trajectory import FINISHED, Outcome, Trajectory, drift_meV_per_ps
 from frazil.systems.starts import canonical
 from frazil.units import kB
 
@@ -40,8 +38,6 @@ DAMPING_fs = 100.0
 SEEN_EVERY = 100
 """Steps between two looks at it, at most."""
 MOST_AT_ONCE = 128
-LOOSE = 1.5
-"""A cluster has come apart where a part is so many times farther from the rest than at rest, or 3.5 Å."""
 
 Motion = tuple[np.ndarray, np.ndarray]
 
@@ -100,7 +96,7 @@ def starts(
         bath = Langevin(settings.timestep_fs, settings.temperature_K, DAMPING_fs)
         shared = Ensemble(
             subject.source.potential(subject.atoms), bath, subject.atoms.get_masses(), n_steps,
-            observe_every, campaign_seed, observers=(frames,), stop=_one_cluster(subject.atoms),
+            observe_every, campaign_seed, observers=(frames,), stop=OneCluster.at_rest(subject.atoms),
             width=min(len(drawn), MOST_AT_ONCE),
         )  # fmt: skip
         x, v = (np.stack([motion[i] for motion in drawn.values()]) for i in (0, 1))
@@ -128,16 +124,9 @@ def _ensemble(subject: Subject, settings: Vibrations, member: int) -> Ensemble:
     return Ensemble(
         subject.source.potential(subject.atoms, one), VelocityVerlet(settings.timestep_fs),
         subject.atoms.get_masses(), n_rows * observe_every, observe_every,
-        observers=(energies, velocities), stop=_one_cluster(subject.atoms),
+        observers=(energies, velocities), stop=OneCluster.at_rest(subject.atoms),
         width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=250,
     )  # fmt: skip
-
-
-def _one_cluster(atoms: Atoms) -> OneCluster:
-    """Return the rule of a cluster that is whole as long as its parts are no farther apart than at rest."""
-    (numbers,) = OneCluster.of(atoms).numbers
-    widest = float(minimum_spanning_tree(atoms.get_all_distances()).toarray().max())
-    return OneCluster((numbers,), max(DETACHED_A, LOOSE * widest))
 
 
 def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, settings: Vibrations) -> Row:
@@ -152,12 +141,11 @@ def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, setti
         return row
     kinetic = ended.rows["kinetic_energy"]
     total_meV = 1e3 * (ended.rows["energy"] + kinetic)
-    time_ps = 1e-3 * settings.velocity_every_fs * np.arange(len(total_meV))
     n_modes = len(subject.modes.minimum.modes.wavenumbers_cm1)
     _, density = density_of(ended.rows["velocities"], subject.atoms.get_masses(), settings)
     return row | {
         "temperature_K": 2 * float(kinetic.mean()) / (n_modes * kB),
         "energy_std_meV": float(total_meV.std()),
-        "energy_drift_meV_per_ps": float(np.polyfit(time_ps, total_meV - total_meV[0], 1)[0]),
+        "energy_drift_meV_per_ps": drift_meV_per_ps(total_meV, settings.velocity_every_fs),
         "density": density,
     }

@@ -10,10 +10,11 @@ from ase import Atoms
 from frazil.analysis.normal_modes import Modes, matched, normal_modes
 from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import LIGHT_cm_per_fs, vibrational_density, without_timestep
-from frazil.data.structures import check_names, matrix_of, read_structures
+from frazil.data.structures import matrix_of
 from frazil.errors import UserError
+from frazil.experiments.at_rest import check_timestep, source_of, structure_of
 from frazil.experiments.vibrations.settings import Vibrations
-from frazil.potentials.registry import Source, load
+from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
 from frazil.systems.minima import ModelModes, model_modes, moved_A
 
@@ -73,13 +74,7 @@ def subject_of(settings: Vibrations) -> Subject:
         raise UserError("no structure and model; give both (vibrations.structure, vibrations.model)")
     found = _relaxed(settings.structure, settings.model)
     fastest = found.fastest_cm1
-    longest_fs = 1 / (STEPS_PER_PERIOD * LIGHT_cm_per_fs * fastest)
-    if settings.timestep_fs > longest_fs:
-        raise UserError(
-            f"a time step of {settings.timestep_fs:g} fs for {found.name}, whose fastest mode has "
-            f"{fastest:.0f} cm⁻¹; allowed are {STEPS_PER_PERIOD} steps a period, "
-            f"{longest_fs:.2g} fs: lower timestep_fs"
-        )
+    check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
     end = min(settings.density.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.velocity_every_fs))
     if end < ROOM * fastest:
         raise UserError(
@@ -90,17 +85,8 @@ def subject_of(settings: Vibrations) -> Subject:
 
 
 @cache
-def source_of(model: Path) -> Source:
-    """Return the source of a model's folder, read once."""
-    return load(model)
-
-
-@cache
 def _relaxed(structure: Path, model: Path) -> Subject:
-    frames = read_structures(structure)
-    if len(frames) != 1:
-        raise UserError(f"{structure} holds {len(frames)} structures; give one")
-    given, (name,), source = frames[0], check_names(frames), source_of(model)
+    (given, name), source = structure_of(structure), source_of(model)
     members = members_of(source, given)
     energy_eV, forces = members.surface(given.positions)
     modes = model_modes(members, source.n_members, given, name)

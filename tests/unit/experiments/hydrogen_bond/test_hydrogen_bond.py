@@ -2,7 +2,7 @@
 
 import json
 import sys
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "physics"))
 from exact import pair_partition
 
 from frazil.errors import UserError
-from frazil.experiments.campaign import analyse, run
 from frazil.experiments.hydrogen_bond import physics, results
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.windows import Window, release_eV, subject_of
-from frazil.experiments.settings import Parameters
 from frazil.parameters import resolve
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from frazil.units import hbar, kB
+from shards import run_in_shards
 
 DEPTHS_eV, SIGMA_A, TEMPERATURE_K = (0.12, 0.115), 2.7, 100.0
 SMALL: dict[str, Any] = {
@@ -48,16 +47,8 @@ def pair(folder: Path, depths_eV: tuple[float, ...] = DEPTHS_eV, symbols: str = 
     return {"structure": str(folder / "pair.xyz"), "model": str(model)}
 
 
-def campaign(folder: Path, values: dict[str, Any], sizes: tuple[int, ...] = ()) -> Path:
-    """Run all passes, in shards of some sizes, and analyse them."""
-    (folder / "settings.json").write_text(json.dumps(values))
-    asked = Parameters(experiment="hydrogen_bond", parameters=folder / "settings.json", campaign_seed=3)
-    first = 0
-    for size in sizes or (values["n_trajectories"],):
-        run(asked, first, size, folder / "kept", folder / "shards" / f"shard_{first}")
-        first += size
-    analyse(asked, folder / "shards", folder / "out")
-    return folder / "out"
+campaign = partial(run_in_shards, "hydrogen_bond")
+"""Run all passes, in shards of some sizes, and analyse them."""
 
 
 @cache

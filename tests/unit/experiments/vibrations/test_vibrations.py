@@ -1,6 +1,7 @@
 """Vibrational densities whose truth is known: harmonic and Morse bonds, members that differ by factors."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ pytest.importorskip("jax")
 import kept
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.campaign import analyse, run
-from frazil.experiments.settings import Parameters
 from frazil.experiments.vibrations import physics, results
 from frazil.experiments.vibrations.bands import bands_of
 from frazil.experiments.vibrations.settings import Vibrations
@@ -26,6 +25,7 @@ from frazil.parameters import resolve
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from frazil.units import hbar, inverse_cm, kB
+from shards import run_in_shards
 
 STIFFNESS_eV_per_A2, LENGTH_A = 118.0, 1.128
 FACTORS = (0.985, 1.0, 1.01, 1.005)
@@ -57,16 +57,8 @@ def bonds(folder: Path, kind: str, factors: tuple[float, ...] = FACTORS) -> dict
     return {"structure": str(folder / "CO.xyz"), "model": str(model)}
 
 
-def campaign(folder: Path, values: dict[str, Any], sizes: tuple[int, ...] = ()) -> Path:
-    """Run all starts, in shards of some sizes, and analyse them."""
-    (folder / "settings.json").write_text(json.dumps(values))
-    asked = Parameters(experiment="vibrations", parameters=folder / "settings.json", campaign_seed=3)
-    first = 0
-    for size in sizes or (values["n_trajectories"],):
-        run(asked, first, size, folder / "kept", folder / "shards" / f"shard_{first}")
-        first += size
-    analyse(asked, folder / "shards", folder / "out")
-    return folder / "out"
+campaign = partial(run_in_shards, "vibrations")
+"""Run all starts, in shards of some sizes, and analyse them."""
 
 
 @pytest.fixture(scope="module")
