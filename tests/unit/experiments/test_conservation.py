@@ -24,6 +24,12 @@ def test_gates_look_at_the_median_and_at_the_worst_run() -> None:
     assert value == pytest.approx(10.0 / (12e3 * kB * 300.0))
 
 
+def test_a_drift_is_the_slope_of_energies_at_equal_times() -> None:
+    times_ps = 0.004 * np.arange(500)
+    energies_meV = -3e6 + 2.5 * times_ps + np.tile([0.1, -0.1], 250)
+    assert drift_meV_per_ps(energies_meV, 4.0) == pytest.approx(2.5, abs=0.01)
+
+
 def test_a_thermostat_of_its_own_temperature_conserves_its_own_energy() -> None:
     """The chain takes and gives kinetic energy, so that the total moves; what it conserves stands still."""
     integrator = OwnTemperature(NoseHooverChain(0.5, 900.0, 50.0))

@@ -12,7 +12,7 @@ from conftest import CRITERIA_A, DURATION_fs
 from frazil.analysis.statistics import jeffreys
 from frazil.experiments.photodesorption.analysis import analyse
 from frazil.experiments.photodesorption.shards import Ensemble, read_ensemble
-from frazil.experiments.photodesorption.statistics import probabilities, sensitivity, summarise
+from frazil.experiments.photodesorption.statistics import probabilities, sensitivity, summarise, trials
 from frazil.report.section import Section
 
 Changed = Callable[..., Ensemble]
@@ -57,6 +57,16 @@ def test_members_make_the_model_s_part_of_every_number(changed: Changed) -> None
         assert found["model_std"] >= 0, quantity
     one = summarise(changed(), 1)
     assert one[["model_std", "total_low_95", "total_high_95"]].isna().all(axis=None)
+
+
+def test_what_a_campaign_is_ended_by_is_what_its_table_counts(changed: Changed) -> None:
+    """Failed and dissociated trajectories are trials, and no hits; each member has its own."""
+    kinds = np.array(["desorbed", "retained", "failed", "dissociated"])
+    run = changed(outcome=kinds[np.arange(120) % 4], model_id=np.where(np.arange(120) < 40, "a", "b"))
+    ((known, by_member, effect),) = trials(run)
+    assert (known, by_member) == ({}, [(10, 40), (20, 80)])
+    assert np.isnan(effect), "each has an aggregate of its own here"
+    assert trials(Ensemble(run.trajectories[:0], run.desorbed, run.crossings)) == []
 
 
 def test_trajectories_of_one_aggregate_are_worth_less(changed: Changed, tmp_path: Path, root: Path) -> None:

@@ -118,6 +118,8 @@ def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(
         assert both.info["parent"] == alone.info["parent"]
     told = json.loads((tmp_path / "out/summary.json").read_text())
     assert (told["clean"], told["n_candidates"]) == (True, 0)
+    shares = table["share_K"][table["kind"] == "site"]
+    assert told["limit_K"] == pytest.approx(10 * abs(shares.median()))
     write_cutouts(
         [tmp_path], "x", grid, campaign, Cutouts(cutout_spread=0.001, cutout_collisions=0), 1, tmp_path / "b"
     )
