@@ -7,8 +7,9 @@ process TRAIN_GMNN {
 
     input:
     // e.g. ['final', dataset/]
-    tuple val(id), path(dataset)
+    tuple val(id), path(dataset), path(before, stageAs: 'before') // [] or the committee to go on from
     val settings
+    val further_epochs // of a training that goes on
     val checkpoints
     val code
 
@@ -18,7 +19,8 @@ process TRAIN_GMNN {
     script:
     """
     ${Settings.file(settings)}
-    train_gmnn.py --settings settings.json --dataset ${dataset} --checkpoints '${checkpoints}' --out gmnn
+    train_gmnn.py --settings settings.json --dataset ${dataset} ${before ? "--before before --further-epochs ${further_epochs}" : ''} \
+        --checkpoints '${checkpoints}' --out gmnn
     """
 
     stub:

@@ -13,7 +13,7 @@ workflow LEARN {
     checkpoints
 
     main:
-    state = frames.map { [frames: [it], failed: [], rounds: [], clean: false] }
+    state = frames.map { [frames: [it], failed: [], rounds: [], clean: false, model: learning.model ?: []] }
     if (learning.rounds > 0)  { EIGHT_1(0, state, learning, given, settings, checkpoints);  state = EIGHT_1.out.state }
     if (learning.rounds > 8)  { EIGHT_2(8, state, learning, given, settings, checkpoints);  state = EIGHT_2.out.state }
     if (learning.rounds > 16) { EIGHT_3(16, state, learning, given, settings, checkpoints); state = EIGHT_3.out.state }
@@ -24,5 +24,6 @@ workflow LEARN {
     if (learning.rounds > 56) { EIGHT_8(56, state, learning, given, settings, checkpoints); state = EIGHT_8.out.state }
 
     emit:
-    state // [frames: [labelled.extxyz of the start and of each round], failed: [failed.csv of each], rounds: [the step's folders], clean: …]
+    state // [frames: [labelled.extxyz of the start and of each round], failed: [failed.csv of each], rounds: [the step's folders], clean: …,
+          //  model: the committee of the last round, where one is trained of Gaussian-moment networks]
 }

@@ -49,10 +49,15 @@ workflow ROUND {
         PREPARE_DATASET(
             frames.map { [id, it] }, settings.steps['prepare-dataset'], 'any', settings.code['prepare_dataset.py'],
         )
+        // A committee that is ready makes the first proposals itself; later ones go on from the one before, or begin anew.
+        ready = todo.filter { it.model && !it.rounds }.map { it.model }
+        before = todo.filter { !it.model || it.rounds }.map { [learning.further_epochs ? it.model : []] }
         TRAIN_GMNN(
-            PREPARE_DATASET.out, settings.steps['train-gmnn'], checkpoints, settings.code['train_gmnn.py'],
+            PREPARE_DATASET.out.combine(before), settings.steps['train-gmnn'], learning.further_epochs, checkpoints,
+            settings.code['train_gmnn.py'],
         )
-        driver = TRAIN_GMNN.out.map { name, folder -> [folder] }.combine(curves.map { [it] })
+        trained = ready.mix(TRAIN_GMNN.out.map { name, folder -> folder })
+        driver = trained.map { [it] }.combine(curves.map { [it] })
         PREPARE_SURFACE(
             Channel.of('crystalline', 'amorphous').combine(driver),
             settings.steps['prepare-surface'] + [n_snapshots: 1], settings.code['prepare_surface.py'],
@@ -63,6 +68,7 @@ workflow ROUND {
     else {
         committee = Channel.value([:])
     }
+    model = learning.committee == 'gmnn' ? trained : Channel.value([])
     PROPOSE(
         todo.combine(committee).combine(given).map { now, members, same ->
             def files = [frames: now.frames, before: now.rounds.takeRight(1)].subMap(learning.takes) + members + same
@@ -85,9 +91,10 @@ workflow ROUND {
         .mix(proposed.filter { folder, summary -> summary.n_candidates == 0 }.map { [[], []] })
 
     emit:
-    state = todo.combine(proposed).combine(labelled)
-        .map { now, folder, summary, frames, failed ->
-            [frames: now.frames + frames, failed: now.failed + failed, rounds: now.rounds + [folder], clean: summary.clean]
+    state = todo.combine(proposed).combine(labelled).combine(model.map { [it] })
+        .map { now, folder, summary, frames, failed, members ->
+            [frames: now.frames + frames, failed: now.failed + failed, rounds: now.rounds + [folder], clean: summary.clean,
+             model: members]
         }
         .mix(state.filter { it.clean })
 }

@@ -25,8 +25,8 @@ workflow STICKING {
     def s = settings.sticking
     def published = 'photodesorption' in settings.experiments ? 'sticking_potential' : 'potential'
     imported = Channel.empty()
-    if (s.potential == 'gmnn' && s.model) {
-        def ready = file(s.model, glob: false)
+    def ready = s.model ? file(s.model, glob: false) : []
+    if (s.potential == 'gmnn' && ready && !s.cutout_rounds) {
         model = Channel.value(ready)
         curves = Channel.value(ready.resolve('molecular_curves.csv').exists() ? ready.resolve('molecular_curves.csv') : [])
         VALIDATE_COMMITTEE(
@@ -67,14 +67,17 @@ workflow STICKING {
             trained_on = IMPORT_FRAMES.out.labelled
             imported = IMPORT_FRAMES.out.section
         }
+        before = Channel.value([])
         if (s.cutout_rounds) {
             LEARN(
                 [id: 'cutouts-round-', rounds: s.cutout_rounds, first: 1, step: 'cut-surroundings', takes: [], committee: 'gmnn',
+                 model: ready, further_epochs: s.cutout_epochs,
                  molecules: s.interaction_only ? (own ? [] : labelled.molecules.first()) : null,
                  asked: [level: s.label_level, coupling_eV: 0, hessian: false, polarizability: false]],
                 trained_on, Channel.value([:]), settings, checkpoints,
             )
             trained_on = LEARN.out.state.map { it.frames }
+            before = LEARN.out.state.map { s.cutout_epochs ? it.model : [] }
         }
         if (s.interaction_only) {
             TAKE_MOLECULES_OUT(
@@ -92,7 +95,7 @@ workflow STICKING {
             settings.steps['prepare-dataset'], 'any', settings.code['prepare_dataset.py'],
         )
         TRAIN_GMNN(
-            PREPARE_DATASET.out, settings.steps['train-gmnn'], checkpoints,
+            PREPARE_DATASET.out.combine(before.map { [it] }), settings.steps['train-gmnn'], s.cutout_epochs, checkpoints,
             settings.code['train_gmnn.py'],
         )
         model = TRAIN_GMNN.out.map { id, folder -> folder }.first()

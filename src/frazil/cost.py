@@ -187,13 +187,14 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
     trained = own.potential == "gmnn"
     architecture = run.gmnn.architecture
     weights = gmnn_weights(architecture)
-    if trained and own.model is None:
+    if own.trains:
         n_frames = 20344 * own.training_scale + 8 * own.n_placed
-        epochs = n_frames * run.labels.train_fraction * run.gmnn.training.n_epochs
-        train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
-        once_s = own.n_members * _heads(run.gmnn.training) * epochs * train_s
-        yield "training", (1 + own.cutout_rounds) * once_s
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
+        train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
+        epoch_s = own.n_members * _heads(run.gmnn.training) * run.labels.train_fraction * n_frames * train_s
+        anew = run.gmnn.training.n_epochs
+        first, later = (0 if own.model else anew), (own.cutout_epochs or anew)
+        yield "training", (first + own.cutout_rounds * later) * epoch_s
         yield "labels", cut * label_s(own.label_level, {"C": 15, "O": 15, "H": 2})
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})

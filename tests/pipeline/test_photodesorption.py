@@ -35,7 +35,8 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
     given = [word for option in own for word in (option, "own/frames.extxyz")]
     others = ("--sticking.interaction_only", "true", "--infrared.dipole_model", "schnet")
     others += ("--sticking.target_halfwidth", "0.3", "--photodesorption.target_halfwidth", "0.3")
-    others += ("--sticking.cutout_rounds", "3")
+    ready = str(root / "assets/potentials/h2-co-known-truth")
+    others += ("--sticking.cutout_rounds", "3", "--sticking.cutout_epochs", "8", "--sticking.model", ready)
     others += ("--photodesorption.aimd", "own/frames.extxyz")
     others += ("--infrared.level", "gfn2-xtb", "--infrared.n_label_replicas", "2")
     run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments, *given, *others)

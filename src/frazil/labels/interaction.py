@@ -96,10 +96,10 @@ def take_molecules_out(
     curves.
 
     A frame's ``weight`` in training is (f/(f + F))², F its largest interaction force on an atom and f the
-    force scale (0: all count alike): explored walls of eV/Å else outweigh wells of meV/Å. Molecules alone are
-    there so that the model knows them; those among the frames count with those of ``molecules`` (None: there
-    are no others). Raises UserError as ``curves`` and ``interaction`` do, for no molecule alone, for labels
-    of two levels and for a negative scale.
+    force scale (0: all count alike), times the weight it has: explored walls of eV/Å else outweigh wells of
+    meV/Å. Molecules alone are there so that the model knows them; those among the frames count with those of
+    ``molecules`` (None: there are no others). Raises UserError as ``curves`` and ``interaction`` do, for no
+    molecule alone, for labels of two levels and for a negative scale.
     """
     if force_scale_eV_per_A < 0:
         raise UserError(f"a force scale of {force_scale_eV_per_A:g} eV/Å; give a positive one, or 0 for none")
@@ -117,6 +117,7 @@ def take_molecules_out(
     if force_scale_eV_per_A:
         for atoms in rest:
             force = float(np.linalg.norm(atoms.get_forces(), axis=1).max())
-            atoms.info["weight"] = (force_scale_eV_per_A / (force_scale_eV_per_A + force)) ** 2
+            own = float(atoms.info.get("weight", 1.0))
+            atoms.info["weight"] = own * (force_scale_eV_per_A / (force_scale_eV_per_A + force)) ** 2
     write_frames(out, rest)
     write_curves(out_curves, found)

@@ -52,11 +52,12 @@ from frazil.potentials.gmnn.architecture import (
     fold,
     initialize_committee,
     member,
+    n_networks,
     stack_members,
 )
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.gmnn.derivatives import loss_and_gradient
-from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.potential import GMNN
 from frazil.seeds import derived_seed, rng
 
@@ -80,6 +81,8 @@ SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
 these and forces."""
 FORCES_SHARE = 0.03
 """Of the epochs, those by the likelihood of forces: few, since each needs the forces of every head."""
+FURTHER_RATE = 0.3
+"""First learning rate of a training that goes on from a committee, relative to that of one from nothing."""
 FORCES_RATE = 0.1
 """Their learning rate, relative to that of the epochs before."""
 LEAST_SPREADS = (1e-4, 1e-4, 1e-4)
@@ -558,19 +561,45 @@ def weigh(frames: Sequence[Atoms], scale_eV: float) -> None:
         atoms.info["weight"] = own * (scale_eV / (scale_eV + above_eV)) ** 2
 
 
+def _to_go_on_from(folder: Path, network: Architecture, n_members: int, level: str) -> Parameters:
+    """Return a committee's parameters. Raises UserError where its network, size or level is another."""
+    model = read_model(folder / "model.h5")
+    theirs, ours = model.architecture.to_json(), network.to_json()
+    differing = sorted(name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name))
+    if differing:
+        told = "; ".join(f"{name}: {theirs.get(name)}, asked for {ours.get(name)}" for name in differing)
+        raise UserError(
+            f"{folder}: the committee to go on from is another network ({told}); give its settings"
+        )
+    theirs_n = n_networks(model.parameters)
+    if theirs_n != n_members:
+        raise UserError(
+            f"{folder}: a committee of {theirs_n} networks; asked for {n_members}; give this number"
+        )
+    if model.metadata.get("label_level") != level:
+        raise UserError(
+            f"{folder}: learnt labels of level {model.metadata.get('label_level')}, the frames have {level}"
+        )
+    return model.parameters
+
+
 def train(
     dataset: Path,
     out: Path,
     checkpoints: Path,
     settings: GmnnTraining,
     architecture: GmnnArchitecture,
+    before: Path | None = None,
+    further_epochs: int = 0,
 ) -> None:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
     learning_curve.csv in it. The checkpoint stays: a finished training that is asked for again is only
     written again.
 
-    Elements are those of the training frames, ``architecture`` says the rest. Raises UserError for data
-    without labels, under unknown names or of mixed levels, and OutOfTime after SIGTERM.
+    Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
+    a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
+    rate. Raises UserError for data without labels, under unknown names or of mixed levels, for a committee
+    of another architecture or level, and OutOfTime after SIGTERM.
     """
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
     frames, held_out = (read_frames([file]) for file in files)
@@ -582,9 +611,14 @@ def train(
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
-    kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out)[:16]}"
+    warm = None
+    if before is not None:
+        warm = _to_go_on_from(before, network, settings.n_members, str(frames[0].info.get("label_level")))
+        rate = FURTHER_RATE * settings.learning_rate
+        settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
+    kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
     with Claim(kept), TimeLimit() as limit:
-        state = fit(network, settings, frames, held_out, kept / "training.npz", limit)
+        state = fit(network, settings, frames, held_out, kept / "training.npz", limit, warm)
     metadata = {
         "label_level": str(frames[0].info.get("label_level", "not stated")),
         "training_data_sha256": sha256_of(*files),

@@ -265,5 +265,15 @@ class TrainGmnn:
     dataset: Path = given("Folder with train.extxyz and test.extxyz", path="folder")
     settings: GmnnTraining = part(GmnnTraining)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
+    before: Path | None = given(
+        "Folder of a committee of the same architecture and level to go on from, for fewer epochs at a lower rate",
+        default=None, path="folder",
+    )  # fmt: skip
+    further_epochs: int = given("Epochs of a training that goes on", default=0, minimum=0)
     checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new folder")
     out: Path = given("Folder for model.h5 and learning_curve.csv", path="new folder")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what does not go together."""
+        if (self.before is None) != (self.further_epochs == 0):
+            yield "further_epochs", "allowed: above 0 with [before], 0 without"

@@ -309,6 +309,15 @@ def test_split_by_trajectory_keeps_trajectories_together() -> None:
     assert (split.split(frames, "trajectory", 0.8, 0.1, 2) != subsets).any()
 
 
+def test_frames_of_another_source_leave_the_division_as_it_is() -> None:
+    frames = many()
+    added = [frame(t, trajectory=f"cut-{t}") for t in range(7)]
+    for atoms in added:
+        atoms.info |= {"source": "cutouts-1", "parent": f"cutouts-1-{atoms.info['trajectory_id']}"}
+    before = split.split(frames, "trajectory", 0.8, 0.1, 1)
+    assert (split.split(frames + added, "trajectory", 0.8, 0.1, 1)[: len(frames)] == before).all()
+
+
 def test_split_by_frame_is_the_papers() -> None:
     frames = many()
     subsets = split.split(frames, "frame", 0.8, 0.1, 1)

@@ -327,6 +327,41 @@ def test_train_writes_a_model_and_a_curve(tmp_path: Path) -> None:
     assert "n_heads" not in model.metadata["settings"]
 
 
+def test_training_goes_on_from_a_committee_of_the_same_network_and_level(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_frames(tmp_path / "data/train.extxyz", frames(8, 2))
+    write_frames(tmp_path / "data/test.extxyz", frames(4, 3))
+    settings = GmnnTraining(n_members=1, n_epochs=2, batch_size=4)
+    size = GmnnArchitecture(n_radial=2, hidden=(8,))
+
+    def go_on(settings: GmnnTraining, size: GmnnArchitecture) -> None:
+        places = tmp_path / "data", tmp_path / "out", tmp_path / "checkpoints"
+        gmnn.train(*places, settings, size, tmp_path / "first", further_epochs=3)
+
+    gmnn.train(tmp_path / "data", tmp_path / "first", tmp_path / "checkpoints", settings, size)
+    go_on(settings, size)
+    with (tmp_path / "out/learning_curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    first = read_model(tmp_path / "first/model.h5")
+    each = batches(prepare(first.architecture, frames(4, 3)), np.arange(4), 4)
+    squares = [gmnn.squared_errors(first.architecture, member(first.parameters, 0), b)[4] for b in each]
+    before = np.sqrt(sum(map(float, squares)) / 3 / sum(map(len, frames(4, 3))))
+    assert len(rows) == 3
+    assert float(rows[0]["learning_rate"]) == pytest.approx(0.3 * 0.02)
+    assert float(rows[0]["test_force_rmse_eV_per_A"]) < 1.2 * before
+    kept = read_model(tmp_path / "out/model.h5").parameters["feature_mean"]
+    assert (kept == first.parameters["feature_mean"]).all(), "the normalisation is another"
+    with pytest.raises(UserError, match=r"another network \(hidden: \[8\], asked for \[9\]\)"):
+        go_on(settings, replace(size, hidden=(9,)))
+    with pytest.raises(UserError, match="a committee of 1 networks; asked for 2"):
+        go_on(replace(settings, n_members=2), size)
+    for atoms in (other := frames(8, 2)):
+        atoms.info["label_level"] = "gfn2-xtb"
+    write_frames(tmp_path / "data/train.extxyz", other)
+    with pytest.raises(UserError, match="learnt labels of level van-hemert, the frames have gfn2-xtb"):
+        go_on(settings, size)
+
+
 def test_the_setting_gives_the_network_its_heads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     for name in ("train", "test"):

@@ -87,12 +87,19 @@ def visited(
 
 
 def propose(
-    surfaces: Sequence[Atoms], grid: Grid, campaign: Campaign, source: Driver, settings: Cutouts, seed: int
+    surfaces: Sequence[Atoms],
+    grid: Grid,
+    campaign: Campaign,
+    source: Driver,
+    settings: Cutouts,
+    seed: int,
+    source_name: str = "cutouts",
 ) -> tuple[list[Atoms], pandas.DataFrame]:
     """Return cutouts without labels, and the table ``cutouts.csv`` of every site and frame that was judged.
 
     One frame of each collision is judged at a time drawn from those with H2 near, in
-    ``cutout_frames`` draws. Cut out are those of largest spread, at most one of each collision.
+    ``cutout_frames`` draws. Cut out are those of largest spread, at most one of each collision. They are of a
+    source of their own, so that the division of frames before them stays as it is, and bear their weight.
     """
     rows: list[dict[str, object]] = []
     worst: list[tuple[float, Place]] = []
@@ -124,7 +131,8 @@ def propose(
     for _, place in chosen:
         both = cutout(place.positions, settings.cutout_radius_A, settings.cutout_molecules)
         for frame in (both, both[:-2]):
-            frame.info |= {"trajectory_id": place.name, "parent": f"cutout-{place.name}"}
+            frame.info |= {"trajectory_id": place.name, "parent": f"{source_name}-{place.name}",
+                           "source": source_name, "weight": settings.cutout_weight}  # fmt: skip
             frames.append(frame)
     names = {place.name for _, place in chosen}
     table = pandas.DataFrame(rows)
@@ -144,7 +152,8 @@ def write_cutouts(
     if source.n_members < 2:
         raise UserError("a committee of one has no spread; train two members or more")
     found = [s for folder in surfaces for s in read_surfaces(folder)]
-    frames, table = propose(found, grid, campaign, source, cutouts, campaign_seed)
+    named = f"cutouts-{round_number}"
+    frames, table = propose(found, grid, campaign, source, cutouts, campaign_seed, named)
     sites = table[table["kind"] == "site"]
     if not len(sites):
         raise UserError("no site converged; allow more steps (--binding-max-steps)")

@@ -250,7 +250,7 @@ class Cutouts:
     )  # fmt: skip
     cutout_radius_A: float = setting(
         "Molecules with an atom within this distance of H2 are cut out, whole",
-        default=8.0,
+        default=12.0,
         above=2,
         maximum=50,
     )
@@ -262,6 +262,9 @@ class Cutouts:
     )
     cutout_frames: int = setting(
         "Frames of each of these collisions that are judged", default=8, minimum=1, maximum=1000
+    )
+    cutout_weight: float = setting(
+        "How many frames a cutout counts as in the loss of training", default=3, above=0, maximum=1000
     )
 
 
@@ -330,6 +333,10 @@ class Sticking:
         "labelled at label_level and added; 0: what was sampled is all", default=0, minimum=0, maximum=64,
     )  # fmt: skip
     cutouts: Cutouts = part(Cutouts)
+    cutout_epochs: int = setting(
+        "Epochs of each training of the rounds that goes on from the committee before it; 0 trains anew, for "
+        "gmnn.n_epochs. With a model, the rounds begin with that", default=0, minimum=0, maximum=1_000_000,
+    )  # fmt: skip
     truth: bool = setting("Run all collisions under the known truth too, from the same starts", default=False)
     truth_margin: float = setting(
         "How far the part that sticks and S(T_g) may be from the known truth's, their 95 % intervals included, for the "
@@ -350,6 +357,11 @@ class Sticking:
     attempts: Attempts = part(Attempts)
     analysis: Analysis = part(Analysis)
 
+    @property
+    def trains(self) -> bool:
+        """Whether a committee is trained: one that is ready is not, but where it goes on learning in rounds."""
+        return self.potential == "gmnn" and (self.model is None or self.cutout_rounds > 0)
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
         if self.campaign.model_error and self.potential != "gmnn":
@@ -364,8 +376,12 @@ class Sticking:
                 "binding_surfaces",
                 "allowed: at most all surfaces of a phase, [n_snapshots] at each of [surface_temperatures_K]",
             )
-        if self.cutout_rounds and (self.potential != "gmnn" or self.model is not None):
-            yield "cutout_rounds", "allowed: 0 unless [potential] is gmnn and trained here, without [model]"
+        if self.cutout_rounds and self.potential != "gmnn":
+            yield "cutout_rounds", "allowed: 0 unless [potential] is gmnn"
+        if self.cutout_epochs and not self.cutout_rounds:
+            yield "cutout_epochs", "allowed: 0 without [cutout_rounds]"
+        if self.cutout_rounds and self.model is not None and not self.cutout_epochs:
+            yield "cutout_epochs", "allowed: above 0 where [model] is to go on learning in [cutout_rounds]"
         if self.cutout_rounds and self.n_members < 2:
             yield "n_members", "allowed: two or more with [cutout_rounds], which look at what they differ in"
         if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
@@ -376,7 +392,7 @@ class Sticking:
         for name in ("model", "dataset"):
             if getattr(self, name) is not None and self.potential != "gmnn":
                 yield name, "allowed: with gmnn, which is trained or ready, as [potential]"
-        if self.model is not None and self.dataset is not None:
+        if self.model is not None and self.dataset is not None and not self.cutout_rounds:
             yield "dataset", "allowed: without a [model] that is ready, since nothing is trained then"
         if self.molecules_of == "dataset" and self.dataset is None:
             yield "molecules_of", "allowed: level without a [dataset]"
@@ -395,11 +411,16 @@ GROUPS = {"sticking": Sticking}
 def contradictions(run: Any) -> Iterator[tuple[str, str]]:
     """Yield what does not go together between the groups of a run of sticking."""
     own = run.sticking
-    trains = "sticking" in run.experiments and own.potential == "gmnn" and own.model is None
+    trains = own.trains and "sticking" in run.experiments
     if trains and own.campaign.model_error and own.n_members * run.gmnn.training.n_heads < 2:
         yield (
             "sticking.model_error",
             "allowed: with at least 2 members, [sticking.n_members] or [gmnn.n_heads]",
+        )
+    if "sticking" in run.experiments and own.cutout_epochs and run.labels.split_by == "frame":
+        yield (
+            "labels.split_by",
+            "allowed: trajectory with [sticking.cutout_epochs], else frames that were learnt would be tests later",
         )
     if "sticking" in run.experiments and run.sticking.label_level not in LABEL_LEVELS:
         yield from level_problems(
