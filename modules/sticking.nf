@@ -167,6 +167,7 @@ process ANALYSE_STICKING {
     path attempts,  stageAs: 'attempts/*'
     path truth,     stageAs: 'truth/*'
     path decision // of a campaign that ran until it was enough
+    path worth,     stageAs: 'worth/*' // what PROPOSE found where the members' part is too wide
     path reference, stageAs: 'reference/*'
     val settings
     val code
@@ -179,7 +180,8 @@ process ANALYSE_STICKING {
     ${Settings.file(settings)}
     mkdir -p truth
     analyse_sticking.py --settings settings.json --surfaces surfaces --sites sites --shards shards --attempts attempts \\
-        --truth truth --reference reference ${decision ? "--decision ${decision}" : ''} --out sticking
+        --truth truth --reference reference ${decision ? "--decision ${decision}" : ''} \\
+        ${worth ? "--worth-labelling ${worth}" : ''} --out sticking
     """
 
     stub:

@@ -4,6 +4,7 @@ include { LABEL; own_level               } from './labels'
 include { in_order; with_files; windows  } from './potential'
 include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
 include { LEARN                          } from './learn'
+include { PROPOSE                        } from '../modules/learn'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { UNTIL_ENOUGH                   } from './until_enough'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
@@ -142,15 +143,27 @@ workflow STICKING {
         [id, RUN_COLLISIONS.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> shard }
             .toSortedList { a, b -> a.name <=> b.name }]
     }
-    decision = Channel.value([])
+    worth_labelling = decision = Channel.value([])
     if (s.target_halfwidth) {
         UNTIL_ENOUGH('sticking', (0..<s.n_azimuth).toList(), surfaces, settings, checkpoints)
         state = UNTIL_ENOUGH.out.state
         shards += [model: state.map { it.shards }, truth: state.map { it.truth }]
         decision = state.map { it.decision }
+        if (s.potential == 'gmnn') {
+            PROPOSE(
+                state.filter { it.reason == 'members' }.combine(driver).combine(in_order(PREPARE_SURFACE.out).map { [it] })
+                    .map { now, folder, curve, prepared ->
+                        def staged = [['model', folder.resolve('model.h5')]] + (curve ? [['curves', curve]] : []) + prepared.collect { ['surfaces', it] }
+                        ['worth_labelling', 0, staged.collect { it[0] }, staged.collect { it[1] }]
+                    },
+                [step: 'cut-surroundings', takes: []], settings.steps['cut-surroundings'] + [apart: true], checkpoints,
+                settings.code['cut_surroundings.py'],
+            )
+            worth_labelling = PROPOSE.out.map { id, folder, summary -> folder }.ifEmpty([])
+        }
     }
     ANALYSE_STICKING(
-        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth, decision,
+        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth, decision, worth_labelling,
         ['sticking_probabilities', 'sticking_coefficients', 'residence_times'].collect {
             file("${projectDir}/assets/reference/${it}.csv")
         },

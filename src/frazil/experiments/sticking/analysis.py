@@ -1,5 +1,6 @@
 """The step that writes every table, figure and the section of the sticking experiment."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,6 +58,18 @@ def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
             shutil.copyfile(file, partial)
 
 
+def _to_label(worth_labelling: Path | None) -> str:
+    """Return in words which frames to label next; empty where none were sought."""
+    if worth_labelling is None:
+        return ""
+    told = json.loads((worth_labelling / "summary.json").read_text())
+    return (
+        f"{told['n_starts']} collisions ran again under every member; {told['n_apart']} end differently. "
+        f"worth_labelling.extxyz holds {told['n_candidates']} frames for the label step: what surrounds H2 "
+        "along these where the members' binding of it differs most, with H2 and without."
+    )
+
+
 def analyse(
     surfaces: Path | str,
     sites: Path | str,
@@ -72,13 +85,15 @@ def analyse(
     model_error_scale: float = MODEL_ERROR_SCALE,
     truth_margin: float = 0.1,
     decision: Path | None = None,
+    worth_labelling: Path | None = None,
 ) -> Results:
     """Write every table, figure and the report's section of the sticking experiment into ``out``.
 
     ``surfaces``, ``sites``, ``shards``, ``attempts`` and ``truth`` hold folders of the steps before;
     ``reference`` is the folder of the paper's tables, ``model_error_scale`` that of the prior of the members'
     part. ``truth_margin`` is how far the model may be from the known truth, intervals included. ``decision``
-    is what ended a campaign that ran until it was enough. Raises UserError for missing or broken tables.
+    is what ended a campaign that ran until it was enough, ``worth_labelling`` what ``cutouts.write_cutouts``
+    wrote where more collisions do not help. Raises UserError for missing or broken tables.
     """
     from frazil.experiments.sticking.binding import summary
     from frazil.experiments.sticking.figures import draw
@@ -118,7 +133,7 @@ def analyse(
         paper_coefficients=COEFFICIENTS.read(reference, by_hand=True),
         paper_residence=replace(RESIDENCE_TIMES, also="note:str?").read(reference, by_hand=True),
         truth_margin=truth_margin,
-        ended=ended_as(decision),
+        ended=" ".join(filter(None, (ended_as(decision), _to_label(worth_labelling)))),
         sensitivity=sensitivity(trajectories),
     )
     folder = Path(out)
@@ -144,6 +159,9 @@ def analyse(
         if content is not None:
             declared.write(content, folder)
     keep_starts(surfaces, shards, folder)
+    if worth_labelling is not None:
+        with write_atomic(folder / "worth_labelling.extxyz") as partial:
+            shutil.copyfile(worth_labelling / "candidates.extxyz", partial)
     counts = {outcome: int((trajectories["outcome"] == outcome).sum()) for outcome in OUTCOMES}
     write_json(folder / "counts.json", {"model": {**counts, "total": len(trajectories)}})
     section_of(results, draw(results, folder)).write(folder)

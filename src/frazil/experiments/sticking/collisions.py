@@ -178,11 +178,12 @@ class BouncedOrBroken:
 
 def runner(
     campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], potential: Any = None,
-    integrator: Any = None, see: Callable[[Trajectory], None] | None = None,
+    integrator: Any = None, see: Callable[[Trajectory], None] | None = None, member: int | None = None,
 ) -> Runner:  # fmt: skip
     """Return the runner of a campaign's collisions; rows hold their observations as lists.
 
-    Each runs under its own member (id modulo members) where model error is asked for, else under the mean.
+    Each runs under its own member (id modulo members) where model error is asked for, else under the mean;
+    with ``member`` all run under that one.
     ``potential`` and ``integrator`` take the place of the source's and of velocity Verlet, for tests. ``see``
     is called with each trajectory that has ended, its frames among its rows.
     """
@@ -192,9 +193,9 @@ def runner(
     masses = np.append(masses_of(surfaces[0]), [H2_MASS_amu / 2] * 2)
 
     def begun(identity: int) -> Start:
-        member = identity % source.n_members if campaign.model_error else None
+        own = identity % source.n_members if campaign.model_error and member is None else member
         found = start(campaign, identity, surfaces)
-        return replace(found, group=member, known={**found.known, "model_id": source.name(member)})
+        return replace(found, group=own, known={**found.known, "model_id": source.name(own)})
 
     def ensemble(member: int | None) -> Ensemble:
         return Ensemble(

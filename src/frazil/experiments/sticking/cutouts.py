@@ -14,6 +14,7 @@ import numpy as np
 import pandas
 from ase import Atoms
 
+from frazil.campaigns import Row
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking.binding import FAR_A, energies_of, seek
@@ -27,6 +28,8 @@ from frazil.md.trajectory import Trajectory
 from frazil.seeds import rng
 from frazil.units import kB
 
+APART = "members-apart"
+"""Source of cutouts along collisions that end differently under different members."""
 NEAR_A = 6.0
 """Frames of collisions count while an H is nearer than this to another atom."""
 
@@ -74,16 +77,39 @@ def visited(
     surfaces: Sequence[Atoms], campaign: Campaign, source: Driver, phase: str, n: int
 ) -> Iterator[list[Place]]:
     """Yield of ``n`` collisions of the campaign, each under its own member, the frames with H2 near."""
+    for _, places in _followed(surfaces, campaign, source, phase, n):
+        yield places
+
+
+def ended_apart(
+    surfaces: Sequence[Atoms], campaign: Campaign, source: Driver, phase: str, n: int
+) -> Iterator[list[Place]]:
+    """Yield of those of ``n`` collisions that end differently under different members, from the same starts,
+    the frames with H2 near, of all members together.
+    """
+    ended: dict[int, set[str]] = {}
+    seen: dict[int, list[Place]] = {}
+    for member in range(source.n_members):
+        for row, places in _followed(surfaces, campaign, source, phase, n, member=member):
+            ended.setdefault(row["trajectory_id"], set()).add(row["outcome"])
+            seen.setdefault(row["trajectory_id"], []).extend(places)
+    yield from (seen[number] for number in sorted(ended) if len(ended[number]) > 1)
+
+
+def _followed(
+    surfaces: Sequence[Atoms], campaign: Campaign, source: Driver, phase: str, n: int, **under: int
+) -> Iterator[tuple[Row, list[Place]]]:
+    """Yield the rows of ``n`` collisions, equispaced over the campaign's, and their frames with H2 near."""
     seen: list[Trajectory] = []
     ids = list(ids_of(campaign, phase))
     wanted = [ids[k] for k in np.linspace(0, len(ids) - 1, min(n, len(ids))).round().astype(int)]
-    rows = list(run(campaign, source, surfaces, wanted, see=seen.append)) if wanted else []
+    rows = list(run(campaign, source, surfaces, wanted, see=seen.append, **under)) if wanted else []
     of = {(s.info["surface_id"], s.info["surface_temperature_K"]): s for s in surfaces}
     for row, ended in zip(rows, seen, strict=True):
         places = ended.rows["positions"][np.isfinite(ended.rows["positions"]).all(axis=(1, 2))]
         apart = np.linalg.norm(places[:, -2:, None] - places[:, None, :-2], axis=3).min(axis=(1, 2))
         surface = of[row["surface_id"], row["surface_temperature_K"]]
-        yield [Place(surface, "collision", row["trajectory_id"], x) for x in places[apart < NEAR_A]]
+        yield row, [Place(surface, "collision", row["trajectory_id"], x) for x in places[apart < NEAR_A]]
 
 
 def propose(
@@ -94,15 +120,18 @@ def propose(
     settings: Cutouts,
     seed: int,
     source_name: str = "cutouts",
+    apart: bool = False,
 ) -> tuple[list[Atoms], pandas.DataFrame]:
     """Return cutouts without labels, and the table ``cutouts.csv`` of every site and frame that was judged.
 
-    One frame of each collision is judged at a time drawn from those with H2 near, in
-    ``cutout_frames`` draws. Cut out are those of largest spread, at most one of each collision. They are of a
-    source of their own, so that the division of frames before them stays as it is, and bear their weight.
+    Of each collision ``cutout_frames`` frames are judged, drawn from those with H2 near. Each site and each
+    collision gives its place of largest spread. With ``apart`` only collisions count that end differently
+    under different members; they take turns, with their second places and so on, until enough are chosen.
+    Cutouts are of a source of their own, so that the division of frames before them stays as it is, and bear
+    their weight.
     """
     rows: list[dict[str, object]] = []
-    worst: list[tuple[float, Place]] = []
+    found: list[tuple[int, float, str, Place]] = []
 
     def judge(places: Sequence[Place]) -> None:
         share = share_K(source, places[0].surface, np.stack([p.positions for p in places]))
@@ -110,56 +139,70 @@ def propose(
         for place, mean, value in zip(places, share.mean(axis=0), spread, strict=True):
             rows.append({"place": place.name, "kind": place.kind, "phase": place.surface.info["phase"],
                          "share_K": float(mean), "spread_K": float(value)})  # fmt: skip
-        last = int(np.argmax(spread))
-        worst.append((float(spread[last]), places[last]))
+        turns = np.argsort(-spread, kind="stable") if apart else [int(np.argmax(spread))]
+        found.extend((turn, -float(spread[k]), places[k].name, places[k]) for turn, k in enumerate(turns))
 
     for phase in sorted({s.info["phase"] for s in surfaces}):
         own = [s for s in surfaces if s.info["phase"] == phase]
-        sought = seek(own[0], grid, source)
-        for site, positions in enumerate(sought.found.positions):
-            if sought.found.converged[site]:
-                judge([Place(own[0], "site", site, positions)])
-        for number, places in enumerate(visited(own, campaign, source, phase, settings.cutout_collisions)):
+        if not apart:
+            sought = seek(own[0], grid, source)
+            for site, positions in enumerate(sought.found.positions):
+                if sought.found.converged[site]:
+                    judge([Place(own[0], "site", site, positions)])
+        follow = ended_apart if apart else visited
+        for number, places in enumerate(follow(own, campaign, source, phase, settings.cutout_collisions)):
             if places:
                 drawn = rng(seed, f"cutouts-{phase}", number).choice(
                     len(places), min(settings.cutout_frames, len(places)), replace=False
                 )
                 judge([places[k] for k in sorted(drawn)])
-    worst.sort(key=lambda item: (-item[0], item[1].name))
-    chosen = worst[: settings.max_cutouts]
+    found.sort(key=lambda item: item[:3])
+    chosen = found[: settings.max_cutouts]
     frames = []
-    for _, place in chosen:
+    for _, _, name, place in chosen:
         both = cutout(place.positions, settings.cutout_radius_A, settings.cutout_molecules)
         for frame in (both, both[:-2]):
-            frame.info |= {"trajectory_id": place.name, "parent": f"{source_name}-{place.name}",
-                           "source": source_name, "weight": settings.cutout_weight}  # fmt: skip
+            frame.info |= {"trajectory_id": name, "parent": f"{source_name}-{name}", "source": source_name,
+                           "weight": settings.cutout_weight}  # fmt: skip
             frames.append(frame)
-    names = {place.name for _, place in chosen}
-    table = pandas.DataFrame(rows)
+    names = {name for _, _, name, _ in chosen}
+    table = pandas.DataFrame(rows, columns=["place", "kind", "phase", "share_K", "spread_K"])
     return frames, table.assign(chosen=table["place"].isin(names))
 
 
 def write_cutouts(
     surfaces: Sequence[Path], model: str, grid: Grid, campaign: Campaign, cutouts: Cutouts,
-    campaign_seed: int, out: Path, curves: Path | None = None, round_number: int = 0,
+    campaign_seed: int, out: Path, curves: Path | None = None, round_number: int = 0, apart: bool = False,
 ) -> str:  # fmt: skip
     """Write ``candidates.extxyz``, ``cutouts.csv`` and ``summary.json``; return in words what was found.
 
-    Clean is a committee whose median spread at sites is at most ``cutout_spread`` of the median share there.
-    Raises UserError for a committee of one, and for surfaces without a site that converges.
+    Clean is a committee whose median spread at sites is at most ``cutout_spread`` of the median share there;
+    with ``apart`` (as of ``propose``) one whose members end every collision alike. Raises UserError for a
+    committee of one, and for surfaces without a site that converges.
     """
     source = driver(model, curves or "")
     if source.n_members < 2:
         raise UserError("a committee of one has no spread; train two members or more")
     found = [s for folder in surfaces for s in read_surfaces(folder)]
-    named = f"cutouts-{round_number}"
-    frames, table = propose(found, grid, campaign, source, cutouts, campaign_seed, named)
-    sites = table[table["kind"] == "site"]
-    if not len(sites):
-        raise UserError("no site converged; allow more steps (--binding-max-steps)")
+    named = APART if apart else f"cutouts-{round_number}"
+    frames, table = propose(found, grid, campaign, source, cutouts, campaign_seed, named, apart)
     write_frames(out / "candidates.extxyz", frames)
     CUTOUTS.write(table, out)
     told = {str(kind): float(part["spread_K"].median()) for kind, part in table.groupby("kind")}
+    if apart:
+        n_phases = len({s.info["phase"] for s in found})
+        n_starts = n_phases * min(cutouts.cutout_collisions, campaign.per_phase)
+        number = int(table["place"].nunique())
+        summary = {"clean": not number, "n_candidates": len(frames), "median_spread_K": told,
+                   "n_starts": n_starts, "n_apart": number}  # fmt: skip
+        write_json(out / "summary.json", summary)
+        return (
+            f"{number} of {n_starts} collisions end differently under {source.n_members} members; "
+            f"{len(frames)} frames to label"
+        )
+    sites = table[table["kind"] == "site"]
+    if not len(sites):
+        raise UserError("no site converged; allow more steps (--binding-max-steps)")
     limit_K = cutouts.cutout_spread * abs(float(sites["share_K"].median()))
     clean = told["site"] <= limit_K
     summary = {"clean": clean, "n_candidates": 0 if clean else len(frames), "median_spread_K": told,

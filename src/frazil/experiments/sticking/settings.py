@@ -527,6 +527,10 @@ class CutSurroundings:
     campaign: Campaign = part(Campaign)
     cutouts: Cutouts = part(Cutouts)
     round_number: int = given("Number of the round, written into the summary", default=0, minimum=0)
+    apart: bool = given(
+        "Only along collisions that end differently when the same starts run under every member",
+        default=False,
+    )
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of candidates.extxyz, cutouts.csv and summary.json", path="new folder")
 
@@ -543,6 +547,11 @@ class AnalyseSticking:
     )
     attempts: Path = given("Folder of shards of long trajectories", path="folder")
     truth: Path | None = given("Folder of shards under the known truth", default=None, path="folder")
+    worth_labelling: Path | None = given(
+        "Folder of cut-surroundings --apart, where what members differ by limits the campaign",
+        default=None,
+        path="folder",
+    )
     gas_temperatures_K: tuple[str, ...] = same_as(Analysis, "gas_temperatures_K")
     residence_temperatures_K: tuple[float, ...] = same_as(Analysis, "residence_temperatures_K")
     attempts_after_fs: float = same_as(Attempts, "attempts_after_fs")

@@ -127,6 +127,35 @@ def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(
     assert json.loads((tmp_path / "b/summary.json").read_text())["n_candidates"] == 8
 
 
+def test_frames_worth_labelling_lie_along_collisions_that_members_end_differently(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = Members()
+    members.sizes_K = (0.0, 0.0, 9000.0)  # the last one lets no H2 come near
+    monkeypatch.setattr(cutouts, "driver", lambda *_: members)
+    monkeypatch.setattr(cutouts, "read_surfaces", lambda _: [ice()])
+    campaign = Campaign(
+        surface_temperatures_K=(10.0,), energies_K=(50.0,), n_polar=1, n_azimuth=4, aim_radius_A=1.0,
+        timestep_fs=1.0, duration_fs=1600.0, width=4, start_height_A=5.0, bounce_A=5.5,
+    )  # fmt: skip
+    asked = Cutouts(max_cutouts=6, cutout_collisions=4, cutout_frames=3, cutout_radius_A=5.0)
+    told = write_cutouts([tmp_path], "x", Grid(), campaign, asked, 1, tmp_path / "out", apart=True)
+    assert told == "4 of 4 collisions end differently under 3 members; 12 frames to label"
+    table = pd.read_csv(tmp_path / "out/cutouts.csv")
+    assert set(table["kind"]) == {"collision"}
+    frames = load_frames(tmp_path / "out/candidates.extxyz")
+    named = [atoms.info["trajectory_id"] for atoms in frames[::2]]
+    assert len(set(named[:4])) == 4, "they take turns"
+    largest = table.groupby("place")["spread_K"].max().sort_values(ascending=False)
+    assert named[:4] == list(largest.index)
+    assert {atoms.info["source"] for atoms in frames} == {"members-apart"}
+
+    members.sizes_K = (0.0, 0.0, 0.0)
+    told = write_cutouts([tmp_path], "x", Grid(), campaign, asked, 1, tmp_path / "alike", apart=True)
+    assert told == "0 of 4 collisions end differently under 3 members; 0 frames to label"
+    assert json.loads((tmp_path / "alike/summary.json").read_text())["clean"]
+
+
 def test_a_committee_of_one_knows_no_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = Members()
     one.n_members = 1
