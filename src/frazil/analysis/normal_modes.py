@@ -41,11 +41,13 @@ def normal_modes(
     positions_A: np.ndarray,
     masses_amu: np.ndarray,
     dipole_derivatives_e: np.ndarray | None = None,
+    periodic: bool = False,
 ) -> Modes:
     """Return the modes of a Hessian (3 natoms, 3 natoms) at positions (natoms, 3).
 
-    ``dipole_derivatives_e`` (3, 3 natoms): ∂μ/∂x, e. Intensities are N_A |∂μ/∂Q|²/(12 ε₀ c²), km/mol. Raises
-    UserError for a Hessian that is not of these atoms, or not finite.
+    ``dipole_derivatives_e`` (3, 3 natoms): ∂μ/∂x, e. Intensities are N_A |∂μ/∂Q|²/(12 ε₀ c²), km/mol.
+    ``periodic``: of a crystal's cell, which cannot turn; modes are those of its own period (Γ). Raises UserError
+    for a Hessian that is not of these atoms, or not finite.
     """
     masses = np.repeat(np.asarray(masses_amu, float), 3)
     hessian = np.asarray(hessian_eV_per_A2, float)
@@ -55,7 +57,7 @@ def normal_modes(
             f"({len(masses)}, {len(masses)}) of finite numbers is needed"
         )
     roots = np.sqrt(masses)
-    inside = _vibrations(np.asarray(positions_A, float), roots)
+    inside = _vibrations(np.asarray(positions_A, float), roots, periodic)
     weighted = 0.5 * (hessian + hessian.T) / np.outer(roots, roots)
     squares, vectors = np.linalg.eigh(inside.T @ weighted @ inside)
     wavenumbers = np.sign(squares) * np.sqrt(np.abs(squares)) * hbar / ase.units.invcm
@@ -86,12 +88,12 @@ def error_cm1(found: Modes, expected: Modes, masses_amu: np.ndarray) -> np.ndarr
     return np.asarray(found.wavenumbers_cm1[partners] - expected.wavenumbers_cm1)
 
 
-def _vibrations(positions: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """Return an orthonormal basis (3 natoms, n_modes) of what is neither translation nor rotation."""
+def _vibrations(positions: np.ndarray, roots: np.ndarray, periodic: bool) -> np.ndarray:
+    """Return an orthonormal basis (3 natoms, n_modes) of what is neither translation nor, if free, rotation."""
     weights = roots[::3] ** 2 / (roots[::3] ** 2).sum()
     arms = positions - weights @ positions
     moved = [np.tile(axis, len(positions)) for axis in np.eye(3)]
-    turned = [np.cross(axis, arms).ravel() for axis in np.eye(3)]
+    turned = [np.cross(axis, arms).ravel() for axis in np.eye(3)] if not periodic else []
     overall = roots[:, None] * np.array([*moved, *turned]).T
     left, sizes, _ = np.linalg.svd(overall)
     rank = int((sizes > 1e-6 * sizes.max()).sum())

@@ -95,7 +95,7 @@ def infrared_spectrum(
     settings = settings or Spectrum()
     if settings.correction != "none" and settings.temperature_K is None:
         raise UserError(f"the {settings.correction} quantum correction needs a temperature; give one")
-    dipoles = _checked(dipoles_e_A, timestep_fs, settings.depth_fs)
+    dipoles = checked_series(dipoles_e_A, timestep_fs, settings.depth_fs)
     rates = np.diff(dipoles, axis=0) / timestep_fs
     wavenumbers, power = power_spectrum(rates, timestep_fs, settings)
     half_phase = np.pi * LIGHT_cm_per_fs * wavenumbers * timestep_fs
@@ -121,7 +121,7 @@ def vibrational_density(
     """
     settings = settings or Spectrum()
     weighted = velocities * np.sqrt(np.asarray(masses_amu) / (kB * temperature_K))[:, None]
-    series = _checked(weighted.reshape(len(weighted), -1), timestep_fs, settings.depth_fs, smooth=False)
+    series = checked_series(weighted.reshape(len(weighted), -1), timestep_fs, settings.depth_fs, smooth=False)
     wavenumbers, power = power_spectrum(series, timestep_fs, settings)
     return wavenumbers, 2.0 * LIGHT_cm_per_fs * power
 
@@ -143,12 +143,48 @@ def power_spectrum(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return wavenumbers (n,), cm⁻¹, and ∫⟨x(0)·x(t)⟩ w(t) cos ωt dt over all times, of x (n_steps, d)."""
     depth = round(settings.depth_fs / timestep_fs)
-    correlation = autocorrelation(series, depth) * WINDOWS[settings.window](np.arange(depth + 1) / depth)
+    return _transformed(autocorrelation(series, depth), timestep_fs, settings)
+
+
+def cross_spectra(
+    series: np.ndarray, timestep_fs: float, settings: Spectrum
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavenumbers (n,), cm⁻¹, and the matrices ∫⟨x_a(0) x_b(t)⟩ w(t) cos ωt dt (n, d, d) of x (n_steps, d).
+
+    The cosine keeps the part that is even in time, so that the matrices are symmetric. The trace is what
+    ``power_spectrum`` gives.
+    """
+    depth = round(settings.depth_fs / timestep_fs)
+    d = series.shape[1]
+    first, second = np.triu_indices(d)
+    n_steps = len(series)
+    length = scipy.fft.next_fast_len(n_steps + depth, real=True)
+    transformed = scipy.fft.rfft(series, length, axis=0)
+    lags = (n_steps - np.arange(depth + 1))[:, None]
+    products = (transformed[:, first].conj() * transformed[:, second]).real  # their mean over ± t
+    correlations = scipy.fft.irfft(products, length, axis=0)[: depth + 1] / lags
+    wavenumbers, spectra = _transformed(correlations, timestep_fs, settings)
+    matrices = np.empty((len(wavenumbers), d, d))
+    matrices[:, first, second] = matrices[:, second, first] = spectra
+    return wavenumbers, matrices
+
+
+def _transformed(
+    correlation: np.ndarray, timestep_fs: float, settings: Spectrum
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavenumbers (n,) and the transform (n, …) of an even correlation (depth + 1, …), tapered.
+
+    Both sides of time are transformed, so that the lag 0 counts once: a one-sided sum with all of it would
+    lie on a flat floor.
+    """
+    depth = len(correlation) - 1
+    taper = WINDOWS[settings.window](np.arange(depth + 1) / depth)
+    tapered = correlation * taper.reshape(-1, *[1] * (correlation.ndim - 1))
     length = scipy.fft.next_fast_len(2 * settings.padding * depth, real=True)
-    both_sides = np.zeros(length)
-    both_sides[: depth + 1] = correlation
-    both_sides[-depth:] = correlation[:0:-1]
-    power = timestep_fs * scipy.fft.rfft(both_sides).real
+    both_sides = np.zeros((length, *correlation.shape[1:]))
+    both_sides[: depth + 1] = tapered
+    both_sides[-depth:] = tapered[:0:-1]
+    power = timestep_fs * scipy.fft.rfft(both_sides, axis=0).real
     wavenumbers = scipy.fft.rfftfreq(length, timestep_fs) / LIGHT_cm_per_fs
     shown = wavenumbers <= settings.highest_cm1
     return wavenumbers[shown], power[shown]
@@ -250,7 +286,9 @@ def write_table(out: Path | str, spectrum: Average) -> None:
             file.write(",".join([*cells, str(spectrum.n_runs)]) + "\n")
 
 
-def _checked(series: np.ndarray, timestep_fs: float, depth_fs: float, smooth: bool = True) -> np.ndarray:
+def checked_series(
+    series: np.ndarray, timestep_fs: float, depth_fs: float, smooth: bool = True
+) -> np.ndarray:
     """Return a series (n_steps, d) that holds what a spectrum needs."""
     values = np.asarray(series, float)
     if values.ndim != 2 or (smooth and values.shape[1] != 3):

@@ -1,4 +1,4 @@
-"""Free structures from files: one or many of a file, each with a name."""
+"""Structures from files: one or many of a file, each with a name."""
 
 import json
 import re
@@ -13,8 +13,11 @@ from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 
 
-def read_structures(path: Path | str) -> list[Atoms]:
-    """Return a file's frames; of published xyz files the comment names the structure (``NAME.xyz``)."""
+def read_structures(path: Path | str, periodic: bool = False) -> list[Atoms]:
+    """Return a file's frames; of published xyz files the comment names the structure (``NAME.xyz``).
+
+    Crystals are refused unless ``periodic`` says that they are of use.
+    """
     try:
         if Path(path).suffix in (".xyz", ".extxyz"):
             frames = read_extxyz(path)
@@ -29,7 +32,7 @@ def read_structures(path: Path | str) -> list[Atoms]:
         name = atoms.info.get("name") or comment or (Path(path).stem if len(frames) == 1 else None)
         if name:
             atoms.info["name"] = str(name).removesuffix(".xyz")
-        if atoms.pbc.any():
+        if atoms.pbc.any() and not periodic:
             raise UserError(f"frame {number} of {path} is periodic; give free clusters")
     return list(frames)
 

@@ -17,9 +17,12 @@ def source_of(model: Path) -> Source:
     return load(model)
 
 
-def structure_of(path: Path) -> tuple[Atoms, str]:
-    """Return a file's one structure, free, and its name. Raises UserError for a file of none or several."""
-    frames = read_structures(path)
+def structure_of(path: Path, periodic: bool = False) -> tuple[Atoms, str]:
+    """Return a file's one structure and its name; a crystal where ``periodic`` says that it may be one.
+
+    Raises UserError for a file of none or several.
+    """
+    frames = read_structures(path, periodic)
     if len(frames) != 1:
         raise UserError(f"{path} holds {len(frames)} structures; give one")
     return frames[0], check_names(frames)[0]

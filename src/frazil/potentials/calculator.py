@@ -19,8 +19,8 @@ from frazil.errors import UserError
 from frazil.potentials.registry import Source
 from frazil.potentials.registry import load as source_of
 
-PERIODIC = ("egnn",)
-"""Kinds whose potentials take lists across the faces of a cell."""
+PERIODIC = ("egnn", "co-crystal")
+"""Kinds whose potentials take atoms across the faces of a cell."""
 KNOWN_FIELDS = ("excited", "fixed")
 """Arrays of atoms that a potential may look at; a change of one makes it anew."""
 

@@ -132,7 +132,7 @@ def allocate(
         cutoff_A=float(cutoff_A),
         skin_A=float(skin_A),
         rebuildable=not periodic
-        or (bool(np.all(pbc)) and 2 * reach < _heights(np.asarray(cell_A, float)).min()),
+        or (bool(np.all(pbc)) and 2 * reach < heights(np.asarray(cell_A, float)).min()),
     )
 
 
@@ -296,7 +296,7 @@ def _images(vectors: jax.Array, cell: jax.Array) -> jax.Array:
     return -jnp.round(vectors @ jnp.linalg.inv(cell))
 
 
-def _heights(cell: np.ndarray) -> np.ndarray:
+def heights(cell: np.ndarray) -> np.ndarray:
     """Return the distances (3,) between opposite faces of a cell."""
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 

@@ -341,6 +341,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "morse": {"depth_eV": None, "exponent_per_A": None, "length_A": None},
     "lennard-jones": {"epsilon_eV": None, "sigma_A": None},
     "q-tip4p-f": {},
+    "co-crystal": {},
     "wall": {"radius_A": None, "stiffness_eV_per_A2": None},
     "gfn1-xtb": {},
     "gfn2-xtb": {},
@@ -381,6 +382,10 @@ def _formula(name: str, atoms: Atoms, parameters: Mapping[str, Any]) -> "Potenti
         from frazil.potentials.analytic.water import of_water
 
         return of_water(atoms)
+    if name == "co-crystal":
+        from frazil.potentials.analytic.co_crystal import of_crystal
+
+        return of_crystal(atoms)
     if name == "van-hemert":
         _check_molecules(atoms, atoms.get_chemical_symbols())
         return VanHemert(**parameters)
@@ -412,8 +417,11 @@ def _check_molecules(atoms: Atoms, symbols: Sequence[str]) -> None:
 
 
 def _only(structures: Sequence[Atoms], name: str) -> Atoms:
-    """Return the first of structures that have the same elements. Raises UserError for others."""
+    """Return the first of structures that have the same elements and cell. Raises UserError for others."""
     first = structures[0]
-    if any(not np.array_equal(atoms.numbers, first.numbers) for atoms in structures):
-        raise UserError(f"{name} takes one structure in a batch; run those of other elements apart")
+    cells = [atoms.cell.array if atoms.pbc.any() else np.zeros((3, 3)) for atoms in structures]
+    if any(not np.array_equal(atoms.numbers, first.numbers) for atoms in structures) or any(
+        not np.array_equal(cell, cells[0]) for cell in cells
+    ):
+        raise UserError(f"{name} takes one structure in a batch; run those of other elements or cells apart")
     return first

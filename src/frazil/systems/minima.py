@@ -48,14 +48,18 @@ def minimum_of(
     """Return the minimum at, or for "relax" below, a structure, and its modes.
 
     Raises UserError naming structure and imaginary modes where it is none and may not be, or cannot be,
-    relaxed.
+    relaxed. Of a crystal the cell stays, and the modes are those of its own period.
     """
     if on_no_minimum not in CHOICES:
         raise UserError(
             f"{on_no_minimum!r} for a structure that is no minimum; allowed are {', '.join(CHOICES)}"
         )
-    atoms = Atoms(atoms.numbers, atoms.positions)
-    atoms.positions -= atoms.get_center_of_mass()
+    periodic = bool(atoms.pbc.any())
+    if periodic:
+        atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    else:
+        atoms = Atoms(atoms.numbers, atoms.positions)
+        atoms.positions -= atoms.get_center_of_mass()
     masses = atoms.get_masses()
     largest = float(np.linalg.norm(surface(atoms.positions)[1], axis=1).max())
     if on_no_minimum == "refuse" and largest > LARGEST_FORCE_eV_per_A:
@@ -67,7 +71,7 @@ def minimum_of(
         if on_no_minimum == "relax":
             atoms.positions = relaxed(atoms.positions, surface, name)
         hessian, slopes = curvature(atoms.positions)
-        modes = normal_modes(hessian, atoms.positions, masses, slopes)
+        modes = normal_modes(hessian, atoms.positions, masses, slopes, periodic)
         imaginary = modes.imaginary_cm1
         if not len(imaginary):
             return Minimum(atoms, modes, hessian, slopes)

@@ -41,6 +41,8 @@ WATER = Atoms(
     ],
 )
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
+CRYSTAL = Atoms(CO.symbols, CO.positions + [0.0, 0.0, -0.5], cell=[11.5] * 3, pbc=True)
+CRYSTAL.wrap()
 CURVES = """molecule,bond_length_A,energy_eV,slope_eV_per_A
 CO,1.0,0.9,-14
 CO,1.13,0.0,0.1
@@ -117,6 +119,9 @@ CASES = {
     "lennard-jones": Case(named("lennard-jones", epsilon_eV=0.01, sigma_A=1.4), permutes="atoms"),
     "q-tip4p-f": Case(
         lambda *_: load("q-tip4p-f").potential(WATER), atoms=WATER, permutes="none", extensive=False
+    ),
+    "co-crystal": Case(
+        lambda *_: load("co-crystal").potential(CRYSTAL), atoms=CRYSTAL, turns=False, extensive=False
     ),
     "van-hemert": Case(named("van-hemert", coupling_eV=2.0, with_dipole=True)),
     "h2-co-analytic": Case(lambda *_: load("h2-co-analytic").potential(H2), with_h2=True, permutes="none"),

@@ -37,7 +37,7 @@ def test_caps_are_those_of_the_table() -> None:
 
 
 def buckingham(distance: jax.Array) -> jax.Array:
-    return field._buckingham(jax.numpy.full((2, 2, 1), distance**2), True)[:, :, 0]
+    return field.buckingham(jax.numpy.full((2, 2, 1), distance**2), True)[:, :, 0]
 
 
 def coulomb(distance: jax.Array) -> jax.Array:

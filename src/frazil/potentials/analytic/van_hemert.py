@@ -61,7 +61,7 @@ def cap_coefficients() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 CAP_HEIGHT_eV, CAP_EXPONENT_per_A, CAP_OFFSET_eV = cap_coefficients()
 
 
-def _buckingham(distance_squared: jax.Array, guard: bool) -> jax.Array:
+def buckingham(distance_squared: jax.Array, guard: bool) -> jax.Array:
     """Return the atom–atom terms (eV) of squared distances (2, 2, pairs), with one exponential each."""
     shape = (2, 2, 1)
     caps = CAP_RADII_A.reshape(shape) if guard else np.zeros(shape)
@@ -133,7 +133,7 @@ def energy(
     return (
         bonds.sum()
         + coulomb.sum()
-        + _buckingham(distance_squared[:2, :2], guard).sum()
+        + buckingham(distance_squared[:2, :2], guard).sum()
         - coupling_eV * attraction.sum()
     )
 
