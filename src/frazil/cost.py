@@ -287,6 +287,17 @@ def _vibrations(run: Any) -> Iterator[tuple[str, float]]:
     yield "dynamics", steps * own.duration_fs
 
 
+def _raman(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.parameters import files_of
+
+    own = run.raman
+    files = files_of("raman", own)
+    members, step_s = _members(Path(files["model"]), _first(Path(files["structure"])))
+    steps = own.n_trajectories * members * step_s / own.timestep_fs
+    yield "starts", steps * own.equilibration_fs
+    yield "dynamics, without the polarizabilities along it", steps * own.duration_fs
+
+
 def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
     from frazil.experiments.hydrogen_bond.settings import MASS_NODES
     from frazil.parameters import files_of
@@ -325,6 +336,7 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "dynamic_training": _dynamic_training,
     "vibrations": _vibrations,
     "hydrogen_bond": _hydrogen_bond,
+    "raman": _raman,
 }
 """Of an experiment of one's own nothing is known."""
 

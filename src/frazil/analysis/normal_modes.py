@@ -46,8 +46,8 @@ def normal_modes(
     """Return the modes of a Hessian (3 natoms, 3 natoms) at positions (natoms, 3).
 
     ``dipole_derivatives_e`` (3, 3 natoms): ∂μ/∂x, e. Intensities are N_A |∂μ/∂Q|²/(12 ε₀ c²), km/mol.
-    ``periodic``: of a crystal's cell, which cannot turn; modes are those of its own period (Γ). Raises UserError
-    for a Hessian that is not of these atoms, or not finite.
+    ``periodic``: of a crystal's cell, which cannot turn; modes are those of its own period (Γ). Raises
+    UserError for a Hessian that is not of these atoms, or not finite.
     """
     masses = np.repeat(np.asarray(masses_amu, float), 3)
     hessian = np.asarray(hessian_eV_per_A2, float)
@@ -89,7 +89,7 @@ def error_cm1(found: Modes, expected: Modes, masses_amu: np.ndarray) -> np.ndarr
 
 
 def _vibrations(positions: np.ndarray, roots: np.ndarray, periodic: bool) -> np.ndarray:
-    """Return an orthonormal basis (3 natoms, n_modes) of what is neither translation nor, if free, rotation."""
+    """Return an orthonormal basis (3 natoms, n_modes) of what is no translation nor, if free, rotation."""
     weights = roots[::3] ** 2 / (roots[::3] ** 2).sum()
     arms = positions - weights @ positions
     moved = [np.tile(axis, len(positions)) for axis in np.eye(3)]

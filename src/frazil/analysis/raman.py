@@ -143,11 +143,12 @@ def activity_spectra(
     components_A3: np.ndarray, every_fs: float, temperature_K: float, settings: Spectrum,
     timestep_fs: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Return wavenumbers (n,), cm⁻¹, and S (n, 6, 6), Å⁴/amu per cm⁻¹, of one run's components (n_steps, 6), Å³.
+    """Return wavenumbers (n,), cm⁻¹, and S (n, 6, 6), Å⁴/amu per cm⁻¹, of one run's components (n_steps, 6).
 
-    ``every_fs`` is the time between two polarizabilities. The derivative is the difference of neighbours; what
-    that takes from high frequencies is given back. ``timestep_fs`` is that of velocity Verlet, whose shift is
-    taken out (``spectra.without_timestep``). Raises UserError for a series with a gap or too short.
+    Components are in Å³, ``every_fs`` is the time between two. The derivative is the difference of
+    neighbours; what that takes from high frequencies is given back. ``timestep_fs`` is that of velocity
+    Verlet, whose shift is taken out (``spectra.without_timestep``). Raises UserError for a series with a gap
+    or too short.
     """
     series = checked_series(components_A3, every_fs, settings.depth_fs, smooth=False)
     rates = np.diff(series, axis=0) / (every_fs * ase.units.fs)
@@ -160,7 +161,7 @@ def activity_spectra(
 
 
 def stokes(wavenumbers_cm1: np.ndarray, temperature_K: float, laser_cm1: float) -> np.ndarray:
-    """Return what makes activities Stokes intensities (n,): (ν_L − ν)⁴/ν · 1/(1 − e^(−hcν/kT)), over ν_L⁴, cm.
+    """Return what makes activities Stokes intensities (n,), cm: (1 − ν/ν_L)⁴/ν · 1/(1 − e^(−hcν/kT)).
 
     Raises UserError for wavenumbers that are not between 0 and the laser's.
     """

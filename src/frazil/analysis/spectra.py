@@ -149,7 +149,7 @@ def power_spectrum(
 def cross_spectra(
     series: np.ndarray, timestep_fs: float, settings: Spectrum
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return wavenumbers (n,), cm⁻¹, and the matrices ∫⟨x_a(0) x_b(t)⟩ w(t) cos ωt dt (n, d, d) of x (n_steps, d).
+    """Return wavenumbers (n,), cm⁻¹, and matrices ∫⟨x_a(0) x_b(t)⟩ w(t) cos ωt dt (n, d, d) of (n_steps, d).
 
     The cosine keeps the part that is even in time, so that the matrices are symmetric. The trace is what
     ``power_spectrum`` gives.

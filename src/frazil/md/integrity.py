@@ -1,4 +1,4 @@
-"""Whether a cluster is still one: no atoms on top of each other, none gone.
+"""Whether a cluster is still one: no atoms on top of each other, none gone; whether molecules are whole.
 
 A model run into a hole of its own need not become non-finite: atoms may collapse or fly off, and the run goes
 on as another molecule. Such a frame is no sample of the cluster.
@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
+from ase.data import atomic_numbers, covalent_radii
+from ase.neighborlist import neighbor_list
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from frazil.md.state import State, System
@@ -21,6 +22,8 @@ DETACHED_A = 3.5
 """Atoms, or groups of them, that have no other this near have left the cluster."""
 LOOSE = 1.5
 """A cluster has come apart where a part is so many times farther from the rest than at rest."""
+BONDED = 1.2
+"""Atoms nearer than so many times their covalent radii's sum are bonded."""
 BROKEN = Outcome.FIRST_OF_EXPERIMENT + 2
 OUTCOMES = {
     int(Outcome.FINISHED): FINISHED,
@@ -29,6 +32,49 @@ OUTCOMES = {
     int(BROKEN): "broken",
 }
 """What tables call them. Broken: atoms collapsed, or the cluster came apart (``OneCluster``)."""
+
+
+@dataclass(frozen=True)
+class WholeMolecules:
+    """Stop rule of the engine for crystals of molecules: ``BROKEN`` where a bond of the structure at rest is
+    longer than ``longest_A`` says, or shorter than ``shortest_A``.
+
+    pairs: bonded atoms. shifts_A: what is added to the second's position, where the two are in other cells.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    shifts_A: tuple[tuple[float, float, float], ...]
+    longest_A: tuple[float, ...]
+    shortest_A: tuple[float, ...]
+
+    @classmethod
+    def at_rest(cls, atoms: Atoms) -> "WholeMolecules":
+        """Return the rule for a crystal at rest: bonds may grow ``LOOSE``-fold, and shrink as much."""
+        reach = {
+            (one, other): BONDED
+            * (covalent_radii[atomic_numbers[one]] + covalent_radii[atomic_numbers[other]])
+            for one in set(atoms.symbols)
+            for other in set(atoms.symbols)
+        }
+        first, second, lengths, images = neighbor_list("ijdS", atoms, reach)
+        shifts = images @ atoms.cell.array
+        chosen = np.flatnonzero(first < second)
+        return cls(
+            tuple((int(first[i]), int(second[i])) for i in chosen),
+            tuple((float(x), float(y), float(z)) for x, y, z in shifts[chosen]),
+            tuple(float(length) for length in LOOSE * lengths[chosen]),
+            tuple(float(length) for length in lengths[chosen] / LOOSE),
+        )
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code of a broken frame, 0 of any other."""
+        if not self.pairs:
+            return jnp.zeros((), jnp.int32)
+        first, second = np.array(self.pairs).T
+        apart = state.positions[second] + np.array(self.shifts_A) - state.positions[first]
+        lengths = jnp.sqrt((apart**2).sum(axis=1))
+        whole = (lengths < np.array(self.longest_A)) & (lengths > np.array(self.shortest_A))
+        return jnp.where(whole.all(), 0, BROKEN)
 
 
 @dataclass(frozen=True)

@@ -98,5 +98,5 @@ def derivatives(function: Polarizability, positions_A: np.ndarray) -> np.ndarray
 
 
 def mode_tensors(function: Polarizability, positions_A: np.ndarray, displacements: np.ndarray) -> np.ndarray:
-    """Return R_k = ∂α/∂Q_k (n_modes, 3, 3), Å²/√amu, along displacements (n_modes, natoms, 3), Å per √amu Å."""
+    """Return R_k = ∂α/∂Q_k (n_modes, 3, 3), Å²/√amu, along displacements (n_modes, natoms, 3) of modes."""
     return np.einsum("max,axij->mij", displacements, derivatives(function, positions_A))

@@ -76,16 +76,21 @@ def new(
     height_in: float = 3.1,
     share_x: bool = False,
     share_y: bool = False,
+    polar: bool = False,
 ) -> tuple[Canvas, np.ndarray]:
     """Return a figure and its axes, an object array (rows, columns); no pyplot, nothing to close.
 
     ``width_in`` and ``height_in`` give its shape. It is drawn as wide as one column of a journal, or as two
-    where it has more than one column of panels or was asked to be wider than 5 inches.
+    where it has more than one column of panels or was asked to be wider than 5 inches. ``polar``: axes go
+    around a circle.
     """
     chosen_in = DOUBLE_in if width_in > 5 or columns > 1 else SINGLE_in
     canvas = Canvas(figsize=(chosen_in, height_in * chosen_in / width_in), layout="constrained")
     FigureCanvasAgg(canvas)
-    return canvas, canvas.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=share_y)
+    around = {"projection": "polar"} if polar else {}
+    return canvas, canvas.subplots(
+        rows, columns, squeeze=False, sharex=share_x, sharey=share_y, subplot_kw=around
+    )
 
 
 def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: str, caption: str) -> Figure:

@@ -1,4 +1,4 @@
-"""Raman spectra of any polarization from one matrix: identities, a line whose activity is known, bad input."""
+"""Raman spectra of any polarization from one matrix: identities, a line of known activity, bad input."""
 
 import ase.units
 import numpy as np

@@ -15,8 +15,8 @@ from frazil.potentials import calculator, polarizability
 from frazil.potentials.analytic.co_crystal import alpha_co, of_crystal
 from frazil.potentials.analytic.co_crystal import polarizability as of_bonds
 from frazil.potentials.registry import load
-from frazil.systems.minima import minimum_of
 from frazil.potentials.surface import analytic_curvature
+from frazil.systems.minima import minimum_of
 
 ASSETS = Path(__file__).parents[3] / "assets"
 LINES_cm1 = {"E": (31.3, 61.2), "T": (42.6, 43.5, 73.7, 91.8, 2202.5), "A": (2198.9,)}

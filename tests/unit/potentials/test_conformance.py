@@ -41,7 +41,7 @@ WATER = Atoms(
     ],
 )
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
-CRYSTAL = Atoms(CO.symbols, CO.positions + [0.0, 0.0, -0.5], cell=[11.5] * 3, pbc=True)
+CRYSTAL = Atoms(CO.symbols, CO.positions - np.array([0, 0, 0.5]), cell=[11.5] * 3, pbc=True)
 CRYSTAL.wrap()
 CURVES = """molecule,bond_length_A,energy_eV,slope_eV_per_A
 CO,1.0,0.9,-14

@@ -12,6 +12,7 @@ import numpy as np
 
 from frazil.campaigns import Check, Row, Runner, Start, in_engine
 from frazil.experiments.at_rest import source_of
+from frazil.experiments.starts import MOST_AT_ONCE, Motion, canonical_starts
 from frazil.experiments.vibrations.results import analyse
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
@@ -23,23 +24,14 @@ from frazil.experiments.vibrations.subject import (
 from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START
 from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
 from frazil.md.ensemble import Ensemble
-from frazil.md.integrators import Langevin, VelocityVerlet
+from frazil.md.integrators import VelocityVerlet
 from frazil.md.integrity import OUTCOMES, OneCluster
-from frazil.md.observers import energies, frames
-from frazil.md.state import State, System, without_motion
-from frazil.md.trajectory import FINISHED, Outcome, Trajectory, drift_meV_per_ps
-from frazil.systems.starts import canonical
+from frazil.md.observers import energies
+from frazil.md.state import State, System
+from frazil.md.trajectory import FINISHED, Trajectory, drift_meV_per_ps
 from frazil.units import kB
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
-
-DAMPING_fs = 100.0
-"""Of the Langevin dynamics before a start."""
-SEEN_EVERY = 100
-"""Steps between two looks at it, at most."""
-MOST_AT_ONCE = 128
-
-Motion = tuple[np.ndarray, np.ndarray]
 
 
 def members(settings: Vibrations) -> int:
@@ -79,36 +71,14 @@ def runner(settings: Vibrations, campaign_seed: int) -> Runner:
 def starts(
     subject: Subject, settings: Vibrations, campaign_seed: int, numbers: Sequence[int], check: Check
 ) -> dict[int, Motion | Trajectory]:
-    """Return positions (natoms, 3), Å, and velocities, ASE units, of starts by number.
-
-    Drift and rotation of the whole are taken out. A start whose equilibration broke is that trajectory.
+    """Return positions (natoms, 3), Å, and velocities, ASE units, of starts by number
+    (``canonical_starts``).
     """
-    drawn = {
-        number: canonical(
-            subject.modes.minimum, settings.temperature_K, campaign_seed, "vibrations-start", number
-        )
-        for number in numbers
-    }
-    found: dict[int, Motion | Trajectory] = dict(drawn)
-    if settings.equilibration_fs:
-        n_steps = round(settings.equilibration_fs / settings.timestep_fs)
-        observe_every = next(n for n in range(min(SEEN_EVERY, n_steps), 0, -1) if n_steps % n == 0)
-        bath = Langevin(settings.timestep_fs, settings.temperature_K, DAMPING_fs)
-        shared = Ensemble(
-            subject.source.potential(subject.atoms), bath, subject.atoms.get_masses(), n_steps,
-            observe_every, campaign_seed, observers=(frames,), stop=OneCluster.at_rest(subject.atoms),
-            width=min(len(drawn), MOST_AT_ONCE),
-        )  # fmt: skip
-        x, v = (np.stack([motion[i] for motion in drawn.values()]) for i in (0, 1))
-        for ended in shared.run(x, v, list(drawn), after_chunk=check):
-            finished = ended.outcome == Outcome.FINISHED
-            last = (ended.rows["positions"][-1], ended.rows["velocities"][-1])
-            found[ended.trajectory_id] = last if finished else ended
-    masses = subject.atoms.get_masses()
-    for number, one in found.items():
-        if not isinstance(one, Trajectory):
-            found[number] = one[0], without_motion(one[0], one[1], masses, "drift and rotation")
-    return found
+    return canonical_starts(
+        subject.modes.minimum, subject.source.potential(subject.atoms), OneCluster.at_rest(subject.atoms),
+        settings.temperature_K, settings.equilibration_fs, settings.timestep_fs, campaign_seed,
+        "vibrations-start", numbers, check,
+    )  # fmt: skip
 
 
 def velocities(state: State, system: System) -> dict[str, jax.Array]:

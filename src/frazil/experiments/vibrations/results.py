@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas
 
+from frazil.analysis.bands import Band, bands_of
 from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, spread_calibration, two_way
 from frazil.analysis.spectra import LIGHT_cm_per_fs, resolution_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.conservation import drift_gates
 from frazil.experiments.vibrations import figures
-from frazil.experiments.vibrations.bands import Band, bands_of
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
     Subject,

@@ -1,9 +1,10 @@
 """Crystals of CO: van Hemert's field in a periodic cell, and a polarizability whose every number is known.
 
 The field is that of ``van_hemert`` (without the excited-bond attraction), summed over pairs of molecules at
-their minimum image and cut smoothly by molecule pairs: each pair's whole energy is multiplied by a function of
-the distance of the two centres that goes from 1 at 4.9 Å to 0 at 5.6 Å, so that no charge is cut off from its
-counter-charge. What is lost beyond matters to no test here: the crystal is a known truth, not a model of ice.
+their minimum image and cut smoothly by molecule pairs: each pair's whole energy is multiplied by a function
+of the distance of the two centres that goes from 1 at 4.9 Å to 0 at 5.6 Å, so that no charge is cut off from
+its counter-charge. What is lost beyond matters to no test here: the crystal is a known truth, not a model of
+ice.
 
 The polarizability is that of bonds, and what they induce in each other to first order (dipole-induced dipole,
 Silberstein, Phil. Mag. 33, 521, 1917), over the same pairs with the same switch. The bond's own values are
@@ -77,7 +78,7 @@ def _nearest(vectors: jax.Array, cell: jax.Array, inverse: jax.Array) -> jax.Arr
 @pytree
 @dataclass(frozen=True)
 class COCrystal(Analytic):
-    """The field in a cell (3, 3), Å, rows its vectors; atoms are ordered C, O, C, O, …, and may be wrapped."""
+    """The field in a cell (3, 3), Å, rows its vectors; atoms are C, O, C, O, …, and may be wrapped."""
 
     cell_A: Any
 
@@ -96,7 +97,7 @@ class COCrystal(Analytic):
 
 
 def of_crystal(atoms: Atoms) -> COCrystal:
-    """Return the field of a crystal. Raises UserError for atoms that are no such crystal (``check_crystal``)."""
+    """Return the field of a crystal. Raises UserError for atoms that are none (``check_crystal``)."""
     check_crystal(atoms)
     return COCrystal(np.asarray(atoms.cell.array, float))
 

@@ -26,7 +26,7 @@ class ModelSurface:
         self.architecture = own.architecture.with_precision("float64")
         self.members = [member(own.parameters, i) for i in range(own.n_members)]
         self.species = self.architecture.species(atoms.numbers)
-        self.numbers = atoms.numbers
+        self.atoms = atoms
         self._lists: Neighbours | None = None
 
     def surface(self, positions: np.ndarray, member: int | None = None) -> tuple[float, np.ndarray]:
@@ -54,8 +54,9 @@ class ModelSurface:
 
     def _near(self, positions: np.ndarray) -> Neighbours:
         if self._lists is None or np.abs(positions - self._lists.origin).max() > SKIN_A / 4:
-            atoms = Atoms(self.numbers, positions)
-            capacity = max(len(atoms) - 1, 1)
+            atoms = self.atoms.copy()
+            atoms.positions = positions
+            capacity = None if atoms.pbc.any() else max(len(atoms) - 1, 1)
             self._lists = neighbours_of(self.architecture, atoms, SKIN_A, capacity=capacity)
         return self._lists
 

@@ -14,10 +14,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 pytest.importorskip("jax")
 
 import kept
+from frazil.analysis.bands import bands_of
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.vibrations import physics, results
-from frazil.experiments.vibrations.bands import bands_of
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import subject_of
 from frazil.experiments.vibrations.tables import CALIBRATION, PEAKS

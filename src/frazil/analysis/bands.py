@@ -1,4 +1,4 @@
-"""Bands of a density of states: where they are for each member, and what each start contributes."""
+"""Bands of a spectrum (a density of states, intensities): where each member has them, what a start adds."""
 
 from dataclasses import dataclass
 
