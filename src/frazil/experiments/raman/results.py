@@ -146,7 +146,8 @@ def _measured(
 ) -> Measured:
     own = table[table["temperature_K"] == temperature_K]
     n_members = subject.source.n_members
-    finished: np.ndarray = (own["outcome"] == FINISHED).to_numpy().reshape(-1, n_members).all(axis=1)
+    ended = (own["outcome"] == FINISHED).to_numpy().reshape(-1, n_members)
+    finished = np.asarray(ended.all(axis=1))
     if finished.sum() < 2:
         raise UserError(
             f"{finished.sum()} of {len(finished)} starts at {temperature_K:g} K were finished by every "
