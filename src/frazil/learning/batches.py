@@ -17,6 +17,9 @@ from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.neighbours import Neighbours, of_atoms
 from frazil.pytrees import pytree
 
+PAIR = "pair"
+"""In ``info``: the name that two frames share, one of which is the other with more atoms."""
+
 
 @pytree
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Batch:
 
     index, reverse (N, K): as in ``Neighbours``, free slots N. centred (N, 3): positions from the centre of
     mass, Å. energies (B,) eV, forces (N, 3) eV/Å, dipoles (B, 3) e Å (0 where unlabelled), charges (B,) e.
-    weights (B,): of a frame's loss, ``info["weight"]``, 1 where there is none.
+    weights (B,): of a frame's loss, ``info["weight"]``, 1 where there is none. partner (B,): the place of the
+    frame that has less of the same (``PAIR``), a frame's own place where there is none.
     """
 
     species: np.ndarray
@@ -42,6 +46,7 @@ class Batch:
     dipoles: np.ndarray
     charges: np.ndarray
     weights: np.ndarray
+    partner: np.ndarray
     n_structures: int = field(metadata={"static": True})
 
 
@@ -50,7 +55,7 @@ class Frames:
     """Frames ready to be batched: neighbour lists and positions from the centre of mass are made once.
 
     kinds: of each frame, its atoms or neighbours as a power of two. rooms: of each kind, from the smallest,
-    slots and atoms that hold any frame up to it.
+    slots and atoms that hold any frame up to it. pairs: of each frame, the name of its pair, or "".
     """
 
     atoms: Sequence[Atoms]
@@ -60,6 +65,7 @@ class Frames:
     periodic: bool
     kinds: list[int]
     rooms: dict[int, tuple[int, int]]
+    pairs: list[str]
 
 
 class Sized(Protocol):
@@ -95,7 +101,8 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
     for kind in sorted(set(kinds)):
         slots, most = zip(*(size for own, size in zip(kinds, sizes, strict=True) if own <= kind), strict=True)
         rooms[kind] = max(slots), max(most)
-    return Frames(atoms, species, centred, lists, periodic, kinds, rooms)
+    pairs = [str(frame.info.get(PAIR, "")) for frame in atoms]
+    return Frames(atoms, species, centred, lists, periodic, kinds, rooms, pairs)
 
 
 def baseline(frames: Frames, n_species: int) -> tuple[np.ndarray, float]:
@@ -118,10 +125,16 @@ def residuals(batch: Batch, energies: jax.Array, forces: jax.Array) -> tuple[jax
 def squared(batch: Batch, energy: jax.Array, force: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return sums of ``residuals`` over a batch, each times the frame's weight: ΔE²/N, eV², and Σ|ΔF|²/(3N),
     eV²/Å².
+
+    Where a frame's partner is in the batch (``PAIR``), (ΔE − ΔE_partner)²/(N − N_partner) is added: what the
+    atoms that it has more add to the energy, which errors of a hundred others would hide.
     """
     atoms, weights = jnp.maximum(batch.n_atoms, 1.0), jnp.asarray(batch.weights)
     own = jnp.append(weights / (3.0 * atoms), 0.0)[batch.owner]
-    return (weights * energy**2 / atoms).sum(), ((force**2).sum(axis=1) * own).sum()
+    partner = jnp.asarray(batch.partner)
+    more = jnp.maximum(batch.n_atoms - jnp.asarray(batch.n_atoms)[partner], 1.0)
+    shares = (energy - energy[partner]) ** 2 / more
+    return (weights * (energy**2 / atoms + shares)).sum(), ((force**2).sum(axis=1) * own).sum()
 
 
 def lists_of(batch: Batch, cutoff_A: float) -> Neighbours:
@@ -162,8 +175,14 @@ def assemble(
         dipoles=np.zeros((n_structures, 3)),
         charges=np.zeros(n_structures),
         weights=np.zeros(n_structures),
+        partner=np.arange(n_structures, dtype=np.int32),
         n_structures=n_structures,
     )
+    fewest: dict[str, int] = {}
+    for place, i in enumerate(chosen):
+        name = frames.pairs[i]
+        if name and sizes[place] < sizes[fewest.setdefault(name, place)]:
+            fewest[name] = place
     start = 0
     for place, i in enumerate(chosen):
         atoms, (index, reverse, shift) = frames.atoms[i], frames.lists[i]
@@ -183,6 +202,7 @@ def assemble(
         batch.dipoles[place] = results.get("dipole", 0.0)
         batch.charges[place] = atoms.info.get("charge", 0.0)
         batch.weights[place] = atoms.info.get("weight", 1.0)
+        batch.partner[place] = fewest.get(frames.pairs[i], place)
         start += n
     return batch
 
@@ -194,8 +214,13 @@ def batches(frames: Frames, order: Sequence[int] | np.ndarray, batch_size: int) 
     the next larger one, so that only the last batch is short. All batches of a class have the lanes of its
     largest frames, since each shape is compiled. Batches come in the order of their first frames.
     """
-    place = {int(i): k for k, i in enumerate(order)}
-    made: list[tuple[int, Batch]] = []
+    first: dict[str, int] = {}
+    for k, i in enumerate(order):
+        first.setdefault(frames.pairs[i], k)
+    place = {
+        int(i): (first[frames.pairs[i]] if frames.pairs[i] else k, k) for k, i in enumerate(order)
+    }  # frames of a pair follow each other
+    made: list[tuple[tuple[int, int], Batch]] = []
     rest: list[int] = []
     for kind, (slots, n_atoms) in frames.rooms.items():
         members = sorted(rest + [i for i in place if frames.kinds[i] == kind], key=place.__getitem__)

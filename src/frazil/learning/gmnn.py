@@ -31,6 +31,7 @@ from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
 from frazil.learning.batches import (
+    PAIR,
     Batch,
     Frames,
     baseline,
@@ -538,6 +539,7 @@ def fingerprint_of(
             atoms.info.get("weight", 1.0),
         ):
             digest.update(np.ascontiguousarray(values, float).tobytes())
+        digest.update(str(atoms.info.get(PAIR, "")).encode())
     return key_of(architecture=architecture.to_json(), settings=asdict(settings), data=digest.hexdigest())
 
 

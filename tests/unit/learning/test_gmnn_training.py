@@ -96,6 +96,7 @@ def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
     """All members together against one at a time, by the derivative of a derivative of the reference."""
     held = frames(3, 4)
     held[1].info["weight"] = 0.2
+    held[0].info["pair"] = held[1].info["pair"] = "one"
     ready = prepare(ARCHITECTURE, held)
     parameters = gmnn.start_parameters(ARCHITECTURE, SETTINGS, ready)
     batch = batches(ready, np.arange(3), 4)[0]

@@ -24,6 +24,7 @@ from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.settings import Campaign, Cutouts, Grid
 from frazil.experiments.sticking.tables import CUTOUTS
 from frazil.files import write_json
+from frazil.learning.batches import PAIR
 from frazil.md.trajectory import Trajectory
 from frazil.seeds import rng
 from frazil.units import kB
@@ -159,11 +160,11 @@ def propose(
     found.sort(key=lambda item: item[:3])
     chosen = found[: settings.max_cutouts]
     frames = []
-    for _, _, name, place in chosen:
+    for number, (_, _, name, place) in enumerate(chosen):
         both = cutout(place.positions, settings.cutout_radius_A, settings.cutout_molecules)
         for frame in (both, both[:-2]):
             frame.info |= {"trajectory_id": name, "parent": f"{source_name}-{name}", "source": source_name,
-                           "weight": settings.cutout_weight}  # fmt: skip
+                           "weight": settings.cutout_weight, PAIR: f"{source_name}-{number}"}  # fmt: skip
             frames.append(frame)
     names = {name for _, _, name, _ in chosen}
     table = pandas.DataFrame(rows, columns=["place", "kind", "phase", "share_K", "spread_K"])

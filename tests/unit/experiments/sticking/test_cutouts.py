@@ -113,9 +113,11 @@ def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(
     assert set(table["place"][table["chosen"] == 1]) == set(best.index)
     frames = load_frames(tmp_path / "out/candidates.extxyz")
     assert len(frames) == 6
+    assert len({atoms.info["pair"] for atoms in frames}) == 3
     for both, alone in zip(frames[::2], frames[1::2], strict=True):
         assert both.positions[:-2] == pytest.approx(alone.positions)
         assert both.info["parent"] == alone.info["parent"]
+        assert both.info["pair"] == alone.info["pair"]
         assert (both.info["source"], both.info["weight"]) == ("cutouts-0", asked.cutout_weight)
     told = json.loads((tmp_path / "out/summary.json").read_text())
     assert (told["clean"], told["n_candidates"]) == (True, 0)
