@@ -1,9 +1,6 @@
 """The compiled kernel against the reference in float64, and what must not change its bits."""
 
 import ctypes
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+from compiled import CARRIED, RUNNABLE, call
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
@@ -28,8 +26,6 @@ from frazil.potentials.interface import Evaluation, jit
 from frazil.potentials.kernels import library
 from frazil.potentials.neighbours import Neighbours, allocate
 
-RUNNABLE = [level for level, needed in library.LEVELS.items() if needed <= library.processor_flags()]
-CARRIED = {level: library.FOLDER / f"{level}.so" for level in library.LEVELS}
 ELEMENTS = ("H", "C", "O")
 PLAIN = Architecture(ELEMENTS)
 HEADS = Architecture(
@@ -139,15 +135,7 @@ def results_of(given: list[np.ndarray]) -> list[np.ndarray]:
 
 def evaluate(loaded: ctypes.CDLL, given: list[np.ndarray]) -> Found:
     """Call the kernel without XLA, with as much memory as it asks for."""
-    arrays = (library.Array * len(given))(*[library.Array.of(x.shape, x.ctypes.data) for x in given])
-    found = Found(*results_of(given))
-    wanted = loaded.frazil_gmnn_scratch
-    wanted.restype = ctypes.c_int64
-    size = wanted(arrays, ctypes.c_int64(len(given)))
-    results = [found.energies, found.outputs, found.forces, np.full(size, 255, np.uint8)]
-    out = (library.Array * 4)(*[library.Array.of(x.shape, x.ctypes.data) for x in results])
-    loaded.frazil_gmnn_run(arrays, ctypes.c_int64(len(given)), out)
-    return found
+    return Found(*call(loaded, "frazil_gmnn", given, results_of(given)))
 
 
 def batch(architecture: Architecture, structures: list[Atoms], periodic: bool = False) -> list[np.ndarray]:
@@ -160,11 +148,6 @@ def batch(architecture: Architecture, structures: list[Atoms], periodic: bool = 
         for x in positions
     ]
     return inputs(architecture, positions, species, lists)
-
-
-@pytest.fixture(scope="module", params=RUNNABLE)
-def loaded(request: pytest.FixtureRequest) -> ctypes.CDLL:
-    return library.load(CARRIED[request.param])
 
 
 @cache
@@ -291,12 +274,6 @@ def test_levels_agree() -> None:
     assert best.of(0) == other.of(0)
 
 
-@pytest.fixture(scope="module")
-def needs_compiler() -> None:
-    if library.compiler() is None:
-        pytest.skip("no C++ compiler")
-
-
 @pytest.mark.usefixtures("needs_compiler")
 def test_carried_files_are_what_the_source_compiles_to(tmp_path: Path) -> None:
     level = RUNNABLE[-1]
@@ -306,42 +283,8 @@ def test_carried_files_are_what_the_source_compiles_to(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours.energies, carried.energies, rtol=0, atol=1e-5)
 
 
-SANITIZED = """
-import ctypes, sys
-import numpy as np
-
-class Array(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_void_p), ("dims", ctypes.POINTER(ctypes.c_int64)), ("rank", ctypes.c_int64))
-
-def arrays(values):
-    return (Array * len(values))(
-        *[Array(x.ctypes.data, (ctypes.c_int64 * max(1, x.ndim))(*x.shape), x.ndim) for x in values]
-    )
-
-loaded = ctypes.CDLL(sys.argv[1])
-for file in sys.argv[3:]:
-    stored = np.load(file)
-    given, results = ([stored[key] for key in stored.files if key.startswith(of)] for of in ("in", "out"))
-    name, n = str(stored["name"]), ctypes.c_int64(len(given))
-    wanted = getattr(loaded, name + "_scratch")
-    wanted.restype = ctypes.c_int64
-    results.append(np.full(wanted(arrays(given), n) - int(sys.argv[2]), 255, np.uint8))
-    getattr(loaded, name + "_run")(arrays(given), n, arrays(results))
-print("whole")
-"""
-"""Without JAX, which the sanitizers' own loading breaks."""
-
-
 @pytest.mark.usefixtures("needs_compiler")
-def test_it_stays_within_its_arrays(tmp_path: Path) -> None:
-    """Under the address and undefined-behaviour sanitizers; with too little memory these notice."""
-    options = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
-    built = library.build(tmp_path / "sanitized.so", RUNNABLE[-1], *options)
-    runtime = subprocess.run(
-        [str(library.compiler()), "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    if not os.path.isabs(runtime):
-        pytest.skip("the compiler has no libasan.so to load first")
+def test_it_stays_within_its_arrays(within_arrays: Callable[[list[Any]], None]) -> None:
     cases = [batch(HEADS, [ice(13), ice(13, 1)]), batch(WIDE, [ice(4)]), batch(HEADS, [ice(13)], True)]
     cases[0][0][1, 3] = np.nan
     whole: list[Any] = [("frazil_gmnn", given, results_of(given)) for given in cases]
@@ -354,23 +297,7 @@ def test_it_stays_within_its_arrays(tmp_path: Path) -> None:
         ]
         given = [ice(13).positions, np.array(4.4), cell, np.zeros(slots, np.uint8)]
         whole.append(("frazil_neighbours", given, results))
-    files = [str(tmp_path / f"{i}.npz") for i in range(len(whole))]
-    for file, (name, given, results) in zip(files, whole, strict=True):
-        numbered = {f"in{i:02d}": x for i, x in enumerate(given)} | {
-            f"out{i}": x for i, x in enumerate(results)
-        }
-        np.savez(file, name=name, **numbered)
-
-    def run(missing_bytes: int) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-c", SANITIZED, str(built), str(missing_bytes), *files],
-            capture_output=True, text=True,
-            env={**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
-        )  # fmt: skip
-
-    done = run(0)
-    assert done.stdout == "whole\n", done.stderr[-2000:]
-    assert "AddressSanitizer: heap-buffer-overflow" in run(1000).stderr
+    within_arrays(whole)
 
 
 def test_what_it_serves(afresh: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,12 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from compiled import RUNNABLE
 from frazil.errors import UserError
 from frazil.potentials import neighbours
 from frazil.potentials.kernels import library
 from frazil.potentials.neighbours import Neighbours, allocate, update
-
-RUNNABLE = [level for level, needed in library.LEVELS.items() if needed <= library.processor_flags()]
 
 pytestmark = pytest.mark.skipif(not RUNNABLE, reason="no kernels are carried for this processor")
 

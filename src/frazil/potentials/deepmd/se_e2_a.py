@@ -1,4 +1,6 @@
-"""DeePMD-kit's se_e2_a, read from its frozen graph, as a potential of the engine (float64, no TensorFlow).
+"""DeePMD-kit's se_e2_a, read from its frozen graph, as a potential of the engine (no TensorFlow).
+
+On a CPU the compiled kernel evaluates it where it can (``kernel.serves``), else JAX does, in float64.
 
 ``Bonds`` are what a residual model was trained without, to be added (``transform.sum_of``).
 
@@ -11,6 +13,7 @@ the farthest.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frazil.errors import UserError
+from frazil.potentials.deepmd import kernel
 from frazil.potentials.deepmd.bond_baseline import EXCITED, GROUND, BondBaseline
 from frazil.potentials.deepmd.frozen_graph import constants
 from frazil.potentials.interface import Analytic, Batched, Evaluation
@@ -38,7 +42,8 @@ class DeepPotSE:
     embedding [centre type][neighbour type] (one row if all centres share it), fitting [centre type]; mean and
     deviation (types, 4) normalise (s, s x/r, s y/r, s z/r) per centre type; shift (types,) eV.
     types (natoms,), or (structures, natoms) for a batch of several, which have equal numbers of each type,
-    ``counts``: another excited molecule compiles nothing anew.
+    ``counts``: another excited molecule compiles nothing anew. compiled: inputs of the kernel, empty where
+    JAX evaluates the model.
     """
 
     embedding: list[list[Layers]]
@@ -47,6 +52,7 @@ class DeepPotSE:
     deviation: jax.Array
     shift: jax.Array
     types: jax.Array
+    compiled: tuple[jax.Array, ...]
     counts: tuple[int, ...] = field(metadata={"static": True})
     type_map: tuple[str, ...] = field(metadata={"static": True})
     sel: tuple[int, ...] = field(metadata={"static": True})
@@ -55,9 +61,10 @@ class DeepPotSE:
     smooth: float = field(metadata={"static": True})
 
     @classmethod
-    def of(cls, frozen: Path | str, types: npt.ArrayLike) -> "DeepPotSE":
+    def of(cls, frozen: Path | str, types: npt.ArrayLike, precision: str = "float64") -> "DeepPotSE":
         """Return the model of a frozen (not compressed) ``.pb`` for atoms of types (natoms,), indices into
-        its type map, or (structures, natoms) for a batch of several.
+        its type map, or (structures, natoms) for a batch of several. The compiled kernel takes numbers of
+        ``precision``, float64 (as DeePMD-kit) or float32; without it they are float64.
 
         Raises UserError for another kind of model, a type that it does not have, or structures with other
         numbers of a type than the first.
@@ -104,31 +111,48 @@ class DeepPotSE:
         # A bias by type is a constant of the fitting network and, since DeePMD-kit 3, of the model's output.
         bias = np.asarray(graph["fitting_attr/t_bias_atom_e"], float)
         bias = bias + np.ravel(graph.get("model_attr/model_attr/t_out_bias", 0.0))
+        embedding = [
+            [
+                network([parts(f"filter_type_{c}/", f"_{i}_{n}") for i in range(1, depth + 1)])
+                for n in range(len(names))
+            ]
+            for c in centres
+        ]
+        layers = [
+            network(
+                [parts(f"layer_{i}_type_{c}/", "") for i in range(fitting_depth)]
+                + [parts(f"final_layer_type_{c}/", "")]
+            )
+            for c in range(len(names))
+        ]
+        mean, deviation = (
+            np.asarray(graph[f"descrpt_attr/t_{what}"][:, :4], float) for what in ("avg", "std")
+        )
+        sel = tuple(int(n) for n in graph["descrpt_attr/sel"])
+        axis, cutoff = int(descriptor["axis_neuron"]), float(graph["descrpt_attr/rcut"])
+        smooth = float(descriptor["rcut_smth"])
+        compiled: tuple[jax.Array, ...] = ()
+        if kernel.serves(mean, deviation, fitting_depth):
+            of_each = [
+                [partial(_embed, net) for net in embedding[0 if shared else c]] for c in range(len(names))
+            ]
+            compiled = kernel.constants(
+                of_each, layers, mean, deviation, bias, sel, axis, cutoff, smooth, precision
+            )
         return cls(
-            embedding=[
-                [
-                    network([parts(f"filter_type_{c}/", f"_{i}_{n}") for i in range(1, depth + 1)])
-                    for n in range(len(names))
-                ]
-                for c in centres
-            ],
-            fitting=[
-                network(
-                    [parts(f"layer_{i}_type_{c}/", "") for i in range(fitting_depth)]
-                    + [parts(f"final_layer_type_{c}/", "")]
-                )
-                for c in range(len(names))
-            ],
-            mean=jnp.asarray(graph["descrpt_attr/t_avg"][:, :4], jnp.float64),
-            deviation=jnp.asarray(graph["descrpt_attr/t_std"][:, :4], jnp.float64),
+            embedding=embedding,
+            fitting=layers,
+            mean=jnp.asarray(mean),
+            deviation=jnp.asarray(deviation),
             shift=jnp.asarray(bias),
             types=jnp.asarray(given),
+            compiled=compiled,
             counts=tuple(counts[0].tolist()),
             type_map=tuple(names),
-            sel=tuple(int(n) for n in graph["descrpt_attr/sel"]),
-            axis=int(descriptor["axis_neuron"]),
-            cutoff=float(graph["descrpt_attr/rcut"]),
-            smooth=float(descriptor["rcut_smth"]),
+            sel=sel,
+            axis=axis,
+            cutoff=cutoff,
+            smooth=smooth,
         )
 
     @property
@@ -151,6 +175,8 @@ class DeepPotSE:
 
     def _on(self, types: jax.Array) -> Batched:
         """Return the functions for replicas of types (R, natoms)."""
+        if self.compiled:
+            return kernel.functions(types, self.compiled)
         # The atoms of each type, (R, count), ascending.
         order = jnp.argsort(types, axis=1, stable=True)
         ends = np.cumsum(self.counts)

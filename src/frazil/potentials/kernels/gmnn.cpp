@@ -15,41 +15,19 @@
 // their differences, forces and energies are float64, all else float32.
 #include <utility>
 
-#include "kernel.h"
+#include "network.h"
 
 namespace {
 
 // ---- Vectors ---------------------------------------------------------------------------------------------
-#if defined(__AVX512F__)
-constexpr int W = 16;
-constexpr int ROWS = 8;  // rows of a tile of a matrix product: ROWS × BLOCKS sums fill the registers
-#elif defined(__AVX__)
-constexpr int W = 8;
-constexpr int ROWS = 4;
-#else
-constexpr int W = 4;
-constexpr int ROWS = 4;
-#endif
-constexpr int BLOCKS = 3;
-constexpr int PANEL = 8;  // rows of a panel of weights, whatever the vectors are
+constexpr int W = VECTOR / 4;
 
-typedef float V __attribute__((vector_size(4 * W)));
+typedef Wide<float>::V V;
 typedef int32_t I __attribute__((vector_size(4 * W)));
 typedef uint32_t U __attribute__((vector_size(4 * W)));
 typedef float Row __attribute__((vector_size(32)));      // eight radial functions of one pair
 typedef float Quad __attribute__((vector_size(16)));     // x, y, z, 0 of one pair
-typedef double Quad64 __attribute__((vector_size(32)));  // the same in float64, of an atom
 
-template <class T, class From>
-INLINE T load(const From* from) {
-    T value;
-    memcpy(&value, from, sizeof value);
-    return value;
-}
-template <class T, class To>
-INLINE void store(To* to, T value) {
-    memcpy(to, &value, sizeof value);
-}
 INLINE V splat(float x) { return x - V{}; }
 
 template <int... K>
@@ -223,12 +201,6 @@ struct Work {
 };
 
 // ---- Pairs -----------------------------------------------------------------------------------------------
-// Forces are rounded to multiples of 2^-34 eV/Å (6e-11): sums of such numbers are exact up to 5e5 eV/Å.
-INLINE Quad64 on_grid(Quad64 force) {
-    const double coarse = 1.5 * (1 << 18);
-    return (force + coarse) - coarse;
-}
-
 // Fill a block's lists with the pairs within the cutoff, a lane for each centre; beyond its last, a lane is
 // told of a neighbour that is farther than the cutoff and whom nobody looks at.
 static void collect(const Sizes& n, const Array* in, Work& work, Block& block, int64_t first_replica,
@@ -639,39 +611,6 @@ static void contract_back(const Sizes& n, const Block& block, const V* adjoint, 
 }
 
 // ---- Network ---------------------------------------------------------------------------------------------
-// y[row] = Σ_k w[row][k] x[k] of B blocks; x, y are [.][BLOCKS]. Sums go in the order of k whatever B is.
-template <int B>
-static void product(const float* w, int64_t n_in, int64_t n_out, const V* x, V* y) {
-    for (int64_t row = 0; row < n_out; row += ROWS) {
-        const float* own = w + row / PANEL * PANEL * n_in + row % PANEL;
-        V sum[ROWS][B];
-#pragma GCC unroll 8
-        for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 3
-            for (int b = 0; b < B; b++) sum[i][b] = V{};
-        for (int64_t k = 0; k < n_in; k++) {
-            V own_x[B];
-#pragma GCC unroll 3
-            for (int b = 0; b < B; b++) own_x[b] = x[k * BLOCKS + b];
-#pragma GCC unroll 8
-            for (int i = 0; i < ROWS; i++) {
-                const V weight = splat(own[k * PANEL + i]);
-#pragma GCC unroll 3
-                for (int b = 0; b < B; b++) sum[i][b] += weight * own_x[b];
-            }
-        }
-#pragma GCC unroll 8
-        for (int i = 0; i < ROWS; i++)
-#pragma GCC unroll 3
-            for (int b = 0; b < B; b++) y[(row + i) * BLOCKS + b] = sum[i][b];
-    }
-}
-static void product_of(int blocks, const float* w, int64_t n_in, int64_t n_out, const V* x, V* y) {
-    if (blocks == 3) product<3>(w, n_in, n_out, x, y);
-    if (blocks == 2) product<2>(w, n_in, n_out, x, y);
-    if (blocks == 1) product<1>(w, n_in, n_out, x, y);
-}
-
 // swish(z) = z σ(z) and its slope σ (1 + z (1 − σ)), in place.
 static void activate(int64_t width, int blocks, const float* bias, V* value, V* slope) {
     for (int64_t i = 0; i < width; i++)
@@ -851,8 +790,7 @@ static void run(const Array* in, int64_t n_inputs, const Array* out) {
         for (int64_t network = 0; network < n.networks; network++) {
             memset(work.force, 0, n.seeds * (n.places + 1) * sizeof(Quad64));
             for (int64_t lane = 0; lane < lanes;) {
-                const int64_t left = (lanes - lane + W - 1) / W;  // four blocks are two times two
-                const int blocks = left == 4 ? 2 : left > BLOCKS ? BLOCKS : (int)left;
+                const int blocks = blocks_of((lanes - lane + W - 1) / W);
                 run_blocks(n, in, network, work, blocks, first_replica, work.order + lane);
                 lane += blocks * W;
             }

@@ -28,9 +28,9 @@ import jax
 from frazil.errors import UserError
 
 FOLDER = Path(__file__).parent
-SOURCES = ("gmnn.cpp", "neighbours.cpp", "library.cpp")
-HEADERS = ("kernel.h",)
-TARGETS = ("frazil_gmnn", "frazil_neighbours")
+SOURCES = ("gmnn.cpp", "se_e2_a.cpp", "neighbours.cpp", "library.cpp")
+HEADERS = ("kernel.h", "network.h")
+TARGETS = ("frazil_gmnn", "frazil_se_e2_a_float32", "frazil_se_e2_a_float64", "frazil_neighbours")
 """Functions that XLA calls."""
 NATIVE = ".native.so"
 """Compiled here; hidden, so that neither images nor -resume take it for code."""
