@@ -54,7 +54,7 @@ process RUN_TRAJECTORIES {
     label 'shard'
 
     input:
-    // e.g. [[id: 'model', engine: 'deepmd', first_id: 0, n: 40], initial_states.h5, [bond_curves.csv, …], [model_0/, …]]
+    // e.g. [[id: 'model', engine: 'frazil', first_id: 0, n: 40], initial_states.h5, [bond_curves.csv, …], [model_0/, …]]
     tuple val(meta), path(states), path(bond_curves, stageAs: 'curves/member_*.csv'), path(model)
     val trajectories
     val checkpoints

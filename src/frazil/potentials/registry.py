@@ -72,17 +72,19 @@ def load(
     what: Any,
     engine: str = "jax",
     curves: Path | str = "",
+    precision: str = "float64",
     **parameters: Any,
 ) -> Source:
     """Return a potential's source: of a folder (or a file in it), a name, a mapping, or an ASE calculator.
 
     ``curves``: molecular_curves.csv of a GM-NN of interactions, if it is not in the folder. ``parameters``:
-    of a name. Raises UserError for what is none of these, a folder without a model, a damaged file,
-    parameters that a name does not take, and a potential that the engine cannot run.
+    of a name. ``precision``: float32 or float64, of a DeePMD-kit model's numbers in the compiled kernel;
+    other models have their own. Raises UserError for what is none of these, a folder without a model, a
+    damaged file, parameters that a name does not take, and a potential that the engine cannot run.
     """
     if engine not in ENGINES:
         raise UserError(f"engine {engine!r}; allowed are {', '.join(ENGINES)}")
-    source = _found(what, Path(), curves, parameters)
+    source = _found(what, Path(), curves, parameters, precision)
     if engine == "lammps" and source.kind != "deepmd":
         raise UserError(
             f"{what} is of kind {source.kind}; LAMMPS runs folders of kind deepmd, use the engine jax"
@@ -90,7 +92,9 @@ def load(
     return source
 
 
-def _found(what: Any, beside: Path, curves: Path | str, parameters: Mapping[str, Any]) -> Source:
+def _found(
+    what: Any, beside: Path, curves: Path | str, parameters: Mapping[str, Any], precision: str = "float64"
+) -> Source:
     if isinstance(what, Mapping):
         return _described({**what, **parameters}, beside, curves)
     if not isinstance(what, str | Path):
@@ -107,10 +111,10 @@ def _found(what: Any, beside: Path, curves: Path | str, parameters: Mapping[str,
         )
     if parameters:
         raise UserError(f"{path} takes no {', '.join(parameters)}; parameters are for {', '.join(NAMED)}")
-    return _folder(path, curves)
+    return _folder(path, curves, precision)
 
 
-def _folder(path: Path, curves: Path | str) -> Source:
+def _folder(path: Path, curves: Path | str, precision: str) -> Source:
     """Return the source of a folder, or of a file in one."""
     from frazil.potentials.deepmd.model import MODEL_FILES
 
@@ -131,7 +135,7 @@ def _folder(path: Path, curves: Path | str) -> Source:
         )
     if kind == "egnn":
         return _egnn(file)
-    return _gmnn(file, curves, description) if kind == "gmnn" else _deepmd(path, description)
+    return _gmnn(file, curves, description) if kind == "gmnn" else _deepmd(path, description, precision)
 
 
 def _described(
@@ -249,7 +253,7 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
     return Source("gmnn", level, digest, make, model.n_members, file.parent, model, known)
 
 
-def _deepmd(path: Path, description: Mapping[str, Any]) -> Source:
+def _deepmd(path: Path, description: Mapping[str, Any], precision: str) -> Source:
     """Return the source of a DeePMD-kit folder (or file); the engine runs its frozen one."""
     from frazil.potentials.deepmd.model import FROZEN_FILES, files_of, is_residual, model_file_of
 
@@ -272,7 +276,7 @@ def _deepmd(path: Path, description: Mapping[str, Any]) -> Source:
             raise UserError(f"structures of several sizes for {frozen}; run those of one size together")
         types = np.stack([deepmd_types(atoms, excited_types=len(names) > 2) for atoms in structures])
         types = types if len(structures) > 1 else types[0]
-        network = DeepPotSE.of(frozen, types)
+        network = DeepPotSE.of(frozen, types, precision)
         if not is_residual(frozen):
             return network
         _check_pairs(structures)

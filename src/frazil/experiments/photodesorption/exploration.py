@@ -9,7 +9,7 @@ learned (query by committee; the measure is that of DP-GEN, Zhang et al., Comput
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ import ase
 import numpy as np
 import numpy.typing as npt
 
+from frazil.campaigns import Row, Start, Watch
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.engines import Engine
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
 from frazil.experiments.photodesorption.tables import EXPLORATION
 from frazil.files import write_json
-from frazil.md.lammps import EngineError, LammpsSession, Observation
+from frazil.md.lammps import Observation
+from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import DeepPotential, evaluate, model_file_of
 from frazil.systems.co import bond_lengths, closest_contact, co_types, from_deepmd_types
 from frazil.units import fs
@@ -121,6 +124,8 @@ def explore(
     round_number: int,
     out: Path,
     n_processes: int = 1,
+    engine: str = "frazil",
+    precision: str = "float32",
 ) -> dict[str, object]:
     """Run the committee from excited and ground states, write the frames to label, and return the summary.
 
@@ -138,7 +143,8 @@ def explore(
         max_frames: most frames to label.
         round_number: of the exploration, part of the frames' trajectory ids.
         out: directory for ``candidates.extxyz``, ``exploration.csv`` and ``summary.json``.
-        n_processes: trajectories that run at a time; no number depends on it.
+        n_processes: processes that run at a time; no number depends on it.
+        engine: what runs them, and with numbers of which ``precision`` (``engines.Engine``).
 
     Raises:
         UserError: fewer than two models, unlike models, times that are not positive, broken states.
@@ -159,13 +165,16 @@ def explore(
     ]
     if not starts:
         raise UserError("the files of initial states hold none; make some with excite.py")
-    n_molecules = starts[0][0].n_molecules
-
-    task = partial(_explore_one, files, n_molecules, timestep_fs, n_steps, steps_between, limits)
-    # Trajectories of one member follow each other, so that a process seldom has to load another.
-    starts.sort(key=lambda start: start[0].trajectory_id[start[1]] % len(files))
+    how = Engine(engine, models, starts[0][0].n_molecules, timestep_fs, n_steps, steps_between, precision)
+    explorer = Explorer(how, limits)
+    # A process runs trajectories of one member, with and without an excited molecule.
+    own = [[start for start in starts if explorer.member(*start) == member] for member in range(len(files))]
+    share = -(-n_processes // len(files))
+    parts = [some[first::share] for some in own for first in range(share) if some[first::share]]
+    paths = []
     with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
-        paths = list(progress(pool.map(task, *zip(*starts, strict=True)), len(starts), "exploring"))
+        for found in progress(pool.map(explorer.visits, parts), len(parts), "exploring, parts of members"):
+            paths += found
     paths.sort(key=lambda path: path.name)
     chosen_frames = choose(paths, limits, max_frames)
     return _write(out, paths, chosen_frames, limits, round_number)
@@ -217,56 +226,89 @@ def _share(candidates: dict[str, list[int]], max_frames: int) -> dict[str, list[
     return spread
 
 
-def _verdict(observation: Observation, limits: ExplorationLimits) -> str:
-    if not np.isfinite(observation.positions_A).all():
+def verdict(positions_A: npt.NDArray[np.float64], limits: ExplorationLimits) -> str:
+    """Return whether positions (natoms, 3) end a trajectory, and why: one of ``REASONS``."""
+    if not np.isfinite(positions_A).all():
         return FAILED
-    if closest_contact(observation.positions_A) < limits.unphysical_contact_A:
+    if closest_contact(positions_A) < limits.unphysical_contact_A:
         return UNPHYSICAL
-    if bond_lengths(observation.positions_A).max() > LONGEST_BOND_A:
+    if bond_lengths(positions_A).max() > LONGEST_BOND_A:
         return DISSOCIATED
     return FINISHED
 
 
-# A process keeps what it loaded until it ends.
-_session = cache(LammpsSession)
-_potential = cache(DeepPotential)
+Origin = tuple[InitialStates, int]
+"""A start: which states, and its place among them."""
 
 
-def _explore_one(
-    files: Sequence[Path],
-    n_molecules: int,
-    timestep_fs: float,
-    n_steps: int,
-    steps_between: int,
-    limits: ExplorationLimits,
-    states: InitialStates,
-    index: int,
-) -> Visit:
-    """Run one trajectory under its member and measure how far the committee disagrees along it."""
-    trajectory_id, excited = int(states.trajectory_id[index]), int(states.excited_molecule[index])
-    member = trajectory_id % len(files)
-    observations: list[Observation] = []
-    reason = FINISHED
-    run = _session(files[member], n_molecules).run(
-        states.positions_A[index], states.velocities_A_per_fs[index], states.types(index),
-        timestep_fs, n_steps, steps_between,
-    )  # fmt: skip
-    try:
-        for observation in run:
-            observations.append(observation)
-            reason = _verdict(observation, limits)
-            if reason != FINISHED:
+@dataclass(frozen=True)
+class Explorer:
+    """Runs trajectories under their members, and measures how far the committee disagrees along them."""
+
+    engine: Engine
+    limits: ExplorationLimits
+
+    def member(self, states: InitialStates, index: int) -> int:
+        """Return which member runs a start."""
+        return int(states.trajectory_id[index]) % len(self.engine.models)
+
+    def visits(self, origins: Sequence[Origin]) -> list[Visit]:
+        """Run starts, any way together, and return their visits in that order."""
+
+        def start(number: int) -> Start:
+            states, index = origins[number]
+            return Start(
+                states.positions_A[index],
+                states.velocities_A_per_fs[index],
+                group=self.member(states, index),
+                types=states.types(index),
+                known={"excited_molecule": int(states.excited_molecule[index])},
+            )
+
+        def watch(start: Start) -> Watch:
+            def last_needed(rows: Rows) -> int:
+                over = (verdict(positions, self.limits) != FINISHED for positions in rows["positions"])
+                return next((number for number, ended in enumerate(over) if ended), -1)
+
+            return last_needed
+
+        def row(start: Start, ended: Trajectory) -> Row:
+            return {"ended": ended}
+
+        runner = self.engine.runner(start, row, watch)
+        ended = {number: row["ended"] for number, row in runner(range(len(origins)), lambda: None)}
+        return [self._visit(*origin, ended[number]) for number, origin in enumerate(origins)]
+
+    def _visit(self, states: InitialStates, index: int, ended: Trajectory) -> Visit:
+        excited, rows = int(states.excited_molecule[index]), ended.rows
+        observations = self._observations(rows) if rows else []
+        visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * self.engine.n_molecules, 3)
+        reason = verdict(visited[-1], self.limits) if len(visited) else FAILED
+        if ended.outcome in (Outcome.GIVEN_UP, Outcome.CROWDED, Outcome.NON_FINITE):
+            reason = FAILED
+        contacts = np.atleast_1d(closest_contact(visited))
+        frames = [_atoms(excited, observation) for observation in observations]
+        forces = [evaluate(_potential(model_file_of(model)), frames)[1] for model in self.engine.models]
+        spread = [force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)]
+        return Visit(
+            int(states.trajectory_id[index]), self.member(states, index), excited, reason, observations,
+            contacts, np.array(spread),
+        )  # fmt: skip
+
+    def _observations(self, rows: Rows) -> list[Observation]:
+        """Return what was seen up to the first moment that ends a trajectory; after it nothing counts."""
+        velocities = self.engine.velocities_A_per_fs(rows)
+        seen = []
+        for number, step in enumerate(rows["step"]):
+            time_fs, energy_eV = int(step) * self.engine.timestep_fs, float(rows["energy"][number])
+            seen.append(Observation(time_fs, rows["positions"][number], velocities[number], energy_eV))
+            if verdict(seen[-1].positions_A, self.limits) != FINISHED:
                 break
-    except EngineError:
-        reason = FAILED
-    finally:
-        run.close()  # type: ignore[attr-defined]
-    visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * n_molecules, 3)
-    contacts = np.atleast_1d(closest_contact(visited))
-    frames = [_atoms(excited, observation) for observation in observations]
-    forces = [evaluate(_potential(file), frames)[1] for file in files]
-    deviations = np.array([force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)])
-    return Visit(trajectory_id, member, excited, reason, observations, contacts, deviations)
+        return seen
+
+
+_potential = cache(DeepPotential)
+"""A process keeps what it loaded until it ends."""
 
 
 def _atoms(excited: int, observation: Observation) -> ase.Atoms:

@@ -57,8 +57,9 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     )
     engine = campaign["engine"]
     physics = Physics(
-        all_frames, engine, campaign["coupling_eV"], states, [model], [curves_of(engine, curves)]
-    )
+        all_frames, engine, campaign["coupling_eV"], states, [model], [curves_of(engine, curves)],
+        campaign["precision"],
+    )  # fmt: skip
     ((_, row),) = physics.runner()([trajectory_id], lambda: None)
     tables = tables_of([physics.told(trajectory_id)], [row])
     frames = [atoms_of(trajectory_id, frame) for frame in row["frames"]]

@@ -122,9 +122,14 @@ class Photodesorption:
     )  # fmt: skip
     max_worth_labelling: int = setting("Most of these frames", default=200, minimum=1, maximum=100_000)
     engine: str = setting(
-        "What runs the DeePMD model: LAMMPS (deepmd), or the batched engine (deepmd-jax), whose trajectories part from "
-        "LAMMPS's after some picoseconds of chaos while their statistics agree",
-        default="deepmd", choices=("deepmd", "deepmd-jax"),
+        "What runs the DeePMD models, exploring too: frazil's batched engine, or LAMMPS (lammps), whose trajectories part "
+        "from the engine's after some picoseconds of chaos while their statistics agree",
+        default="frazil", choices=("frazil", "lammps"),
+    )  # fmt: skip
+    precision: str = setting(
+        "Numbers of the models' networks in frazil's engine; positions, energies and forces are summed in float64. Where "
+        "the processor has no compiled kernel all is float64",
+        default="float32", choices=("float32", "float64"),
     )  # fmt: skip
     excite: Excitation = part(Excitation)
     trajectories: Trajectories = part(Trajectories)
@@ -438,7 +443,9 @@ class ExploreCommittee:
     limits: ExplorationLimits = part(ExplorationLimits)
     max_frames: int = same_as(Exploration, "max_frames")
     round_number: int = given("Number of the round", default=1, minimum=1)
-    n_processes: int = given("Trajectories that run at a time", default=1, minimum=1)
+    n_processes: int = given("Processes that run at a time", default=1, minimum=1)
+    engine: str = same_as(Photodesorption, "engine", of="photodesorption.engine")
+    precision: str = same_as(Photodesorption, "precision", of="photodesorption.precision")
     out: Path = given("Folder to write", path="new folder")
 
 
@@ -495,9 +502,10 @@ class Excite:
 
 @step("frazil.experiments.photodesorption.trajectories:run_shard", group="photodesorption")
 class RunTrajectories:
-    """Run one shard of NVE trajectories: a DeePMD model in LAMMPS, or the van Hemert teacher; one thread."""
+    """Run one shard of NVE trajectories under DeePMD models or the van Hemert teacher; one thread."""
 
-    engine: str = same_as(Photodesorption, "engine", choices=("deepmd", "deepmd-jax", "van-hemert"))
+    engine: str = same_as(Photodesorption, "engine", choices=("frazil", "lammps", "van-hemert"))
+    precision: str = same_as(Photodesorption, "precision")
     model: tuple[Path, ...] = given(
         "Model folders of train-deepmd; several take turns by a trajectory's id", default=(), path="any"
     )

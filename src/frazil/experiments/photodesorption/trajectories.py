@@ -1,14 +1,13 @@
-"""One shard of an ensemble: from initial states to finished rows, in LAMMPS or in the engine.
+"""One shard of an ensemble: from initial states to finished rows, whatever runs it (``engines``).
 
 A row is a function of the initial state and the settings, never of the shard, its order or a restart.
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ase
 import ase.io
@@ -16,27 +15,24 @@ import numpy as np
 import pandas
 
 from frazil import campaigns
-from frazil.campaigns import Row, Runner, Start, Watch, in_engine, in_lammps
+from frazil.campaigns import Row, Runner, Start, Watch
 from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.engines import TEACHER, Engine
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.outcome import Curves, Tracker
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic, write_json
-from frazil.md.lammps import LammpsSession, Observation
+from frazil.md.lammps import Observation
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import files_of
 from frazil.settings import values_of
-from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
+from frazil.systems.co import from_deepmd_types
 from frazil.systems.diatomic import BondCurve
 from frazil.tables import Table
 from frazil.units import fs
 
-if TYPE_CHECKING:
-    from frazil.md.ensemble import Ensemble
-
-TEACHER = "van-hemert"
 STATES, CAMPAIGN = "initial_states.h5", "campaign.json"
 """In a shard and in the results: the starts, and under what they run; with the models all of a repeat."""
 
@@ -52,6 +48,7 @@ def run_shard(
     n_trajectories: int,
     checkpoints: Path | str,
     out: Path | str,
+    precision: str = "float32",
 ) -> None:
     """Run the trajectories with ids from ``first_id`` on and write their tables into ``out``.
 
@@ -69,15 +66,14 @@ def run_shard(
         raise UserError(f"{len(models)} models and {len(tables)} bond curves; give each model its own curves")
     files = [Path(states), *tables, *(file for own in models for file in files_of(own))]
     curves = [curves_of(engine, table) for table in tables]
-    physics = Physics(settings, engine, coupling_eV, shard, models, curves)
+    physics = Physics(settings, engine, coupling_eV, shard, models, curves, precision)
     ids = [int(i) for i in shard.trajectory_id]
-    about = {"settings": asdict(settings), "engine": engine, "coupling_eV": coupling_eV}
-    key = key_of(**about, files=[sha256_of(file) for file in files])
+    how = {"engine": engine, "coupling_eV": coupling_eV, "precision": precision}
+    key = key_of(settings=asdict(settings), **how, files=[sha256_of(file) for file in files])
     rows = campaigns.run_shard(ids, physics.runner(), Ledger(checkpoints, key), "trajectories")
     write_shard(Path(out), [physics.told(identity) for identity in ids], rows)
     shard.write(Path(out) / STATES)
-    campaign = {"settings": values_of(settings), "engine": engine, "coupling_eV": coupling_eV}
-    write_json(Path(out) / CAMPAIGN, campaign)
+    write_json(Path(out) / CAMPAIGN, {"settings": values_of(settings), **how})
 
 
 def _listed(given: Path | str | Sequence[Path] | None) -> list[Path]:
@@ -111,6 +107,7 @@ class Physics:
     shard: InitialStates
     models: Sequence[Path]
     curves: Sequence[Curves]
+    precision: str = "float32"
 
     def member(self, identity: int) -> int:
         """Return which of the models runs a trajectory."""
@@ -135,15 +132,15 @@ class Physics:
 
     def runner(self) -> Runner:
         """Return the runner of the engine that was asked for."""
-        settings = self.settings
-        if self.engine == "deepmd":
-            steps = (settings.timestep_fs, settings.n_steps, settings.observe_every)
-            return in_lammps(self.session, self.start, self.row, self.watch, *steps)
-        return in_engine(self.start_in_engine, self.ensemble, self.row, self.watch)
+        return self._engine.runner(self.start, self.row, self.watch)
 
-    def session(self, member: int) -> LammpsSession:
-        """Return LAMMPS with the model of a member."""
-        return LammpsSession(self.models[member], self.shard.n_molecules)
+    @cached_property
+    def _engine(self) -> Engine:
+        settings = self.settings
+        return Engine(
+            self.engine, self.models, self.shard.n_molecules, settings.timestep_fs, settings.n_steps,
+            settings.observe_every, self.precision, self.coupling_eV,
+        )  # fmt: skip
 
     def start(self, identity: int) -> Start:
         """Return the start of a trajectory, velocities in Å/fs."""
@@ -154,37 +151,6 @@ class Physics:
             group=self.member(identity),
             types=self.shard.types(index),
             known={"trajectory_id": identity, "excited_molecule": int(self.shard.excited_molecule[index])},
-        )
-
-    def start_in_engine(self, identity: int) -> Start:
-        """Return the same in ASE's units; to a model, each excited molecule is a kind of its own."""
-        begun = self.start(identity)
-        excited = -1 if self.engine == TEACHER else begun.known["excited_molecule"]
-        group = begun.group, excited >= 0
-        return replace(begun, velocities=begun.velocities / fs, group=group, kind=max(excited, 0))
-
-    def ensemble(self, group: tuple[int, bool]) -> "Ensemble":
-        """Return what a member's trajectories with an excited molecule, or those without, share."""
-        from frazil.md.ensemble import Ensemble
-        from frazil.md.integrators import VelocityVerlet
-        from frazil.md.observers import energies, frames
-        from frazil.potentials.registry import load
-
-        settings, n_molecules = self.settings, self.shard.n_molecules
-        member, excited = group
-        teacher = self.engine == TEACHER
-        source = load(TEACHER, coupling_eV=self.coupling_eV) if teacher else load(self.models[member])
-        places = np.zeros((2 * n_molecules, 3))
-        molecules = range(n_molecules) if excited else [-1]
-        kinds = [from_deepmd_types(co_types(n_molecules, molecule), places) for molecule in molecules]
-        masses_amu = np.tile(MOLECULE_MASSES_amu, n_molecules)
-        return Ensemble(
-            source.potential(kinds),
-            VelocityVerlet(settings.timestep_fs),
-            masses_amu if len(kinds) == 1 else np.tile(masses_amu, (len(kinds), 1)),
-            n_steps=settings.n_steps,
-            observe_every=settings.observe_every,
-            observers=(energies, frames),
         )
 
     def watch(self, start: Start) -> Watch:
@@ -225,7 +191,7 @@ class Physics:
     def _moments(self, rows: Rows) -> Iterator[Observation]:
         """Yield the observations of rows of either runner."""
         positions = rows["positions"]
-        velocities = rows["velocities_A_per_fs"] if "velocities_A_per_fs" in rows else rows["velocities"] * fs
+        velocities = self._engine.velocities_A_per_fs(rows)
         for number, step in enumerate(rows["step"]):
             yield Observation(
                 int(step) * self.settings.timestep_fs,

@@ -28,7 +28,7 @@ SETTINGS = Trajectories(
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory, tiny_residual: Path) -> Path:
     """Results of four trajectories in two shards."""
     root = tmp_path_factory.mktemp("run")
     curves = write_curves(root / "bond_curves.csv")
@@ -38,13 +38,13 @@ def results(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
         states = root / f"states_{first}.h5"
         make_initial_states([snapshots], 2, first, "energy", 1.0, 40, curves, 4.5, 1, states)
         out = root / f"shards/shard_{first}"
-        run_shard(SETTINGS, "deepmd", 2.0, states, curves, tiny_model, first, 2, root / "checkpoints", out)
+        run_shard(SETTINGS, "frazil", 2.0, states, curves, tiny_residual, first, 2, root / "checkpoints", out)
     made.mkdir(parents=True)
     keep_starts(root / "shards", made)
     for table in (TRAJECTORIES, DESORBED):
         table.write(table.read(root / "shards"), made)
     member = member_of(root / "results/potential", "0")
-    shutil.copytree(tiny_model, member)
+    shutil.copytree(tiny_residual, member)
     shutil.copy(curves, member.with_name("model_0.csv"))
     return root / "results"
 
