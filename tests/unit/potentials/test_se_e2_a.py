@@ -43,7 +43,7 @@ def test_energies_and_forces_are_deepmd_kits(tiny_model: Path) -> None:
         lists = [allocate(x, theirs.cutoff_A, 0.5, capacity=8) for x in positions]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *lists)
         energy, forces = theirs.evaluate(positions, types)
-        for own, error in ((potential, 1e-7), (replace(potential, compiled=()), 1e-10)):
+        for own, error in ((potential, 1e-6), (replace(potential, compiled=()), 1e-10)):
             ours, our_forces = evaluate(own, stacked, positions)
             np.testing.assert_allclose(ours, energy, rtol=0, atol=error)
             np.testing.assert_allclose(our_forces, forces, rtol=0, atol=error)
@@ -80,7 +80,7 @@ def test_excited_molecules_share_a_batch_and_a_compilation(tiny_residual: Path) 
     theirs = DeepPotential(tiny_residual / "without_bonds_frozen.network")
     for number, kind in enumerate(kinds):
         known, _ = theirs.evaluate(found[number].rows["positions"], deepmd_types(tagged[kind]))
-        np.testing.assert_allclose(found[number].rows["energy"], known, rtol=0, atol=1e-10)
+        np.testing.assert_allclose(found[number].rows["energy"], known, rtol=0, atol=1e-6)
     turned = [6, 3, 0, 5, 1, 4, 2]
     again = ensemble.run(positions[turned], rest, turned, kinds=[kinds[i] for i in turned])
     for trajectory in again:
