@@ -2,9 +2,9 @@
 """Trajectories per hour of the 50-CO ensemble: shards of this project against one `lmp` process each.
 
 The usual way: a LAMMPS input and data file per trajectory, the uncompressed model, default threads, one
-process after the other. This project: one single-threaded process per core, each with a shard of trajectories
-and the compressed model. Both run the same initial states, in turn, in one run of this script. The time of a
-whole trajectory (5 ps of 0.1 fs) is its fixed cost plus 50,000 steps at the rate between two lengths that are
+process after the other. This project: a single-threaded process per core, each with a shard of trajectories,
+in the engine. Both run the same initial states, in turn, in one run of this script. The time of a whole
+trajectory (5 ps of 0.1 fs) is its fixed cost plus 50,000 steps at the rate between two lengths that are
 really run.
 
     python benchmarks/ensemble.py            # makes states and a model of the paper's size first (minutes)
@@ -67,7 +67,7 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
         script("bond_curve.py", "--out", curves[0], "--out-fine", curves[1])
         script(
             "excite.py", "--snapshots", folder / "snapshots.extxyz", "--n-trajectories", n_states,
-            "--bond-curves", folder / "label_curve.csv", *common, folder / "initial_states.h5",
+            "--excitation", "none", *common, folder / "initial_states.h5",
         )  # fmt: skip
     if not (folder / "model").exists():
         script(
@@ -113,7 +113,7 @@ def this_project(folder: Path, shard: int, cores: int, steps: int) -> float:
     processes = [
         subprocess.Popen(
             [
-                sys.executable, ROOT / "bin/run_trajectories.py", "--engine", "deepmd",
+                sys.executable, ROOT / "bin/run_trajectories.py", "--engine", "frazil",
                 "--model", folder / "model", "--states", folder / "initial_states.h5",
                 "--bond-curves", folder / "evaluation/bond_curves.csv",
                 "--first-id", str(core * shard), "--trajectories", str(shard),
@@ -143,20 +143,25 @@ def main() -> None:
     p.add_argument(
         "--training-steps", type=int, default=300, help="steps of the model's training (default 300)"
     )
+    p.add_argument("--shard", type=int, default=8, help="trajectories of a shard (default 8)")
     p.add_argument("--out", type=Path, help="JSON file for the numbers")
     given = p.parse_args()
     short, long = given.steps
-    prepare(given.folder, 2 * given.cores, given.training_steps)
+    shard = given.shard
+    prepare(given.folder, shard * given.cores, given.training_steps)
     usual, ours = [], []
     for repeat in range(given.repeats):
-        fixed, longer = (usual_way(given.folder, repeat % (2 * given.cores), steps) for steps in given.steps)
+        fixed, longer = (
+            usual_way(given.folder, repeat % (shard * given.cores), steps) for steps in given.steps
+        )
         rate = (long - short) / (longer - fixed)
         usual.append(longer + (STEPS_OF_A_TRAJECTORY - long) / rate)
         print(f"usual way:    {rate:7.1f} steps/s, {3600 / usual[-1]:6.2f} trajectories/h", flush=True)
-        fixed, longer = (this_project(given.folder, 2, given.cores, steps) for steps in given.steps)
-        rate = 2 * given.cores * (long - short) / (longer - fixed)
-        # The fixed cost of a shard is shared by its trajectories: 100 in a shard by default, 2 counted here.
-        ours.append((longer + 2 * given.cores * (STEPS_OF_A_TRAJECTORY - long) / rate) / (2 * given.cores))
+        n = shard * given.cores
+        fixed, longer = (this_project(given.folder, shard, given.cores, steps) for steps in given.steps)
+        rate = n * (long - short) / (longer - fixed)
+        # The fixed cost of a shard is shared by its trajectories: 100 in a shard by default, fewer here.
+        ours.append((longer + n * (STEPS_OF_A_TRAJECTORY - long) / rate) / n)
         print(f"this project: {rate:7.1f} steps/s, {3600 / ours[-1]:6.2f} trajectories/h", flush=True)
     ratios = np.array(usual) / np.array(ours)
     print(f"ratio {np.median(ratios):.2f} (from {ratios.min():.2f} to {ratios.max():.2f})")

@@ -114,6 +114,45 @@ def test_a_launch_refuses_what_no_run_can_use(group: str, name: str, value: Any,
     assert all(line.startswith("--") for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"truth": True, "label_level": "gfn2-xtb"}, "truth: given true; allowed: with h2-co-analytic"),
+        ({"potential": "analytic"}, "model_error: given true; allowed: false with --sticking.potential"),
+        (
+            {"attempts_temperature_K": 7},
+            "attempts_temperature_K: given 7 K; allowed: one of --sticking.surface_",
+        ),
+        (
+            {"binding_surfaces": 9999},
+            "binding_surfaces: given 9999; allowed: at most all surfaces of a phase",
+        ),
+        ({"cutout_rounds": 1, "potential": "analytic"}, "cutout_rounds: given 1; allowed: 0 unless"),
+        ({"cutout_rounds": 1, "n_members": 1}, "n_members: given 1; allowed: two or more with"),
+        ({"cutout_epochs": 1}, "cutout_epochs: given 1; allowed: 0 without --sticking.cutout_rounds"),
+        ({"cutout_rounds": 1, "model": "/"}, "cutout_epochs: given 0; allowed: above 0 where"),
+        ({"target_halfwidth": 0.001}, "target_halfwidth: given 0.001; allowed: 0 (all collisions), or from"),
+        ({"molecules_of": "dataset"}, "molecules_of: given dataset; allowed: level without a"),
+        ({"potential": "analytic", "model": "/"}, "model: given /; allowed: with gmnn"),
+        ({"dataset": __file__, "model": "/"}, "allowed: without a --sticking.model, now / that is"),
+    ],
+)
+def test_settings_of_sticking_that_do_not_go_together(given: dict[str, Any], told: str) -> None:
+    lines = refused({"experiments": "sticking", "sticking": given})
+    assert any(told in line for line in lines), lines
+
+
+def test_frames_that_were_learnt_are_no_tests_later() -> None:
+    given = {"cutout_rounds": 1, "cutout_epochs": 8}
+    run = {"experiments": "sticking", "sticking": given, "labels": {"split_by": "frame"}}
+    (line,) = refused(run)
+    assert line.startswith(
+        "--labels.split_by: given frame; allowed: trajectory with --sticking.cutout_epochs"
+    )
+    del given["cutout_epochs"]
+    assert parameters.resolve(run).labels.split_by == "frame"
+
+
 def test_heads_are_members_of_a_committee() -> None:
     """Model errors want two members: networks, or heads of one."""
     one = {"experiments": "sticking", "sticking": {"n_members": 1, "potential": "gmnn"}}
