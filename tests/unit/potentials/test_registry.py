@@ -126,7 +126,7 @@ def test_atoms_that_a_potential_is_not_made_for(tiny_model: Path, gmnn: Path) ->
     field = load(FIELD)
     with pytest.raises(UserError, match="must be ordered C, O, C, O"):
         field.potential(Atoms("OC"))
-    with pytest.raises(UserError, match="run those of other elements apart"):
+    with pytest.raises(UserError, match="run those of other elements or cells apart"):
         field.potential([Atoms("CO"), Atoms("COCO")])
     with pytest.raises(UserError, match=r"members \[2\] of a committee of 2"):
         load(gmnn).potential(CO, 2)
