@@ -409,6 +409,7 @@ def test_frames_of_a_warm_cluster_come_after_a_picosecond_at_their_interval(free
             assert timestep / fs == pytest.approx(1.0)
             assert options == {"temperature_K": 1000.0, "taut": pytest.approx(100 * fs)}
             assert kinetic_K(atoms.get_masses(), atoms.get_velocities()) > 0
+            assert [type(held) for held in atoms.constraints] == [clusters.Wall], "what boils off comes back"
             self.atoms, self.time_fs = atoms, 0.0
 
         def run(self, steps: int) -> None:
