@@ -277,3 +277,20 @@ class TrainGmnn:
         """Yield what does not go together."""
         if (self.before is None) != (self.further_epochs == 0):
             yield "further_epochs", "allowed: above 0 with [before], 0 without"
+
+
+@step("frazil.learning.polarizability:train")
+class TrainPolarizability:
+    """Train a committee that gives the polarizability, on frames labelled with it; say its errors."""
+
+    dataset: Path = given("Labelled frames, extended XYZ, with label_polarizability_A3", path="file")
+    n_members: int = given(
+        "Members, each trained on frames drawn with replacement", default=8, minimum=1, maximum=100
+    )
+    cutoff_A: float = given(
+        "How far an atom's moments see its neighbours", default=5.0, minimum=2, maximum=20
+    )
+    n_radial: int = given("Gaussians along the distance", default=5, minimum=2, maximum=20)
+    test_part: float = given("Part of the frames that is held out", default=0.2, above=0, below=1)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="")
+    out: Path = given("Folder to write", path="new folder")

@@ -1,8 +1,8 @@
 """What gives the polarizability of a structure: a formula, or a committee that learnt it.
 
     source = load("assets/polarizabilities/alpha-co")       # a folder with a model.json
-    function = source.function(atoms, member=0)             # positions (natoms, 3) → α (3, 3), Å³
-    series = along(function)(positions)                     # (n, natoms, 3) → (n, 3, 3)
+    function = source.function(atoms)                       # positions (natoms, 3) → α (members, 3, 3), Å³
+    series = along(function)(positions)                     # (n, natoms, 3) → (n, members, 3, 3)
 
 A polarizability is no part of a potential: a learned one goes with any potential, and one run serves all
 members of it. It is a pure function of positions for JAX, so that ∂α/∂x is its derivative.
@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,19 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+from frazil.checkpoints import read_arrays
 from frazil.errors import UserError
 from frazil.potentials.folder import read_description
+from frazil.potentials.learned_polarizability import Learned, Moments
 
 jax.config.update("jax_enable_x64", True)
 
 Polarizability = Callable[[jax.Array], jax.Array]
-"""Of positions (natoms, 3), Å: the polarizability (3, 3), Å³, symmetric."""
-Make = Callable[[Atoms, int], Polarizability]
+"""Of positions (natoms, 3), Å: the members' polarizabilities (members, 3, 3), Å³, symmetric."""
+Make = Callable[[Atoms], Polarizability]
 BATCH = 64
 """Frames that are evaluated together."""
+ARRAYS = "polarizability.npz"
 KINDS = ("co-bonds", "learned-polarizability")
 
 
@@ -44,14 +46,9 @@ class PolarizabilitySource:
     make: Make
     n_members: int = 1
 
-    def function(self, atoms: Atoms, member: int = 0) -> Polarizability:
-        """Return the polarizability of atoms like these under a member.
-
-        Raises UserError for a member that is not there, and atoms that it is not made for.
-        """
-        if not 0 <= member < self.n_members:
-            raise UserError(f"member {member} of {self.n_members} polarizabilities; count from 0")
-        return self.make(atoms, member)
+    def function(self, atoms: Atoms) -> Polarizability:
+        """Return the polarizabilities of atoms like these. Raises UserError for those it is not made for."""
+        return self.make(atoms)
 
 
 def load(folder: Path | str) -> PolarizabilitySource:
@@ -66,18 +63,33 @@ def load(folder: Path | str) -> PolarizabilitySource:
         )
     text = json.dumps(description, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return PolarizabilitySource(kind, str(description.get("level", kind)), digest, _bonds)
+    level = str(description.get("level", kind))
+    if kind == "co-bonds":
+        return PolarizabilitySource(kind, level, digest, _bonds)
+    learned = read_learned(path)
+    return PolarizabilitySource(kind, level, digest, learned.function, learned.n_members)
 
 
-def _bonds(atoms: Atoms, _: int) -> Polarizability:
+def read_learned(folder: Path) -> Learned:
+    """Return the committee of a folder that ``learning.polarizability`` wrote."""
+    own = read_description(folder)
+    arrays = read_arrays(folder / ARRAYS)
+    if arrays is None:
+        raise UserError(f"{folder} has no {ARRAYS}, or it is damaged; copy the folder again, or train again")
+    moments = Moments(tuple(own["atomic_numbers"]), float(own["cutoff_A"]), int(own["n_radial"]))
+    return Learned(moments, arrays["constant_A3"], arrays["scalar_A3"], arrays["tensor_A3"])
+
+
+def _bonds(atoms: Atoms) -> Polarizability:
     from frazil.potentials.analytic.co_crystal import check_crystal, polarizability
 
     check_crystal(atoms)
-    return partial(polarizability, cell_A=jnp.asarray(atoms.cell.array))
+    cell = jnp.asarray(atoms.cell.array)
+    return lambda positions: polarizability(positions, cell)[None]
 
 
 def along(function: Polarizability) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what gives polarizabilities (n, 3, 3), Å³, of frames (n, natoms, 3), compiled once."""
+    """Return what gives polarizabilities (n, members, 3, 3), Å³, of frames (n, natoms, 3), compiled once."""
     evaluate = jax.jit(jax.vmap(function))
 
     def of_frames(positions_A: np.ndarray) -> np.ndarray:
@@ -92,11 +104,11 @@ def along(function: Polarizability) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def derivatives(function: Polarizability, positions_A: np.ndarray) -> np.ndarray:
-    """Return ∂α/∂x (natoms, 3, 3, 3), Å²: atom and direction first, then the two of α."""
-    slopes: Any = jax.jit(jax.jacfwd(function))(jnp.asarray(positions_A))
-    return np.moveaxis(np.asarray(slopes), (2, 3), (0, 1))
+    """Return ∂α/∂x (members, natoms, 3, 3, 3), Å²: atom and direction, then the two of α."""
+    slopes: Any = jax.jit(jax.jacrev(function))(jnp.asarray(positions_A))
+    return np.moveaxis(np.asarray(slopes), (3, 4), (1, 2))
 
 
 def mode_tensors(function: Polarizability, positions_A: np.ndarray, displacements: np.ndarray) -> np.ndarray:
-    """Return R_k = ∂α/∂Q_k (n_modes, 3, 3), Å²/√amu, along displacements (n_modes, natoms, 3) of modes."""
-    return np.einsum("max,axij->mij", displacements, derivatives(function, positions_A))
+    """Return R_k = ∂α/∂Q_k (members, n_modes, 3, 3), Å²/√amu, along displacements (n_modes, natoms, 3)."""
+    return np.einsum("max,kaxij->kmij", displacements, derivatives(function, positions_A), optimize=True)

@@ -119,10 +119,8 @@ def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, setti
     kinetic = ended.rows["kinetic_energy"]
     total_meV = 1e3 * (ended.rows["energy"] + kinetic)
     n_modes = len(subject.wavenumbers_cm1)
-    spectra = []
-    for one in seen:
-        components = components_of(subject.seeing[one](ended.rows["positions"]))
-        spectra.append(packed(cross_spectra_of(components, settings, temperature_K)))
+    components = components_of(subject.seeing(ended.rows["positions"]))
+    spectra = [packed(cross_spectra_of(components[:, one], settings, temperature_K)) for one in seen]
     return row | {
         "kinetic_temperature_K": 2 * float(kinetic.mean()) / (n_modes * kB),
         "energy_std_meV": float(total_meV.std()),

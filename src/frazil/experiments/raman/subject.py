@@ -48,7 +48,7 @@ class Subject:
     tensors: np.ndarray
     worst_slope: float
     light: Light
-    seeing: list[Callable[[np.ndarray], np.ndarray]]
+    seeing: Callable[[np.ndarray], np.ndarray]
 
     @property
     def atoms(self) -> Atoms:
@@ -135,16 +135,14 @@ def _relaxed(structure: Path, model: Path, polarizability: Path, directions: _Di
             f"{source.n_members} members of the potential and {response.n_members} of the polarizability; "
             "they go in pairs, or one of the two has a single member"
         )
-    functions = [response.function(given, member) for member in range(response.n_members)]
-    seeing = [along(function) for function in functions]
-    for see in seeing:
-        components_of(see(given.positions[None]))  # symmetric, before any work
+    function = response.function(given)
+    seeing = along(function)
+    components_of(seeing(given.positions[None]))  # symmetric, before any work
     minimum = model_minimum(given, name, members_of(source, given))
     x, displacements = minimum.atoms.positions, minimum.modes.displacements
-    tensors = np.stack([mode_tensors(function, x, displacements) for function in functions])
+    tensors = mode_tensors(function, x, displacements)
     moves = STEP * np.concatenate([displacements, -displacements])
-    ends = np.stack([see(x + moves) for see in seeing])
-    plus, minus = np.split(ends, 2, axis=1)
+    plus, minus = np.split(seeing(x + moves).swapaxes(0, 1), 2, axis=1)
     worst = np.abs((plus - minus) / (2 * STEP) - tensors).max() / np.abs(tensors).max()
     return Subject(name, given, source, response, minimum, tensors, float(worst), directions.light, seeing)
 

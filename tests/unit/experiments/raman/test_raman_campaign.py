@@ -11,12 +11,15 @@ from ase import Atoms
 
 pytest.importorskip("jax")
 
+from crystals import labels, moved
 from frazil.errors import UserError
 from frazil.experiments.raman import physics, results
 from frazil.experiments.raman.settings import Raman, shipped
 from frazil.experiments.raman.subject import subject_of
+from frazil.learning.polarizability import fit, write_learned
 from frazil.md.integrity import BROKEN, WholeMolecules
 from frazil.parameters import resolve
+from frazil.potentials.learned_polarizability import Moments
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from shards import run_in_shards
@@ -82,6 +85,26 @@ def test_symmetry_s_forms_and_silence(crystal: Path) -> None:
     seen = told > 1e-6 * told.max()
     assert ratio[seen].to_numpy() == pytest.approx(float(ratio[seen].mean()), rel=5e-3)
     assert own["harmonic_area"][~seen].max() < 1e-6 * own["harmonic_area"].max()
+
+
+def test_a_learned_polarizability_sees_the_same_runs(crystal: Path, tmp_path: Path) -> None:
+    frames = moved(90)
+    learned = fit(frames, labels(frames), Moments((6, 8), 5.0, 3), n_members=3, campaign_seed=1)
+    folder = tmp_path / "learned"
+    write_learned(folder, learned, "co-bonds", len(frames))
+    out = run_in_shards("raman", tmp_path, {**SMALL, "polarizability": str(folder)})
+    truth, found = (pandas.read_csv(x / "raman_angles.csv") for x in (crystal, out))
+    bands, true_bands = (pandas.read_csv(x / "raman_bands.csv") for x in (out, crystal))
+    assert bands["area_model_std"].notna().all()
+    assert bands["area_total_high_95"].gt(bands["area_high_95"]).all()
+    for line in (31.3, 2199.3):
+        one, other = (b.iloc[(b["position_cm1"] - line).abs().argmin()] for b in (bands, true_bands))
+        assert one["area"] == pytest.approx(other["area"], rel=0.15)
+        assert one["area_total_low_95"] < other["area"] < one["area_total_high_95"]
+    assert set(truth["geometry"]) == set(found["geometry"])
+    assert any("members are of the polarizability" in text for text in Section.read(out).text)
+    rows = pandas.read_csv(out / "trajectories.csv")
+    assert len(rows) == 4, "one potential runs, whatever sees it"
 
 
 def test_the_report_has_its_parts(crystal: Path) -> None:
