@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import ase.io
 import ase.units
 import numpy as np
 import pytest
@@ -90,6 +91,12 @@ def prepare(text: str, folder: Path) -> None:
         shutil.copyfile(ROOT / "assets/structures/water_dimer.extxyz", folder / "cluster.xyz")
         (folder / "learned").mkdir()
         (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
+    if "train-polarizability" in text:
+        frames = [Atoms("CO", [[0, 0, 0], [0, 0, 1.1 + 0.005 * number]]) for number in range(16)]
+        for atoms in frames:
+            along = 2.3 + 3.3 * (atoms.get_distance(0, 1) - 1.13)
+            atoms.info["label_polarizability_A3"] = np.diag([1.8, 1.8, along])
+        ase.io.write(folder / "labelled.extxyz", frames)
     if "runs/ " in text:
         (folder / "runs").mkdir()
         for number in range(3):

@@ -89,7 +89,7 @@ def test_symmetry_s_forms_and_silence(crystal: Path) -> None:
 
 def test_a_learned_polarizability_sees_the_same_runs(crystal: Path, tmp_path: Path) -> None:
     frames = moved(90)
-    learned = fit(frames, labels(frames), Moments((6, 8), 5.0, 3), n_members=3, campaign_seed=1)
+    learned = fit(frames, labels(frames), Moments((6, 8), 5.0, 2), n_members=3, campaign_seed=1)
     folder = tmp_path / "learned"
     write_learned(folder, learned, "co-bonds", len(frames))
     out = run_in_shards("raman", tmp_path, {**SMALL, "polarizability": str(folder)})
