@@ -24,7 +24,7 @@ BASIS_FUNCTIONS = {
     "aug-cc-pvdz": (9, 23), "aug-cc-pvtz": (23, 46),
 }  # fmt: skip
 """Of a hydrogen and of an atom of the second row."""
-FACTORS = {"hessian": 10, "polarizability": 7}
+FACTORS = {"hessian": 10, "polarizability": 2}
 """What a label may be asked for besides energy, forces and dipole, and how many times as much it costs."""
 RELAXATION_LABELS = 40
 """Of a structure that is nearly at rest."""

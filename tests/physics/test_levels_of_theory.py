@@ -307,6 +307,36 @@ def test_polarizability_of_H2():
     assert alpha - np.diag(np.diag(alpha)) == pytest.approx(np.zeros((3, 3)), abs=1e-6)
 
 
+def test_polarizability_is_what_dipoles_in_weak_fields_tend_to(monkeypatch):
+    level = electronic_structure.level("pbe0/def2-svp")
+    atoms = Atoms("OHH", [[0, 0, 0], [0.97, 0.05, 0], [-0.3, 0.9, 0.1]])
+    mean_field, _ = electronic_structure._self_consistent_field(
+        electronic_structure._molecule(atoms, level), level, lambda *_: None
+    )
+    mean_field.conv_tol, mean_field.conv_tol_grad = 1e-13, 1e-8
+    mean_field.kernel(dm0=mean_field.make_rdm1())
+    found = electronic_structure._polarizability(mean_field)
+    bare, positions = mean_field.get_hcore(), mean_field.mol.intor("int1e_r")
+    axis = np.array([0.6, 0.64, 0.48])
+
+    def slope(strength_au):
+        dipoles = []
+        for sign in (1, -1):
+            perturbed = mean_field.copy()
+            perturbed.conv_tol, perturbed.conv_tol_grad = 1e-13, 1e-8
+            moved = bare + sign * strength_au * np.einsum("x,xpq->pq", axis, positions)
+            perturbed.get_hcore = lambda *_, h=moved: h
+            perturbed.kernel(dm0=mean_field.make_rdm1())
+            dipoles.append(perturbed.dip_moment(unit="AU", verbose=0))
+        return (dipoles[0] - dipoles[1]) / (2 * strength_au) * ase.units.Bohr**3
+
+    limit = (4 * slope(2e-3) - slope(4e-3)) / 3  # the error is of the second order in the field
+    assert found @ axis == pytest.approx(limit, abs=2e-5)
+    monkeypatch.setattr(electronic_structure, "RESPONSE_CYCLES", 1)
+    with pytest.raises(NotConverged, match="the response to a field did not converge"):
+        electronic_structure._polarizability(mean_field)
+
+
 def test_ghost_atoms_lend_functions_only():
     pair = Atoms("H4", [[0, 0, 0], [0, 0, 0.74], [2.5, 0, 0], [2.5, 0, 0.74]])
     pair.set_array("ghost", np.array([0, 0, 1, 1]))

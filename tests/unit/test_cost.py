@@ -144,7 +144,7 @@ def test_minima_and_dipoles_cost_what_they_do(tmp_path: Path) -> None:
     made = SimpleNamespace(structures=(tmp_path / "water.xyz",), level="pbe0/def2-svp")
     assert cost.of_step("find-minima", made) == pytest.approx({"find-minima": own / 3600})
     assert cost.times_asked() == 1
-    assert cost.times_asked("hessian", "polarizability") == 18
+    assert cost.times_asked("hessian", "polarizability") == 13
     runs = SimpleNamespace(
         minima=tmp_path / "water.xyz", structures=("water",),
         settings=SimpleNamespace(

@@ -33,8 +33,8 @@ CODE = "pyscf"
 
 BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz")
 
-FIELD_au = 2e-3
-"""Electric field of the finite differences for the polarizability, e/(4πε0·Bohr²)."""
+RESPONSE_CYCLES, RESPONSE_TOLERANCE, RESPONSE_LEFT = 60, 1e-8, 1e-4
+"""Of the coupled-perturbed equations: cycles and tolerance, and what may be left of them at the end."""
 
 SHORTEST_DISTANCE_A = 0.4
 """Two nuclei nearer than this (Å) are a broken geometry, not a frame to label."""
@@ -245,7 +245,7 @@ def single_point(
         name: a key of ``LEVELS``.
         hessian: also the second derivatives of the energy and the first ones of the dipole, analytic
             (about ten times the cost).
-        polarizability: also the static polarizability, by central differences of the dipole (seven times).
+        polarizability: also the static polarizability, by coupled-perturbed orbitals (a label or two).
         limit_s: wall time allowed, seconds; 0: any. Looked at after each cycle of a self-consistent field (or
             of coupled cluster) and before each further step, so that one cycle or gradient may run over.
 
@@ -372,21 +372,46 @@ def _hessian(field: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _polarizability(field: Any) -> NDArray[np.float64]:
-    """Return the polarizability (3, 3), Å³: the dipole's change with a field along each axis."""
-    bare, positions, density = field.get_hcore(), field.mol.intor("int1e_r"), field.make_rdm1()
-    columns = []
-    for axis in range(3):
-        dipoles = []
-        for strength_au in (FIELD_au, -FIELD_au):
-            perturbed = field.copy()
-            perturbed.get_hcore = lambda *_, h=bare + strength_au * positions[axis]: h
-            perturbed.kernel(dm0=density)
-            if not perturbed.converged:
-                raise NotConverged("the self-consistent field in an electric field did not converge")
-            dipoles.append(np.asarray(perturbed.dip_moment(unit="AU", verbose=0)))
-        columns.append((dipoles[0] - dipoles[1]) / (2 * FIELD_au))
-    tensor = np.array(columns) * ase.units.Bohr**3
+    """Return the polarizability (3, 3), Å³, by the coupled-perturbed equations of the field's orbitals.
+
+    α_xy = −4 Σ_ai x_ai U^y_ai, where U^y answers the perturbation y: (ε_a − ε_i) U_ai + v_ai[U] = −y_ai
+    (Gerratt & Mills, J. Chem. Phys. 49, 1719, 1968). No field's strength has to be chosen.
+    """
+    from pyscf.scf import cphf
+
+    full = field.mo_occ > 0
+    inside, outside = field.mo_coeff[:, full], field.mo_coeff[:, ~full]
+    perturbation = np.einsum("pa,xpq,qi->xai", outside, field.mol.intor("int1e_r"), inside)
+    response = field.gen_response(hermi=1)
+
+    def induced(orbitals: NDArray[np.float64]) -> NDArray[np.float64]:
+        changes = orbitals.reshape(-1, *perturbation.shape[1:])
+        half = 2 * np.einsum("pa,xai,qi->xpq", outside, changes, inside)
+        potential = response(half + half.swapaxes(1, 2))
+        return np.einsum("pa,xpq,qi->xai", outside, potential, inside).reshape(orbitals.shape)
+
+    try:
+        answer, _ = cphf.solve(
+            induced, field.mo_energy, field.mo_occ, perturbation, max_cycle=RESPONSE_CYCLES,
+            tol=RESPONSE_TOLERANCE, verbose=0,
+        )  # fmt: skip
+    except RuntimeError as error:  # what PySCF's solver says when its cycles are used up
+        raise NotConverged(f"the response to a field did not converge: {error}") from error
+    left = _left_of(induced, field.mo_energy, full, perturbation, answer)
+    if not left < RESPONSE_LEFT:
+        raise NotConverged(f"the response to a field did not converge: {left:.2g} of it is left")
+    tensor = -4 * np.einsum("xai,yai->xy", perturbation, answer) * ase.units.Bohr**3
     return np.asarray(tensor + tensor.T) / 2
+
+
+def _left_of(
+    induced: Callable[[Any], Any], energies: Any, full: Any, perturbation: Any, answer: Any
+) -> float:
+    """Return what is left of the coupled-perturbed equations, over the perturbation."""
+    gaps = energies[~full][:, None] - energies[full]
+    answer = np.asarray(answer).reshape(perturbation.shape)
+    rest = gaps * answer + induced(answer) + perturbation
+    return float(np.abs(rest).max() / np.abs(perturbation).max())
 
 
 def _self_consistent_field(

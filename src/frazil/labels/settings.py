@@ -119,7 +119,7 @@ class Labels:
         default=False,
     )
     polarizability: bool = setting(
-        "Ask for the static polarizability too (label_polarizability_A3; PySCF's functionals, about seven times the cost)",
+        "Ask for the static polarizability too (label_polarizability_A3; PySCF's functionals, about two more labels' cost)",
         default=False,
     )
     shard_hours: float = setting(
