@@ -292,6 +292,32 @@ def single_point(
     )
 
 
+def converged(atoms: Atoms, name: str) -> tuple[Any, str]:
+    """Return PySCF's converged Kohn–Sham field of a frame at the level ``name``, and which attempt it took.
+
+    Raises UserError as ``unconverged``, and NotConverged where no attempt of ``ATTEMPTS`` converged.
+    """
+    molecule = unconverged(atoms, name).mol
+    field, attempt = _self_consistent_field(molecule, level(name), lambda _: None)
+    return field.to_cpu() if gpu_version() is not None else field, attempt
+
+
+def unconverged(atoms: Atoms, name: str) -> Any:
+    """Return PySCF's Kohn–Sham field of a frame at the level ``name``, before its first cycle.
+
+    Raises:
+        UserError: unknown level, one of coupled cluster, a frame it cannot describe, or PySCF is missing.
+    """
+    wanted = level(name)
+    check(atoms)
+    code_version()
+    if wanted.method.functional is None:
+        raise UserError(f"level {name!r} has no density here; a functional of PySCF has (pbe/def2-svp)")
+    if _ghosts(atoms).any():
+        raise UserError(f"level {name!r} takes no ghost atoms; coupled cluster does")
+    return _field(_molecule(atoms, wanted), wanted)
+
+
 def without_net_force_and_torque(
     positions_A: NDArray[np.float64], forces_eV_per_A: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], float, float]:

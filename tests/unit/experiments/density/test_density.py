@@ -1,0 +1,258 @@
+"""Densities: what symmetry asks of the model, moments that are exact, what is refused, and a small campaign."""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pytest
+from ase import Atoms
+from ase.build import molecule
+from ase.io.cube import read_cube
+
+pytest.importorskip("featomic")
+pytest.importorskip("pyscf")
+
+from frazil.errors import UserError
+from frazil.experiments.density.auxiliary import Auxiliary, held, layout, moments
+from frazil.experiments.density.equivariants import Features, couplings
+from frazil.experiments.density.figures import values_at
+from frazil.experiments.density.labels import DEBYE, fitted, grid_of
+from frazil.experiments.density.measures import FieldStep, Judge, Part, potential_of, surface_of
+from frazil.experiments.density.model import Labelled, Model, Trainer
+from frazil.experiments.density.results import error_of
+from frazil.experiments.density.settings import Density
+from frazil.experiments.density.subject import frames_of
+from frazil.settings import load as load_settings
+from frazil.systems.molecules import random_rotation
+from shards import run_in_shards
+
+BASIS, LEVEL = Auxiliary("def2-universal-jfit"), "pbe/def2-svp"
+SMALL: dict[str, Any] = {
+    "auxiliary": BASIS.name, "n_trajectories": 12, "n_large": 1, "n_test": 3, "n_validation": 2,
+    "n_train": [3, 6], "n_environments": 5, "n_members": 4, "n_steps": 1, "n_cubes": 1,
+}  # fmt: skip
+
+
+def water(number: int) -> Atoms:
+    """Return a distorted, turned molecule."""
+    random = np.random.default_rng(number)
+    atoms = molecule("H2O")
+    atoms.positions += 0.05 * random.normal(size=(3, 3))
+    atoms.positions = atoms.positions @ random_rotation(random).T
+    return atoms
+
+
+@cache
+def models() -> tuple[Model, Model]:
+    """Return models of a density and of a response whose labels are made up, and turn with the frame."""
+    made = []
+    for n_fields in (1, 3):
+        frames = []
+        for number in range(6):
+            atoms = water(number)
+            functions = BASIS.molecule(atoms)
+            bent = atoms.positions[1] + atoms.positions[2] - 2 * atoms.positions[0]
+            normal = np.cross(
+                atoms.positions[1] - atoms.positions[0], atoms.positions[2] - atoms.positions[0]
+            )
+            coefficients = np.zeros((functions.nao, n_fields))
+            for (atom, degree), rows in layout(functions).items():
+                if degree == 1:
+                    vector = bent if n_fields == 1 else np.outer(bent, bent) + np.outer(normal, normal)
+                    for own in rows:  # y, z, x
+                        coefficients[own] = np.reshape(vector, (3, -1))[[1, 2, 0]] * (1 + atom)
+                elif degree == 0 and n_fields == 1:
+                    coefficients[rows[:, 0], 0] = 0.3 + 0.1 * np.linalg.norm(bent)
+            frames.append(Labelled(atoms, coefficients))
+        trainer = Trainer(BASIS, LEVEL, 4, 2, Features(max_angular=3, max_radial=3))
+        made.append(trainer.train(frames[:5], frames[5:], 1))
+    return made[0], made[1]
+
+
+@pytest.mark.parametrize("improper", [1, -1])
+def test_a_prediction_turns_with_its_frame_and_is_reflected_with_it(improper: int) -> None:
+    turn = improper * random_rotation(np.random.default_rng(5))
+    atoms = water(20) + Atoms("OH2", water(21).positions + [2.9, 0.4, 0.3])
+    other = Atoms(atoms.numbers, atoms.positions @ turn.T + [0.3, -1.0, 0.7])
+    points = atoms.positions.repeat(4, axis=0) + np.random.default_rng(1).normal(size=(4 * len(atoms), 3))
+    for model in models():
+        before, after = model.predict([atoms])[0], model.predict([other])[0]
+        values = []
+        for frame, found, places in (
+            (atoms, before, points), (other, after, points @ turn.T + [0.3, -1.0, 0.7]),
+        ):  # fmt: skip
+            n = BASIS.molecule(frame).nao
+            judge = Judge(frame, BASIS, np.zeros(n), None)
+            values.append(
+                np.array([[values_at(judge, own, places) for own in one.T] for one in found.coefficients])
+            )
+        first = np.einsum("xy,kyp->kxp", turn, values[0]) if model.n_fields == 3 else values[0]
+        assert np.abs(values[0]).max() > 0.05
+        assert values[1] == pytest.approx(first, abs=1e-8)
+
+
+def test_a_model_comes_back_from_its_folder(tmp_path: Path) -> None:
+    for model in models():
+        model.save(tmp_path / "model")
+        again = Model.load(tmp_path / "model")
+        for mine, its in zip(model.predict([water(9)]), again.predict([water(9)]), strict=True):
+            assert np.array_equal(mine.coefficients, its.coefficients)
+        assert (again.level, again.auxiliary, again.n_members) == (LEVEL, BASIS, 2)
+    (tmp_path / "model/model.npz").write_bytes(b"x")
+    with pytest.raises(UserError, match="damaged"):
+        Model.load(tmp_path / "model")
+
+
+def test_a_model_refuses_what_it_does_not_know() -> None:
+    model, _ = models()
+    with pytest.raises(UserError, match="no environments; it knows H, O"):
+        model.predict([molecule("CO")])
+    charged = water(0)
+    charged.info["charge"] = 1
+    with pytest.raises(UserError, match="has charge 1"):
+        model.predict([charged])
+    with pytest.raises(UserError, match="labels of one auxiliary basis"):
+        Trainer(Auxiliary("def2-universal-jkfit"), LEVEL, 4, 0, Features()).train(
+            [Labelled(water(0), np.zeros((71, 1)))], [], 1
+        )
+
+
+def test_couplings_of_a_vector_field_are_orthonormal_and_parity_is_right() -> None:
+    for degree in range(5):
+        found = couplings(degree, 3)
+        square = np.concatenate([C.reshape(-1, 2 * L + 1) for L, _, C in found], axis=1)
+        assert square.T @ square == pytest.approx(np.eye(3 * (2 * degree + 1)), abs=1e-12)
+        assert all(sigma == (1 if L != degree else -1) for L, sigma, _ in found)
+
+
+def test_moments_and_potentials_of_functions_are_their_integrals() -> None:
+    atoms = water(1)
+    functions = Auxiliary("def2-universal-jfit", 1).molecule(atoms)
+    from pyscf import dft
+
+    grid = grid_of(functions)
+    values = dft.numint.eval_ao(functions, grid.coords)
+    charges, dipoles = moments(functions)
+    scale = np.sqrt(np.abs(functions.intor("int1e_ovlp").diagonal())).max()
+    assert charges == pytest.approx(grid.weights @ values, abs=2e-3 * scale)
+    assert dipoles == pytest.approx(np.einsum("g,gn,gx->nx", grid.weights, values, grid.coords), abs=2e-2)
+    far = atoms.positions.mean(axis=0) + np.array([[0.0, 0.0, 400.0]])
+    assert potential_of(functions, far)[:, 0] * 400 / 0.529177 == pytest.approx(charges, abs=0.01)
+    points = surface_of(atoms)
+    assert 80 < len(points) < 240
+    assert np.linalg.norm(points[:, None] - atoms.positions, axis=-1).min() > 1.4 * 1.1
+
+
+def test_held_moments_are_held_by_the_smallest_change() -> None:
+    random = np.random.default_rng(0)
+    root = random.normal(size=(9, 9))
+    coulomb, integrals = root @ root.T + np.eye(9), random.normal(size=(9, 2))
+    raw, wanted = random.normal(size=(3, 9)), random.normal(size=(3, 2))
+    kept = held(raw, coulomb, integrals, wanted)
+    assert kept @ integrals == pytest.approx(wanted)
+    free = random.normal(size=9)
+    free -= integrals @ np.linalg.lstsq(integrals, free, rcond=None)[0]  # changes no moment
+    assert (kept - raw) @ coulomb @ free == pytest.approx(0, abs=1e-9)
+
+
+def test_a_label_has_the_moments_of_its_density_and_a_step_from_it_nearly_converges() -> None:
+    atoms = water(2)
+    label = fitted(atoms, LEVEL, BASIS, response=True)
+    judge = Judge(atoms, BASIS, label.coefficients[:, 0], label.coefficients[:, 1:])
+    assert judge.dipole_D(judge.density) == pytest.approx(DEBYE * label.dipole_au, abs=1e-8)
+    assert judge.polarizabilities(label.coefficients[None, :, 1:])[0] == pytest.approx(
+        label.polarizability_au, abs=1e-8
+    )
+    assert label.errors["density_fit_percent"] < 3
+    assert abs(label.errors["polarizability_fit_A3"]) < 0.02
+    from frazil.labels.electronic_structure import single_point
+
+    # The same by six fields of finite strength.
+    point = single_point(atoms, LEVEL, polarizability=True)
+    assert point.polarizability_A3 is not None
+    assert label.polarizability_au * 0.529177**3 == pytest.approx(point.polarizability_A3, abs=3e-3)
+    assert label.energy_eV == pytest.approx(point.energy_eV, abs=1e-6)
+    step = FieldStep(atoms, LEVEL, judge.functions)
+    (ended,) = step.from_coefficients(label.coefficients[:, :1].T)
+    assert 0 <= 1e3 * (step.energy_eV(ended) - label.energy_eV) / 3 < 5
+    assert 1e3 * (step.energy_eV(step.from_atoms()) - label.energy_eV) / 3 > 50
+    assert 2 <= step.cycles(ended) < label.n_cycles + 1
+
+
+def test_errors_of_frames_have_both_parts() -> None:
+    random = np.random.default_rng(3)
+    values = 1 + 0.1 * random.normal(size=(4000, 1)) + 0.05 * random.normal(size=(1, 9))
+    found = error_of([Part(row**2) for row in values], is_root=True)
+    assert found.value == pytest.approx(np.sqrt((values[:, 0] ** 2).mean()))
+    assert found.high_95 - found.value == pytest.approx(1.96 * 0.1 / np.sqrt(4000), rel=0.1)
+    members = np.sqrt((values[:, 1:] ** 2).mean(axis=0))
+    assert found.model_std == pytest.approx(members.std(ddof=1), rel=0.02)
+    ratio = error_of([Part(row**2, scale=4.0) for row in values], is_root=True)
+    assert ratio.value == pytest.approx(found.value / 2)
+    one = error_of([Part(np.array([4.0]))], is_root=True)
+    assert one.value == 2
+    assert np.isnan(one.high_95)
+    assert np.isnan(one.model_std)
+
+
+def frames_file(folder: Path, *changed: Atoms) -> Path:
+    """Write eleven molecules and two of them together, in place of the first ones what is given."""
+    pair = water(30) + Atoms("OH2", water(31).positions + [0, 0.3, 2.9])
+    frames = [*changed, *(water(number) for number in range(len(changed), 11)), pair]
+    for atoms in frames:
+        atoms.calc = None
+    from ase.io import write
+
+    write(folder / "frames.extxyz", frames, format="extxyz")
+    return folder / "frames.extxyz"
+
+
+def test_bad_frames_are_refused_before_any_label(tmp_path: Path) -> None:
+    def refused(match: str, *changed: Atoms, **values: Any) -> None:
+        own = load_settings(Density, SMALL | {"frames": str(frames_file(tmp_path, *changed))} | values)
+        with pytest.raises(UserError, match=match):
+            frames_of(own, 3)
+
+    charged, other, odd = water(0), water(0), Atoms("OH", [[0, 0, 0], [0, 0, 1]])
+    charged.info["charge"] = -1
+    other.info["label_level"] = "pbe0/def2-tzvp"
+    refused("frame 0 of .* has charge -1", charged)
+    refused("is of the basis def2-tzvp, densities are fitted at pbe/def2-svp", other)
+    refused("odd number of electrons", odd)
+    refused("environments of O in 6 training frames, asked for are 7", n_environments=7)
+    refused("has 12 frames, asked for are 13", n_trajectories=13)
+    others = [molecule("CO") if number in (3, 8) else water(number) for number in range(11)]
+    refused("of which the 3 frames of the smallest training set have no environment", *others)
+    with pytest.raises(UserError, match="allowed: at most 6"):
+        load_settings(Density, SMALL | {"n_train": [3, 7]})
+    with pytest.raises(UserError, match="rising"):
+        load_settings(Density, SMALL | {"n_train": [6, 3]})
+    with pytest.raises(UserError, match="no functions of Xe"):
+        Auxiliary("cc-pvdz-jkfit").molecule(Atoms("Xe"))
+
+
+def test_a_small_campaign_learns_and_says_how_well(tmp_path: Path) -> None:
+    out = run_in_shards("density", tmp_path, SMALL | {"frames": str(frames_file(tmp_path))}, (7, 5))
+    errors = pandas.read_csv(out / "errors.csv").set_index(["n_train", "subset", "quantity"])
+    variance = errors["value"].xs("variance", level="quantity")
+    assert variance[6, "test"] < variance[3, "test"] < 100
+    assert errors.loc[(6, "test", "density"), "n_frames"] == 3
+    assert errors["model_std"].xs("test", level="subset").notna().all()
+    assert (6, "large", "polarizability") not in errors.index
+    steps = pandas.read_csv(out / "steps.csv").set_index(["subset", "start"])["energy_error_meV_per_atom"]
+    assert steps["test", "fitted"] < steps["test", "atoms"]
+    assert len(pandas.read_csv(out / "calibration.csv")) == 2
+    model = Model.load(out / "model/density")
+    (cube,) = (out / "cubes").glob("density_*.cube")
+    with cube.open() as file:
+        assert read_cube(file)["data"].sum() * (0.2 / 0.529177) ** 3 == pytest.approx(10, abs=0.5)
+    assert model.auxiliary == BASIS
+    section = json.loads((out / "section.json").read_text())
+    assert {figure["file"] for figure in section["figures"]} == {
+        "learning_curves.svg", "field_steps.svg", "density_differences.svg",
+    }  # fmt: skip
+    assert "6 frames" in section["headline"]
