@@ -44,6 +44,10 @@ CLUSTER_ATOMS = 24
 """Of a frame of Table 1 of the sticking paper, in the mean."""
 EPOCHS_OF_A_PLATEAU = 2.0
 """Of a learning rate, in those that its plateau waits; a guess."""
+DENSITY_FACTOR, RESPONSE_FACTOR, STEPS_FACTOR = 0.6, 2.0, 0.8
+"""Of a density, which has no forces, in labels; with its response; a step of the field and what judges it."""
+MODEL_s = 5e-4
+"""Learning a density and its response: per model or member, training frame and sparse environment."""
 MOST_PAIRS = 40
 """Neighbours of an atom within 5 Å of matter, about."""
 
@@ -313,6 +317,19 @@ def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
         yield f"windows, {n_beads} bead{'s' * (n_beads > 1)}", 2 * members * steps * n_beads * step_s
 
 
+def _density(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.parameters import files_of
+
+    own = run.density
+    frames = list(compositions(Path(files_of("density", own)["frames"])))
+    ordinary = frames[: own.n_trajectories - own.n_large]
+    asked = RESPONSE_FACTOR if own.response else 1.0
+    large_s = sum(label_s(own.level, frame) for frame in frames[len(frames) - own.n_large :])
+    yield "labels", DENSITY_FACTOR * (asked * sum(label_s(own.level, frame) for frame in ordinary) + large_s)
+    yield "models", MODEL_s * (1 + own.n_members) * sum(own.n_train) * own.n_environments
+    yield "steps of the field", STEPS_FACTOR * large_s * min(own.n_steps, own.n_large) / max(own.n_large, 1)
+
+
 def _members(model: Path, n_atoms: int) -> tuple[int, float]:
     """Return the members of a potential's folder, and the seconds of a step of one, by what it says."""
     folder = model if model.is_dir() else model.parent
@@ -337,6 +354,7 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "vibrations": _vibrations,
     "hydrogen_bond": _hydrogen_bond,
     "raman": _raman,
+    "density": _density,
 }
 """Of an experiment of one's own nothing is known."""
 

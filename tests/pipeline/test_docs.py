@@ -220,6 +220,8 @@ def python(text: str, folder: Path) -> None:
         shape = Architecture(("C", "O"), cutoff_A=4.0, n_basis=3, n_radial=1, hidden=(4,))
         metadata = {"label_level": "test", "training_data_sha256": ""}
         write_folder(folder / "model_0", shape, initialize_committee(shape, 3, 2), metadata)
+    if "experiments.density" in text:
+        density_model(folder / "results/density/model/density")
     os.chdir(folder)
     exec(compile(text, "block", "exec"), names)  # noqa: S102
     if "Toy" in names:
@@ -233,6 +235,20 @@ def python(text: str, folder: Path) -> None:
         assert names["table"]["trajectory_id"].tolist() == [3]
     if "title=" in text:
         assert section.Section.read(folder / "out").gates[0].passed
+
+
+def density_model(folder: Path) -> None:
+    """Write a model of densities that has learned nothing."""
+    from ase.build import molecule
+
+    from frazil.experiments.density.auxiliary import Auxiliary
+    from frazil.experiments.density.equivariants import Features
+    from frazil.experiments.density.model import Labelled, Trainer
+
+    basis, atoms = Auxiliary("def2-universal-jfit"), molecule("H2O")
+    label = Labelled(atoms, np.ones((basis.molecule(atoms).nao, 1)))
+    features = Features(max_angular=2, max_radial=2)
+    Trainer(basis, "pbe/def2-svp", 2, 0, features).train([label], [label], 1).save(folder)
 
 
 @pytest.fixture(autouse=True)

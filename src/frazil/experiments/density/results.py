@@ -448,8 +448,8 @@ def _text(
         "at once"
         + (f" and {last.response.weights.shape[1]} of its response" if last.response else "")
         + ". Sampling intervals are of the scatter of test frames; the members', learned from frames drawn "
-        "again, add what another training set would have found. Members see fewer different frames than the model, "
-        "so that they err a little more.",
+        "again, add what another training set would have found. Members see fewer different frames than the "
+        "model, so that they err a little more.",
     ]
     if settings.n_members == 0:
         text.append(f"No members were learned: {MODEL_UNKNOWN}.")
