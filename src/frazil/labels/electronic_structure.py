@@ -398,10 +398,18 @@ def _hessian(field: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _polarizability(field: Any) -> NDArray[np.float64]:
-    """Return the polarizability (3, 3), Å³, by the coupled-perturbed equations of the field's orbitals.
+    """Return the polarizability (3, 3), Å³: −Tr(x P^y) of the density's responses P^y."""
+    positions = field.mol.intor("int1e_r")
+    tensor = -np.einsum("xpq,ypq->xy", positions, responses(field)) * ase.units.Bohr**3
+    return np.asarray(tensor + tensor.T) / 2
 
-    α_xy = −4 Σ_ai x_ai U^y_ai, where U^y answers the perturbation y: (ε_a − ε_i) U_ai + v_ai[U] = −y_ai
-    (Gerratt & Mills, J. Chem. Phys. 49, 1719, 1968). No field's strength has to be chosen.
+
+def responses(field: Any) -> NDArray[np.float64]:
+    """Return how the density matrix of a converged field changes (3, n, n) with fields along x, y, z.
+
+    By the coupled-perturbed equations of its orbitals: (ε_a − ε_i) U_ai + v_ai[U] = −y_ai, the perturbation y
+    that of electrons in a field, r·E in atomic units (Gerratt & Mills, J. Chem. Phys. 49, 1719, 1968). No
+    field's strength has to be chosen. Raises NotConverged where they are not solved.
     """
     from pyscf.scf import cphf
 
@@ -426,8 +434,8 @@ def _polarizability(field: Any) -> NDArray[np.float64]:
     left = _left_of(induced, field.mo_energy, full, perturbation, answer)
     if not left < RESPONSE_LEFT:
         raise NotConverged(f"the response to a field did not converge: {left:.2g} of it is left")
-    tensor = -4 * np.einsum("xai,yai->xy", perturbation, answer) * ase.units.Bohr**3
-    return np.asarray(tensor + tensor.T) / 2
+    half = 2 * np.einsum("pa,xai,qi->xpq", outside, answer.reshape(perturbation.shape), inside)
+    return np.asarray(half + half.swapaxes(1, 2))
 
 
 def _left_of(

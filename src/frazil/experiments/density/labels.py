@@ -59,7 +59,7 @@ def fitted(atoms: Atoms, level: str, auxiliary: Auxiliary, response: bool) -> La
     densities = [density]
     polarizability = np.full((3, 3), np.nan)
     if response:
-        responses = _responses(field)
+        responses = electronic_structure.responses(field)
         densities += list(responses)
         polarizability = -np.einsum("xpq,ypq->xy", _positions(molecule), responses)
     three = df.incore.aux_e2(molecule, functions, intor="int3c2e", aosym="s1")
@@ -87,27 +87,6 @@ def fitted(atoms: Atoms, level: str, auxiliary: Auxiliary, response: bool) -> La
 
 def _positions(molecule: Any) -> np.ndarray:
     return np.asarray(molecule.intor_symmetric("int1e_r", comp=3))
-
-
-def _responses(field: Any) -> np.ndarray:
-    """Return the change of the density matrix (3, n, n) with a field along x, y, z (H + r·E, electrons)."""
-    from pyscf.scf import cphf  # type: ignore[import-not-found,unused-ignore]
-
-    occupied = field.mo_coeff[:, field.mo_occ > 0]
-    empty = field.mo_coeff[:, field.mo_occ == 0]
-    perturbation = np.einsum("xpq,pi,qj->xij", _positions(field.mol), empty, occupied)
-    induced, shape = field.gen_response(hermi=1), (-1, empty.shape[1], occupied.shape[1])
-
-    def changed(rotations: np.ndarray) -> np.ndarray:
-        half = 2 * np.einsum("xij,pi,qj->xpq", rotations.reshape(shape), empty, occupied)
-        return np.asarray(half + half.transpose(0, 2, 1))
-
-    def potential(rotations: np.ndarray) -> np.ndarray:
-        answer = np.einsum("xpq,pi,qj->xij", induced(changed(rotations)), empty, occupied)
-        return np.asarray(answer.reshape(len(answer), -1))
-
-    rotations, _ = cphf.solve(potential, field.mo_energy, field.mo_occ, perturbation, tol=1e-9, max_cycle=60)
-    return changed(np.asarray(rotations))
 
 
 def _difference(field: Any, density: np.ndarray, functions: Any, coefficients: np.ndarray) -> float:

@@ -179,7 +179,6 @@ def test_a_label_has_the_moments_of_its_density_and_a_step_from_it_nearly_conver
     assert label.errors["polarizability_fit_A3"] < 0.03
     from frazil.labels.electronic_structure import single_point
 
-    # The same by six fields of finite strength.
     point = single_point(atoms, LEVEL, polarizability=True)
     assert point.polarizability_A3 is not None
     assert label.polarizability_au * 0.529177**3 == pytest.approx(point.polarizability_A3, abs=3e-3)
