@@ -91,8 +91,9 @@ def subject_of(settings: Raman) -> Subject:
     """
     if settings.structure is None or settings.model is None or settings.polarizability is None:
         raise UserError("no structure, model and polarizability; give all three (raman.structure, …)")
-    light = Light.of(np.array(settings.light_along), np.array(settings.zero_along))
-    found = _relaxed(settings.structure, settings.model, settings.polarizability, _Directions(light))
+    found = _relaxed(
+        settings.structure, settings.model, settings.polarizability, settings.light_along, settings.zero_along
+    )
     fastest = float(found.wavenumbers_cm1.max())
     check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
     end = min(settings.transform.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.polarizability_every_fs))
@@ -104,25 +105,18 @@ def subject_of(settings: Raman) -> Subject:
     return found
 
 
-class _Directions:
-    """A ``Light`` that can be looked up."""
-
-    def __init__(self, light: Light) -> None:
-        self.light = light
-        self.key = (*map(float, light.along), *map(float, light.zero))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Directions) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
 @cache
-def _relaxed(structure: Path, model: Path, polarizability: Path, directions: _Directions) -> Subject:
+def _relaxed(
+    structure: Path,
+    model: Path,
+    polarizability: Path,
+    light_along: tuple[float, ...],
+    zero_along: tuple[float, ...],
+) -> Subject:
+    light = Light.of(np.array(light_along), np.array(zero_along))
     (given, name), source = structure_of(structure, periodic=True), source_of(model)
     response = polarizability_of(polarizability)
-    check_light(name, given, directions.light)
+    check_light(name, given, light)
     if given.pbc.any() and not given.pbc.all():
         raise UserError(f"{name} is periodic along some axes only; give a crystal, or free atoms")
     if given.pbc.any() and not (source.kind in PERIODIC or (source.kind == "gmnn" and not source.curves)):
@@ -144,7 +138,7 @@ def _relaxed(structure: Path, model: Path, polarizability: Path, directions: _Di
     moves = STEP * np.concatenate([displacements, -displacements])
     plus, minus = np.split(seeing(x + moves).swapaxes(0, 1), 2, axis=1)
     worst = np.abs((plus - minus) / (2 * STEP) - tensors).max() / np.abs(tensors).max()
-    return Subject(name, given, source, response, minimum, tensors, float(worst), directions.light, seeing)
+    return Subject(name, given, source, response, minimum, tensors, float(worst), light, seeing)
 
 
 def check_light(name: str, atoms: Atoms, light: Light) -> None:
