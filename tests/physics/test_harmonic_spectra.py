@@ -17,6 +17,7 @@ from frazil.experiments.infrared.harmonic import label_minimum, modes_of
 from frazil.experiments.infrared.labels import Labels
 from frazil.potentials.analytic import van_hemert
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
+from frazil.potentials.gmnn.calculator import GMNNCalculator
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.surface import ModelSurface
 from frazil.potentials.surface import analytic_curvature
@@ -125,6 +126,32 @@ def test_models_derivatives_are_those_of_finite_differences() -> None:
             assert hessian[i] == pytest.approx((ends[1] - ends[0]).ravel() / (2 * step), abs=1e-5, rel=1e-5)
     # A neutral structure's dipole does not change when all of it moves.
     assert slopes.reshape(3, 4, 3).sum(axis=1) == pytest.approx(np.zeros((3, 3)), abs=1e-10)
+
+
+def test_a_model_s_surface_sees_the_cell() -> None:
+    architecture = Architecture(("C", "O"), cutoff_A=3.5, n_radial=2, n_basis=4, hidden=(8,))
+    model = Model(architecture, initialize_committee(architecture, 3, 2), {})
+    crystal = Atoms("COCO", [[0.2, 0, 0], [1.3, 0, 0], [0, 3, 3], [0, 4.1, 3]], cell=[4.5] * 3, pbc=True)
+    surface = ModelSurface(model, crystal)
+    ase_s = GMNNCalculator(model, precision="float64")
+    for moved in (0.0, 0.4):  # further than the lists hold
+        positions = crystal.positions + moved * np.array([[1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1]])
+        crystal.positions = positions
+        crystal.calc = ase_s
+        energy, forces = surface.surface(positions)
+        assert energy == pytest.approx(crystal.get_potential_energy(), abs=1e-9)
+        assert forces == pytest.approx(crystal.get_forces(), abs=1e-9)
+    free = ModelSurface(model, Atoms(crystal.symbols, crystal.positions)).surface(crystal.positions)
+    assert abs(free[0] - energy) > 1e-3
+
+
+def test_a_crystal_s_modes_leave_out_what_moves_all_of_it() -> None:
+    hessian = np.kron(np.array([[1.0, -1], [-1, 1]]), np.diag([1.0, 2, 3]))
+    places = [[0, 0, 0], [0, 0, 1.5]]
+    free, periodic = (normal_modes(hessian, places, [12.0, 12.0], periodic=p) for p in (False, True))
+    assert len(free.wavenumbers_cm1) == 1, "two atoms: one vibration"
+    squares = periodic.wavenumbers_cm1**2 / free.wavenumbers_cm1[0] ** 2
+    assert squares == pytest.approx([1 / 3, 2 / 3, 1.0])
 
 
 class Springs:
