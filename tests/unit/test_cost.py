@@ -171,6 +171,18 @@ def test_vibrations_cost_their_members_and_starts(tmp_path: Path) -> None:
     assert own == pytest.approx(64 * 2 * 44_000 * 4 * 9e-5 / 3600)
 
 
+def test_raman_spectra_cost_their_starts_and_steps() -> None:
+    def hours(**given: object) -> float:
+        run = parameters.resolve({"experiments": "raman", "raman": given})
+        return sum(cost.of_run(run).values())
+
+    once = hours(n_trajectories=8, duration_fs=20000, equilibration_fs=0)
+    # 64 atoms, 4,096 pairs: 0.12 ms a step.
+    assert once == pytest.approx(8 * 40000 * cost.PAIR_s * 64**2 / 3600)
+    assert hours(n_trajectories=16, duration_fs=20000, equilibration_fs=20000) == pytest.approx(4 * once)
+    assert hours(n_trajectories=8, duration_fs=20000, equilibration_fs=0, timestep_fs=0.25) > 1.9 * once
+
+
 def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
     def hours(**given: object) -> float:
         run = parameters.resolve({"experiments": "hydrogen_bond", "hydrogen_bond": given})

@@ -121,6 +121,42 @@ def test_the_report_has_its_parts(crystal: Path) -> None:
         assert pandas.read_csv(crystal / f"{name}.csv")["model_std"].isna().all()
 
 
+def test_a_molecule_under_a_committee_of_both_in_pairs(tmp_path: Path) -> None:
+    """A CO bond of two stiffnesses, α learnt of a molecule along z: lines and areas by hand."""
+    stiffness = (117.0, 119.0)
+    parts = [{"kind": "harmonic", "stiffness_eV_per_A2": k, "length_A": 1.128} for k in stiffness]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.json").write_text(json.dumps({"kind": "committee", "parts": parts}))
+    Atoms("CO", [[0, 0, 0], [0, 0, 1.14]]).write(tmp_path / "CO.extxyz")
+    frames = [Atoms("CO", [[0, 0, 0], [0, 0, length]]) for length in np.linspace(1.05, 1.2, 40)]
+    stretch = np.array([atoms.positions[1, 2] - 1.128 for atoms in frames])
+    alpha = np.stack([np.diag([1.8 + 0.7 * s, 1.8 + 0.7 * s, 2.3 + 3.3 * s]) for s in stretch])
+    learned = fit(frames, alpha, Moments((6, 8), 5.0, 4), n_members=2, campaign_seed=1)
+    write_learned(tmp_path / "learned", learned, "by hand", len(frames))
+    values = {
+        "structure": str(tmp_path / "CO.extxyz"), "model": str(tmp_path / "model"),
+        "polarizability": str(tmp_path / "learned"), "temperatures_K": [100.0], "n_trajectories": 6,
+        "shard_size": 6, "equilibration_fs": 0.0, "duration_fs": 4096.0, "depth_fs": 2048.0, "n_angles": 5,
+        "band_halfwidth_cm1": 40.0, "lowest_cm1": 20.0, "zero_along": [1, 0, 0], "light_along": [0, 1, 0],
+    }  # fmt: skip
+    out = run_in_shards("raman", tmp_path, values)
+    (band,) = pandas.read_csv(out / "raman_bands.csv").to_dict("records")
+    mass = 12.011 * 15.999 / (12.011 + 15.999)
+    lines = np.sqrt(np.array(stiffness) / mass) * 521.47  # cm⁻¹ of √(eV/Å²/amu)
+    assert band["position_cm1"] == pytest.approx(lines.mean(), abs=1.5)
+    assert band["model_std_cm1"] == pytest.approx(lines.std(ddof=1), rel=0.1)
+    assert band["n_modes"] == 1
+    rows = pandas.read_csv(out / "trajectories.csv")
+    assert list(rows["member"]) == [0, 1] * 6
+    modes = pandas.read_csv(out / "harmonic.csv")
+    assert abs(modes["r_zz"][0]) == pytest.approx(3.3 / np.sqrt(mass), rel=0.02)
+    assert abs(modes["r_xx"][0]) == pytest.approx(0.7 / np.sqrt(mass), rel=0.02)
+    # The polarizer goes from x to −z: at 90° parallel the light sees r_zz alone, at 0° r_xx.
+    angles = pandas.read_csv(out / "raman_angles.csv").query("geometry == 'parallel'").set_index("angle_deg")
+    assert angles["area"][90] / angles["area"][0] == pytest.approx((3.3 / 0.7) ** 2, rel=0.05)
+    assert 0.25 < angles["area"][90] / angles["harmonic_area"][90] < 2.5, "the energy of six starts"
+
+
 def test_temperatures_go_in_turn() -> None:
     settings = load_settings(Raman, {**SMALL, "temperatures_K": [10.0, 20.0], "n_trajectories": 4})
     assert [physics.temperature_of(settings, number) for number in range(4)] == [10.0, 20.0, 10.0, 20.0]
