@@ -26,7 +26,8 @@ import ase.io
 import numpy as np
 from gmnn_speed import ELEMENTS, apax, finished
 
-from frazil.experiments.sticking.collisions import BouncedOrBroken, h2_motion, start
+from frazil.experiments.sticking.collisions import BouncedOrBroken, Motion, start
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign
 from frazil.experiments.sticking.surfaces import crystalline, masses_of
 from frazil.md.ensemble import Ensemble
@@ -34,10 +35,12 @@ from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies
 from frazil.potentials.gmnn.files import read_model
 from frazil.potentials.gmnn.potential import GMNN
+from frazil.systems.molecules import molecule
 from frazil.units import kB
 
 TIMESTEP_fs, COLLISION_STEPS = 0.5, 20_000
 PAPER_COLLISIONS = 10_368
+H2 = Projectile(molecule("H2"))
 CAMPAIGN = Campaign(
     surface_temperatures_K=(10.0,), energies_K=(116.0,), n_polar=16, polar_max_deg=60.0, n_azimuth=12,
     azimuth="random", aim_radius_A=6.0, start_height_A=8.0, bounce_A=6.0, timestep_fs=TIMESTEP_fs,
@@ -51,7 +54,7 @@ def states(n_molecules: int, n: int) -> list[ase.Atoms]:
     surface.info |= {"phase": "crystalline", "surface_id": 0, "surface_temperature_K": 10.0}
     spread = np.sqrt(10.0 * kB / masses_of(surface))[:, None]
     surface.set_velocities(np.random.default_rng(1).normal(size=surface.positions.shape) * spread)
-    begun = [start(CAMPAIGN, k, [surface]) for k in range(n)]
+    begun = [start(CAMPAIGN, k, [surface], H2) for k in range(n)]
     frames = [ase.Atoms([*surface.symbols, "H", "H"], b.positions_A) for b in begun]
     for atoms, b in zip(frames, begun, strict=True):
         atoms.set_velocities(b.velocities)
@@ -65,8 +68,8 @@ def work(model: Path, frames: Path, steps: int) -> None:
     every = round(20.0 / TIMESTEP_fs)
     ensemble = Ensemble(
         GMNN.of(read_model(model), found[0].numbers), VelocityVerlet(TIMESTEP_fs), found[0].get_masses(),
-        n_steps=steps, observe_every=min(every, steps), observers=(energies, h2_motion),
-        stop=BouncedOrBroken(1e9),
+        n_steps=steps, observe_every=min(every, steps), observers=(energies, Motion.of(H2)),
+        stop=BouncedOrBroken.of(1e9, found[0][:-2], H2),
         frozen=found[0].arrays["fixed"].astype(bool), width=len(found),
     )  # fmt: skip
     positions = np.stack([atoms.positions for atoms in found])

@@ -1,4 +1,17 @@
-// H2 on CO ice: frames to train on, surfaces, binding sites, collisions, and their tables.
+// Sticking on ice: frames to train on, surfaces, binding sites, collisions, and their tables.
+
+// A potential that is called by its name; the known truth of H2 on CO is the steps' default.
+def model_by_name(Map s) { s.potential in ['gmnn', 'analytic'] ? [:] : [model: s.potential] }
+
+// The files among the molecules of the ice, the projectile and the crystal, and what they are called where they are staged.
+def is_file(Object what) { what && !what.toString().startsWith('smiles:') && (what.toString().contains('/') || what.toString().contains('.')) }
+def molecule_files(Map s) {
+    [*s.molecules, s.projectile, s.crystal].findAll { is_file(it) }.unique().collect { file(it, glob: false) }
+}
+def staged_names(Map s) {
+    def name = { what -> is_file(what) ? "given/${file(what, glob: false).name}".toString() : what }
+    [molecules: s.molecules.collect(name), projectile: name(s.projectile), crystal: name(s.crystal)]
+}
 
 process SAMPLE_CLUSTERS {
     label 'cpu'
@@ -83,6 +96,7 @@ process PREPARE_SURFACE {
     input:
     // e.g. ['crystalline', gmnn/, molecular_curves.csv]; [] for the known truth, and where nothing was taken out
     tuple val(phase), path(model), path(curves)
+    path files, stageAs: 'given/*' // molecules and a crystal that are files
     val settings
     val code
 

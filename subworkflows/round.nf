@@ -5,7 +5,7 @@ include { LABEL           } from './labels'
 include { PREPARE_DATASET } from '../modules/label'
 include { TRAIN_DEEPMD    } from '../modules/train'
 include { TRAIN_GMNN      } from '../modules/gmnn'
-include { PREPARE_SURFACE; TAKE_MOLECULES_OUT } from '../modules/sticking'
+include { PREPARE_SURFACE; TAKE_MOLECULES_OUT; molecule_files; staged_names } from '../modules/sticking'
 include { PROPOSE         } from '../modules/learn'
 
 workflow ROUND {
@@ -59,8 +59,8 @@ workflow ROUND {
         trained = ready.mix(TRAIN_GMNN.out.map { name, folder -> folder })
         driver = trained.map { [it] }.combine(curves.map { [it] })
         PREPARE_SURFACE(
-            Channel.of('crystalline', 'amorphous').combine(driver),
-            settings.steps['prepare-surface'] + [n_snapshots: 1], settings.code['prepare_surface.py'],
+            Channel.fromList(settings.sticking.phases).combine(driver), molecule_files(settings.sticking),
+            settings.steps['prepare-surface'] + staged_names(settings.sticking) + [n_snapshots: 1], settings.code['prepare_surface.py'],
         )
         committee = driver.combine(PREPARE_SURFACE.out.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it] })
             .map { model, curve, surfaces -> [model: model.resolve('model.h5'), curves: curve, surfaces: surfaces.collect { it[1] }] }

@@ -1,7 +1,7 @@
 // One round of shards, and whether all so far are enough. What is enough already passes through untouched.
 
 include { EXCITE; RUN_TRAJECTORIES; ENOUGH } from '../modules/trajectories'
-include { RUN_COLLISIONS                   } from '../modules/sticking'
+include { RUN_COLLISIONS; model_by_name    } from '../modules/sticking'
 
 workflow ROUND_OF_SHARDS {
     take:
@@ -18,7 +18,7 @@ workflow ROUND_OF_SHARDS {
     if (experiment == 'sticking') {
         def s = settings.sticking
         def ids = s.potential == 'gmnn' && s.truth ? ['model', 'truth'] : ['model']
-        def asked = settings.steps['run-collisions'] + (s.potential.startsWith('ase:') ? [model: s.potential] : [:])
+        def asked = settings.steps['run-collisions'] + model_by_name(s)
         def each = rounds[number].size() * s.n_polar
         RUN_COLLISIONS(
             todo.combine(starts).flatMap { now, phase, surface, folder, curve ->

@@ -1,4 +1,4 @@
-// H2 sticking on CO ice: potential → surfaces → binding sites and collisions → statistics.
+// Sticking on ice (of H2 on CO, or any molecules): potential → surfaces → binding sites and collisions → statistics.
 
 include { LABEL; own_level               } from './labels'
 include { in_order; with_files; windows  } from './potential'
@@ -8,11 +8,12 @@ include { PROPOSE                        } from '../modules/learn'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { UNTIL_ENOUGH                   } from './until_enough'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
+include { model_by_name; molecule_files; staged_names                   } from '../modules/sticking'
 include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
 
 // The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first_id: 0, n: 36, campaign: […]], …]
-def shards_of(String id, Map campaign, int n, int size) {
-    ['crystalline', 'amorphous'].collectMany { phase ->
+def shards_of(List phases, String id, Map campaign, int n, int size) {
+    phases.collectMany { phase ->
         Settings.shards(n, size).collect { it + [id: id, phase: phase, keep_paths: id == 'attempts' ? n : 0, campaign: campaign] }
     }
 }
@@ -112,13 +113,12 @@ workflow STICKING {
         curves = Channel.value([])
         validated = Channel.empty()
     }
-    // An ASE calculator by its name; the known truth is the steps' default.
-    def named = s.potential.startsWith('ase:') ? [model: s.potential] : [:]
+    def named = model_by_name(s)
     // [gmnn/ or [], molecular_curves.csv or []]: what drives everything
     driver = model.map { [it] }.combine(curves.map { [it] })
     PREPARE_SURFACE(
-        Channel.of('crystalline', 'amorphous').combine(driver),
-        settings.steps['prepare-surface'] + named, settings.code['prepare_surface.py'],
+        Channel.fromList(s.phases).combine(driver),
+        molecule_files(s), settings.steps['prepare-surface'] + named + staged_names(s), settings.code['prepare_surface.py'],
     )
     surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
@@ -131,9 +131,9 @@ workflow STICKING {
     def attempts = campaign + [surface_temperatures_K: [s.attempts_temperature_K], energies_K: [s.energies_K.min()],
         polar_max_deg: 0, n_polar: 1, n_azimuth: s.n_attempts, bounce_A: 1000, duration_fs: s.attempts_duration_fs,
         model_error: false]
-    def truths = s.potential == 'gmnn' && s.truth ? shards_of('truth', campaign + [model_error: false], per_phase, s.shard_size) : []
-    def metas = shards_of('attempts', attempts, s.n_attempts, s.n_attempts) +
-        (s.target_halfwidth ? [] : shards_of('model', campaign, per_phase, s.shard_size) + truths)
+    def truths = s.potential == 'gmnn' && s.truth ? shards_of(s.phases, 'truth', campaign + [model_error: false], per_phase, s.shard_size) : []
+    def metas = shards_of(s.phases, 'attempts', attempts, s.n_attempts, s.n_attempts) +
+        (s.target_halfwidth ? [] : shards_of(s.phases, 'model', campaign, per_phase, s.shard_size) + truths)
     RUN_COLLISIONS(
         Channel.fromList(metas).map { [it.phase, it] }.combine(surfaces, by: 0)
             .map { phase, meta, surface, folder, curve -> [meta, surface] + (meta.id == 'truth' ? [[], []] : [folder, curve]) + [[]] },

@@ -203,7 +203,7 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
             yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
-    for phase in ("crystalline", "amorphous"):
+    for phase in own.phases:  # molecules of other ices are counted as if they had two atoms
         n_atoms = 2 * getattr(surface, f"n_{phase}") + 2
         step_s = n_atoms * network_s("gmnn", weights) if trained else PAIR_s * n_atoms**2
         temperatures = len(campaign.surface_temperatures_K)

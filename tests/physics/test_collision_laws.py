@@ -12,6 +12,7 @@ from ase import Atoms
 from frazil.campaigns import Start
 from frazil.experiments.sticking.collisions import _row, ids_of, run, start
 from frazil.experiments.sticking.driver import driver
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
@@ -21,9 +22,11 @@ from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
+from frazil.systems.molecules import molecule
 from frazil.units import fs, kB
 
 TRUTH = driver("analytic")
+H2 = Projectile(molecule("H2"))
 CAMPAIGN = Campaign(
     surface_temperatures_K=(10.0,), energies_K=(12.0, 116.0, 348.0), n_polar=2, polar_max_deg=40.0,
     n_azimuth=2, azimuth="random", aim_radius_A=1.0, start_height_A=8.0, bounce_A=6.0, timestep_fs=1.0,
@@ -81,7 +84,9 @@ class Friction:
 
 def outcomes(campaign: Campaign, surface: Atoms, **options: Any) -> dict[int, str]:
     ids = list(ids_of(campaign, "crystalline"))
-    return {row["trajectory_id"]: row["outcome"] for row in run(campaign, TRUTH, [surface], ids, **options)}
+    return {
+        row["trajectory_id"]: row["outcome"] for row in run(campaign, TRUTH, [surface], H2, ids, **options)
+    }
 
 
 def test_a_hard_wall_lets_nothing_stick() -> None:
@@ -122,7 +127,7 @@ def test_recoil_of_a_free_molecule() -> None:
         CAMPAIGN, energies_K=(50.0,), n_polar=1, n_azimuth=1, polar_max_deg=0.0, aim_radius_A=0.0
     )
     surface = floor(0)
-    begun = start(campaign, 0, [surface])
+    begun = start(campaign, 0, [surface], H2)
     ensemble = Ensemble(
         Cube(0.0), VelocityVerlet(0.5), np.array([12.011, 15.999, 1.008, 1.008]), n_steps=12000,
         observe_every=12000, observers=(energies, frames), width=1,
@@ -142,7 +147,7 @@ def test_books_of_a_collision_with_a_free_cluster() -> None:
     surface.info |= floor().info
     surface.set_velocities(np.zeros((8, 3)))
     campaign = replace(CAMPAIGN, energies_K=(348.0,), n_polar=1, n_azimuth=1, polar_max_deg=0.0)
-    begun = start(campaign, 0, [surface])
+    begun = start(campaign, 0, [surface], H2)
     masses = np.array([12.011, 15.999] * 4 + [1.008] * 2)
     ensemble = Ensemble(
         H2OnCO(), VelocityVerlet(0.25), masses, n_steps=16000, observe_every=4000,
@@ -166,7 +171,7 @@ def test_initial_states_are_what_the_grid_says() -> None:
     surface = floor()
     campaign = replace(CAMPAIGN, n_polar=3, polar_max_deg=60.0)
     for identity in ids_of(campaign, "crystalline"):
-        begun = start(campaign, identity, [surface])
+        begun = start(campaign, identity, [surface], H2)
         velocity, centre = begun.velocities[-2:].mean(axis=0), begun.positions_A[-2:].mean(axis=0)
         energy = 0.5 * MASS_H2 * velocity @ velocity / kB
         assert energy == pytest.approx(begun.known["collision_energy_K"], rel=1e-6)
@@ -186,7 +191,7 @@ def test_turning_points_and_late_leavers_are_seen() -> None:
     rows = {
         "step": np.arange(6) * 20, "rising": np.array([-1.0, -1, 1, -1, 1, 1]),
         "apart_A": np.array([8.0, 3, 3, 4, 3, 6.5]), "energy": np.zeros(6), "kinetic_energy": np.ones(6),
-        "h2_A": np.zeros((6, 3)),
+        "projectile_A": np.zeros((6, 3)),
     }  # fmt: skip
     found = _row(CAMPAIGN, begun, Trajectory(0, Outcome.FINISHED, 100, rows))
     assert found["outcome"] == "bounced"

@@ -346,6 +346,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "lennard-jones": {"epsilon_eV": None, "sigma_A": None},
     "q-tip4p-f": {},
     "co-crystal": {},
+    "n2-trappe": {},
     "wall": {"radius_A": None, "stiffness_eV_per_A2": None},
     "gfn1-xtb": {},
     "gfn2-xtb": {},
@@ -390,6 +391,10 @@ def _formula(name: str, atoms: Atoms, parameters: Mapping[str, Any]) -> "Potenti
         from frazil.potentials.analytic.co_crystal import of_crystal
 
         return of_crystal(atoms)
+    if name == "n2-trappe":
+        from frazil.potentials.analytic.n2 import of_nitrogen
+
+        return of_nitrogen(atoms)
     if name == "van-hemert":
         _check_molecules(atoms, atoms.get_chemical_symbols())
         return VanHemert(**parameters)

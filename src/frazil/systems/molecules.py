@@ -1,19 +1,38 @@
-"""Molecules of any kind: which atoms belong together, and random orientations."""
+"""Molecules of any kind: one at rest by its name, SMILES or file; which atoms belong together; orientations.
 
-from typing import TYPE_CHECKING
+Inside a molecule carbon comes first, then other elements from heavy to light, hydrogen last: C, O; O, H, H.
+"""
 
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import ase.io
 import numpy as np
 from ase import Atoms
-from ase.data import covalent_radii
-from scipy.sparse import csr_array
+from ase.data import atomic_masses, covalent_radii
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-if TYPE_CHECKING:
-    pass
-
+from frazil.errors import UserError
+from frazil.systems.co import BOND_LENGTH_A
 
 BOND_SLACK_A = 0.45
 """Bonds may be this much longer than the sum of covalent radii: CO up to 1.87 Å, H2 to 1.07, C–C to 1.97."""
+LONGEST_A = {("C", "O"): 1.6, ("H", "H"): 1.5}
+"""Longer ones are broken; other bonds are where they are longer than their radii and the slack allow."""
+SMILES = "smiles:"
+EMBEDDING_SEED = 7
+
+
+def bonds_of(atoms: Atoms, slack_A: float = BOND_SLACK_A) -> np.ndarray:
+    """Return the bonds (n_bonds, 2): atoms nearer than their covalent radii and ``slack_A``; no cell."""
+    radii = covalent_radii[atoms.numbers]
+    pairs = cKDTree(atoms.positions).query_pairs(2 * radii.max(initial=0.0) + slack_A, output_type="ndarray")
+    lengths = np.linalg.norm(atoms.positions[pairs[:, 0]] - atoms.positions[pairs[:, 1]], axis=1)
+    pairs = pairs[lengths < radii[pairs].sum(axis=1) + slack_A]
+    return np.asarray(pairs[np.lexsort(pairs.T[::-1])])
 
 
 def molecules_of(atoms: Atoms, slack_A: float = BOND_SLACK_A) -> list[np.ndarray]:
@@ -21,11 +40,189 @@ def molecules_of(atoms: Atoms, slack_A: float = BOND_SLACK_A) -> list[np.ndarray
 
     A cell is not looked at. Molecules come in the order of their first atoms, atoms ascending.
     """
-    radii = covalent_radii[atoms.numbers]
-    vectors = atoms.positions[:, None] - atoms.positions[None]
-    bonded = np.linalg.norm(vectors, axis=-1) < radii[:, None] + radii[None] + slack_A
-    n_molecules, owner = connected_components(csr_array(bonded), directed=False)
+    return _joined(bonds_of(atoms, slack_A), len(atoms))
+
+
+def _joined(bonds: np.ndarray, n_atoms: int) -> list[np.ndarray]:
+    graph = coo_array((np.ones(len(bonds)), (bonds[:, 0], bonds[:, 1])), shape=(n_atoms, n_atoms))
+    n_molecules, owner = connected_components(graph, directed=False)
     return [np.flatnonzero(owner == molecule) for molecule in range(n_molecules)]
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """Which atoms are one molecule and which are bonded; told by one structure, and kept while atoms move.
+
+    numbers (natoms,): atomic numbers. members: the atoms of each molecule, ascending. bonds (n_bonds, 2).
+    """
+
+    numbers: np.ndarray
+    members: tuple[np.ndarray, ...]
+    bonds: np.ndarray
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> "Molecules":
+        """Return the molecules of a structure without a cell, in the order of their first atoms."""
+        bonds = bonds_of(atoms)
+        return cls(atoms.numbers.copy(), tuple(_joined(bonds, len(atoms))), bonds)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @cached_property
+    def masses_amu(self) -> np.ndarray:
+        """Standard masses of the molecules (n_molecules,)."""
+        return np.array([atomic_masses[self.numbers[own]].sum() for own in self.members])
+
+    @cached_property
+    def formulas(self) -> list[str]:
+        """Hill formulas of the molecules."""
+        return [Atoms(numbers=self.numbers[own]).get_chemical_formula() for own in self.members]
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The first atom of each molecule (n_molecules,)."""
+        return np.array([own[0] for own in self.members], int)
+
+    @cached_property
+    def longest_A(self) -> np.ndarray:
+        """Lengths (n_bonds,) beyond which bonds are broken."""
+        elements = Atoms(numbers=self.numbers).get_chemical_symbols()
+        radii = covalent_radii[self.numbers]
+        return np.array([
+            LONGEST_A.get(
+                (min(elements[i], elements[j]), max(elements[i], elements[j])),
+                radii[i] + radii[j] + BOND_SLACK_A,
+            )
+            for i, j in self.bonds
+        ])  # fmt: skip
+
+    def centres(self, positions_A: np.ndarray) -> np.ndarray:
+        """Return centres of mass (..., n_molecules, 3) of positions (..., natoms, 3); velocities work too."""
+        most = max(len(own) for own in self.members)
+        total = np.zeros((*positions_A.shape[:-2], len(self), 3))
+        for place in range(most):
+            has = [len(own) > place for own in self.members]
+            atom = np.array([own[min(place, len(own) - 1)] for own in self.members])
+            weight = np.where(has, atomic_masses[self.numbers[atom]], 0.0) / self.masses_amu
+            total = total + weight[:, None] * positions_A[..., atom, :]
+        return total
+
+    def broken(self, positions_A: np.ndarray) -> tuple[int, float] | None:
+        """Return a molecule with a bond too long in frames (n, natoms, 3), and how long; None if all hold."""
+        if not len(self.bonds):
+            return None
+        first, second = self.bonds.T
+        lengths = np.linalg.norm(positions_A[:, second] - positions_A[:, first], axis=-1).max(axis=0)
+        worst = int((lengths - self.longest_A).argmax())
+        if lengths[worst] <= self.longest_A[worst]:
+            return None
+        owner = next(number for number, own in enumerate(self.members) if first[worst] in own)
+        return owner, float(lengths[worst])
+
+
+def molecule(what: str | Path) -> Atoms:
+    """Return one molecule: a name that ASE knows (H2O, CH3OH), ``smiles:…``, or a file that ASE reads.
+
+    CO and H2 are those of the published studies, 1.128 and 0.7414 Å long. Raises UserError for what is none
+    of these, more or less than one molecule, ions, and open shells.
+    """
+    text = str(what)
+    if text == "CO":
+        return Atoms("CO", [[0.0, 0.0, 0.0], [0.0, 0.0, BOND_LENGTH_A]], info={"name": "CO"})
+    if text == "H2":
+        from frazil.potentials.analytic.h2_co import H2_LENGTH_A
+
+        return Atoms("H2", 0.5 * H2_LENGTH_A * np.array([[0, 0, 1.0], [0, 0, -1.0]]), info={"name": "H2"})
+    if text.startswith(SMILES):
+        atoms = _of_smiles(text.removeprefix(SMILES))
+    elif Path(text).is_file():
+        atoms = _of_file(Path(text))
+    else:
+        atoms = _of_name(text)
+    check_closed_shell(atoms, text)
+    found = ordered(atoms)
+    if len(molecules_of(found)) != 1:
+        raise UserError(
+            f"{text} holds {len(molecules_of(found))} molecules by its bonds (covalent radii and "
+            f"{BOND_SLACK_A:g} Å); give one molecule in a file of its own"
+        )
+    found.info["name"] = found.get_chemical_formula()
+    return found
+
+
+def check_closed_shell(atoms: Atoms, what: str) -> None:
+    """Raise UserError for ions, odd electrons, and a multiplicity or magnetic moments that say open."""
+    info = atoms.info
+    charge = float(info.get("charge", 0)) or float(atoms.get_initial_charges().sum().round(6))
+    if charge:
+        raise UserError(f"{what} has a charge of {charge:g}; molecules here are neutral")
+    multiplicity = float(info.get("multiplicity", 1))
+    moment = abs(float(atoms.get_initial_magnetic_moments().sum()))
+    if multiplicity != 1 or moment > 1e-6 or int(atoms.numbers.sum()) % 2:
+        raise UserError(
+            f"{what} ({atoms.get_chemical_formula()}) has an open shell (electrons that are not paired); "
+            "molecules here have closed shells: give another molecule"
+        )
+
+
+def ordered(atoms: Atoms) -> Atoms:
+    """Return plain atoms of one molecule in the order of this module: C, then heavy to light, H last."""
+    order = sorted(
+        range(len(atoms)), key=lambda i: (atoms.numbers[i] != 6, atoms.numbers[i] == 1, -atoms.numbers[i], i)
+    )
+    return Atoms(atoms.numbers[order], atoms.positions[order])
+
+
+def _of_name(name: str) -> Atoms:
+    from ase.build import molecule as known
+    from ase.collections import g2
+
+    if name in g2.names:
+        return known(name)
+    raise UserError(
+        f"no molecule {name}: neither a file nor a name that ASE knows; give a file (xyz, extxyz, …), "
+        f"{SMILES}…, or a name such as CO, N2, H2O, NH3, CO2, CH4, CH3OH"
+    )
+
+
+def _of_file(path: Path) -> Atoms:
+    try:
+        images = ase.io.read(path, index=":", do_not_split_by_at_sign=True)
+    except Exception as error:  # ASE's readers raise anything
+        raise UserError(f"{path} is no structure that ASE reads ({error}); give xyz or extxyz") from error
+    if len(images) != 1 or not len(images[0]):
+        raise UserError(f"{path} holds {len(images)} structures; give one molecule")
+    return images[0]
+
+
+def _of_smiles(text: str) -> Atoms:
+    """Return a molecule of a SMILES, embedded by ETKDG (Riniker & Landrum 2015) and relaxed by MMFF94."""
+    try:
+        from rdkit import Chem, RDLogger
+        from rdkit.Chem import AllChem
+    except ImportError as error:
+        raise UserError(
+            f"{SMILES}{text} needs RDKit, which is not installed here; install it (pip install rdkit), or "
+            "give the molecule by a file or a name"
+        ) from error
+    RDLogger.DisableLog("rdApp.*")
+    found = Chem.MolFromSmiles(text)
+    if found is None:
+        raise UserError(f"{SMILES}{text} is no SMILES that RDKit reads; correct it, or give a file")
+    if len(Chem.GetMolFrags(found)) != 1:
+        raise UserError(f"{SMILES}{text} has {len(Chem.GetMolFrags(found))} molecules; give them one by one")
+    radicals = sum(atom.GetNumRadicalElectrons() for atom in found.GetAtoms())
+    found = Chem.AddHs(found)
+    if AllChem.EmbedMolecule(found, randomSeed=EMBEDDING_SEED) != 0:
+        raise UserError(f"{SMILES}{text} could not be embedded in space; give the molecule by a file")
+    if AllChem.MMFFHasAllMoleculeParams(found):
+        AllChem.MMFFOptimizeMolecule(found, maxIters=2000)
+    atoms = Atoms(
+        [atom.GetSymbol() for atom in found.GetAtoms()], found.GetConformer().GetPositions(),
+        info={"charge": Chem.GetFormalCharge(found), "multiplicity": radicals + 1},
+    )  # fmt: skip
+    return atoms
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:

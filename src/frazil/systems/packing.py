@@ -1,9 +1,10 @@
-"""Aggregates of CO: packed at random by Packmol, relaxed by an ASE calculator."""
+"""Aggregates of molecules: packed at random by Packmol; those of CO relaxed by an ASE calculator."""
 
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from frazil.seeds import derived_seed
 if TYPE_CHECKING:
     pass
 
-from frazil.systems.co import BOND_LENGTH_A, molecular_centres, set_excited
+from frazil.systems.co import molecular_centres, set_excited
+from frazil.systems.molecules import molecule
 
 PACKING_DISTANCE_A = 2.8
 
@@ -41,33 +43,48 @@ def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggr
 def pack(
     n_molecules: int, region: str, distance_A: float, campaign_seed: int, stream: str, identity: int
 ) -> Atoms:
-    """Return CO molecules at random in a region (Packmol's words), atoms at least ``distance_A`` apart.
+    """Return CO molecules at random in a region, as ``packed`` does for any."""
+    kinds = [(molecule("CO"), n_molecules)]
+    return packed(kinds, region, distance_A, campaign_seed, stream, identity)
 
-    Packmol: Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
+
+def packed(
+    kinds: Sequence[tuple[Atoms, int]], region: str, distance_A: float, campaign_seed: int, stream: str,
+    identity: int,
+) -> Atoms:  # fmt: skip
+    """Return molecules at random in a region (Packmol's words), atoms at least ``distance_A`` apart.
+
+    ``kinds``: each molecule (its name among its info) and how many; they come in this order. Packmol:
+    Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
     """
     program = shutil.which("packmol", path=str(Path(sys.executable).parent)) or shutil.which("packmol")
     if program is None:
         raise UserError("packmol is not installed; install it beside this Python (pip install packmol)")
     seed = derived_seed(campaign_seed, stream, identity)
     with tempfile.TemporaryDirectory(prefix="packmol-") as directory:
-        Path(directory, "co.xyz").write_text(f"2\n\nC 0 0 0\nO 0 0 {BOND_LENGTH_A}\n")
+        words = f"tolerance {distance_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
+        for place, (atoms, number) in enumerate(kinds):
+            lines = [
+                f"{symbol} {x:.17g} {y:.17g} {z:.17g}\n"
+                for symbol, (x, y, z) in zip(atoms.symbols, atoms.positions, strict=True)
+            ]
+            Path(directory, f"{place}.xyz").write_text(f"{len(atoms)}\n\n{''.join(lines)}")
+            words += f"structure {place}.xyz\n  number {number}\n  {region}\nend structure\n"
         # Packmol rewinds its input: it must be a file, not a pipe.
-        Path(directory, "pack.inp").write_text(
-            f"tolerance {distance_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
-            f"structure co.xyz\n  number {n_molecules}\n  {region}\nend structure\n"
-        )
+        Path(directory, "pack.inp").write_text(words)
         with Path(directory, "pack.inp").open() as text:
             done = subprocess.run([program], stdin=text, cwd=directory, capture_output=True, text=True)
         if "Success!" not in done.stdout:
             if "Userguide" not in done.stdout or "runtime error" in done.stderr:
                 raise RuntimeError(f"packmol failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
             where = " and ".join(line.strip() for line in region.splitlines())
+            what = " and ".join(f"{number} {atoms.info['name']}" for atoms, number in kinds)
             raise UserError(
-                f"{n_molecules} CO do not fit {where} with {distance_A:g} Å between molecules; give a larger "
+                f"{what} do not fit {where} with {distance_A:g} Å between molecules; give a larger "
                 "aggregate radius, or a lower density"
             )
-        packed = ase.io.read(Path(directory, "packed.xyz"), do_not_split_by_at_sign=True)
-    return Atoms(packed.symbols, positions=packed.positions)
+        found = ase.io.read(Path(directory, "packed.xyz"), do_not_split_by_at_sign=True)
+    return Atoms(found.symbols, positions=found.positions)
 
 
 def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.005, max_steps: int = 10000) -> Atoms:

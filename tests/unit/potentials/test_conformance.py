@@ -40,6 +40,7 @@ WATER = Atoms(
         [3.2, -0.6, 0.2],
     ],
 )
+NITROGEN = Atoms("N6", [[0, 0, 0], [0, 0.3, 1.1], [3.3, 0, 0.4], [3.2, 1.0, 0], [0.2, 3.4, 0], [1, 3.9, 0.6]])
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
 CRYSTAL = Atoms(CO.symbols, CO.positions - np.array([0, 0, 0.5]), cell=[11.5] * 3, pbc=True)
 CRYSTAL.wrap()
@@ -123,6 +124,7 @@ CASES = {
     "co-crystal": Case(
         lambda *_: load("co-crystal").potential(CRYSTAL), atoms=CRYSTAL, turns=False, extensive=False
     ),
+    "n2-trappe": Case(lambda *_: load("n2-trappe").potential(NITROGEN), atoms=NITROGEN),
     "van-hemert": Case(named("van-hemert", coupling_eV=2.0, with_dipole=True)),
     "h2-co-analytic": Case(lambda *_: load("h2-co-analytic").potential(H2), with_h2=True, permutes="none"),
     "gfn1-xtb": Case(named("gfn1-xtb"), extensive=False, tolerance=2e-5, exact=1e-4),

@@ -11,8 +11,10 @@ import pandas
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.enough import confidence_of, ended_as
+from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.coefficients import GIVEN_PROBABILITIES, SURFACE, coefficients
 from frazil.experiments.sticking.results import (
+    PUBLISHED,
     Results,
     attempts_of,
     half_lives,
@@ -53,9 +55,16 @@ def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
         raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
     with write_atomic(out / "campaign.json") as partial:
         partial.write_text(campaigns.pop())
-    for file in sorted(Path(surfaces).glob("*/snapshots.extxyz")):
-        with write_atomic(out / "surfaces" / file.parent.name / file.name) as partial:
-            shutil.copyfile(file, partial)
+    for name in ("snapshots.extxyz", projectiles.FILE):
+        for file in sorted(Path(surfaces).glob(f"*/{name}")):
+            with write_atomic(out / "surfaces" / file.parent.name / file.name) as partial:
+                shutil.copyfile(file, partial)
+
+
+def names_of(campaign: Path) -> tuple[str, str]:
+    """Return what was shot and the molecules of the ice, of a ``campaign.json``; without a word H2 and CO."""
+    known = json.loads(campaign.read_text())
+    return str(known.get("projectile", PUBLISHED[0])), str(known.get("ice", PUBLISHED[1]))
 
 
 def _to_label(worth_labelling: Path | None) -> str:
@@ -108,6 +117,15 @@ def analyse(
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
     known = TRAJECTORIES.read(truth) if with_truth and truth is not None else None
     known_probabilities = None if known is None else probabilities(known)
+    folder = Path(out)
+    keep_starts(surfaces, shards, folder)
+    projectile, ice = names_of(folder / "campaign.json")
+    published = (projectile, ice) == PUBLISHED
+    paper = [
+        declared.read(reference, by_hand=True)
+        for declared in (GIVEN_PROBABILITIES, COEFFICIENTS, replace(RESIDENCE_TIMES, also="note:str?"))
+    ]
+    paper = [table if published else table.iloc[:0] for table in paper]
     results = Results(
         trajectories=trajectories,
         probabilities=found,
@@ -129,28 +147,36 @@ def analyse(
         checks=CHECKS.read(surfaces),
         temperatures=TEMPERATURE.read(surfaces),
         radial=RADIAL.read(surfaces),
-        paper_probabilities=GIVEN_PROBABILITIES.read(reference, by_hand=True),
-        paper_coefficients=COEFFICIENTS.read(reference, by_hand=True),
-        paper_residence=replace(RESIDENCE_TIMES, also="note:str?").read(reference, by_hand=True),
+        paper_probabilities=paper[0],
+        paper_coefficients=paper[1],
+        paper_residence=paper[2],
         truth_margin=truth_margin,
         ended=" ".join(filter(None, (ended_as(decision), _to_label(worth_labelling)))),
         sensitivity=sensitivity(trajectories),
+        projectile=projectile,
+        ice=ice,
     )
-    folder = Path(out)
     comparison = results.probabilities.merge(
         results.paper_probabilities, on=[*CONDITION, "collision_energy_K"], suffixes=("", "_paper")
     )
     beside = results.residence.merge(
         results.paper_residence, on=CONDITION, how="left", suffixes=("", "_paper")
     ).drop(columns="note")
+    of_paper = (
+        [
+            (PROBABILITIES.named("comparison"), comparison),
+            (RESIDENCE_TIMES.named("residence_beside_paper"), beside),
+        ]
+        if published
+        else []
+    )
     written: list[tuple[Table, pandas.DataFrame | None]] = [
         (TRAJECTORIES, trajectories), (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
         (BINDING_ENERGIES, table), (BINDING_SUMMARY, results.sites_summary),
         (ATTEMPT_FREQUENCIES, frequencies), (RESIDENCE_TIMES, results.residence),
         (RESIDENCE_TIMES.named("residence_distribution"), results.residence_sites),
         (replace(CHECKS, name="surfaces", digits=DIGITS), results.checks),
-        (PROBABILITIES.named("comparison"), comparison),
-        (RESIDENCE_TIMES.named("residence_beside_paper"), beside),
+        *of_paper,
         (PROBABILITIES.named("truth_probabilities"), results.truth), (PAIRS, results.truth_pairs),
         (COEFFICIENTS.named("truth_coefficients"), results.truth_coefficients),
         (SENSITIVITY, results.sensitivity),
@@ -158,7 +184,6 @@ def analyse(
     for declared, content in written:
         if content is not None:
             declared.write(content, folder)
-    keep_starts(surfaces, shards, folder)
     if worth_labelling is not None:
         with write_atomic(folder / "worth_labelling.extxyz") as partial:
             shutil.copyfile(worth_labelling / "candidates.extxyz", partial)

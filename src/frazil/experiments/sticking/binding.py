@@ -1,4 +1,4 @@
-"""Binding energies of H2 on a grid over the surface: E_bin = E_close − E_far, minimized in batches."""
+"""Binding energies of the projectile on a grid over the surface: E_bin = E_close − E_far, minimized."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +12,26 @@ from ase import Atoms
 from frazil.analysis.predictive import another_value
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
-from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking import projectile as projectiles
+from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.residence import typical_energy
 from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.surfaces import height_A
 from frazil.experiments.sticking.tables import BINDING_ENERGIES, BINDING_SUMMARY, SURFACE_ATOMS
 from frazil.md.minimize import Minima, minimize
-from frazil.potentials.analytic.h2_co import H2_LENGTH_A, H2OnCO
 from frazil.potentials.interface import Potential, jit
 from frazil.potentials.neighbours import allocate, widened
 from frazil.seeds import rng
-from frazil.systems.co import molecular_centres
-from frazil.systems.molecules import random_rotation
+from frazil.systems.molecules import Molecules, random_rotation
+from frazil.systems.starts import too_close
 from frazil.units import kB
 
 FAR_A = 20.0
-"""H2 this far above the surface is free: beyond any cutoff, and 0.01 K under the known truth."""
-LONGEST_H2_A = 1.2
+"""A projectile this far above the surface is free: H2 to 0.01 K under the known truth, and beyond cutoffs."""
+BOUND_A = 6.0
+"""A projectile whose centre is farther than this from every atom of the surface is not bound."""
 MEMBER_K = "member_{}_K"
 """Columns of what single members say, at the same places."""
 REARRANGED_A = 0.5
@@ -46,12 +48,14 @@ def points(grid: Grid) -> np.ndarray:
     return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def starts(surface: Atoms, grid: Grid) -> np.ndarray:
-    """Return positions (n, natoms + 2, 3): H2 over each point, turned at random, at the clearance.
+def starts(surface: Atoms, grid: Grid, projectile: Projectile) -> np.ndarray:
+    """Return positions (n, natoms, 3): the projectile over each point, turned at random, at the clearance.
 
-    The centre of mass comes down to the lowest height at which no atom is nearer than the clearance.
+    The centre of mass comes down to the lowest height at which no atom is nearer than the clearance. Raises
+    UserError where there is no atom below, or where atoms of a large projectile would overlap the surface's.
     """
-    found = []
+    found, own = [], projectile.atoms.positions
+    both = projectile.with_surface(surface)
     for site, point in enumerate(points(grid)):
         lateral = ((surface.positions[:, :2] - point) ** 2).sum(axis=1)
         near = lateral < grid.binding_clearance_A**2
@@ -62,10 +66,15 @@ def starts(surface: Atoms, grid: Grid) -> np.ndarray:
                 "or a larger "
                 "hemisphere"
             )
-        axis = random_rotation(rng(grid.campaign_seed, "binding-site", site))[2]
-        centre = np.array([*point, z.max()])
-        h2 = centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis])
-        found.append(np.concatenate([surface.positions, h2]))
+        turn = random_rotation(rng(grid.campaign_seed, "binding-site", site))
+        placed = np.array([*point, z.max()]) + own @ turn
+        both.positions = np.concatenate([surface.positions, placed])
+        if len(own) > 2 and too_close(both):
+            raise UserError(
+                f"{projectile.name} over the grid point ({point[0]:g}, {point[1]:g}) Å overlaps the surface "
+                f"at a clearance of {grid.binding_clearance_A:g} Å; give a larger one (--binding-clearance-A)"
+            )
+        found.append(both.positions.copy())
     return np.stack(found)
 
 
@@ -87,65 +96,66 @@ def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
 
 @dataclass(frozen=True)
 class Sought:
-    """Minima of H2 on a surface of ``n_co`` molecules, the last ``n_fixed`` held.
+    """Minima of a projectile on a surface.
 
-    ``apart``: with H2 far above. ``found``: from each start. ``relaxed_A``: the surface alone (natoms, 3).
-    ``top_A``: its height.
+    ``like``: the atoms of both, as potentials are asked for them. ``apart``: with the projectile far above.
+    ``found``: from each start. ``relaxed_A``: the surface alone (natoms, 3). ``top_A``: its height.
     """
 
-    n_co: int
-    n_fixed: int
+    like: Atoms
     top_A: float
     relaxed_A: np.ndarray
     apart: Minima
     found: Minima
 
 
-def seek(surface: Atoms, grid: Grid, source: Driver) -> Sought:
-    """Minimize H2 from every point of the grid over a surface, under the committee's mean.
+def seek(surface: Atoms, grid: Grid, source: Driver, projectile: Projectile) -> Sought:
+    """Minimize the projectile from every point of the grid over a surface, under the committee's mean.
 
     Raises UserError where the surface alone does not relax.
     """
-    fixed = surface.arrays["fixed"].astype(bool)
-    n_co, n_fixed = len(surface) // 2, int(fixed.sum()) // 2
-    frozen = np.append(fixed, [False, False])
+    own = projectile.atoms.positions
+    like = projectile.with_surface(surface)
+    frozen = like.arrays["fixed"]
     top = height_A(surface.positions, float(np.sqrt(grid.binding_area_A2)))
-    far = np.array([[0.0, 0.0, top + FAR_A], [H2_LENGTH_A, 0.0, top + FAR_A]])
-    potential = source.potential(n_co, True, n_fixed)
+    lying = (own - own[0])[:, [2, 1, 0]] * [-1.0, 1.0, 1.0]
+    far = lying + np.array([0.0, 0.0, top + FAR_A])
+    potential = source.potential(like)
     limits = (grid.binding_max_force_eV_per_A, grid.binding_max_steps)
     apart = minimize(potential, np.concatenate([surface.positions, far])[None], frozen, *limits, width=1)
     if not apart.converged[0]:
         raise UserError(
-            f"surface {surface.info['surface_id']} with H2 far away did not relax below {limits[0]:g} eV/Å "
-            f"in {limits[1]} steps (left: {apart.max_forces[0]:.2g}); allow more steps"
+            f"surface {surface.info['surface_id']} with {projectile.name} far away did not relax below "
+            f"{limits[0]:g} eV/Å in {limits[1]} steps (left: {apart.max_forces[0]:.2g}); allow more steps"
         )
     relaxed = surface.copy()
-    relaxed.positions = apart.positions[0, :-2]
-    found = minimize(potential, starts(relaxed, grid), frozen, *limits, width=grid.width)
-    return Sought(n_co, n_fixed, top, relaxed.positions, apart, found)
+    relaxed.positions = apart.positions[0, : len(surface)]
+    found = minimize(potential, starts(relaxed, grid, projectile), frozen, *limits, width=grid.width)
+    return Sought(like, top, relaxed.positions, apart, found)
 
 
 def sites(
-    surface: Atoms, grid: Grid, source: Driver, truth: bool = False, scale: float = MODEL_ERROR_SCALE
-) -> pandas.DataFrame:
+    surface: Atoms, grid: Grid, source: Driver, projectile: Projectile, truth: bool = False,
+    scale: float = MODEL_ERROR_SCALE,
+) -> pandas.DataFrame:  # fmt: skip
     """Return the table ``binding_energies.csv`` of one surface.
 
-    The surface is minimized alone first, and once more with H2 far away: E_far, and the start of all sites.
-    ``largest_shift_A`` is how far any atom of the surface moved from where it was without H2,
+    The surface is minimized alone first, and once more with the projectile far away: E_far, and the start of
+    all sites. ``largest_shift_A`` is how far any atom of the surface moved from where it was without it,
     ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
     member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
-    with H2 broken or away from the surface has not converged.
+    with the projectile broken or away from the surface has not converged.
     """
-    sought = seek(surface, grid, source)
-    n_co, n_fixed, top = sought.n_co, sought.n_fixed, sought.top_A
-    apart, found, relaxed = sought.apart, sought.found, sought.relaxed_A
-    h2 = found.positions[:, -2:]
-    centres = h2.mean(axis=1)
-    bound = np.linalg.norm(found.positions[:, :-2] - centres[:, None], axis=2).min(axis=1) < 6.0
-    whole = np.linalg.norm(h2[:, 0] - h2[:, 1], axis=1) < LONGEST_H2_A
+    sought = seek(surface, grid, source, projectile)
+    top, apart, found, relaxed = sought.top_A, sought.apart, sought.found, sought.relaxed_A
+    n = len(surface)
+    ended, alone = found.positions[:, n:], Molecules.of(projectile.atoms)
+    centres = alone.centres(ended)[:, 0]
+    bound = np.linalg.norm(found.positions[:, :n] - centres[:, None], axis=2).min(axis=1) < BOUND_A
+    whole = np.array([alone.broken(one[None]) is None for one in ended])
     converged = found.converged & bound & whole
     energy = (found.energies - apart.energies[0]) / kB
-    largest = np.linalg.norm(found.positions[:, :-2] - relaxed, axis=2).max(axis=1)
+    largest = np.linalg.norm(found.positions[:, :n] - relaxed, axis=2).max(axis=1)
     everything = np.concatenate([apart.positions, found.positions])
 
     def differences(own: Potential) -> np.ndarray:
@@ -155,14 +165,14 @@ def sites(
     spread = known = low = high = np.full(len(energy), np.nan)
     members = {}
     if source.n_members > 1:
-        drivers = [source.potential(n_co, True, n_fixed, m) for m in range(source.n_members)]
-        own = np.array([differences(driver) for driver in drivers])
+        each = [source.potential(sought.like, m) for m in range(source.n_members)]
+        own = np.array([differences(potential) for potential in each])
         spread = own.std(axis=0, ddof=1)
         unit = scale * energy[converged].std() if converged.any() else np.nan
         low, high = another_value(energy, (energy, energy), own, np.zeros_like(own), unit)
         members = {MEMBER_K.format(number): values for number, values in enumerate(own)}
     if truth:
-        known = differences(H2OnCO(n_fixed=n_fixed))
+        known = differences(driver(ANALYTIC).potential(sought.like))
     return pandas.DataFrame(
         {
             "phase": surface.info["phase"], "surface_id": int(surface.info["surface_id"]),
@@ -219,13 +229,16 @@ def write_sites(
     Raises UserError for bad settings and for a surface that does not relax.
     """
     source, folder = driver(model, curves or ""), Path(out)
+    projectile = projectiles.read(surfaces, source)
     chosen = read_surfaces(surfaces)[: max(binding_surfaces, 1)]
-    tables = [sites(surface, grid, source, truth, model_error_scale) for surface in chosen]
+    tables = [sites(surface, grid, source, projectile, truth, model_error_scale) for surface in chosen]
     BINDING_ENERGIES.write(pandas.concat(tables), folder)
+    molecules = Molecules.of(chosen[0])
     drawn = [
-        pandas.DataFrame(molecular_centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(
-            phase=s.info["phase"], surface_id=s.info["surface_id"], fixed=s.arrays["fixed"][::2]
+        pandas.DataFrame(molecules.centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(
+            phase=s.info["phase"], surface_id=s.info["surface_id"],
+            fixed=s.arrays["fixed"][molecules.first],
         )
         for s in chosen
-    ]
+    ]  # fmt: skip
     SURFACE_ATOMS.write(pandas.concat(drawn), folder)

@@ -1,4 +1,4 @@
-"""Collisions of H2 with a surface: initial states, the stop rule, and shards of one campaign.
+"""Collisions of a molecule with a surface: initial states, the stop rule, and shards of one campaign.
 
 A trajectory is a function of the campaign (its grid, seed and surfaces) and its id: ids count the grid of
 phase, surface temperature, collision energy, polar angle and azimuth, the last running fastest. Aim,
@@ -16,17 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 import pandas
 from ase import Atoms
-from ase.data import atomic_masses
 
 from frazil import campaigns
 from frazil.campaigns import Row, Runner, Start, in_engine
 from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
 from frazil.experiments.enough import still_open
-from frazil.experiments.sticking.driver import Driver, driver
+from frazil.experiments.sticking import projectile as projectiles
+from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.projectile import Projectile
+from frazil.experiments.sticking.results import PUBLISHED
 from frazil.experiments.sticking.settings import NEAREST_START_A, PHASES, Campaign, OBSERVE_fs
-from frazil.experiments.sticking.surfaces import LONGEST_BOND_A, height_A, masses_of
+from frazil.experiments.sticking.surfaces import height_A, masses_of
 from frazil.experiments.sticking.tables import BEYOND, NEARER_A, PATHS, TRAJECTORIES
 from frazil.files import sha256_of, write_json
 from frazil.md.ensemble import Ensemble
@@ -34,15 +36,12 @@ from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System
 from frazil.md.trajectory import Outcome, Trajectory
-from frazil.potentials.analytic.h2_co import H2_LENGTH_A
 from frazil.seeds import rng
-from frazil.systems.molecules import random_rotation
+from frazil.systems.molecules import Molecules, random_rotation
 from frazil.tables import Table
 from frazil.units import kB
 
 BOUNCED, DISSOCIATED = Outcome.FIRST_OF_EXPERIMENT, Outcome.FIRST_OF_EXPERIMENT + 1
-H2_MASS_amu = 2 * float(atomic_masses[1])
-LONGEST_H2_A = 1.5
 
 
 def ids_of_round(
@@ -102,12 +101,12 @@ def check_members(campaign: Campaign, n_members: int) -> None:
         )
 
 
-def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start:
+def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms], projectile: Projectile) -> Start:
     """Return the initial state of a trajectory on one of the surfaces of its temperature.
 
-    H2 at rest in itself flies along a line that meets the surface's height at the aim, uniform in a disc
-    about the middle; its centre of mass starts ``start_height_A`` above. Raises UserError where no surface
-    has the temperature, or H2 would start inside the surface.
+    The projectile, turned at random, flies along a line that meets the surface's height at the aim, uniform
+    in a disc about the middle; its centre of mass starts ``start_height_A`` above. Raises UserError where no
+    surface has the temperature, or it would start inside the surface.
     """
     row = condition(campaign, identity)
     generator = rng(campaign.campaign_seed, "collision", identity)
@@ -125,60 +124,92 @@ def start(campaign: Campaign, identity: int, surfaces: Sequence[Atoms]) -> Start
     top = height_A(surface.positions, campaign.aim_radius_A + 2.0)
     direction = np.array([np.sin(polar) * np.cos(azimuth), np.sin(polar) * np.sin(azimuth), -np.cos(polar)])
     centre = np.array([*aim, top]) - direction * campaign.start_height_A / np.cos(polar)
-    axis = random_rotation(generator)[2]
-    h2 = centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis])
-    nearest = np.linalg.norm(surface.positions[None] - h2[:, None], axis=2).min()
+    turn = random_rotation(generator)
+    own, moving = projectile.drawn(campaign, identity)
+    placed = centre + own @ turn
+    nearest = np.linalg.norm(surface.positions[None] - placed[:, None], axis=2).min()
     if nearest < NEAREST_START_A:
         raise UserError(
-            f"trajectory {identity}: H2 starts {nearest:.2f} Å from an atom, inside the surface; give "
-            "a larger "
-            "--start-height-A"
+            f"trajectory {identity}: {projectile.name} starts {nearest:.2f} Å from an atom, inside the "
+            "surface; give a larger --start-height-A"
         )
-    speed = np.sqrt(2 * row["collision_energy_K"] * kB / H2_MASS_amu)
+    speed = np.sqrt(2 * row["collision_energy_K"] * kB / projectile.mass_amu)
     row |= {
         "surface_id": int(surface.info["surface_id"]), "aim_x_A": float(aim[0]), "aim_y_A": float(aim[1]),
         "height_A": top,
     }  # fmt: skip
-    velocities = np.concatenate([surface.get_velocities(), np.repeat(speed * direction[None], 2, axis=0)])
-    return Start(np.concatenate([surface.positions, h2]), velocities, known=row)
+    velocities = np.concatenate([surface.get_velocities(), speed * direction[None] + moving @ turn])
+    return Start(np.concatenate([surface.positions, placed]), velocities, known=row)
 
 
-def _h2(state: State) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Return of H2: how far its farther H is from the nearest other atom, centre, velocity, length."""
-    h2, others = state.positions[-2:], state.positions[:-2]
-    apart = jnp.sqrt(jnp.sum((h2[:, None] - others[None]) ** 2, axis=-1)).min(axis=1).max()
-    length = jnp.sqrt(jnp.sum((h2[1] - h2[0]) ** 2))
-    return apart, h2.mean(axis=0), state.velocities[-2:].mean(axis=0), length
+@dataclass(frozen=True)
+class Motion:
+    """Observe the projectile, the last atoms, of masses in parts of its own: ``apart_A`` from the surface,
+    its centre ``projectile_A`` (3,), and its ``rising`` velocity along z.
+    """
 
+    weights: tuple[float, ...]
 
-def h2_motion(state: State, system: System) -> dict[str, jax.Array]:
-    """Observe H2: ``apart_A`` from the surface, its centre ``h2_A`` (3,), ``rising`` velocity along z."""
-    apart, centre, velocity, _ = _h2(state)
-    return {"apart_A": apart, "h2_A": centre, "rising": velocity[2]}
+    @classmethod
+    def of(cls, projectile: Projectile) -> "Motion":
+        """Return the observer of a projectile."""
+        return cls(tuple((projectile.atoms.get_masses() / projectile.mass_amu).tolist()))
+
+    def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
+        """Return what is observed."""
+        apart, centre, velocity = self.measured(state)
+        return {"apart_A": apart, "projectile_A": centre, "rising": velocity[2]}
+
+    def measured(self, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return how far the farthest atom is from the nearest of the surface, the centre, its velocity."""
+        n, weights = len(self.weights), jnp.asarray(self.weights)[:, None]
+        own, others = state.positions[-n:], state.positions[:-n]
+        apart = jnp.sqrt(jnp.sum((own[:, None] - others[None]) ** 2, axis=-1)).min(axis=1).max()
+        return apart, (weights * own).sum(axis=0), (weights * state.velocities[-n:]).sum(axis=0)
 
 
 @dataclass(frozen=True)
 class BouncedOrBroken:
-    """Stop rule: bounced when an H is beyond ``bounce_A`` of all other atoms and H2 moves away from the
-    middle of the surface; dissociated when a bond is broken.
+    """Stop rule: bounced when an atom of the projectile is beyond ``bounce_A`` of the surface's atoms and
+    moves away from its middle; dissociated when a fragment has come off a molecule: a bond is too long.
+
+    ``bonds``: (atom, atom, longest Å) of all molecules, the projectile's too.
     """
 
     bounce_A: float
+    motion: Motion
+    bonds: tuple[tuple[int, int, float], ...]
+
+    @classmethod
+    def of(cls, bounce_A: float, surface: Atoms, projectile: Projectile) -> "BouncedOrBroken":
+        """Return the rule of a surface and its projectile; molecules are those of the surface as it is."""
+        bonds = []
+        for atoms, first in ((surface, 0), (projectile.atoms, len(surface))):
+            own = Molecules.of(atoms)
+            bonds += [
+                (int(i) + first, int(j) + first, float(longest))
+                for (i, j), longest in zip(own.bonds, own.longest_A, strict=True)
+            ]
+        return cls(bounce_A, Motion.of(projectile), tuple(bonds))
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the outcome's code, 0 to go on."""
-        apart, centre, velocity, length = _h2(state)
+        apart, centre, velocity = self.motion.measured(state)
         outwards = jnp.sum(centre * velocity) > 0
-        others = state.positions[:-2]
-        bonds = jnp.sqrt(jnp.sum((others[1::2] - others[::2]) ** 2, axis=1))
-        broken = (length > LONGEST_H2_A) | (bonds.max(initial=0.0) > LONGEST_BOND_A)
         code = jnp.where((apart > self.bounce_A) & outwards, BOUNCED, 0)
+        if not self.bonds:
+            return code
+        pairs = np.array([bond[:2] for bond in self.bonds])
+        longest = np.array([bond[2] for bond in self.bonds])
+        between = state.positions[pairs[:, 1]] - state.positions[pairs[:, 0]]
+        broken = (jnp.sqrt(jnp.sum(between**2, axis=1)) > longest).any()
         return jnp.where(broken, DISSOCIATED, code)
 
 
 def runner(
-    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], potential: Any = None,
-    integrator: Any = None, see: Callable[[Trajectory], None] | None = None, member: int | None = None,
+    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], projectile: Projectile,
+    potential: Any = None, integrator: Any = None, see: Callable[[Trajectory], None] | None = None,
+    member: int | None = None,
 ) -> Runner:  # fmt: skip
     """Return the runner of a campaign's collisions; rows hold their observations as lists.
 
@@ -188,26 +219,26 @@ def runner(
     is called with each trajectory that has ended, its frames among its rows.
     """
     check_members(campaign, source.n_members)
-    fixed = np.append(surfaces[0].arrays["fixed"].astype(bool), [False, False])
-    n_co, n_fixed = len(surfaces[0]) // 2, int(fixed.sum()) // 2
-    masses = np.append(masses_of(surfaces[0]), [H2_MASS_amu / 2] * 2)
+    projectiles.check(projectile, campaign)
+    both = projectile.with_surface(surfaces[0])
+    stop = BouncedOrBroken.of(campaign.bounce_A, surfaces[0], projectile)
 
     def begun(identity: int) -> Start:
         own = identity % source.n_members if campaign.model_error and member is None else member
-        found = start(campaign, identity, surfaces)
+        found = start(campaign, identity, surfaces, projectile)
         return replace(found, group=own, known={**found.known, "model_id": source.name(own)})
 
     def ensemble(member: int | None) -> Ensemble:
         return Ensemble(
-            potential or source.potential(n_co, True, n_fixed, member),
+            potential or source.potential(both, member),
             integrator or VelocityVerlet(campaign.timestep_fs),
-            masses,
+            masses_of(both),
             n_steps=round(campaign.duration_fs / campaign.timestep_fs),
             observe_every=round(OBSERVE_fs / campaign.timestep_fs),
             campaign_seed=campaign.campaign_seed,
-            observers=(energies, h2_motion, *((frames,) if see else ())),
-            stop=BouncedOrBroken(campaign.bounce_A),
-            frozen=fixed,
+            observers=(energies, stop.motion, *((frames,) if see else ())),
+            stop=stop,
+            frozen=both.arrays["fixed"],
             width=campaign.width,
         )
 
@@ -220,10 +251,11 @@ def runner(
 
 
 def run(
-    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], ids: Sequence[int], **others: Any
-) -> Iterator[Row]:
+    campaign: Campaign, source: Driver, surfaces: Sequence[Atoms], projectile: Projectile, ids: Sequence[int],
+    **others: Any,
+) -> Iterator[Row]:  # fmt: skip
     """Yield the rows of trajectories as they end; ``others`` as ``runner`` takes them."""
-    for _, row in runner(campaign, source, surfaces, **others)(ids, lambda: None):
+    for _, row in runner(campaign, source, surfaces, projectile, **others)(ids, lambda: None):
         yield row
 
 
@@ -239,7 +271,7 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
     drift = np.polyfit(time / 1000, 1000 * total, 1)[0] if finite and len(time) > 2 else float("nan")
     names = {int(BOUNCED): "bounced", int(DISSOCIATED): "dissociated", int(Outcome.FINISHED): "stuck"}
     named = names.get(ended.outcome, "failed")
-    outwards = (rows["h2_A"][1:] * np.diff(rows["h2_A"], axis=0)).sum(axis=1) > 0
+    outwards = (rows["projectile_A"][1:] * np.diff(rows["projectile_A"], axis=0)).sum(axis=1) > 0
     beyond = {
         BEYOND.format(distance_A): _first(time[1:], outwards & (apart[1:] > distance_A))
         for distance_A in NEARER_A
@@ -251,7 +283,7 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
         "outcome": named, "time_fs": float(time[-1]), "n_bounces": turns,
         "energy_drift_meV_per_ps": float(drift), **beyond,
         "path": {
-            "time_fs": time.tolist(), "z_A": (rows["h2_A"][:, 2] - known["height_A"]).tolist(),
+            "time_fs": time.tolist(), "z_A": (rows["projectile_A"][:, 2] - known["height_A"]).tolist(),
             "apart_A": apart.tolist(),
         },
     }  # fmt: skip
@@ -281,8 +313,8 @@ def run_shard(
     paths.
 
     With azimuths or a decision ``first`` counts what these leave (``ids_of_round``). Finished rows are kept
-    under ``checkpoints``. ``paths.csv`` holds the height of H2 over time of the first ``keep_paths``
-    trajectories. Raises UserError for bad input, OutOfTime after SIGTERM.
+    under ``checkpoints``. ``paths.csv`` holds the height of the projectile over time of the first
+    ``keep_paths`` trajectories. Raises UserError for bad input, OutOfTime after SIGTERM.
     """
     source = driver(model, curves or "")
     check_members(campaign, source.n_members)
@@ -293,15 +325,25 @@ def run_shard(
     found = [s for s in read_surfaces(surfaces) if s.info["phase"] == phase]
     if not found:
         raise UserError(f"{surfaces} holds no {phase} surface; give the folder of that phase")
-    digest = sha256_of(Path(surfaces) / "snapshots.extxyz")
+    projectile = projectiles.read(surfaces, source)
+    files = [Path(surfaces) / name for name in ("snapshots.extxyz", projectiles.FILE)]
+    digest = sha256_of(*(file for file in files if file.is_file()))
     ledger = Ledger(checkpoints, key_of(campaign=asdict(campaign), surfaces=digest, model=source.digest))
-    rows = campaigns.run_shard(ids, runner(campaign, source, found), ledger, "collisions")
+    rows = campaigns.run_shard(ids, runner(campaign, source, found, projectile), ledger, "collisions")
     folder = Path(out)
     kept = {i for i in ids if i - ids_of(campaign, phase)[0] < keep_paths}
     for table, content in tables_of(rows, kept):
         table.write(content, folder)
-    named = str(model) if str(model).startswith("ase:") else ""
-    write_json(folder / "campaign.json", {**asdict(campaign), "model": named})
+    named = "" if Path(model).exists() or str(model) == ANALYTIC else str(model)
+    write_json(
+        folder / "campaign.json", {**asdict(campaign), "model": named, **_system(found[0], projectile)}
+    )
+
+
+def _system(surface: Atoms, projectile: Projectile) -> dict[str, str]:
+    """Return what was shot at which molecules, in words; nothing of the published H2 on CO."""
+    ice = " and ".join(sorted(set(Molecules.of(surface).formulas)))
+    return {} if (projectile.name, ice) == PUBLISHED else {"projectile": projectile.name, "ice": ice}
 
 
 def tables_of(rows: Sequence[Row], kept: Collection[int]) -> list[tuple[Table, pandas.DataFrame]]:

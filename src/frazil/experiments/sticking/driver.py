@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from ase import Atoms
 
 from frazil.potentials.interface import Potential
@@ -16,7 +15,7 @@ TRUTH = "h2-co-analytic"
 
 @dataclass(frozen=True)
 class Driver:
-    """A source of potentials for any number of CO molecules with or without H2."""
+    """A source of potentials for a surface with or without a projectile."""
 
     source: Source
 
@@ -30,11 +29,11 @@ class Driver:
         """Tells its numbers from others'."""
         return self.source.digest
 
-    def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0, member: int | None = None) -> Potential:
-        """Return the potential of CO molecules, then H2; ``member`` None is the committee's mean."""
-        atoms = Atoms("CO" * n_co + "H2" * hydrogen)
-        places = np.arange(len(atoms)) // 2
-        atoms.set_array("fixed", (places >= n_co - n_fixed) & (places < n_co), bool)
+    def potential(self, atoms: Atoms, member: int | None = None) -> Potential:
+        """Return the potential of atoms like these; ``member`` None is the committee's mean.
+
+        The array ``fixed`` says which are held. Raises UserError for atoms that the potential does not know.
+        """
         return self.source.potential(atoms, member)
 
     def name(self, member: int | None = None) -> str:

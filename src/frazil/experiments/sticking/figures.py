@@ -122,8 +122,9 @@ def binding(results: Results, out: Path | str) -> Figure:
         if len(known):
             axis.stairs(np.histogram(known, ends)[0], ends, color=GREEN, label="known truth, same places")
         value, kind, spread = PAPER_BINDING_K[phase]
-        axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}, {value:g} K")
-        if spread:
+        if results.is_published:
+            axis.axvline(value, color=PAPER, linestyle="--", label=f"paper's {kind}, {value:g} K")
+        if spread and results.is_published:
             axis.axvspan(
                 value - spread, value + spread, color=PAPER, alpha=0.12, label=f"paper's ± {spread:g} K"
             )
@@ -133,7 +134,8 @@ def binding(results: Results, out: Path | str) -> Figure:
         axis.legend()
         rows += [(phase, a, b, n) for a, b, n in zip(ends[:-1], ends[1:], counts, strict=True)]
     data = pandas.DataFrame(rows, columns=["phase", "low_K", "high_K", "n"])
-    return save(canvas, data, out, "binding", "Binding energies of H2 over the grid, converged sites only.")
+    caption = f"Binding energies of {results.projectile} over the grid, converged sites only."
+    return save(canvas, data, out, "binding", caption)
 
 
 def binding_map(results: Results, out: Path | str) -> Figure:
@@ -145,15 +147,17 @@ def binding_map(results: Results, out: Path | str) -> Figure:
         own = results.sites[(results.sites["phase"] == phase) & (results.sites["surface_id"] == first)]
         chosen = own[own["converged"] == 1]
         atoms = results.atoms[(results.atoms["phase"] == phase) & (results.atoms["surface_id"] == first)]
+        top_label = f"{results.ice} of the top 3 Å"
         top = atoms[atoms["z_A"] > atoms["z_A"].max() - 3.0]
-        axis.plot(top["x_A"], top["y_A"], "o", color=GREY, markersize=9, alpha=0.3, label="CO of the top 3 Å")
+        axis.plot(top["x_A"], top["y_A"], "o", color=GREY, markersize=9, alpha=0.3, label=top_label)
         drawn = axis.scatter(chosen["x_A"], chosen["y_A"], c=chosen["binding_energy_K"], s=18)
         canvas.colorbar(drawn, ax=axis, label="binding energy (K)")
         axis.set_aspect("equal")
         label(axis, "x (Å)", "y (Å)", phase)
         axis.legend(loc="lower left")
     caption = (
-        "Where H2 ends after minimization, coloured by its binding energy, over the uppermost CO molecules."
+        f"Where {results.projectile} ends after minimization, coloured by its binding energy, over the "
+        f"uppermost {results.ice} molecules."
     )
     return save(canvas, results.sites, out, "binding_map", caption)
 
@@ -177,14 +181,15 @@ def heights(results: Results, out: Path | str) -> Figure:
         axis.plot(time[peaks], height[peaks], ".", color=BLACK, label="maxima")
         here = results.attempts.loc[results.attempts["phase"] == phase, "attempt_frequency_per_ps"].mean()
         axis.set_ylim(top=9.0)
+        beside = f" (paper: {PAPER_ATTEMPTS_per_ps[phase]:g})" if results.is_published else ""
         label(
-            axis, "time (ps)", "height of H2 (Å)",
-            f"{phase}: {here:.2f} attempts per ps (paper: {PAPER_ATTEMPTS_per_ps[phase]:g})",
+            axis, "time (ps)", f"height of {results.projectile} (Å)",
+            f"{phase}: {here:.2f} attempts per ps{beside}",
         )  # fmt: skip
         axis.legend()
     caption = (
-        "Height of H2's centre of mass above the surface in a long trajectory of each phase: attempts to "
-        "leave are "
+        f"Height of {results.projectile}'s centre of mass above the surface in a long trajectory of each "
+        "phase: attempts to leave are "
         "its maxima (the paper's Fig. 6); rates are means over all long trajectories that stayed."
     )
     return save(canvas, results.paths, out, "heights", caption)
@@ -200,7 +205,8 @@ def residence(results: Results, out: Path | str) -> Figure:
     for colour, (surface_K, part) in zip(CYCLE, chosen.groupby("surface_temperature_K"), strict=False):
         logs = np.log10(part["half_life_s"].to_numpy(float))
         long = 100 * float((logs > np.log10(LONG_s)).mean())
-        beside = f" (paper: {PAPER_LONG[surface_K]})" if surface_K in PAPER_LONG else ""
+        known = results.is_published and surface_K in PAPER_LONG
+        beside = f" (paper: {PAPER_LONG[surface_K]})" if known else ""
         axis.hist(
             logs[np.isfinite(logs)],
             bins=20,

@@ -14,6 +14,7 @@ from ase import Atoms
 
 from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
+from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.settings import Preparation
 from frazil.experiments.sticking.surfaces import (
@@ -32,32 +33,54 @@ from frazil.md.minimize import minimize
 from frazil.md.observers import frames, temperature
 from frazil.md.trajectory import Outcome
 from frazil.seeds import rng
+from frazil.systems.crystals import formulas_of, read_crystal
+from frazil.systems.molecules import Molecules, molecule
 from frazil.units import kB
 
 
 def geometry(settings: Preparation) -> Atoms:
-    """Return the hemisphere before minimization."""
+    """Return the hemisphere before minimization.
+
+    Raises UserError for what is no molecule or no crystal of whole ones, and a crystal of other molecules
+    than ``molecules``.
+    """
     n_molecules, n_fixed = settings.n_molecules, settings.n_fixed
+    kinds = [molecule(what) for what in settings.molecules]
     if settings.phase == "crystalline":
+        crystal = None if settings.crystal is None else read_crystal(settings.crystal)
+        if crystal is not None:
+            wanted = sorted({str(kind.get_chemical_formula()) for kind in kinds})
+            if formulas_of(crystal) != wanted:
+                raise UserError(
+                    f"{settings.crystal} holds molecules {', '.join(formulas_of(crystal))}, asked for are "
+                    f"{', '.join(wanted)}; give another crystal, or other --molecules"
+                )
         radius = settings.radius_A or None
-        return crystalline(n_molecules, n_fixed, settings.lattice_A, settings.face, radius, settings.shell_A)
+        return crystalline(
+            n_molecules, n_fixed, settings.lattice_A, settings.face, radius, settings.shell_A, crystal
+        )
     return amorphous(
-        n_molecules, n_fixed, settings.density_g_per_cm3, settings.campaign_seed, shell_A=settings.shell_A
-    )
+        n_molecules, n_fixed, settings.density_g_per_cm3, settings.campaign_seed,
+        packing_distance_A=settings.packing_distance_A, shell_A=settings.shell_A, kinds=kinds,
+        parts=settings.parts,
+    )  # fmt: skip
 
 
 def prepare(
     settings: Preparation, model: Path | str, out: Path | str, curves: Path | str | None = None
 ) -> None:
-    """Write ``snapshots.extxyz`` (with momenta), ``relaxed.extxyz`` and tables of checks into ``out``.
+    """Write ``snapshots.extxyz`` (with momenta), ``relaxed.extxyz``, the projectile at rest and tables of
+    checks into ``out``.
 
-    Raises UserError for bad settings, and for a surface that does not converge, breaks, melts or loses
-    molecules: it says which.
+    Raises UserError for bad settings, a potential that does not know the molecules, and for a surface that
+    does not converge, breaks, melts or loses molecules: it says which.
     """
     source, folder = driver(model, curves or ""), Path(out)
-    relaxed = _relaxed(settings, source)
-    n_fixed = int(relaxed.arrays["fixed"].sum()) // 2
-    thermal = _Thermal(settings, source, relaxed, n_fixed)
+    begun = geometry(settings)
+    projectile = projectiles.of(settings.projectile, source)
+    source.potential(projectile.with_surface(begun))
+    relaxed = _relaxed(settings, source, begun)
+    thermal = _Thermal(settings, source, relaxed)
     if settings.phase == "crystalline":
         starts, start_velocities = [relaxed.positions], None
     else:
@@ -71,13 +94,14 @@ def prepare(
         surface.info["surface_id"] = number
     found = pandas.DataFrame(thermal.checks)
     temperatures = pandas.concat(thermal.temperatures)
-    shape = structure(surfaces[0].positions)
+    shape = structure(thermal.molecules, surfaces[0].positions)
     radial = pandas.DataFrame({"phase": settings.phase, "distance_A": shape.distances_A, "g": shape.g})
     for table, content in ((CHECKS, found), (TEMPERATURE, temperatures), (RADIAL, radial)):
         table.write(content, folder)
     for name, images in (("relaxed", [relaxed]), ("snapshots", surfaces)):
         with write_atomic(folder / f"{name}.extxyz") as partial:
             ase.io.write(partial, images, format="extxyz")
+    projectiles.write(projectile, folder)
 
 
 def read_surfaces(folder: Path | str) -> list[Atoms]:
@@ -98,16 +122,16 @@ def _radius(atoms: Atoms) -> float:
     return float(atoms.info["radius_A"])
 
 
-def _relaxed(settings: Preparation, source: Driver) -> Atoms:
+def _relaxed(settings: Preparation, source: Driver, atoms: Atoms) -> Atoms:
     """Return the minimized hemisphere; the fixed shell stays where it was cut or packed."""
-    atoms = geometry(settings)
-    atoms.info["initial_density_g_per_cm3"] = structure(atoms.positions).density_g_per_cm3
+    molecules = Molecules.of(atoms)
+    atoms.info["initial_density_g_per_cm3"] = structure(molecules, atoms.positions).density_g_per_cm3
     fixed = atoms.arrays["fixed"].astype(bool)
-    n_co = len(atoms) // 2
     if settings.phase == "amorphous":
         # The packing's contacts are relaxed everywhere first; then the shell is held.
+        free = Atoms(atoms.symbols, atoms.positions)
         loose = minimize(
-            source.potential(n_co, False),
+            source.potential(free),
             atoms.positions[None],
             None,
             10 * settings.surface_max_force_eV_per_A,
@@ -116,7 +140,7 @@ def _relaxed(settings: Preparation, source: Driver) -> Atoms:
         if np.isfinite(loose.energies[0]):
             atoms.positions = loose.positions[0]
     found = minimize(
-        source.potential(n_co, False, int(fixed.sum()) // 2),
+        source.potential(atoms),
         atoms.positions[None],
         fixed,
         settings.surface_max_force_eV_per_A,
@@ -132,18 +156,19 @@ def _relaxed(settings: Preparation, source: Driver) -> Atoms:
         )
     atoms.positions = found.positions[0]
     atoms.info["phase"] = settings.phase
-    check_whole(atoms.positions[None], atoms.positions, _radius(atoms), settings.phase, 0.0)
+    check_whole(molecules, atoms.positions[None], atoms.positions, _radius(atoms), settings.phase, 0.0)
     return atoms
 
 
 class _Thermal:
     """Runs at constant temperature from one relaxed hemisphere, with their checks."""
 
-    def __init__(self, settings: Preparation, source: Driver, relaxed: Atoms, n_fixed: int) -> None:
+    def __init__(self, settings: Preparation, source: Driver, relaxed: Atoms) -> None:
         self.settings, self.relaxed = settings, relaxed
+        self.molecules = Molecules.of(relaxed)
         self.fixed = relaxed.arrays["fixed"].astype(bool)
         self.masses = masses_of(relaxed)
-        self.potential = source.potential(len(relaxed) // 2, False, n_fixed)
+        self.potential = source.potential(relaxed)
         self.checks: list[dict[str, object]] = []
         self.temperatures: list[pandas.DataFrame] = []
 
@@ -208,7 +233,9 @@ class _Thermal:
             )
         rows = [ended[i].rows for i in range(len(starts))]
         for start, row in zip(starts, rows, strict=True):
-            check_whole(row["positions"], start, _radius(self.relaxed), settings.phase, bath_K)
+            check_whole(
+                self.molecules, row["positions"], start, _radius(self.relaxed), settings.phase, bath_K
+            )
         time = [np.arange(observations + 1) * every * settings.surface_timestep_fs for _ in rows]
         self.temperatures += [
             pandas.DataFrame(
@@ -227,7 +254,7 @@ class _Thermal:
     ) -> None:  # fmt: skip
         n_mobile = int((~self.fixed).sum())
         late = np.concatenate([r["temperature_K"][len(r["temperature_K"]) // 2 :] for r in rows])
-        shapes = [structure(surface.positions) for surface in surfaces]
+        shapes = [structure(self.molecules, surface.positions) for surface in surfaces]
         moved = [
             float(np.sqrt(((row["positions"][-1] - start) ** 2).sum(axis=1).mean()))
             for row, start in zip(rows, starts, strict=True)
@@ -236,8 +263,8 @@ class _Thermal:
             {
                 "phase": self.settings.phase,
                 "surface_temperature_K": surface_K,
-                "n_molecules": len(self.masses) // 2,
-                "n_fixed": int(self.fixed.sum()) // 2,
+                "n_molecules": len(self.molecules),
+                "n_fixed": int(self.fixed[self.molecules.first].sum()),
                 "radius_A": _radius(self.relaxed),
                 "n_surfaces": len(surfaces),
                 "temperature_K": float(late.mean()),

@@ -3,24 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas
 from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.experiments.repeated import Repeated, campaign_of, marked, row_of
+from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.collisions import condition, run, start, tables_of
 from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign
 from frazil.experiments.sticking.tables import TRAJECTORIES
 from frazil.md.trajectory import Trajectory
 
-TABLE, TITLE = TRAJECTORIES, "Typical collisions of H2"
+TABLE, TITLE = TRAJECTORIES, "Typical collisions"
 TIME_TOLD = "how long it took"
-CURVE, CURVE_LABEL, LINE = "z_A", "height of H2 above the surface (Å)", "bounce_A"
+CURVE, CURVE_LABEL, LINE = "z_A", "height of the projectile above the surface (Å)", "bounce_A"
 CURVE_TOLD = (
-    "Height of the centre of H2 above the surface in each of these collisions; dashed, how far H2 has to be "
-    "from every other atom to be called bounced."
+    "Height of the projectile's centre above the surface in each of these collisions; dashed, how far it has "
+    "to be from every atom of the surface to be called bounced."
 )
 
 
@@ -38,18 +41,20 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     sticking = results / "sticking"
     row = row_of(sticking / "trajectories.csv", trajectory_id)
     known = campaign_of(results, "sticking")
+    known = {name: value for name, value in known.items() if name not in ("projectile", "ice")}
     source = _driver(results, row, known.pop("model", ""))
     campaign = Campaign(**known)
     phase = condition(campaign, trajectory_id)["phase"]
     surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
     surfaces = [s for s in surfaces if s.info["phase"] == phase]
     seen: list[Trajectory] = []
-    (found,) = run(campaign, source, surfaces, [trajectory_id], see=seen.append)
-    begun = start(campaign, trajectory_id, surfaces).known
+    projectile = projectiles.read(sticking, source)
+    (found,) = run(campaign, source, surfaces, projectile, [trajectory_id], see=seen.append)
+    begun = start(campaign, trajectory_id, surfaces, projectile).known
     (surface,) = [s for s in surfaces if s.info["surface_id"] == begun["surface_id"]
                   and s.info["surface_temperature_K"] == begun["surface_temperature_K"]]  # fmt: skip
     curve = pandas.DataFrame(found["path"]).assign(bounce_A=campaign.bounce_A)
-    return Repeated(tables_of([found], {trajectory_id}), _frames(surface, seen[0], found), curve)
+    return Repeated(tables_of([found], {trajectory_id}), _frames(surface, projectile, seen[0], found), curve)
 
 
 def _driver(results: Path, row: str, named: str) -> Driver:
@@ -65,12 +70,13 @@ def _driver(results: Path, row: str, named: str) -> Driver:
     return driver(ready[0] / "model.h5", curves if curves.is_file() else "")
 
 
-def _frames(surface: Atoms, ended: Trajectory, row: dict[str, Any]) -> list[Atoms]:
+def _frames(surface: Atoms, projectile: Projectile, ended: Trajectory, row: dict[str, Any]) -> list[Atoms]:
+    numbers, own = np.append(surface.numbers, projectile.atoms.numbers), slice(len(surface), None)
     frames = []
     for positions, velocities, time_fs in zip(
         ended.rows["positions"], ended.rows["velocities"], row["path"]["time_fs"], strict=True
     ):
-        frame = marked(Atoms(numbers=[*surface.numbers, 1, 1], positions=positions), slice(-2, None))
+        frame = marked(Atoms(numbers=numbers, positions=positions), own)
         frame.set_velocities(velocities)
         frame.info = {"trajectory_id": row["trajectory_id"], "time_fs": float(time_fs)}
         frames.append(frame)
@@ -81,7 +87,7 @@ def caption(row: pandas.Series, outcome: str) -> str:
     """Return what is seen of a typical collision; ``row`` is its row in the table."""
     turns = f"{row['n_bounces']} turn{'s' if row['n_bounces'] != 1 else ''}"
     return (
-        f"H2 (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from the normal, "
-        f"on {row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after "
+        f"The projectile (ringed) at {row['collision_energy_K']:g} K and {row['polar_angle_deg']:.0f}° from "
+        f"the normal, on {row['phase']} ice at {row['surface_temperature_K']:g} K: {outcome} after "
         f"{row['time_fs']:g} fs, with {turns} near the surface."
     )

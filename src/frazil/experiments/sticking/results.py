@@ -33,13 +33,18 @@ from frazil.experiments.sticking.tables import (
 )  # fmt: skip
 
 Array = NDArray[np.float64]
+PUBLISHED = ("H2", "CO")
+"""The projectile and the ice of the paper, whose tables stand beside a run's own."""
 SHORTER = (0.5, 0.7, 0.85)
 """Parts of the duration after which H2 could be called stuck: for its sensitivity."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All tables of a run, the truth's probabilities on the same starts if they were run, and the paper's."""
+    """All tables of a run, the truth's probabilities on the same starts if they were run, and the paper's.
+
+    The paper's tables are of H2 on CO, and empty for others.
+    """
 
     trajectories: pandas.DataFrame
     probabilities: pandas.DataFrame
@@ -63,6 +68,13 @@ class Results:
     truth_margin: float = 0.1
     ended: str = ""
     sensitivity: pandas.DataFrame = field(default_factory=lambda: SENSITIVITY.frame([]))
+    projectile: str = PUBLISHED[0]
+    ice: str = PUBLISHED[1]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether this is the system of the paper."""
+        return (self.projectile, self.ice) == PUBLISHED
 
 
 def trials(trajectories: pandas.DataFrame) -> list[tuple[dict[str, Any], list[tuple[int, int]], float]]:

@@ -18,9 +18,18 @@ REFERENCES = [
     "@lemmon2006: density of liquid CO",
     "@brown2001: Jeffreys' interval",
 ]
+OF_ANY = ("@molpeceres2021", "@buch1991", "@brown2001")
+"""Those that are not of H2 and CO."""
+POTENTIALS = {
+    "n2-trappe": "@potoff2001: potential between N2 molecules",
+    "q-tip4p-f": "@habershon2009: q-TIP4P/F water",
+    "gfn1-xtb": "@gfn1: GFN1-xTB",
+    "gfn2-xtb": "@gfn2: GFN2-xTB",
+}
+"""What a potential's name begins with, and its reference."""
 FAILED = (
-    "A trajectory fails where energies are no numbers or atoms collapse, and H2 dissociates where the "
-    "potential has a hole. Both stay in every denominator and so lower the probability.",
+    "A trajectory fails where energies are no numbers or atoms collapse, and a molecule dissociates where "
+    "the potential has a hole. Both stay in every denominator and so lower the probability.",
     "See their rows in trajectories.csv. Label frames of that kind, or take a shorter sticking.timestep_fs.",
 )
 UNCONVERGED = (
@@ -31,7 +40,7 @@ UNCONVERGED = (
 SPREAD = (
     "A committee that was never taught what is on this surface passes every error on frames held out, and "
     "shows here.",
-    "Label frames of H2 on these surfaces, or train on more of Table 1 (sticking.training_scale).",
+    "Label frames of the projectile on these surfaces, or train on more (sticking.training_scale).",
 )
 WARM = (
     "Five standard errors is more than chance gives: the surface is not at the temperature that the result "
@@ -57,6 +66,12 @@ DENSITIES_g_per_cm3 = {"crystalline": (1.02, 1.12), "amorphous": (0.85, 1.07)}
 point, out of which it is quenched (0.8495, Lemmon & Span 2006), to the paper's crystal's; the paper gives
 none.
 """
+DENSITY_PART = 0.1
+DENSITY_OTHERS = (
+    "Other ices than CO have no limits of their own here: the deep molecules of a surface should be as dense "
+    "as it was cut or packed, within a tenth. A surface outside has another structure than its name says.",
+    "Give a density that the potential holds (sticking.density_g_per_cm3), or more molecules.",
+)
 BINDING_LIMIT_K = 20.0
 """The paper: its model's wells are off by 10 to 20 K, to either side."""
 SPREAD_LIMIT = 0.2
@@ -90,9 +105,12 @@ def _gates(results: Results) -> list[Gate]:
         off = abs(float(row["temperature_K"]) - float(row["surface_temperature_K"])) / error_K
         name = f"temperature of the surface, standard errors off ({what})"
         gates.append(Gate.at_most(name, off, 5.0).because(*WARM))
-        limits = DENSITIES_g_per_cm3[str(row["phase"])]
+        limits, told = DENSITIES_g_per_cm3[str(row["phase"])], DENSITY
+        if results.ice != "CO":
+            begun = float(row["initial_density_g_per_cm3"])
+            limits, told = ((1 - DENSITY_PART) * begun, (1 + DENSITY_PART) * begun), DENSITY_OTHERS
         gate = Gate.within(f"density (g/cm³), {what}", float(row["density_g_per_cm3"]), *limits)
-        gates.append(gate.because(*DENSITY))
+        gates.append(gate.because(*told))
     return gates + _truth_gates(results)
 
 
@@ -158,16 +176,18 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
     """Return the section."""
     models = ", ".join(sorted(results.trajectories["model_id"].unique()))
     text = [
-        f"Trajectories ran under {models}. Small hemispheres differ from the paper's 488 and 477 CO.",
+        f"Trajectories ran under {models}."
+        + (" Small hemispheres differ from the paper's 488 and 477 CO." if results.is_published else ""),
         "Failed and dissociated trajectories stay in every denominator. Intervals of P are Jeffreys'; S(T_g) "
         "is the integral of Buch & Zhang with P(0) = 1 and the last P held beyond the highest energy, which "
         "gives the paper's Table 3 from its Table 2.",
         "Half-lives take the median binding energy of crystalline ice and the mean of amorphous ice, as the "
         "paper does, and the mean attempt frequency of the long trajectories that stayed.",
-        f"Where H2 made the surface fall into another minimum (an atom moved more than {REARRANGED_A:g} Å), "
-        "the binding energy holds that difference; such sites are counted, none is left out.",
+        f"Where {results.projectile} made the surface fall into another minimum (an atom moved more than "
+        f"{REARRANGED_A:g} Å), the binding energy holds that difference; such sites are counted, none is "
+        "left out.",
     ]
-    if ANALYTIC in models or results.truth is not None:
+    if ANALYTIC in models.split(", ") or results.truth is not None:
         text.append(
             "The analytic potential is the known truth: van Hemert's CO–CO field and an H2–CO pair potential "
             "invented here and fitted to published wells; its numbers are no prediction for real ice."
@@ -185,18 +205,22 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
     tables = [
         Table("sticking_probabilities.csv", "Sticking probabilities."),
         Table("sticking_coefficients.csv", "Thermal sticking coefficients."),
-        Table("comparison.csv", "Probabilities beside the paper's, where energies and temperatures agree."),
         Table("sensitivity.csv", "The part that sticks by nearer distances and shorter times."),
         Table("binding_summary.csv", "Binding energies."),
-        Table("residence_beside_paper.csv", "Half-lives, beside the paper's Table 4."),
         Table("surfaces.csv", "Surfaces and their checks."),
     ]
+    if results.is_published:
+        compared = "Probabilities beside the paper's, where energies and temperatures agree."
+        tables.insert(2, Table("comparison.csv", compared))
+        tables.insert(5, Table("residence_beside_paper.csv", "Half-lives, beside the paper's Table 4."))
+    else:
+        tables.insert(4, Table("residence_times.csv", "Half-lives."))
     if results.truth is not None:
         tables.append(Table("truth_pairs.csv", "Collisions from the same starts, model and known truth."))
         tables.append(Table("truth_probabilities.csv", "The known truth on the same starts."))
         tables.append(Table("truth_coefficients.csv", "Thermal sticking coefficients of the known truth."))
     return Section(
-        title="H2 sticking on CO ice",
+        title=f"{results.projectile} sticking on {results.ice} ice",
         headline=_headline(results),
         text=text,
         gates=_gates(results),
@@ -205,8 +229,16 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         results=_results(results),
         main_figure=next((item.file for item in figures if item.file.startswith("coefficients")), ""),
         methods=_methods(results, models),
-        references=REFERENCES,
+        references=_references(results, models),
     )
+
+
+def _references(results: Results, models: str) -> list[str]:
+    """Return the works that a run rests on."""
+    own = [cited for name, cited in POTENTIALS.items() if models.startswith(name)]
+    if results.is_published:
+        return REFERENCES + own
+    return [cited for cited in REFERENCES if cited.startswith(OF_ANY)] + own
 
 
 def _results(results: Results) -> list[Result]:
@@ -243,8 +275,9 @@ def _methods(results: Results, models: str) -> str:
     energies = ", ".join(
         f"{value:g}" for value in sorted(results.probabilities["collision_energy_K"].unique())
     )
+    shot, ice = results.projectile, results.ice
     return (
-        f"Sticking: {len(results.trajectories)} collisions of H2 with CO ice were run under {models} at "
-        f"collision energies of {energies} K. Thermal sticking coefficients are the integral of Buch and "
-        "Zhang over the probabilities; binding energies are of minimized H2 over a grid of places."
+        f"Sticking: {len(results.trajectories)} collisions of {shot} with {ice} ice were run under {models} "
+        f"at collision energies of {energies} K. Thermal sticking coefficients are the integral of Buch and "
+        f"Zhang over the probabilities; binding energies are of minimized {shot} over a grid of places."
     )

@@ -1,4 +1,4 @@
-"""Settings of H2 sticking on CO ice: surfaces, binding sites, collisions, residence times."""
+"""Settings of sticking (H2 on CO ice, or any molecules): surfaces, sites, collisions, residence times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ PHASES = ("crystalline", "amorphous")
 OBSERVE_fs = 20.0
 """Between observations, where the stop rule is judged."""
 NEAREST_START_A = 3.0
-"""H2 that starts nearer to an atom is inside the surface."""
+"""A projectile that starts nearer to an atom is inside the surface."""
+CO, H2 = ("CO",), "H2"
+"""The ice and the projectile of the published study."""
+FORMULAS = ("n2-trappe", "q-tip4p-f", "gfn1-xtb", "gfn2-xtb")
+"""Potentials by name that drive other systems than H2 on CO."""
+MOLECULE = r"smiles:\S+|[\w./ +-]+"
+MOLECULES = ("H2O", "smiles:CO", "methanol.xyz")
 MOST_STEPS = 1_000_000_000
 ANALYTIC = "analytic"
 LABEL_LEVELS = (
@@ -34,12 +40,29 @@ class Preparation:
     """How the surfaces of one phase are made."""
 
     phase: str = given("Phase of the ice", choices=PHASES)
+    molecules: tuple[str, ...] = setting(
+        "Molecules of the ice, one or several kinds: names that ASE knows, smiles:…, or files of one molecule each",
+        default=CO, pattern=MOLECULE, examples=MOLECULES,
+    )  # fmt: skip
+    parts: tuple[float, ...] = setting(
+        "Part of each of these molecules in amorphous ice, in any unit, in their order; empty: equal parts",
+        default=(), above=0, maximum=1e6, repeated=True,
+    )  # fmt: skip
+    crystal: Path | None = setting(
+        "Crystal of these molecules (CIF, extxyz, …) that crystalline surfaces are cut from, molecules whole; without "
+        "it α-CO of lattice_A",
+        default=None, path="file",
+    )  # fmt: skip
+    projectile: str = setting(
+        "Molecule that is shot: a name that ASE knows, smiles:…, or a file of one molecule", default=H2,
+        pattern=MOLECULE, examples=MOLECULES,
+    )  # fmt: skip
     n_crystalline: int = setting(
-        "CO molecules of the crystalline hemisphere", default=488, minimum=5, maximum=100000
+        "Molecules of the crystalline hemisphere", default=488, minimum=5, maximum=100000
     )
     n_crystalline_fixed: int = setting("Its outermost molecules that are held", default=172, minimum=0)
     n_amorphous: int = setting(
-        "CO molecules of the amorphous hemisphere", default=477, minimum=5, maximum=100000
+        "Molecules of the amorphous hemisphere", default=477, minimum=5, maximum=100000
     )
     n_amorphous_fixed: int = setting("Its outermost molecules that are held", default=183, minimum=0)
     lattice_A: float = setting("Lattice constant of crystalline CO", default=5.64, above=3, maximum=10)
@@ -58,6 +81,12 @@ class Preparation:
     )
     density_g_per_cm3: float = setting(
         "Density at which the amorphous hemisphere is packed", default=1.07, above=0, maximum=3
+    )
+    packing_distance_A: float = setting(
+        "Distance between atoms of different molecules at which it is packed",
+        default=2.6,
+        minimum=1,
+        maximum=5,
     )
     surface_temperatures_K: tuple[float, ...] = setting(
         "Temperatures of the surfaces", default=(5.0, 10.0, 20.0), above=0, maximum=1000
@@ -82,7 +111,7 @@ class Preparation:
 
     @property
     def n_molecules(self) -> int:
-        """CO molecules of the hemisphere."""
+        """Molecules of the hemisphere."""
         return int(getattr(self, f"n_{self.phase}"))
 
     @property
@@ -98,6 +127,8 @@ class Preparation:
             by_count = not self.shell_A and (phase == "amorphous" or not self.radius_A)
             if by_count and getattr(self, f"n_{phase}_fixed") >= getattr(self, f"n_{phase}"):
                 yield f"n_{phase}_fixed", f"allowed: fewer than [n_{phase}], so that some are mobile"
+        if self.parts and len(self.parts) != len(self.molecules):
+            yield "parts", "allowed: one for each of [molecules], or none for equal parts"
         for name in ("thermalization_fs", "anneal_fs"):
             if getattr(self, name) / self.surface_timestep_fs > MOST_STEPS:
                 yield name, f"allowed: at most {MOST_STEPS:g} steps of [surface_timestep_fs]"
@@ -105,14 +136,17 @@ class Preparation:
 
 @settings
 class Grid:
-    """Where H2 starts towards binding sites, and when a minimization has converged."""
+    """Where the projectile starts towards binding sites, and when a minimization has converged."""
 
     binding_area_A2: float = setting(
         "Square over the middle of the surface that the grid of sites covers", default=400.0, above=0
     )
     binding_spacing_A: float = setting("Spacing of that grid", default=1.0, above=0)
     binding_clearance_A: float = setting(
-        "Distance of H2 from the nearest atom where a minimization starts", default=2.5, above=0, maximum=6
+        "Distance of the projectile's centre from the nearest atom where a minimization starts",
+        default=2.5,
+        above=0,
+        maximum=6,
     )
     binding_max_force_eV_per_A: float = setting(
         "Force at which a site has converged", default=0.001, above=0, maximum=0.1
@@ -152,18 +186,35 @@ class Campaign:
         "Radius of the disc in the middle of the surface that is aimed at", default=6.0, minimum=0, maximum=50
     )
     start_height_A: float = setting(
-        "Height of H2 above the surface at the start; nearer than 3 Å it would be inside",
+        "Height of the projectile above the surface at the start; nearer than 3 Å it would be inside",
         default=8.0, minimum=NEAREST_START_A, maximum=50,
     )  # fmt: skip
     bounce_A: float = setting(
-        "Distance of an H from every other atom beyond which H2 has bounced",
+        "Distance of an atom of the projectile from every atom of the surface beyond which it has bounced",
         default=6.0,
         above=0,
         maximum=1000,
     )
     timestep_fs: float = setting("Time step of collisions", default=0.5, above=0, maximum=2)
     duration_fs: float = setting(
-        "Time after which H2 that has not bounced is stuck", default=10000.0, above=0
+        "Time after which a projectile that has not bounced is stuck", default=10000.0, above=0
+    )
+    rotational_temperature_K: float = setting(
+        "Temperature of the projectile's classical rotation; 0: it does not turn",
+        default=0,
+        minimum=0,
+        maximum=10000,
+    )
+    vibrational_temperature_K: float = setting(
+        "Temperature of the projectile's classical vibration (harmonic, at its own minimum); 0: at rest",
+        default=0, minimum=0, maximum=10000,
+    )  # fmt: skip
+    vibrational_number: int = setting(
+        "Vibrational state v of a diatomic projectile (EBK level on its own bond curve) in place of temperatures; -1: "
+        "none", default=-1, minimum=-1, maximum=1000,
+    )  # fmt: skip
+    rotational_number: int = setting(
+        "Rotational state J that goes with vibrational_number", default=0, minimum=0, maximum=1000
     )
     width: int = same_as(Grid, "width")
     model_error: bool = setting(
@@ -177,6 +228,14 @@ class Campaign:
         """Yield what makes no collision."""
         if any(second <= first for first, second in zip(self.energies_K, self.energies_K[1:])):
             yield "energies_K", "allowed: in ascending order"
+        warm = self.rotational_temperature_K or self.vibrational_temperature_K
+        if self.vibrational_number >= 0 and warm:
+            yield (
+                "vibrational_number",
+                "allowed: -1 with temperatures of the projectile, or no such temperatures",
+            )
+        if self.vibrational_number < 0 and self.rotational_number:
+            yield "rotational_number", "allowed: 0 without a [vibrational_number] from 0 on"
         if not is_multiple(OBSERVE_fs, self.timestep_fs):
             yield "timestep_fs", f"allowed: a whole part of {OBSERVE_fs:g} fs, the interval of observations"
         if not is_multiple(self.duration_fs, OBSERVE_fs):
@@ -205,7 +264,7 @@ class Attempts:
     attempts_temperature_K: float = setting("Surface temperature of these", default=10.0, above=0)
     attempts_duration_fs: float = setting("Length of these", default=25000.0, above=0)
     attempts_after_fs: float = setting(
-        "Maxima of H2's height count from this time on", default=5000.0, minimum=0
+        "Maxima of the projectile's height count from this time on", default=5000.0, minimum=0
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -270,13 +329,15 @@ class Cutouts:
 
 @settings
 class Sticking:
-    """Sticking of H2 on CO ice: surfaces, binding energies, collisions, residence times."""
+    """Sticking of a molecule on ice (H2 on CO): surfaces, binding energies, collisions, residence times."""
 
     potential: str = setting(
-        "What drives everything: a GM-NN committee trained on label_level, the analytic known truth itself, or any "
-        "ASE calculator, which a function of no arguments returns",
-        default="gmnn", pattern=rf"gmnn|{ANALYTIC}|ase:\w+(\.\w+)+", examples=("gmnn", ANALYTIC, "ase:MODULE.FUNCTION"),
+        "What drives everything: a GM-NN committee trained on label_level, the analytic known truth of H2 on CO, another "
+        "potential by its name, or any ASE calculator, which a function of no arguments returns",
+        default="gmnn", pattern=rf"gmnn|{ANALYTIC}|{'|'.join(FORMULAS)}|ase:\w+(\.\w+)+",
+        examples=("gmnn", ANALYTIC, *FORMULAS[:2], "ase:MODULE.FUNCTION"),
     )  # fmt: skip
+    phases: tuple[str, ...] = setting("Phases of the ice that are studied", default=PHASES, choices=PHASES)
     label_level: str = setting(
         "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
         "bhlyp-d4/def2-tzvp",
@@ -368,6 +429,7 @@ class Sticking:
             yield "model_error", "allowed: false with [potential], which has no members"
         if self.potential == "gmnn" and self.truth and self.label_level != "h2-co-analytic":
             yield "truth", "allowed: with h2-co-analytic, whose truth is known, as [label_level]"
+        yield from self._system_problems()
         temperatures_K = self.campaign.surface_temperatures_K
         if self.attempts.attempts_temperature_K not in temperatures_K:
             yield "attempts_temperature_K", "allowed: one of [surface_temperatures_K]"
@@ -403,6 +465,47 @@ class Sticking:
             return
         if not is_multiple(self.attempts.attempts_duration_fs, self.campaign.timestep_fs):
             yield "attempts_duration_fs", "allowed: a whole number of [timestep_fs]"
+
+    def _system_problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what molecules, potential and training do not have in common."""
+        ice = self.preparation
+        for name in ("molecules", "projectile"):
+            value = getattr(ice, name)
+            files = [what for what in ((value,) if name == "projectile" else value) if is_file_name(what)]
+            missing = [what for what in files if not Path(what).is_file()]
+            if missing:
+                yield (
+                    name,
+                    f"{', '.join(missing)}: no such file; allowed: files, names that ASE knows, smiles:…",
+                )
+        if "crystalline" in self.phases and ice.crystal is None and ice.molecules != CO:
+            yield (
+                "crystal",
+                "needed: a crystal of [molecules] for the crystalline phase, or [phases] amorphous",
+            )
+        if self.potential == ANALYTIC and (ice.molecules != CO or ice.projectile != H2):
+            yield (
+                "potential",
+                "allowed: another than analytic, which knows H2 on CO, with [molecules] and [projectile]",
+            )
+        if (
+            self.potential != "gmnn"
+            or self.model is not None
+            or (ice.molecules == CO and ice.projectile == H2)
+        ):
+            return
+        if self.dataset is None or self.scans is None:
+            yield (
+                "dataset",
+                "needed, with [scans], unless a model is ready: clusters are sampled of H2 on CO only",
+            )
+        if self.interaction_only and self.molecules_of != "dataset":
+            yield "molecules_of", "allowed: dataset, since molecules alone are labelled of H2 and CO only"
+
+
+def is_file_name(what: str) -> bool:
+    """Return whether the text for a molecule means a file: it has a folder or an ending."""
+    return not what.startswith("smiles:") and ("/" in what or "." in what)
 
 
 GROUPS = {"sticking": Sticking}
@@ -463,14 +566,16 @@ class Driver:
     """The potential that drives a step."""
 
     model: str = given(
-        f"model.h5 of train-gmnn, '{ANALYTIC}' for the known truth, or ase:MODULE.FUNCTION", default=ANALYTIC
+        f"model.h5 of train-gmnn, '{ANALYTIC}' for the known truth of H2 on CO, another potential's name, or "
+        "ase:MODULE.FUNCTION",
+        default=ANALYTIC,
     )
     curves: Path | None = given("molecular_curves.csv of a model of interactions", default=None, path="file")
 
 
 @step("frazil.experiments.sticking.preparation:prepare", group="sticking")
 class PrepareSurface:
-    """Make the surfaces of one phase of CO ice: cut or pack a hemisphere, relax, thermalize, quench, check."""
+    """Make the surfaces of one phase of ice: cut or pack a hemisphere, relax, thermalize, quench, check."""
 
     settings: Preparation = part(Preparation)
     model: str = same_as(Driver, "model")
@@ -480,7 +585,7 @@ class PrepareSurface:
 
 @step("frazil.experiments.sticking.binding:write_sites", group="sticking")
 class BindSites:
-    """Binding energies of H2 on a grid over a surface."""
+    """Binding energies of the projectile on a grid over a surface."""
 
     surfaces: Path = given("Folder of prepare-surface", path="folder")
     model: str = same_as(Driver, "model")
@@ -494,7 +599,7 @@ class BindSites:
 
 @step("frazil.experiments.sticking.collisions:run_shard", group="sticking")
 class RunCollisions:
-    """Run one shard of H2 collisions with a surface and write its table."""
+    """Run one shard of collisions with a surface and write its table."""
 
     surfaces: Path = given("Folder of prepare-surface", path="folder")
     model: str = same_as(Driver, "model")

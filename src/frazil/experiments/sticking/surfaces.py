@@ -1,7 +1,7 @@
-"""Hemispheres of CO ice: cut from α-CO or packed at random, relaxed, thermalized, quenched, and checked.
+"""Hemispheres of molecular ice: cut from a crystal or packed at random, and checked.
 
-Atoms are ordered C, O, C, O, …, mobile molecules first, the outer fixed shell last (array ``fixed``). The
-flat side is up: z is the surface normal, the origin the middle of the flat side.
+Atoms are ordered molecule by molecule, mobile molecules first, the outer fixed shell last (array ``fixed``).
+The flat side is up: z is the surface normal, the origin the middle of the flat side.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from ase.data import atomic_masses
 from scipy.spatial import ConvexHull, Voronoi
 
 from frazil.errors import UserError
-from frazil.systems.co import BOND_LENGTH_A, MOLECULE_MASSES_amu, bond_lengths, molecular_centres
-from frazil.systems.packing import pack
+from frazil.systems.co import BOND_LENGTH_A, MOLECULE_MASSES_amu
+from frazil.systems.crystals import Crystal
+from frazil.systems.molecules import Molecules, molecule
+from frazil.systems.packing import packed
 
 PHASES = ("crystalline", "amorphous")
 G_PER_CM3 = 1.66053907
 """One amu/Å³ in g/cm³."""
-LONGEST_BOND_A = 1.6
-"""A longer C–O bond is broken."""
 DEEP_A = 3.0
 """A molecule whose centre is this far inside the hull of all centres has a whole Voronoi cell: in α-CO (110)
 layers are 1.99 Å apart, and the cells of the second one still bulge outwards.
@@ -51,10 +51,8 @@ def bulk(lattice_A: float, reach_A: float) -> Atoms:
     return Atoms("CO" * len(molecules), positions=molecules.reshape(-1, 3))
 
 
-def rotation_to(face: Sequence[int]) -> np.ndarray:
-    """Return the rotation (3, 3) that turns the normal of a lattice face (h, k, l) of a cubic crystal to
-    z.
-    """
+def rotation_to(face: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the rotation (3, 3) that turns a normal, of a cubic crystal its lattice face (h, k, l), to z."""
     normal = np.asarray(face, float)
     if normal.shape != (3,) or not normal.any():
         raise UserError(f"face {tuple(face)}; give three integers that are not all zero, e.g. 1,1,0")
@@ -66,29 +64,38 @@ def rotation_to(face: Sequence[int]) -> np.ndarray:
 
 def crystalline(
     n_molecules: int, n_fixed: int, lattice_A: float = 5.64, face: Sequence[int] = (1, 1, 0),
-    radius_A: float | None = None, shell_A: float = 0.0,
+    radius_A: float | None = None, shell_A: float = 0.0, crystal: Crystal | None = None,
 ) -> Atoms:  # fmt: skip
-    """Return a hemisphere of α-CO, not relaxed: the molecules nearest to the middle of the flat side.
+    """Return a hemisphere of a crystal, not relaxed: the molecules nearest to the middle of the flat side.
 
-    ``radius_A`` takes all molecules within it in place of ``n_molecules``, and ``shell_A`` > 0 fixes those in
-    its outermost part in place of ``n_fixed``. Raises UserError where no molecule stays mobile.
+    Without a ``crystal`` it is α-CO of a lattice constant. ``radius_A`` takes all molecules within it in
+    place of ``n_molecules``, and ``shell_A`` > 0 fixes those in its outermost part in place of ``n_fixed``.
+    A crystal ends above the layer with the widest gap. Raises UserError where no molecule stays mobile.
     """
-    if not lattice_A > 3.0:
-        raise UserError(f"a lattice constant of {lattice_A:g} Å; α-CO has 5.64 Å")
-    wanted = radius_A or 1.2 * (1.5 * max(n_molecules, 1) / (np.pi * 4)) ** (1 / 3) * lattice_A
-    atoms = bulk(lattice_A, wanted + lattice_A)
-    atoms.positions = atoms.positions @ rotation_to(face).T
-    centres = molecular_centres(atoms.positions)
-    below = centres[:, 2] < 1e-6
+    if crystal is None:
+        if not lattice_A > 3.0:
+            raise UserError(f"a lattice constant of {lattice_A:g} Å; α-CO has 5.64 Å")
+        wanted = radius_A or 1.2 * (1.5 * max(n_molecules, 1) / (np.pi * 4)) ** (1 / 3) * lattice_A
+        atoms = bulk(lattice_A, wanted + lattice_A)
+        turn = rotation_to(face)
+    else:
+        turn = rotation_to(crystal.normal(face) if any(face) else face)
+        volume = abs(float(np.linalg.det(crystal.cell_A))) / len(crystal.molecules)
+        wanted = radius_A or 1.2 * (1.5 * max(n_molecules, 1) * volume / np.pi) ** (1 / 3)
+        atoms = crystal.around(crystal.surface_molecule(face), wanted + volume ** (1 / 3))
+    atoms.positions = atoms.positions @ turn.T
+    below = Molecules.of(atoms).centres(atoms.positions)[:, 2] < 1e-6
     return hemisphere(atoms, below, n_molecules, n_fixed, radius_A, shell_A)
 
 
 def amorphous(
     n_molecules: int, n_fixed: int, density_g_per_cm3: float, campaign_seed: int, surface_id: int = 0,
     packing_distance_A: float = 2.6, shell_A: float = 0.0,
+    kinds: Sequence[Atoms] | None = None, parts: Sequence[float] = (),
 ) -> Atoms:  # fmt: skip
-    """Return CO packed at random into a hemisphere of a density, by Packmol; not relaxed.
+    """Return molecules packed at random into a hemisphere of a density, by Packmol; not relaxed.
 
+    ``kinds`` of molecules (CO without), and of each the part of all molecules, in any unit (equal without).
     Raises UserError where they do not fit, for a density that is not positive, and where no molecule stays
     mobile.
     """
@@ -97,18 +104,37 @@ def amorphous(
             f"{n_molecules} molecules at {density_g_per_cm3:g} g/cm³; both must be positive, the paper has "
             "477 at 1.07"
         )
-    volume = n_molecules * MOLECULE_MASSES_amu.sum() * G_PER_CM3 / density_g_per_cm3
+    kinds = kinds or [molecule("CO")]
+    counts = shared_out(n_molecules, parts or [1.0] * len(kinds))
+    mass = sum(n * masses_of(atoms).sum() for atoms, n in zip(kinds, counts, strict=True))
+    volume = mass * G_PER_CM3 / density_g_per_cm3
     radius = (1.5 * volume / np.pi) ** (1 / 3)
     region = f"inside sphere 0. 0. 0. {radius:.4f}\n  below plane 0. 0. 1. 0."
-    atoms = pack(n_molecules, region, packing_distance_A, campaign_seed, "packmol-hemisphere", surface_id)
+    wanted = [(atoms, n) for atoms, n in zip(kinds, counts, strict=True) if n]
+    atoms = packed(wanted, region, packing_distance_A, campaign_seed, "packmol-hemisphere", surface_id)
     return hemisphere(atoms, np.ones(n_molecules, bool), n_molecules, n_fixed, None, shell_A)
+
+
+def shared_out(n: int, parts: Sequence[float]) -> list[int]:
+    """Return whole numbers that add up to n, as near to parts of it as that allows (largest remainders)."""
+    exact = n * np.asarray(parts, float) / sum(parts)
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[: n - counts.sum()]] += 1
+    return [int(count) for count in counts]
 
 
 def hemisphere(
     atoms: Atoms, below: np.ndarray, n_molecules: int, n_fixed: int, radius_A: float | None, shell_A: float
 ) -> Atoms:
     """Return the molecules ``below`` that are nearest to the origin, the outermost fixed, by distance."""
-    centres = molecular_centres(atoms.positions)
+    molecules = Molecules.of(atoms)
+    if len(below) != len(molecules):
+        raise UserError(
+            f"{len(below)} molecules that were packed are {len(molecules)} by their bonds: they touch; give "
+            "a larger distance of packing, or a lower density"
+        )
+    centres = molecules.centres(atoms.positions)
     distance = np.round(np.linalg.norm(centres, axis=1), 6)
     order = np.lexsort((*np.round(centres.T, 6), distance))
     order = order[below[order]]
@@ -120,8 +146,10 @@ def hemisphere(
             f"a hemisphere of {len(chosen)} molecules, {n_fixed} of them fixed; at least one must be mobile: "
             "give more molecules or fix fewer"
         )
-    cut = atoms[np.stack([2 * chosen, 2 * chosen + 1], axis=1).ravel()]
-    fixed = np.repeat(np.arange(len(chosen)) >= len(chosen) - n_fixed, 2).astype(int)
+    own = [molecules.members[number] for number in chosen]
+    cut = atoms[np.concatenate(own)]
+    held = np.arange(len(chosen)) >= len(chosen) - n_fixed
+    fixed = np.repeat(held, [len(members) for members in own]).astype(int)
     found = Atoms(cut.symbols, positions=cut.positions)
     found.set_array("fixed", fixed, int)
     found.info["radius_A"] = float(distance[chosen[-1]])
@@ -148,13 +176,15 @@ class Structure:
     g: np.ndarray
 
 
-def structure(positions_A: np.ndarray, most_A: float = 9.0, bins: int = 90) -> Structure:
+def structure(
+    molecules: Molecules, positions_A: np.ndarray, most_A: float = 9.0, bins: int = 90
+) -> Structure:
     """Return density (from Voronoi cells) and g(r) of molecular centres, seen from the deep molecules.
 
     Deep are those ``DEEP_A`` inside the convex hull of all centres, so that small hemispheres have some too.
     g(r) is normalized by the density; at large distances it falls below 1 because the hemisphere ends.
     """
-    centres = molecular_centres(positions_A)
+    centres = molecules.centres(positions_A)
     edges = np.linspace(0.0, most_A, bins + 1)
     middles = 0.5 * (edges[1:] + edges[:-1])
     none = Structure(float("nan"), 0, middles, np.full(bins, np.nan))
@@ -174,7 +204,9 @@ def structure(positions_A: np.ndarray, most_A: float = 9.0, bins: int = 90) -> S
     separations = np.linalg.norm(centres[deep][:, None] - centres[None], axis=-1)
     counts, _ = np.histogram(separations[separations > 1e-9], edges)
     g = counts / (deep.sum() * number * 4 * np.pi * middles**2 * np.diff(edges))
-    density = number * MOLECULE_MASSES_amu.sum() * G_PER_CM3
+    # Kinds one by one: of one kind this is its mass to the last bit.
+    kinds, counts = np.unique(molecules.masses_amu[deep], return_counts=True)
+    density = number * float((counts / counts.sum() * kinds).sum()) * G_PER_CM3
     return Structure(float(density), len(volumes), middles, np.asarray(g))
 
 
@@ -186,8 +218,9 @@ def density_of(shapes: Sequence[Structure]) -> float:
 
 
 def check_whole(
-    frames_A: np.ndarray, start_A: np.ndarray, radius_A: float, phase: str, temperature_K: float
-) -> None:
+    molecules: Molecules, frames_A: np.ndarray, start_A: np.ndarray, radius_A: float, phase: str,
+    temperature_K: float,
+) -> None:  # fmt: skip
     """Raise UserError if a surface has broken, lost molecules or melted in frames (n, natoms, 3).
 
     ``start_A`` (natoms, 3): where it was; a crystal has melted when its last frame is, in the root mean
@@ -196,14 +229,12 @@ def check_whole(
     what = f"the {phase} surface at {temperature_K:g} K"
     if not np.isfinite(frames_A).all():
         raise UserError(f"{what} became not finite; the potential has a hole: train it on more frames")
-    longest = bond_lengths(frames_A).max(axis=0)
-    if longest.max() > LONGEST_BOND_A:
+    broken = molecules.broken(frames_A)
+    if broken:
         raise UserError(
-            f"{what} broke molecule {int(longest.argmax())} (bond {longest.max():.2f} Å); train the "
-            "potential "
-            "on more frames"
+            f"{what} broke molecule {broken[0]} (bond {broken[1]:.2f} Å); train the potential on more frames"
         )
-    centres, before = molecular_centres(frames_A[-1]), molecular_centres(start_A)
+    centres, before = molecules.centres(frames_A[-1]), molecules.centres(start_A)
     top = before[:, 2].max()
     out = (np.linalg.norm(centres, axis=1) > radius_A + LOST_A) | (centres[:, 2] > top + LOST_A)
     if out.any():

@@ -22,10 +22,13 @@ from frazil.experiments.sticking.collisions import (
     start,
 )
 from frazil.experiments.sticking.driver import driver
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign
 from frazil.report.movie import read
 from frazil.report.section import Section
+from frazil.systems.molecules import molecule
 
+H2 = Projectile(molecule("H2"))
 CAMPAIGN = Campaign(
     surface_temperatures_K=(5.0, 10.0), energies_K=(12.0, 116.0), n_polar=4, polar_max_deg=60.0, n_azimuth=3,
     azimuth="random", aim_radius_A=1.0, start_height_A=8.0, bounce_A=6.0, timestep_fs=1.0, duration_fs=200.0,
@@ -43,16 +46,16 @@ def surface(temperature_K: float = 10.0, height: float = 0.0) -> Atoms:
 
 def test_model_error_needs_a_committee() -> None:
     with pytest.raises(UserError, match="model error asked of a committee of one"):
-        list(run(replace(CAMPAIGN, model_error=True), driver("analytic"), [surface()], [24]))
+        list(run(replace(CAMPAIGN, model_error=True), driver("analytic"), [surface()], H2, [24]))
     check_members(replace(CAMPAIGN, model_error=True), 3)
 
 
 def test_h2_inside_the_surface_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frazil.experiments.sticking.collisions.NEAREST_START_A", 20.0)
     with pytest.raises(UserError, match=r"H2 starts .* from an atom, inside the surface"):
-        start(CAMPAIGN, 24, [surface()])
+        start(CAMPAIGN, 24, [surface()], H2)
     with pytest.raises(UserError, match="no surface at 5 K; prepare one"):
-        start(CAMPAIGN, 0, [surface(10.0)])
+        start(CAMPAIGN, 0, [surface(10.0)], H2)
     with pytest.raises(UserError, match=r"no potential x\.h5; give a model folder"):
         driver("x.h5")
 
@@ -76,18 +79,19 @@ def test_ids_count_the_grid_of_the_paper() -> None:
 
 def test_azimuths_are_the_grid_s_or_random() -> None:
     grid = [
-        start(replace(CAMPAIGN, azimuth="grid"), i, [surface()]).known["azimuth_deg"] for i in (24, 25, 26)
+        start(replace(CAMPAIGN, azimuth="grid"), i, [surface()], H2).known["azimuth_deg"]
+        for i in (24, 25, 26)
     ]
     assert grid == [0.0, 120.0, 240.0]
-    drawn = [start(CAMPAIGN, i, [surface()]).known["azimuth_deg"] for i in (24, 25, 26)]
+    drawn = [start(CAMPAIGN, i, [surface()], H2).known["azimuth_deg"] for i in (24, 25, 26)]
     assert len(set(drawn)) == 3
     assert not set(drawn) & set(grid)
 
 
 def test_a_trajectory_alone_is_the_one_in_company() -> None:
     source = driver("analytic")
-    together = {row["trajectory_id"]: row for row in run(CAMPAIGN, source, [surface()], range(24, 31))}
-    (alone,) = run(CAMPAIGN, source, [surface()], [29])
+    together = {row["trajectory_id"]: row for row in run(CAMPAIGN, source, [surface()], H2, range(24, 31))}
+    (alone,) = run(CAMPAIGN, source, [surface()], H2, [29])
     assert alone == together[29]
     assert alone["outcome"] in ("stuck", "bounced")
     assert len(together) == 7
@@ -118,7 +122,7 @@ def test_a_finished_trajectory_is_repeated_from_its_id(finished: Path, tmp_path:
     assert path[1:] == [line for line in known if ",23," in line]
     frames = read(tmp_path / "again/frames.extxyz")
     assert [f.info["time_fs"] for f in frames] == [0, 40, 80, 120, 160, 200]
-    z_A = start(CAMPAIGN, 23, [surface(5.0), surface(10.0)]).positions_A[-2:, 2].mean()
+    z_A = start(CAMPAIGN, 23, [surface(5.0), surface(10.0)], H2).positions_A[-2:, 2].mean()
     assert frames[0].positions[-2:, 2].mean() == pytest.approx(z_A, abs=1e-6)
     assert frames[0].arrays["marked"].tolist() == [False] * 4 + [True] * 2
     with pytest.raises(UserError, match=r"trajectory 3; .* has 5, 22 to 26"):

@@ -16,14 +16,17 @@ from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking import cutouts
 from frazil.experiments.sticking.cutouts import cutout, share_K, write_cutouts
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign, Cutouts, Grid
 from frazil.potentials.analytic.h2_co import H2OnCO
 from frazil.potentials.interface import Analytic
 from frazil.potentials.transform import sum_of
 from frazil.pytrees import pytree
+from frazil.systems.molecules import molecule
 from frazil.units import kB
 
 HEIGHT_A = 3.0
+H2 = Projectile(molecule("H2"))
 
 
 @pytree
@@ -44,8 +47,8 @@ class Members:
     n_members = 3
     sizes_K = (0.0, 30.0, 60.0)
 
-    def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0, member: int | None = None) -> Any:
-        truth = H2OnCO(n_fixed=n_fixed)
+    def potential(self, atoms: Atoms, member: int | None = None) -> Any:
+        truth = H2OnCO(n_fixed=int(atoms.arrays["fixed"].sum()) // 2)
         return truth if member is None else sum_of([truth, Tilted(self.sizes_K[member])])
 
     def name(self, member: int | None = None) -> str:
@@ -71,7 +74,7 @@ def with_h2(atoms: Atoms, height_A: float) -> np.ndarray:
 def test_the_spread_is_that_of_h2s_share_alone() -> None:
     """What members say of the surface itself, or of the bond, is no part of it."""
     heights = np.array([2.0, 3.0, 5.0])
-    found = share_K(Members(), ice(), np.stack([with_h2(ice(), z) for z in heights]))
+    found = share_K(Members(), ice(), H2, np.stack([with_h2(ice(), z) for z in heights]))
     expected = np.std(Members.sizes_K, ddof=1) * np.exp(-((heights / HEIGHT_A) ** 2))
     assert found.std(axis=0, ddof=1) == pytest.approx(expected, rel=1e-3)
     assert found[0, 0] < -50, "and the share itself is the truth's well"
@@ -79,7 +82,7 @@ def test_the_spread_is_that_of_h2s_share_alone() -> None:
 
 def test_molecules_are_cut_out_whole_the_nearest_first() -> None:
     atoms = ice()
-    found = cutout(with_h2(atoms, 3.0), 6.0, 30)
+    found = cutout(atoms, H2, with_h2(atoms, 3.0), 6.0, 30)
     assert found.get_chemical_formula() == f"C{len(found) // 2 - 1}H2O{len(found) // 2 - 1}"
     bonds = np.linalg.norm(found.positions[1:-2:2] - found.positions[:-2:2], axis=1)
     assert bonds == pytest.approx(1.128)
@@ -89,7 +92,7 @@ def test_molecules_are_cut_out_whole_the_nearest_first() -> None:
     assert nearest.max() < 6.0
     others = np.linalg.norm(atoms.positions.reshape(-1, 2, 1, 3) - found.positions[-2:], axis=3)
     assert (others.min(axis=(1, 2)) < 6.0).sum() == len(nearest)
-    assert len(cutout(with_h2(atoms, 3.0), 6.0, 3)) == 8
+    assert len(cutout(atoms, H2, with_h2(atoms, 3.0), 6.0, 3)) == 8
 
 
 def test_sites_and_collisions_are_judged_and_come_with_and_without_h2(

@@ -19,6 +19,7 @@ from frazil.experiments.sticking import clusters, collisions, preparation
 from frazil.experiments.sticking.binding import FAR_A, points, sites, starts
 from frazil.experiments.sticking.clusters import Row, with_bonds, with_velocities
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
+from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.residence import typical_energy
 from frazil.experiments.sticking.results import half_lives
 from frazil.experiments.sticking.settings import Campaign, Grid, Preparation
@@ -28,7 +29,10 @@ from frazil.potentials.analytic.h2_co import H2_LENGTH_A, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
 from frazil.systems.co import molecular_centres
+from frazil.systems.molecules import molecule
 from frazil.units import fs, kB
+
+H2 = Projectile(molecule("H2"))
 
 CAMPAIGN = Campaign(
     surface_temperatures_K=(10.0,), energies_K=(116.0,), n_polar=1, polar_max_deg=0.0, n_azimuth=600,
@@ -49,7 +53,7 @@ def surface(number: int = 0) -> Atoms:
 
 def test_starts_of_collisions_are_uniform_in_the_disc_in_azimuth_in_orientation_and_over_surfaces() -> None:
     surfaces = [surface(number) for number in range(3)]
-    begun = [start(CAMPAIGN, identity, surfaces) for identity in range(600)]
+    begun = [start(CAMPAIGN, identity, surfaces, H2) for identity in range(600)]
     aims = np.array([[own.known["aim_x_A"], own.known["aim_y_A"]] for own in begun])
     azimuths = np.array([own.known["azimuth_deg"] for own in begun])
     axes = np.array([own.positions_A[-2] - own.positions_A[-1] for own in begun])
@@ -74,7 +78,8 @@ def test_starts_of_collisions_are_uniform_in_the_disc_in_azimuth_in_orientation_
 
 
 def test_a_collision_ends_beyond_the_distance_on_the_way_out_or_with_a_broken_bond() -> None:
-    rule = BouncedOrBroken(6.0)
+    one = Atoms("CO", [[0, 0, -1.13], [0, 0, 0]])
+    rule = BouncedOrBroken.of(6.0, one, H2)
 
     def ends(centre: list[float], velocity: list[float], h2_A: float = 0.74, co_A: float = 1.13) -> int:
         half = np.array([0.0, 0.0, h2_A / 2])
@@ -104,7 +109,7 @@ def test_the_row_of_a_collision_counts_turns_drift_and_the_way_out() -> None:
     rows = {
         "step": np.arange(len(time)) * 40, "rising": np.gradient(height), "apart_A": height,
         "energy": 2e-6 * time, "kinetic_energy": 1.0 - 1e-6 * time,
-        "h2_A": np.stack([0 * time, 0 * time, height], axis=1),
+        "projectile_A": np.stack([0 * time, 0 * time, height], axis=1),
     }  # fmt: skip
     campaign = replace(CAMPAIGN, timestep_fs=0.5)
     found = collisions._row(campaign, begun, Trajectory(4, Outcome.FINISHED, 4000, rows))  # type: ignore[arg-type]
@@ -136,7 +141,7 @@ class Wells:
     def __init__(self, rest_A: np.ndarray, members_K: tuple[float, ...]) -> None:
         self.rest_A, self.members_K, self.n_members = rest_A, members_K, len(members_K)
 
-    def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0, member: int | None = None) -> Well:
+    def potential(self, atoms: Atoms, member: int | None = None) -> Well:
         depth_K = np.mean(self.members_K) if member is None else self.members_K[member]
         return Well(depth_K * kB, jnp.asarray(self.rest_A))
 
@@ -153,7 +158,7 @@ def test_binding_energies_are_the_depth_of_a_known_well() -> None:
         binding_max_steps=600,
         width=4,
     )
-    found = sites(start_at, grid, Wells(rest_A, (380.0, 400.0, 450.0)))  # type: ignore[arg-type]
+    found = sites(start_at, grid, Wells(rest_A, (380.0, 400.0, 450.0)), H2)  # type: ignore[arg-type]
     assert len(found) == 4
     assert (found["converged"] == 1).all()
     assert found["binding_energy_K"].to_numpy() == pytest.approx(-410.0, abs=0.1)
@@ -171,7 +176,7 @@ def test_sites_begin_at_the_clearance_over_a_square_grid() -> None:
     wide = Grid(binding_area_A2=16.0, binding_spacing_A=1.0, binding_clearance_A=2.5)
     assert points(wide).min() == -1.5
     assert len(np.unique(points(wide).round(6), axis=0)) == 16
-    begun = starts(surface(), wide)
+    begun = starts(surface(), wide, H2)
     centres = begun[:, -2:].mean(axis=1)
     assert np.linalg.norm(begun[:, -2] - begun[:, -1], axis=1) == pytest.approx(H2_LENGTH_A)
     apart = np.linalg.norm(begun[:, :-2] - centres[:, None], axis=2).min(axis=1)
@@ -227,17 +232,17 @@ def test_packings_relax_as_a_whole_first_and_then_a_shell_is_held(
     phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packed = crystalline(12, 4)
-    monkeypatch.setattr(preparation, "geometry", lambda settings: packed.copy())
     held: list[int] = []
 
     class Source:
-        def potential(self, n_co: int, hydrogen: bool, n_fixed: int = 0) -> Springs:
+        def potential(self, atoms: Atoms) -> Springs:
+            n_fixed = int(atoms.arrays["fixed"].sum()) // 2 if "fixed" in atoms.arrays else 0
             held.append(n_fixed)
-            assert (n_co, hydrogen) == (12, False)
+            assert atoms.get_chemical_symbols() == ["C", "O"] * 12
             return Springs(jnp.asarray(packed.positions + (0.3 if n_fixed else 0.1)))
 
     settings = Preparation(phase=phase, surface_max_force_eV_per_A=0.01)
-    found = preparation._relaxed(settings, Source())  # type: ignore[arg-type]
+    found = preparation._relaxed(settings, Source(), packed.copy())  # type: ignore[arg-type]
     moved = found.positions - packed.positions
     assert held == ([4] if phase == "crystalline" else [0, 4])
     assert moved[:16] == pytest.approx(0.3, abs=2e-3)
@@ -280,7 +285,7 @@ def prepared(monkeypatch: pytest.MonkeyPatch, folder: Any, phase: str) -> tuple[
     monkeypatch.setattr(preparation, "Ensemble", Bath)
     relaxed = crystalline(150, 40)
     relaxed.info |= {"phase": phase, "initial_density_g_per_cm3": 1.0}
-    monkeypatch.setattr(preparation, "_relaxed", lambda settings, source: relaxed)
+    monkeypatch.setattr(preparation, "_relaxed", lambda *_: relaxed)
     settings = Preparation(
         phase=phase, n_snapshots=3, surface_temperatures_K=(5.0, 20.0), thermalization_fs=1200.0,
         anneal_fs=3000.0, anneal_temperature_K=75.0, surface_timestep_fs=0.5, damping_fs=80.0,

@@ -20,6 +20,7 @@ from frazil.experiments.sticking.surfaces import (
     structure,
 )
 from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
+from frazil.systems.molecules import Molecules
 
 LATTICE_A = 5.64
 
@@ -34,17 +35,22 @@ def test_the_paper_s_crystalline_hemisphere() -> None:
     distance = np.linalg.norm(centres, axis=1)
     assert distance[~fixed].max() <= distance[fixed].min() + 1e-6
     assert atoms.info["radius_A"] == pytest.approx(21.5, abs=0.7)
-    assert structure(atoms.positions).density_g_per_cm3 == pytest.approx(1.037, abs=0.001)
+    assert structure(Molecules.of(atoms), atoms.positions).density_g_per_cm3 == pytest.approx(
+        1.037, abs=0.001
+    )
     assert np.allclose(bond_lengths(atoms.positions), 1.128)
     assert closest_contact(atoms.positions) > 3.0
 
 
 @pytest.mark.parametrize("n_molecules", [60, 120])
 def test_small_crystals_have_a_density_too(n_molecules: int) -> None:
-    found = structure(crystalline(n_molecules, n_molecules // 2).positions)
+    atoms = crystalline(n_molecules, n_molecules // 2)
+    found = structure(Molecules.of(atoms), atoms.positions)
     assert found.n_deep > 0
     assert found.density_g_per_cm3 == pytest.approx(1.037, abs=0.001)
-    assert density_of([found, structure(np.zeros((4, 3)))]) == pytest.approx(found.density_g_per_cm3)
+    assert density_of([found, structure(Molecules.of(atoms[:4]), atoms.positions[:4])]) == pytest.approx(
+        found.density_g_per_cm3
+    )
     assert np.isnan(density_of([]))
 
 
@@ -107,23 +113,24 @@ def test_height_needs_atoms() -> None:
 
 
 def test_melted_lost_and_broken_surfaces_stop() -> None:
-    start = crystalline(40, 12).positions
+    atoms = crystalline(40, 12)
+    start, whole = atoms.positions, Molecules.of(atoms)
     radius = 9.5
-    check_whole(start[None], start, radius, "crystalline", 20.0)
+    check_whole(whole, start[None], start, radius, "crystalline", 20.0)
     shaken = start + np.repeat(np.random.default_rng(1).normal(scale=1.2, size=(40, 3)), 2, axis=0)
     with pytest.raises(UserError, match="crystalline surface at 20 K melted"):
-        check_whole(shaken[None], start, radius, "crystalline", 20.0)
-    check_whole(shaken[None], start, radius, "amorphous", 20.0)
+        check_whole(whole, shaken[None], start, radius, "crystalline", 20.0)
+    check_whole(whole, shaken[None], start, radius, "amorphous", 20.0)
     gone = start.copy()
     gone[6:8] += [0.0, 0.0, 30.0]
     with pytest.raises(UserError, match=r"lost 1 of 40 molecules \(first: 3\)"):
-        check_whole(gone[None], start, radius, "amorphous", 75.0)
+        check_whole(whole, gone[None], start, radius, "amorphous", 75.0)
     broken = start.copy()
     broken[2] += 3.0
     with pytest.raises(UserError, match="broke molecule 1"):
-        check_whole(broken[None], start, radius, "amorphous", 75.0)
+        check_whole(whole, broken[None], start, radius, "amorphous", 75.0)
     with pytest.raises(UserError, match="became not finite"):
-        check_whole(np.full_like(start, np.nan)[None], start, radius, "amorphous", 75.0)
+        check_whole(whole, np.full_like(start, np.nan)[None], start, radius, "amorphous", 75.0)
 
 
 SETTINGS = Preparation(
@@ -162,7 +169,7 @@ def test_any_ase_calculator_drives_the_experiment() -> None:
     assert (source.name(), source.n_members) == ("ase-mean", 1)
     atoms = Atoms("COCOH2", [[0, 0, 0], [0, 0, 1.2], [3, 0, 0], [3, 0, 1.2], [1, 3, 0], [1, 3, 0.8]])
     atoms.calc = EMT()
-    [energy] = energies_of(source.potential(2, True), atoms.positions[None])
+    [energy] = energies_of(source.potential(atoms), atoms.positions[None])
     assert energy == pytest.approx(atoms.get_potential_energy())
     with pytest.raises(UserError, match=r"ase:no\.such\.thing: No module named 'no'"):
         driver("ase:no.such.thing")
