@@ -42,7 +42,8 @@ workflow STICKING {
             settings.steps['sample-clusters'] + (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
             settings.code['sample_clusters.py'],
         )
-        def own = s.interaction_only && s.molecules_of == 'dataset' // molecules alone, too, are the data set's
+        // Molecules alone, too, are the data set's; those of other systems than H2 on CO always.
+        def own = s.interaction_only && s.molecules_of == 'dataset' || s.molecules != ['CO'] || s.projectile != 'H2'
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pandas
+from ase.data import atomic_numbers
 
 from frazil.data.frames import read_frames
 from frazil.data.split import SUBSETS
@@ -115,7 +116,9 @@ def section(
             "the paper: about 1 kcal/mol/Å",
         ).because(*SPREAD_TOLD),
     ]  # fmt: skip
-    forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in "HCO" if ("force", s) in rmse)
+    found = {str(s) for name, s in rmse if name == "force"} & set(atomic_numbers)
+    species = sorted(found, key=["H", "C", "O", *atomic_numbers].index)
+    forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in species)
     text = [
         f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
         "them is called gmnn-mean. Frames made here are explored with GFN-FF as in the paper's Table 1, "
@@ -143,7 +146,7 @@ def section(
         "errors": "All errors.", "committee": "The members' spread against the true error.",
     }  # fmt: skip
     return Section(
-        title="Potential for H2 on CO",
+        title="Potential for H2 on CO" if species == ["H", "C", "O"] else "Potential for sticking",
         headline=f"Validation force RMSE of the committee's mean {forces} eV/Å; minima of rigid scans within "
         f"{worst:.0f} K of the labels.",
         text=text,
