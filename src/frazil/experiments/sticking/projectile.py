@@ -24,7 +24,7 @@ from frazil.systems.diatomic import BondCurve
 from frazil.systems.minima import Minimum, model_minimum
 from frazil.systems.molecules import Molecules, molecule
 from frazil.systems.starts import canonical
-from frazil.units import hbar, kB
+from frazil.units import fs, hbar, kB
 
 FILE = "projectile.extxyz"
 AS_GIVEN = "H2"
@@ -147,7 +147,19 @@ class Projectile:
 
 
 def check(projectile: Projectile, campaign: Campaign) -> None:
-    """Raise UserError for a state that the projectile cannot have."""
+    """Raise UserError for a state that the projectile cannot have, and one too slow to reach the surface.
+
+    H2 is left as the published study has it; at its energies it arrives within half of its 10 ps.
+    """
+    slowest_K = min(campaign.energies_K)
+    speed = np.sqrt(2 * slowest_K * kB / projectile.mass_amu)
+    flight_fs = campaign.start_height_A / np.cos(np.radians(campaign.polar_max_deg)) / speed / fs
+    if projectile.name != AS_GIVEN and flight_fs >= campaign.duration_fs:
+        raise UserError(
+            f"{projectile.name} at {slowest_K:g} K needs {flight_fs:.0f} fs to reach the surface, "
+            f"{campaign.duration_fs:g} fs are run; give a longer --duration-fs, higher --energies-K, or a lower "
+            "--start-height-A"
+        )
     if campaign.vibrational_number >= 0:
         if len(projectile.atoms) != 2:
             raise UserError(

@@ -111,6 +111,10 @@ def test_states_that_cannot_be_are_refused(nitrogen: Projectile, water: Projecti
         projectiles.check(water, replace(CAMPAIGN, vibrational_number=0))
     with pytest.raises(UserError, match="v = 900 at J = 0 lies above the bond curve's range"):
         projectiles.check(nitrogen, replace(CAMPAIGN, vibrational_number=900))
+    with pytest.raises(
+        UserError, match=r"N2 at 100 K needs 3\d\d\d fs to reach the surface, 1000 fs are run"
+    ):
+        projectiles.check(nitrogen, replace(CAMPAIGN, duration_fs=1000.0))
     with pytest.raises(UserError, match="-1 with temperatures of the projectile"):
         replace(CAMPAIGN, vibrational_number=1, rotational_temperature_K=10.0)
     with pytest.raises(UserError, match="0 without a"):
@@ -314,7 +318,7 @@ def test_nitrogen_on_nitrogen_ice_by_the_command_line(tmp_path: Path) -> None:
     done = step("prepare_surface", *given, *ice, "--out", "ice")
     assert done.returncode == 0, done.stderr
     shot = ("--surfaces", "ice", "--phase", "crystalline", "--n-trajectories", 2,
-            "--energies-K", 100, "--n-polar", 1,
+            "--energies-K", 2000, "--n-polar", 1,
             "--n-azimuth", 2, "--aim-radius-A", 1, "--surface-temperatures-K", 10, "--timestep-fs", 1,
             "--duration-fs", 1000, "--width", 2, "--model-error", "false", "--vibrational-number", 0,
             "--rotational-number", 4, "--checkpoints", "kept")  # fmt: skip
