@@ -153,7 +153,8 @@ def check(projectile: Projectile, campaign: Campaign) -> None:
     """
     slowest_K = min(campaign.energies_K)
     speed = np.sqrt(2 * slowest_K * kB / projectile.mass_amu)
-    flight_fs = campaign.start_height_A / np.cos(np.radians(campaign.polar_max_deg)) / speed / fs
+    steepest = np.radians(campaign.polar_max_deg if campaign.n_polar > 1 else 0.0)
+    flight_fs = campaign.start_height_A / np.cos(steepest) / speed / fs
     if projectile.name != AS_GIVEN and flight_fs >= campaign.duration_fs:
         raise UserError(
             f"{projectile.name} at {slowest_K:g} K needs {flight_fs:.0f} fs to reach the surface, "
