@@ -30,6 +30,7 @@ SMALLEST_EIGENVALUE = 1e-9
 """Of a kernel matrix beside its largest: directions below are noise, and left out."""
 REGULARIZATIONS = tuple(10.0**power for power in range(-11, -3))
 """η tried, in mean diagonals of ΨᵀSΨ."""
+FIRST_REGULARIZATION = 2
 ROWS_AT_ONCE = 3000
 KIND = "density"
 FILES = ("model.npz",)
@@ -321,13 +322,14 @@ class Trainer:
                  zip(frames, sparse.seen(atoms), strict=True)]  # fmt: skip
         judged = [_Known.of(one, self.auxiliary, blocks, seen) for one, seen in
                   zip(validation, sparse.seen([one.atoms for one in validation]), strict=True)]  # fmt: skip
-        everything = _regularized(known, np.ones(len(known)), judged)
+        everything = _regularized(known, np.ones(len(known)), judged, FIRST_REGULARIZATION)
         solutions = [everything]
         for member in range(self.n_members):
             draw = rng(campaign_seed, "density-member", *ids, member).integers(len(known), size=len(known))
-            solutions.append(_regularized(known, np.bincount(draw, minlength=len(known)), judged))
-        etas, weights, means = (np.array(part) for part in zip(*solutions, strict=True))
-        return replace(untrained, weights=weights, means=means, etas=etas)
+            counts = np.bincount(draw, minlength=len(known))
+            solutions.append(_regularized(known, counts, judged, everything[0]))
+        places, weights, means = (np.array(part) for part in zip(*solutions, strict=True))
+        return replace(untrained, weights=weights, means=means, etas=np.array(REGULARIZATIONS)[places])
 
 
 @dataclass(frozen=True)
@@ -361,20 +363,29 @@ class _Known:
 
 
 def _regularized(
-    known: Sequence[_Known], counts: np.ndarray, judged: Sequence[_Known]
-) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return η, weights (D,) and means (k,) of frames, each counted so many times, of the best η."""
+    known: Sequence[_Known], counts: np.ndarray, judged: Sequence[_Known], best: int
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return place of η, weights (D,) and means (k,) of frames, each counted so many times.
+
+    η goes from the place ``best`` of ``REGULARIZATIONS`` on to where both its neighbours have a larger error.
+    """
     square, right, means = _normal(known, counts)
-    best: tuple[float, float, np.ndarray] | None = None
-    for eta in REGULARIZATIONS:
-        weights = _solved(square, right, eta)
-        if weights is None:
-            continue
-        error = sum(one.error(weights, means) for one in judged)
-        if best is None or error < best[0]:
-            best = (error, eta, weights)
-    assert best is not None  # the largest η leaves no doubt
-    return best[1], best[2], means
+    tried: dict[int, tuple[float, np.ndarray]] = {}
+
+    def judged_by(place: int) -> tuple[float, int]:
+        if place not in tried:
+            weights = _solved(square, right, REGULARIZATIONS[place])
+            error = np.inf if weights is None else sum(one.error(weights, means) for one in judged)
+            tried[place] = (error, np.empty(0) if weights is None else weights)
+        return tried[place][0], -place  # where nothing is solved, a larger one
+
+    while (
+        better := min((p for p in (best - 1, best, best + 1) if 0 <= p < len(REGULARIZATIONS)), key=judged_by)
+    ) != best:
+        best = better
+    if not np.isfinite(tried[best][0]):
+        raise UserError(f"{int((counts > 0).sum())} training frames leave the regression without a solution")
+    return best, tried[best][1], means
 
 
 def _blocks(elements: dict[int, tuple[int, ...]], n_fields: int, sparse: Sparse) -> list[Block]:
@@ -451,7 +462,8 @@ def _normal(known: Sequence[_Known], counts: np.ndarray) -> tuple[np.ndarray, np
 
 def _solved(square: np.ndarray, right: np.ndarray, eta: float) -> np.ndarray | None:
     """Return the weights (D,) of one η; None where the matrix is not positive by rounding."""
-    matrix = square + eta * np.trace(square) / len(square) * np.eye(len(square))
+    matrix = square.copy()
+    matrix[np.diag_indices(len(square))] += eta * np.trace(square) / len(square)
     try:
         return np.asarray(scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, overwrite_a=True), right))
     except scipy.linalg.LinAlgError:
