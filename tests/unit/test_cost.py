@@ -194,6 +194,18 @@ def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
     assert hours(n_beads="1,40", mass_integral=True) == pytest.approx((1 + 40 * 24 / 14) * classical)
 
 
+def test_densities_cost_their_labels_and_twice_with_a_response() -> None:
+    def parts(**given: object) -> dict[str, float]:
+        run = parameters.resolve({"experiments": "density", "density": {"n_large": 0, **given}})
+        return {name.rpartition(": ")[2]: hours for name, hours in cost.of_run(run).items()}
+
+    plain, both = parts(response=False), parts()
+    assert both["labels"] == pytest.approx(2 * plain["labels"])
+    pairs = 82 * sum(cost.label_s("pbe/def2-svp", {"O": n, "H": 2 * n}) for n in (1, 2))
+    assert plain["labels"] == pytest.approx(0.6 * pairs / 3600)
+    assert parts(n_members=17)["models"] == pytest.approx(2 * both["models"])
+
+
 def test_a_round_of_learning_by_hand_costs_its_training_and_dynamics(tmp_path: Path) -> None:
     water = "3\n\nO 0 0 0\nH 0 0 1\nH 0 1 0\n"
     (tmp_path / "minima.extxyz").write_text(water)

@@ -55,6 +55,9 @@ def curves(errors: pandas.DataFrame, out: Path) -> Figure:
                     label=f"{quantity}, {subset}",
                 )  # fmt: skip
         axis.set_xscale("log")
+        sizes = sorted(set(errors["n_train"]))
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.minorticks_off()
         axis.set_yscale("log")
         label(axis, "training frames", name)
         axis.legend()
@@ -76,7 +79,7 @@ def steps(table: pandas.DataFrame, out: Path) -> Figure:
     axis.set_yscale("log")
     formulas = table.drop_duplicates("trajectory_id").set_index("trajectory_id")["formula"]
     axis.set_xticks(np.arange(len(frames)), [str(formulas[i]) for i in frames], rotation=45)
-    label(axis, "frame", "|energy after a step − converged| (meV/atom)")
+    label(axis, "frame", "|energy above converged| (meV/atom)")
     axis.legend()
     return save(
         canvas, table, out, "field_steps",
