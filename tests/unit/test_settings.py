@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from frazil.labels.levels import LEVELS
 from frazil.labels.settings import DFT, OTHER_BASES, REFERENCES, Labels
 from frazil.labels.settings import LEVELS as NAMES
 from frazil.learning.settings import DeepmdTraining, GmnnTraining
-from frazil.settings import REQUIRED, fields_of, flag_of, given, load, setting, settings, steps
+from frazil.settings import REQUIRED, default_text, fields_of, flag_of, given, load, setting, settings, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -277,6 +278,33 @@ def test_schema_and_table_follow_from_the_settings() -> None:
     assert (ROOT / "docs/parameters.md").read_text() == parameters.table() + "\n", hint.format(
         "docs", "docs/parameters.md"
     )
+
+
+def test_options_of_steps_are_those_that_are_kept() -> None:
+    """What a step accepts and takes where nothing is said; RENEW_KEPT=1 writes them anew."""
+    found = {
+        name: {
+            option: f"{spec.allowed}; {default_text(spec)}{'' if spec.of is None else f'; of {spec.of!r}'}"
+            for option, spec in fields_of(cls).items()
+            if spec.of is not None  # others are settings of runs
+        }
+        for name, cls in sorted(steps().items())
+    }
+    file = ROOT / "tests/kept/step_options.json"
+    if os.environ.get("RENEW_KEPT"):
+        file.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    kept = json.loads(file.read_text())
+    assert list(found) == list(kept)
+    for name, options in found.items():
+        assert options == kept[name], name
+
+
+def test_a_committee_that_is_ready_is_taken() -> None:
+    run = {
+        "experiments": "sticking",
+        "sticking": {"model": str(ROOT / "assets/potentials/h2-co-known-truth")},
+    }
+    assert parameters.resolve(run).sticking.model is not None
 
 
 def test_each_step_has_its_script_and_the_reverse() -> None:
