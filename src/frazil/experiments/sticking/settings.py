@@ -481,7 +481,7 @@ class Sticking:
         if "crystalline" in self.phases and ice.crystal is None and ice.molecules != CO:
             yield (
                 "crystal",
-                "needed: a crystal of [molecules] for the crystalline phase, or [phases] amorphous",
+                "needed: a crystal of [molecules]; where there is none, leave crystalline out of [phases]",
             )
         if self.potential == ANALYTIC and (ice.molecules != CO or ice.projectile != H2):
             yield (
