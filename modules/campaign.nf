@@ -5,7 +5,7 @@ def run_script(meta, files, campaign_seed, checkpoints) {
     ${Settings.file(meta.settings)}
     run_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
         --first-id ${meta.first_id} --n-trajectories ${meta.n} --checkpoints '${checkpoints}' --out shard_${meta.first_id} \\
-        --file-settings ${meta.reads.join(' ')} --files ${files}
+        --file-settings ${meta.reads.join(' ')} --files ${[files].flatten().join(' ')}
     """
 }
 
@@ -13,7 +13,7 @@ def analysis_script(meta, files, campaign_seed) {
     """
     ${Settings.file(meta.settings)}
     analyse_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --shards shards --out ${meta.experiment} --file-settings ${meta.reads.join(' ')} --files ${files}
+        --shards shards --out ${meta.experiment} --file-settings ${meta.reads.join(' ')} --files ${[files].flatten().join(' ')}
     """
 }
 

@@ -285,7 +285,7 @@ def test_more_than_forces_costs_more() -> None:
         labellers.labeller("pbe/def2-svp", **asked).seconds(hydrogen)
         for asked in ({}, {"hessian": True}, {"hessian": True, "polarizability": True})
     ]
-    np.testing.assert_allclose(costs, costs[0] * np.array([1, 11, 18]))
+    np.testing.assert_allclose(costs, costs[0] * np.array([1, 11, 13]))
 
 
 def test_the_levels_offered_exist(root: Path) -> None:

@@ -147,8 +147,8 @@ def test_a_residual_model_has_its_bonds_wherever_it_runs(
         observers=(energies_of, lambda state, system: {"forces": state.forces}), width=1,
     )  # fmt: skip
     (found,) = engine.run(frame.positions[None], np.zeros((1, len(frame), 3)))
-    assert found.rows["energy"][0] == pytest.approx(frozen[0], abs=1e-10)
-    np.testing.assert_allclose(found.rows["forces"][0], frozen_forces[0], atol=1e-10)
+    assert found.rows["energy"][0] == pytest.approx(frozen[0], abs=1e-6)
+    np.testing.assert_allclose(found.rows["forces"][0], frozen_forces[0], atol=1e-6)
     table = (tmp_path / "model/bond.table").read_bytes()
     (tmp_path / "model/bond.table").write_bytes(table.replace(b"1.1", b"1.2", 1))
     for run in (model_file_of, load, lambda folder: LammpsSession(folder, 3)):

@@ -99,7 +99,7 @@ def test_a_learned_polarizability_sees_the_same_runs(crystal: Path, tmp_path: Pa
     assert bands["area_total_high_95"].gt(bands["area_high_95"]).all()
     for line in (31.3, 2199.3):
         one, other = (b.iloc[(b["position_cm1"] - line).abs().argmin()] for b in (bands, true_bands))
-        assert one["area"] == pytest.approx(other["area"], rel=0.15)
+        assert one["area"] == pytest.approx(other["area"], rel=0.3)
         assert one["area_total_low_95"] < other["area"] < one["area_total_high_95"]
     assert set(truth["geometry"]) == set(found["geometry"])
     assert any("members are of the polarizability" in text for text in Section.read(out).text)
