@@ -5,7 +5,7 @@ def run_script(meta, files, campaign_seed, checkpoints) {
     ${Settings.file(meta.settings)}
     run_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
         --first-id ${meta.first_id} --n-trajectories ${meta.n} --checkpoints '${checkpoints}' --out shard_${meta.first_id} \\
-        --file-settings ${meta.reads.join(' ')} --files ${[files].flatten().join(' ')}
+        --file-settings ${meta.reads.join(' ')} --files ${files}
     """
 }
 
@@ -13,7 +13,7 @@ def analysis_script(meta, files, campaign_seed) {
     """
     ${Settings.file(meta.settings)}
     analyse_campaign.py --experiment ${meta.experiment} --parameters settings.json --campaign-seed ${campaign_seed} \\
-        --shards shards --out ${meta.experiment} --file-settings ${meta.reads.join(' ')} --files ${[files].flatten().join(' ')}
+        --shards shards --out ${meta.experiment} --file-settings ${meta.reads.join(' ')} --files ${files}
     """
 }
 
@@ -33,7 +33,7 @@ process RUN_CAMPAIGN {
     tuple val(meta), path("shard_${meta.first_id}")
 
     script:
-    run_script(meta, files, campaign_seed, checkpoints)
+    run_script(meta, "${files}", campaign_seed, checkpoints)
 
     stub:
     "mkdir shard_${meta.first_id}"
@@ -55,7 +55,7 @@ process RUN_LABELLING {
     tuple val(meta), path("shard_${meta.first_id}")
 
     script:
-    run_script(meta, files, campaign_seed, checkpoints)
+    run_script(meta, "${files}", campaign_seed, checkpoints)
 
     stub:
     "mkdir shard_${meta.first_id}"
@@ -75,7 +75,7 @@ process ANALYSE_CAMPAIGN {
     path "${meta.experiment}"
 
     script:
-    analysis_script(meta, files, campaign_seed)
+    analysis_script(meta, "${files}", campaign_seed)
 
     stub:
     "mkdir ${meta.experiment} && touch ${meta.experiment}/section.json"
@@ -96,7 +96,7 @@ process ANALYSE_LABELLING {
     path "${meta.experiment}"
 
     script:
-    analysis_script(meta, files, campaign_seed)
+    analysis_script(meta, "${files}", campaign_seed)
 
     stub:
     "mkdir ${meta.experiment} && touch ${meta.experiment}/section.json"
