@@ -15,12 +15,11 @@ import numpy as np
 
 from frazil.errors import UserError
 from frazil.potentials.interface import Batched, Evaluation
-from frazil.potentials.kernels import library
-from frazil.potentials.neighbours import Neighbours
+from frazil.potentials.kernels import inputs, library
 
 TARGETS = {"float32": "frazil_se_e2_a_float32", "float64": "frazil_se_e2_a_float64"}
-PANEL, LINE = 8, 64
-"""Rows of a panel of weights, and bytes of a line of outputs (``kernels/network.h``, ``se_e2_a.cpp``)."""
+LINE = 64
+"""Bytes of a line of outputs (``kernels/se_e2_a.cpp``)."""
 MOST_LAYERS, MOST_TYPES = 8, 32
 NEAREST_A = 0.4
 SLOPE_ERROR = {"float32": 1e-6, "float64": 1e-8}
@@ -73,10 +72,7 @@ def tables(
                     network, mean[centre], deviation[centre], highest, 2 * nodes
                 )
                 step = highest / nodes
-                low, high, start, end = values[:-2:2], values[2::2], slopes[:-2:2] * step, slopes[2::2] * step
-                cubics = np.stack(
-                    [low, start, 3 * (high - low) - 2 * start - end, 2 * (low - high) + start + end], 1
-                )
+                cubics = np.asarray(inputs.cubics(values[::2].T, step * slopes[::2].T)).transpose(1, 2, 0)
                 middle = (cubics[:, 1] + cubics[:, 2] + 0.75 * cubics[:, 3]) / step
                 worst = max(worst, np.abs(middle - slopes[1::2]).max() / np.abs(slopes).max())
                 found.append(np.pad(cubics, ((0, 1), (0, 0), (0, 0))))
@@ -103,13 +99,6 @@ def _values_and_slopes(
     return np.asarray(values), np.asarray(slopes)
 
 
-def _panels(w: np.ndarray) -> np.ndarray:
-    """Return w (types, inputs, outputs) as panels (types, panels, inputs, PANEL), filled up with 0."""
-    n_types, n_in, n_out = w.shape
-    filled = np.pad(w, ((0, 0), (0, 0), (0, -n_out % PANEL)))
-    return np.swapaxes(filled.reshape(n_types, n_in, -1, PANEL), 1, 2)
-
-
 def constants(
     embeddings: Sequence[Sequence[Embedding]], fitting: Sequence[Sequence[dict[str, Any]]], mean: np.ndarray,
     deviation: np.ndarray, shift: np.ndarray, sel: Sequence[int], axis: int, cutoff_A: float, smooth_A: float,
@@ -133,16 +122,15 @@ def constants(
     norms = np.stack(
         [mean[:, 0], 1 / deviation[:, 0], 1 / deviation[:, 1], np.full(n_types, 1 / sum(sel))], 1
     )
-    layers: list[np.ndarray] = []
+    layers: list[jax.Array] = []
     for number in range(len(fitting[0]) - 1):
         own = [{name: np.asarray(value) for name, value in of[number].items()} for of in fitting]
         w = np.stack([layer["w"] for layer in own])
         if number == 0:  # features go by axis, then by output
             w = np.swapaxes(w.reshape(n_types, outputs, axis, -1), 1, 2).reshape(w.shape)
         parts = [np.stack([layer["b"], layer.get("idt", np.ones_like(layer["b"]))]) for layer in own]
-        b = np.stack(parts)
-        b = np.pad(b, ((0, 0), (0, 0), (0, -b.shape[-1] % PANEL)))
-        layers += [_panels(w), b, _panels(np.swapaxes(w, 1, 2))]
+        back = np.swapaxes(w, 1, 2)
+        layers += [inputs.panels(w), inputs.whole_panels(np.stack(parts)), inputs.panels(back)]
     last = [of[-1] for of in fitting]
     numbers = [
         norms, np.asarray(sel, float), np.asarray(empty),
@@ -159,25 +147,12 @@ def constants(
 
 def functions(types: jax.Array, model: tuple[jax.Array, ...]) -> Batched:
     """Return the functions for replicas of types (R, natoms), with ``constants``."""
-    kernels = library.chosen()
-    assert kernels is not None
     name = TARGETS[str(model[1].dtype)]
     n_replicas, n_atoms = types.shape
 
-    def arrange(neighbours: Neighbours | None) -> Any:
-        assert neighbours is not None
-        shift = jnp.zeros(0) if neighbours.shift is None else neighbours.shift
-        return neighbours.index.astype(jnp.int32), shift
-
     def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
-        inputs = [positions.astype(jnp.float64), types.astype(jnp.int32), *lists, *model]
-        results = (
-            jax.ShapeDtypeStruct((n_replicas,), jnp.float64),
-            jax.ShapeDtypeStruct((n_replicas, n_atoms, 3), jnp.float64),
-            jax.ShapeDtypeStruct((kernels.scratch_bytes(name, [x.shape for x in inputs]),), jnp.uint8),
-        )
-        call = jax.ffi.ffi_call(kernels.target(name), results, vmap_method="sequential")
-        energies, forces, _ = call(*inputs)
+        given = [positions.astype(jnp.float64), types.astype(jnp.int32), *lists, *model]
+        energies, forces = inputs.call(name, given, [(n_replicas,), (n_replicas, n_atoms, 3)])
         return Evaluation(energies, forces, {})
 
-    return Batched(arrange, evaluate)
+    return Batched(inputs.lists_of, evaluate)

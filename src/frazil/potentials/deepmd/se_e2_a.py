@@ -253,8 +253,7 @@ class DeepPotSE:
         squared = jnp.sum(vectors**2, axis=-1)
         inside = real & (squared < self.cutoff**2)
         distance = jnp.sqrt(jnp.where(inside, squared, self.cutoff**2))
-        u = jnp.clip((distance - self.smooth) / (self.cutoff - self.smooth), 0.0, 1.0)
-        s = jnp.where(inside, (u**3 * (-6.0 * u**2 + 15.0 * u - 10.0) + 1.0) / distance, 0.0)
+        s = jnp.where(inside, kernel.falling(distance, self.cutoff, self.smooth), 0.0)
         unit = jnp.where(inside[..., None], vectors, 0.0) / distance[..., None]
         return s[..., None] * jnp.concatenate([jnp.ones_like(s)[..., None], unit], axis=-1)
 

@@ -20,12 +20,10 @@ from frazil.potentials.gmnn.architecture import (
 )
 from frazil.potentials.gmnn.contractions import feature_order
 from frazil.potentials.gmnn.reference import ZBL_COEFFICIENTS, ZBL_EXPONENTS, ZBL_LENGTH_A, ZBL_POWER
-from frazil.potentials.kernels import library
+from frazil.potentials.kernels import inputs, library
 from frazil.potentials.neighbours import Neighbours
 
 TARGET = "frazil_gmnn"
-PANEL = 8
-"""Rows of a panel of weights (``kernels/gmnn.cpp``)."""
 MOST_LAYERS = 12
 INTERVALS_PER_GAUSSIAN = 64
 """Of the cubic tables of radial functions: slopes are right to 1e-6 of a Gaussian's, as float32 is."""
@@ -48,13 +46,8 @@ def serves(architecture: Architecture) -> bool:
 
 
 def _cubics(values: jax.Array, slopes: jax.Array) -> jax.Array:
-    """Return the cubics (…, nodes + 1, 4) between nodes from values and slopes times the interval (…, nodes).
-
-    Powers of the fraction of an interval, the lowest first; the last two are 0.
-    """
-    low, high, start, end = values[..., :-1], values[..., 1:], slopes[..., :-1], slopes[..., 1:]
-    powers = [low, start, 3 * (high - low) - 2 * start - end, 2 * (low - high) + start + end]
-    table = jnp.stack(powers, axis=-1)
+    """Return the cubics of functions that end at 0 (…, nodes + 1, 4); the last two are 0."""
+    table = inputs.cubics(values, slopes)
     return jnp.pad(table, [(0, 0)] * (table.ndim - 2) + [(0, 2), (0, 0)])
 
 
@@ -92,13 +85,6 @@ def repulsion_tables(architecture: Architecture) -> jax.Array:
     return _cubics(jnp.asarray(factor * screening * cutoff), jnp.asarray(slopes))
 
 
-def _panels(w: jax.Array) -> jax.Array:
-    """Return w (M, inputs, outputs) as panels (M, panels, inputs, PANEL) of outputs, filled up with 0."""
-    networks, n_in, n_out = w.shape
-    filled = jnp.pad(w, ((0, 0), (0, 0), (0, -n_out % PANEL)))
-    return jnp.swapaxes(filled.reshape(networks, n_in, -1, PANEL), 1, 2)
-
-
 def constants(architecture: Architecture, weights: Weights) -> list[jax.Array]:
     """Return the kernel's inputs that are the model's, in order; weights lead with the networks."""
     a = architecture
@@ -106,8 +92,8 @@ def constants(architecture: Architecture, weights: Weights) -> list[jax.Array]:
     layers: list[jax.Array] = []
     for i, (w, b) in enumerate(weights.layers):
         ordered = w[:, order] if i == 0 else w
-        bias = jnp.pad(b, ((0, 0), (0, -b.shape[1] % PANEL)))
-        layers += [_panels(ordered), bias, _panels(jnp.swapaxes(ordered, 1, 2))]
+        back = jnp.swapaxes(ordered, 1, 2)
+        layers += [inputs.panels(ordered), inputs.whole_panels(b), inputs.panels(back)]
     return [
         jnp.array([a.cutoff_A, a.zbl_cutoff_A]),
         repulsion_tables(a),
@@ -132,30 +118,20 @@ def functions(
     n_heads, quantities, R, natoms) and forces (networks · seeds, R, natoms, 3), eV/Å, float64. A replica that
     is not finite gets nan.
     """
-    kernels = library.chosen()
-    assert kernels is not None
-    target = kernels.target(TARGET)
     n_replicas, n_atoms = species.shape
     networks, seeds, heads = shares.shape[:3]
     n_outputs = architecture.n_outputs
     lengths, repulsion, *others = constants(architecture, weights)
     model = [lengths, repulsion, *others[:5], shares.astype(jnp.float32), *others[5:]]
 
-    def arrange(neighbours: Neighbours | None) -> Any:
-        assert neighbours is not None
-        shift = jnp.zeros(0) if neighbours.shift is None else neighbours.shift
-        return neighbours.index.astype(jnp.int32), shift
-
     def run(lists: Any, positions: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        inputs = [positions.astype(jnp.float64), species.astype(jnp.int32), *lists, *model]
-        scratch_bytes = kernels.scratch_bytes(TARGET, [x.shape for x in inputs])
-        results = (
-            jax.ShapeDtypeStruct((networks, heads, n_replicas), jnp.float64),
-            jax.ShapeDtypeStruct((networks, n_outputs, n_replicas, n_atoms), jnp.float64),
-            jax.ShapeDtypeStruct((networks, seeds, n_replicas, n_atoms, 3), jnp.float64),
-            jax.ShapeDtypeStruct((scratch_bytes,), jnp.uint8),
+        given = [positions.astype(jnp.float64), species.astype(jnp.int32), *lists, *model]
+        shapes = (
+            (networks, heads, n_replicas),
+            (networks, n_outputs, n_replicas, n_atoms),
+            (networks, seeds, n_replicas, n_atoms, 3),
         )
-        energies, outputs, forces, _ = jax.ffi.ffi_call(target, results, vmap_method="sequential")(*inputs)
+        energies, outputs, forces = inputs.call(TARGET, given, shapes)
         by_head = jnp.swapaxes(outputs.reshape(networks, -1, heads, n_replicas, n_atoms), 1, 2)
         return (
             energies.reshape(networks * heads, n_replicas),
@@ -163,4 +139,4 @@ def functions(
             forces.reshape(networks * seeds, n_replicas, n_atoms, 3),
         )
 
-    return arrange, run
+    return inputs.lists_of, run

@@ -131,9 +131,7 @@ struct Sizes {
         layers = (n_inputs - LAYERS) / 3;
         widths[0] = features;
         for (int64_t l = 0; l < layers; l++) widths[l + 1] = in[LAYERS + 3 * l + 2].dims[2];
-        // So few that their positions and forces stay in a core's own cache.
-        const int64_t at_once = 2048 / (atoms ? atoms : 1);
-        replicas_at_once = at_once < 1 ? 1 : at_once < replicas ? at_once : replicas;
+        replicas_at_once = replicas_of_a_turn(replicas, atoms);
         places = replicas_at_once * atoms;
     }
     int64_t pairs() const { return radial * (radial + 1) / 2; }
@@ -206,7 +204,6 @@ struct Work {
 static void collect(const Sizes& n, const Array* in, Work& work, Block& block, int64_t first_replica,
                     const int32_t* places) {
     const float reach = (float)*(const double*)in[LENGTHS].data, limit = reach * reach;
-    const bool periodic = in[SHIFT].rank == 4;
     int64_t count[W], longest = 0;
     for (int lane = 0; lane < W; lane++) {
         const int64_t place = places[lane];
@@ -217,25 +214,16 @@ static void collect(const Sizes& n, const Array* in, Work& work, Block& block, i
             continue;
         }
         block.kind[lane] = work.kind[place];
-        const int64_t atom = first_replica * n.atoms + place, own_first = place - place % n.atoms;
-        const int32_t* list = (const int32_t*)in[INDEX].data + atom * n.slots;
-        const Quad64 here = work.position[place];
         const int32_t tables = block.kind[lane] * (int32_t)n.species;
         int64_t found = 0;
-        for (int64_t k = 0; k < work.length[place]; k++) {
-            if (list[k] < 0 || list[k] >= n.atoms) continue;
-            const int64_t other = own_first + list[k];
-            Quad64 apart = work.position[other] - here;
-            if (periodic) {
-                const double* shift = (const double*)in[SHIFT].data + (atom * n.slots + k) * 3;
-                apart += Quad64{shift[0], shift[1], shift[2], 0};
-            }
-            const Quad d = __builtin_convertvector(apart, Quad), square = d * d;
-            work.apart[found * W + lane] = d;
-            work.pairing[found * W + lane] = tables + work.kind[other];
-            block.other[found * W + lane] = (int32_t)other;
-            found += square[0] + square[1] + square[2] < limit;
-        }
+        each_neighbour(in[INDEX], in[SHIFT], work.position, first_replica, place, work.length[place],
+                       [&](int64_t other, Quad64 apart) {
+                           const Quad d = __builtin_convertvector(apart, Quad), square = d * d;
+                           work.apart[found * W + lane] = d;
+                           work.pairing[found * W + lane] = tables + work.kind[other];
+                           block.other[found * W + lane] = (int32_t)other;
+                           found += square[0] + square[1] + square[2] < limit;
+                       });
         count[lane] = found;
         longest = found > longest ? found : longest;
     }
@@ -384,23 +372,16 @@ static void pull_back(const Sizes& n, const Work& work, const Block& block, Quad
 // a pair.
 static void repel(const Sizes& n, const Array* in, Work& work, int64_t first_replica, const float* shares) {
     const double reach = ((const double*)in[LENGTHS].data)[1];
-    const int64_t nodes = in[REPULSION].dims[2], n_atoms = n.atoms;
+    const int64_t nodes = in[REPULSION].dims[2];
     for (int64_t place = 0; place < n.places; place++) {
         work.repelled[place] = 0;
         if (work.kind[place] < 0) continue;
-        const int64_t atom = first_replica * n_atoms + place, replica = atom / n_atoms;
-        const int32_t* list = (const int32_t*)in[INDEX].data + atom * n.slots;
-        for (int64_t k = 0; k < work.length[place]; k++) {
-            if (list[k] < 0 || list[k] >= n_atoms) continue;
-            const int64_t other = place - place % n_atoms + list[k];
-            Quad64 d = work.position[other] - work.position[place];
-            if (in[SHIFT].rank == 4) {
-                const double* shift = (const double*)in[SHIFT].data + (atom * n.slots + k) * 3;
-                d += Quad64{shift[0], shift[1], shift[2], 0};
-            }
+        const int64_t replica = first_replica + place / n.atoms;
+        each_neighbour(in[INDEX], in[SHIFT], work.position, first_replica, place, work.length[place],
+                       [&](int64_t other, Quad64 d) {
             const Quad64 square = d * d;
             const double apart = __builtin_sqrt(square[0] + square[1] + square[2]);
-            if (!(apart < reach)) continue;
+            if (!(apart < reach)) return;
             const double r = apart > NEAREST ? apart : NEAREST, at = r * ((nodes - 2) / reach);
             const int64_t node = (int64_t)at;
             const double f = at - node;
@@ -418,7 +399,7 @@ static void repel(const Sizes& n, const Array* in, Work& work, int64_t first_rep
                 work.force[seed * (n.places + 1) + place] += pull;
                 work.force[seed * (n.places + 1) + other] -= pull;
             }
-        }
+        });
     }
 }
 
@@ -719,12 +700,10 @@ static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t fi
     memset(work.first, 0, (n.slots + 2) * sizeof(int32_t));
     for (int64_t place = 0; place < n.places; place++) work.kind[place] = -1;
     for (int64_t replica = 0; replica < replicas; replica++) {
-        double nothing = 0;  // x − x: what is not finite gives nan
-        for (int64_t i = 0; i < 3 * n.atoms; i++)
-            nothing += x[replica * 3 * n.atoms + i] - x[replica * 3 * n.atoms + i];
+        const bool finite = all_finite(x + replica * 3 * n.atoms, 3 * n.atoms);
         for (int64_t place = replica * n.atoms; place < (replica + 1) * n.atoms; place++) {
             work.position[place] = Quad64{x[3 * place], x[3 * place + 1], x[3 * place + 2], 0};
-            if (nothing != 0 || kind[place] < 0 || kind[place] >= n.species) continue;
+            if (!finite || kind[place] < 0 || kind[place] >= n.species) continue;
             work.kind[place] = kind[place];
             const int32_t* own = list + place * n.slots;
             int64_t length = n.slots;

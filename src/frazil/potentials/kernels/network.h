@@ -33,6 +33,37 @@ INLINE void store(To* to, T value) {
 
 typedef double Quad64 __attribute__((vector_size(32)));  // x, y, z, 0 of an atom or a pair
 
+// So many replicas run in one turn that their positions and forces stay in a core's own cache.
+INLINE int64_t replicas_of_a_turn(int64_t replicas, int64_t atoms) {
+    const int64_t at_once = 2048 / (atoms ? atoms : 1);
+    return at_once < 1 ? 1 : at_once < replicas ? at_once : replicas;
+}
+
+INLINE bool all_finite(const double* x, int64_t n) {
+    double nothing = 0;  // x − x: what is not finite gives nan
+    for (int64_t i = 0; i < n; i++) nothing += x[i] - x[i];
+    return nothing == 0;
+}
+
+// Call with(other, apart) for the neighbours in the first slots of an atom's list: the place of each in the
+// turn, and the vector to it. index (replicas, atoms, slots) int32, shift (replicas, atoms, slots, 3) or (0,).
+template <class With>
+INLINE void each_neighbour(const Array& index, const Array& shift, const Quad64* position,
+                           int64_t first_replica, int64_t place, int64_t length, With with) {
+    const int64_t atoms = index.dims[1], slots = index.dims[2];
+    const int64_t atom = first_replica * atoms + place, own_first = place - place % atoms;
+    const int32_t* list = (const int32_t*)index.data + atom * slots;
+    const double* shifts = shift.rank == 4 ? (const double*)shift.data + atom * slots * 3 : nullptr;
+    const Quad64 here = position[place];
+    for (int64_t k = 0; k < length; k++) {
+        if (list[k] < 0 || list[k] >= atoms) continue;
+        const int64_t other = own_first + list[k];
+        Quad64 apart = position[other] - here;
+        if (shifts) apart += Quad64{shifts[3 * k], shifts[3 * k + 1], shifts[3 * k + 2], 0};
+        with(other, apart);
+    }
+}
+
 // Forces are rounded to multiples of 2^-34 eV/Å (6e-11): sums of such numbers are exact up to 5e5 eV/Å.
 INLINE Quad64 on_grid(Quad64 force) {
     const double coarse = 1.5 * (1 << 18);

@@ -105,9 +105,7 @@ struct Kernel {
             widths[l + 1] = in[LAYERS + 3 * l + 2].dims[2];
             widest = widths[l + 1] > widest ? widths[l + 1] : widest;
         }
-        // So few that their positions and forces stay in a core's own cache.
-        const int64_t at_once = 2048 / (atoms ? atoms : 1);
-        replicas_at_once = at_once < 1 ? 1 : at_once < replicas ? at_once : replicas;
+        replicas_at_once = replicas_of_a_turn(replicas, atoms);
         places = replicas_at_once * atoms;
     }
 
@@ -149,29 +147,19 @@ struct Kernel {
     void measure(Pairs& p, int64_t place, int64_t type, int64_t first_replica) {
         const double* radii = given<double>(RADII);
         const double limit = radii[0] * radii[0], nearest = radii[2] * radii[2];
-        const bool periodic = in[SHIFT].rank == 4;
-        const int64_t atom = first_replica * atoms + place, own_first = place - place % atoms;
-        const int32_t* list = given<int32_t>(INDEX) + atom * slots;
-        const Quad64 here = position[place];
         const int32_t tables = one_centre ? 0 : (int32_t)(type * types);
         int64_t found = 0;
         bool near = false;
-        for (int64_t k = 0; k < slots; k++) {
-            if (list[k] < 0 || list[k] >= atoms) continue;
-            const int64_t other = own_first + list[k];
-            Quad64 apart = position[other] - here;
-            if (periodic) {
-                const double* shift = given<double>(SHIFT) + (atom * slots + k) * 3;
-                apart += Quad64{shift[0], shift[1], shift[2], 0};
-            }
-            const Quad64 square = apart * apart;
-            const double squared = square[0] + square[1] + square[2];
-            p.x[found] = (T)apart[0], p.y[found] = (T)apart[1], p.z[found] = (T)apart[2];
-            p.other[found] = (int32_t)other;
-            p.node[found] = tables + kind[other];
-            near |= squared < nearest;
-            found += squared < limit;
-        }
+        each_neighbour(in[INDEX], in[SHIFT], position, first_replica, place, slots,
+                       [&](int64_t other, Quad64 apart) {
+                           const Quad64 square = apart * apart;
+                           const double squared = square[0] + square[1] + square[2];
+                           p.x[found] = (T)apart[0], p.y[found] = (T)apart[1], p.z[found] = (T)apart[2];
+                           p.other[found] = (int32_t)other;
+                           p.node[found] = tables + kind[other];
+                           near |= squared < nearest;
+                           found += squared < limit;
+                       });
         if (near) broken[place / atoms] = true;
         p.count = found;
         for (int64_t k = found; k < whole(found, L); k++) p.x[k] = 2 * radii[0], p.y[k] = p.z[k] = 0, p.node[k] = 0;
@@ -393,14 +381,8 @@ struct Kernel {
     void read_turn(int64_t first_replica, int64_t n, int64_t* begin) {
         const double* x = given<double>(POSITIONS) + first_replica * atoms * 3;
         const int32_t* kinds = given<int32_t>(KINDS) + first_replica * atoms;
-        for (int64_t replica = 0; replica < n; replica++) {
-            double nothing = 0;  // x − x: what is not finite gives nan
-            for (int64_t i = 0; i < 3 * atoms; i++) {
-                const double value = x[replica * 3 * atoms + i];
-                nothing += value - value;
-            }
-            broken[replica] = nothing != 0;
-        }
+        for (int64_t replica = 0; replica < n; replica++)
+            broken[replica] = !all_finite(x + replica * 3 * atoms, 3 * atoms);
         for (int64_t place = 0; place < n * atoms; place++) {
             position[place] = Quad64{x[3 * place], x[3 * place + 1], x[3 * place + 2], 0};
             kind[place] = kinds[place];
