@@ -4,7 +4,7 @@ Both take the same starts and integrate by velocity Verlet. Trajectories of the 
 chaos, while their statistics agree.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from frazil.campaigns import Row, Runner, Start, Watch, in_engine, in_lammps
+from frazil.experiments.photodesorption.initial_states import InitialStates
+from frazil.md.lammps import Observation
 from frazil.md.trajectory import Rows, Trajectory
 from frazil.systems.co import MOLECULE_MASSES_amu, co_types, from_deepmd_types
 from frazil.units import fs
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
     from frazil.md.lammps import LammpsSession
 
 TEACHER, LAMMPS = "van-hemert", "lammps"
+
+
+def start_of(states: InitialStates, index: int, member: int) -> Start:
+    """Return the start of one state under a member: velocities in Å/fs, its id and its excited molecule."""
+    return Start(
+        states.positions_A[index],
+        states.velocities_A_per_fs[index],
+        group=member,
+        types=states.types(index),
+        known={
+            "trajectory_id": int(states.trajectory_id[index]),
+            "excited_molecule": int(states.excited_molecule[index]),
+        },
+    )
 
 
 @dataclass(frozen=True)
@@ -46,15 +62,20 @@ class Engine:
         row: Callable[[Start, Trajectory], Row],
         watch: Callable[[Start], Watch],
     ) -> Runner:
-        """Return the runner of starts with velocities in Å/fs, which know their ``excited_molecule``."""
+        """Return the runner of starts as ``start_of`` makes them."""
         if self.name == LAMMPS:
             steps = (self.timestep_fs, self.n_steps, self.observe_every)
             return in_lammps(self._session, start, row, watch, *steps)
         return in_engine(lambda identity: self._in_engine(start(identity)), self._ensemble, row, watch)
 
-    def velocities_A_per_fs(self, rows: Rows) -> np.ndarray:
-        """Return the velocities (n, natoms, 3) of a trajectory's rows, whatever ran it."""
-        return rows["velocities_A_per_fs"] if "velocities_A_per_fs" in rows else rows["velocities"] * fs
+    def moments(self, rows: Rows) -> Iterator[Observation]:
+        """Yield what was seen of a trajectory, whatever ran it."""
+        velocities = rows["velocities_A_per_fs"] if "velocities_A_per_fs" in rows else rows["velocities"] * fs
+        for number, step in enumerate(rows["step"]):
+            yield Observation(
+                int(step) * self.timestep_fs, rows["positions"][number], velocities[number],
+                float(rows["energy"][number]),
+            )  # fmt: skip
 
     def _session(self, member: int) -> "LammpsSession":
         """Return LAMMPS with the model of a member."""

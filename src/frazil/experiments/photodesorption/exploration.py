@@ -22,7 +22,7 @@ from frazil.campaigns import Row, Start, Watch
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.engines import Engine
+from frazil.experiments.photodesorption.engines import Engine, start_of
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
@@ -256,14 +256,7 @@ class Explorer:
         """Run starts, any way together, and return their visits in that order."""
 
         def start(number: int) -> Start:
-            states, index = origins[number]
-            return Start(
-                states.positions_A[index],
-                states.velocities_A_per_fs[index],
-                group=self.member(states, index),
-                types=states.types(index),
-                known={"excited_molecule": int(states.excited_molecule[index])},
-            )
+            return start_of(*origins[number], self.member(*origins[number]))
 
         def watch(start: Start) -> Watch:
             def last_needed(rows: Rows) -> int:
@@ -280,8 +273,8 @@ class Explorer:
         return [self._visit(*origin, ended[number]) for number, origin in enumerate(origins)]
 
     def _visit(self, states: InitialStates, index: int, ended: Trajectory) -> Visit:
-        excited, rows = int(states.excited_molecule[index]), ended.rows
-        observations = self._observations(rows) if rows else []
+        excited = int(states.excited_molecule[index])
+        observations = list(self.engine.moments(ended.rows)) if ended.rows else []
         visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * self.engine.n_molecules, 3)
         reason = verdict(visited[-1], self.limits) if len(visited) else FAILED
         if ended.outcome in (Outcome.GIVEN_UP, Outcome.CROWDED, Outcome.NON_FINITE):
@@ -294,17 +287,6 @@ class Explorer:
             int(states.trajectory_id[index]), self.member(states, index), excited, reason, observations,
             contacts, np.array(spread),
         )  # fmt: skip
-
-    def _observations(self, rows: Rows) -> list[Observation]:
-        """Return what was seen up to the first moment that ends a trajectory; after it nothing counts."""
-        velocities = self.engine.velocities_A_per_fs(rows)
-        seen = []
-        for number, step in enumerate(rows["step"]):
-            time_fs, energy_eV = int(step) * self.engine.timestep_fs, float(rows["energy"][number])
-            seen.append(Observation(time_fs, rows["positions"][number], velocities[number], energy_eV))
-            if verdict(seen[-1].positions_A, self.limits) != FINISHED:
-                break
-        return seen
 
 
 _potential = cache(DeepPotential)

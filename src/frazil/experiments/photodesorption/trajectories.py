@@ -4,7 +4,7 @@ A row is a function of the initial state and the settings, never of the shard, i
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +18,12 @@ from frazil import campaigns
 from frazil.campaigns import Row, Runner, Start, Watch
 from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.engines import TEACHER, Engine
+from frazil.experiments.photodesorption.engines import TEACHER, Engine, start_of
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.outcome import Curves, Tracker
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic, write_json
-from frazil.md.lammps import Observation
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.deepmd.model import files_of
 from frazil.settings import values_of
@@ -145,20 +144,14 @@ class Physics:
     def start(self, identity: int) -> Start:
         """Return the start of a trajectory, velocities in Å/fs."""
         index = int(np.searchsorted(self.shard.trajectory_id, identity))
-        return Start(
-            self.shard.positions_A[index],
-            self.shard.velocities_A_per_fs[index],
-            group=self.member(identity),
-            types=self.shard.types(index),
-            known={"trajectory_id": identity, "excited_molecule": int(self.shard.excited_molecule[index])},
-        )
+        return start_of(self.shard, index, self.member(identity))
 
     def watch(self, start: Start) -> Watch:
         """Return the stop rule of a trajectory: over where it has failed or a molecule has dissociated."""
         tracker = self._tracker(start)
 
         def last_needed(rows: Rows) -> int:
-            return next((n for n, now in enumerate(self._moments(rows)) if tracker.observe(now)), -1)
+            return next((n for n, now in enumerate(self._engine.moments(rows)) if tracker.observe(now)), -1)
 
         return last_needed
 
@@ -166,7 +159,7 @@ class Physics:
         """Return the rows and frames of a trajectory that has ended, as plain JSON values."""
         tracker, frames = self._tracker(start), list[Row]()
         kept = start.known["trajectory_id"] < self.settings.keep_frames_trajectories
-        for now in self._moments(ended.rows):
+        for now in self._engine.moments(ended.rows):
             tracker.observe(now)
             if kept and now.time_fs >= len(frames) * self.settings.keep_frames_every_fs - 1e-6:
                 frames.append(
@@ -187,18 +180,6 @@ class Physics:
 
     def _tracker(self, start: Start) -> Tracker:
         return Tracker(self.settings.limits, start.known["excited_molecule"])
-
-    def _moments(self, rows: Rows) -> Iterator[Observation]:
-        """Yield the observations of rows of either runner."""
-        positions = rows["positions"]
-        velocities = self._engine.velocities_A_per_fs(rows)
-        for number, step in enumerate(rows["step"]):
-            yield Observation(
-                int(step) * self.settings.timestep_fs,
-                positions[number],
-                velocities[number],
-                float(rows["energy"][number]),
-            )
 
 
 def write_shard(out: Path, starts: Sequence[Row], rows: Sequence[Row]) -> None:
