@@ -563,7 +563,7 @@ def weigh(frames: Sequence[Atoms], scale_eV: float) -> None:
         atoms.info["weight"] = own * (scale_eV / (scale_eV + above_eV)) ** 2
 
 
-def _to_go_on_from(folder: Path, network: Architecture, n_members: int, level: str) -> Parameters:
+def to_go_on_from(folder: Path, network: Architecture, n_members: int, level: str) -> Parameters:
     """Return a committee's parameters. Raises UserError where its network, size or level is another."""
     model = read_model(folder / "model.h5")
     theirs, ours = model.architecture.to_json(), network.to_json()
@@ -615,7 +615,7 @@ def train(
         weigh([*frames, *held_out], settings.weight_scale_eV)
     warm = None
     if before is not None:
-        warm = _to_go_on_from(before, network, settings.n_members, str(frames[0].info.get("label_level")))
+        warm = to_go_on_from(before, network, settings.n_members, str(frames[0].info.get("label_level")))
         rate = FURTHER_RATE * settings.learning_rate
         settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"

@@ -308,7 +308,7 @@ def _trained(
 ) -> Model:
     """Train the committee into ``out``, from the weights of the round before; return it as it was written."""
     train, held_out = divided(known)
-    warm = read_model(before / "model.h5").parameters if before else None
+    warm = gmnn.to_go_on_from(before, network, settings.n_members, level) if before else None
     state = gmnn.fit(network, settings, train, held_out, ledger / "training.npz", limit, warm)
     metadata = {
         "label_level": level,
