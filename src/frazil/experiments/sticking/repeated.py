@@ -45,10 +45,12 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     source = _driver(results, row, known.pop("model", ""))
     campaign = Campaign(**known)
     phase = condition(campaign, trajectory_id)["phase"]
-    surfaces = [s for f in sorted(sticking.glob("surfaces/*")) for s in read_surfaces(f)]
-    surfaces = [s for s in surfaces if s.info["phase"] == phase]
+    prepared = {folder: read_surfaces(folder) for folder in sorted(sticking.glob("surfaces/*"))}
+    fitting = [folder for folder, own in prepared.items() if own[0].info["phase"] == phase]
+    if not fitting:
+        raise UserError(f"{sticking} has no {phase} surface; give the results of a whole run")
+    surfaces, projectile = prepared[fitting[0]], projectiles.read(fitting[0], source)
     seen: list[Trajectory] = []
-    projectile = projectiles.read(sticking, source)
     (found,) = run(campaign, source, surfaces, projectile, [trajectory_id], see=seen.append)
     begun = start(campaign, trajectory_id, surfaces, projectile).known
     (surface,) = [s for s in surfaces if s.info["surface_id"] == begun["surface_id"]

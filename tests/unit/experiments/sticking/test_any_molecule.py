@@ -1,5 +1,6 @@
 """Any molecule: molecules by name, SMILES and file, crystals by file, how a projectile turns and vibrates."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from ase.build import bulk
 from ase.geometry import get_distances
 
 from frazil.errors import UserError
+from frazil.experiments.repeated import repeat
 from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
 from frazil.experiments.sticking.driver import driver
@@ -25,6 +27,7 @@ from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import Campaign, Preparation, Sticking
 from frazil.experiments.sticking.surfaces import amorphous, crystalline, shared_out
 from frazil.potentials.analytic import n2
+from frazil.report.movie import read
 from frazil.systems.crystals import read_crystal
 from frazil.systems.molecules import Molecules, molecule
 from frazil.units import hbar, inverse_cm, kB
@@ -328,6 +331,12 @@ def test_nitrogen_on_nitrogen_ice_by_the_command_line(tmp_path: Path) -> None:
     assert table["outcome"].tolist() == ["stuck", "stuck"]
     assert table["energy_drift_meV_per_ps"].abs().max() < 1.0
     assert '"ice": "N2"' in (tmp_path / "shard/campaign.json").read_text()
+    results = tmp_path / "results/sticking"
+    shutil.copytree(tmp_path / "ice", results / "surfaces/ice")
+    for name in ("trajectories.csv", "campaign.json"):
+        shutil.copy(tmp_path / "shard" / name, results)
+    repeat("sticking", tmp_path / "results", 0, 3, tmp_path / "again")
+    assert read(tmp_path / "again/frames.extxyz")[0].get_chemical_formula() == "N30"
     refused = step("prepare_surface", "--model", "q-tip4p-f", "--campaign-seed", 1, *ice, "--out", "no")
     assert refused.returncode == 2
     assert "q-tip4p-f, which takes O, H, H" in refused.stderr
