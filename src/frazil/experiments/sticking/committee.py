@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from scipy.interpolate import CubicHermiteSpline
 
@@ -62,21 +63,31 @@ class Predicted:
         """(atoms, 3)"""
         return np.concatenate([atoms.get_forces() for atoms in self.frames])
 
+    @property
+    def is_h2_and_co(self) -> bool:
+        """Whether all atoms come in pairs C, O and H, H."""
+        whole = bool((self.n_atoms % 2 == 0).all())
+        return whole and {*zip(self.numbers[::2], self.numbers[1::2], strict=True)} <= {(6, 8), (1, 1)}
+
     def errors(self) -> dict[tuple[str, str, str], Array]:
-        """Return (quantity, species, unit) → errors (M, n, components) of the members."""
+        """Return (quantity, species, unit) → errors (M, n, components) of the members.
+
+        Net forces are of molecules of H2 and CO, and left out where there are others.
+        """
         energies = (self.energies_eV - self.energy_labels_eV)[..., None] * 1000
         forces, numbers = self.forces_eV_per_A - self.force_labels_eV_per_A, self.numbers
-        net = forces.reshape(len(forces), -1, 2, 3).sum(axis=2)
-        of_h2 = numbers[::2] == 1
         found = {
             ("energy", "all", "meV/atom"): energies / self.n_atoms[:, None],
             ("energy_total", "all", "meV"): energies,
             ("force", "all", "eV/Å"): forces,
         }
-        for number, name in ((1, "H"), (6, "C"), (8, "O")):
-            found["force", name, "eV/Å"] = forces[:, numbers == number]
-        found["force_net_molecule", "H2", "eV/Å"] = net[:, of_h2]
-        found["force_net_molecule", "CO", "eV/Å"] = net[:, ~of_h2]
+        for number in np.unique(numbers):
+            found["force", chemical_symbols[number], "eV/Å"] = forces[:, numbers == number]
+        if self.is_h2_and_co:
+            net = forces.reshape(len(forces), -1, 2, 3).sum(axis=2)
+            of_h2 = numbers[::2] == 1
+            found["force_net_molecule", "H2", "eV/Å"] = net[:, of_h2]
+            found["force_net_molecule", "CO", "eV/Å"] = net[:, ~of_h2]
         return {key: values for key, values in found.items() if values.size}
 
 
@@ -198,8 +209,11 @@ def training_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
 
 
 def relevant_spread(made: Predicted) -> float:
-    """Return the members' rms spread of an atom's force in frames with H2 near CO, eV/Å."""
-    near = np.repeat([len(a) > 2 and 1 in a.numbers for a in made.frames], made.n_atoms)
+    """Return the members' rms spread of an atom's force in frames with H2 near CO, of other systems than
+    these in all frames, eV/Å.
+    """
+    h2 = made.is_h2_and_co
+    near = np.repeat([not h2 or (len(a) > 2 and 1 in a.numbers) for a in made.frames], made.n_atoms)
     if not near.any():
         return float("nan")
     spread, _, _ = committee_errors(made.errors()["force", "all", "eV/Å"][:, near], 0)
