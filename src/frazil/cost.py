@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ RELAXATION_LABELS = 40
 """Of a structure that is nearly at rest."""
 COUPLED_CLUSTER = 30.0
 """A small dimer by CCSD(T), in labels by a functional in the same basis; a guess, nothing measured."""
+TIGHT_BINDING = ("gfn1-xtb", "gfn2-xtb")
 PAIR_s = 3e-8
 """An analytic potential in the engine: per pair of atoms and step."""
 MOVED = {"deepmd": (20.6e-6, 141e-12), "gmnn": (3.3e-6, 65e-12)}
@@ -75,7 +77,7 @@ def agreed(parts: Mapping[str, float], yes: bool) -> str:
 def label_s(level: str, composition: Mapping[str, int]) -> float:
     """Return the seconds of one label of some atoms (number by element)."""
     n_atoms = sum(composition.values())
-    cheap = {"gfn1-xtb": 9e-5 * n_atoms**2, "gfn2-xtb": 9e-5 * n_atoms**2, "gfn-ff": 2e-4 * n_atoms}
+    cheap = {**dict.fromkeys(TIGHT_BINDING, 9e-5 * n_atoms**2), "gfn-ff": 2e-4 * n_atoms}
     if level in cheap or "/" not in level:
         return cheap.get(level, 2e-6 * n_atoms**2)
     method, basis = level.split("/")
@@ -188,9 +190,7 @@ def _heads(training: Any) -> float:
 def _sticking(run: Any) -> Iterator[tuple[str, float]]:
     own = run.sticking
     surface, grid, campaign, attempts = own.preparation, own.grid, own.campaign, own.attempts
-    trained = own.potential == "gmnn"
-    architecture = run.gmnn.architecture
-    weights = gmnn_weights(architecture)
+    weights = gmnn_weights(run.gmnn.architecture)
     if own.trains:
         n_frames = 20344 * own.training_scale + 8 * own.n_placed
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
@@ -203,9 +203,12 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
             yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
-    for phase in own.phases:  # molecules of other ices are counted as if they had two atoms
-        n_atoms = 2 * getattr(surface, f"n_{phase}") + 2
-        step_s = n_atoms * network_s("gmnn", weights) if trained else PAIR_s * n_atoms**2
+    parts = surface.parts or [1.0] * len(surface.molecules)
+    sizes = [_atoms_of(what) for what in surface.molecules]
+    each = sum(part * n for part, n in zip(parts, sizes, strict=True)) / sum(parts)
+    for phase in own.phases:
+        n_atoms = round(each * getattr(surface, f"n_{phase}")) + _atoms_of(surface.projectile)
+        step_s = _step_s(own.potential, n_atoms, weights)
         temperatures = len(campaign.surface_temperatures_K)
         anneal_fs = surface.anneal_fs * (phase == "amorphous")
         length_fs = surface.n_snapshots * (anneal_fs + temperatures * surface.thermalization_fs)
@@ -338,11 +341,23 @@ def _members(model: Path, n_atoms: int) -> tuple[int, float]:
     if kind == "committee":
         parts = described["parts"]
         kind, members = str(parts[0]["kind"] if isinstance(parts[0], dict) else parts[0]), len(parts)
-    if kind in ("gfn1-xtb", "gfn2-xtb"):
-        return members, 9e-5 * n_atoms**2
-    if kind in MOVED:
-        return members, n_atoms * network_s(kind, 2.3e5 if kind == "deepmd" else 1.25e5)
-    return members, PAIR_s * n_atoms**2
+    return members, _step_s(kind, n_atoms, 2.3e5 if kind == "deepmd" else 1.25e5)
+
+
+def _step_s(kind: str, n_atoms: int, weights: float) -> float:
+    """Return the seconds of a step under a potential of a kind; one that is not known is taken for pairs."""
+    if kind in TIGHT_BINDING:
+        return label_s(kind, {"": n_atoms})
+    return n_atoms * network_s(kind, weights) if kind in MOVED else PAIR_s * n_atoms**2
+
+
+def _atoms_of(what: str) -> int:
+    """Return the atoms of a molecule by its formula, its file or, about, its SMILES; 2 where none tells."""
+    if what.startswith("smiles:"):  # chains have two hydrogens for each heavy atom
+        return 3 * len(re.findall(r"Cl|Br|[A-Zcnosp]", what.removeprefix("smiles:")))
+    if Path(what).is_file():
+        return next((sum(own.values()) for own in compositions(Path(what))), 2)
+    return sum(int(n or 1) for _, n in re.findall(r"([A-Z][a-z]?)(\d*)", what)) or 2
 
 
 RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {

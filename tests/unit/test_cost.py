@@ -44,6 +44,18 @@ def test_collisions_cost_what_was_measured() -> None:
     assert hours(experiments="sticking")["collisions"] == pytest.approx(627, rel=0.2)
 
 
+def test_molecules_of_an_ice_count_with_their_atoms(root: Path) -> None:
+    """A step of pairs goes with the square of the atoms, one of tight binding costs as its label."""
+    pairs = {"potential": "analytic", "model_error": "false"}
+    water = {**pairs, "molecules": "H2O", "projectile": "H2O", "phases": "amorphous"}
+    by_pairs, by_xtb, co = (
+        hours(experiments="sticking", sticking=asked)["attempts"]
+        for asked in ({**water, "potential": "q-tip4p-f"}, {**water, "potential": "gfn2-xtb"}, pairs)
+    )
+    assert by_pairs / co == pytest.approx((3 * 478) ** 2 / (978**2 + 956**2), rel=1e-9)
+    assert by_xtb / by_pairs == pytest.approx(cost.label_s("gfn2-xtb", {"O": 1}) / cost.PAIR_s)
+
+
 def test_a_label_costs_what_its_labeller_says() -> None:
     from ase import Atoms
 
