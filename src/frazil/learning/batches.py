@@ -54,7 +54,8 @@ class Batch:
 class Frames:
     """Frames ready to be batched: neighbour lists and positions from the centre of mass are made once.
 
-    kinds: of each frame, its atoms or neighbours as a power of two. rooms: of each kind, from the smallest,
+    kinds: of each frame, its atoms or neighbours as a power of two, of a pair
+    those of the larger. rooms: of each kind, from the smallest,
     slots and atoms that hold any frame up to it. pairs: of each frame, the name of its pair, or "".
     """
 
@@ -96,12 +97,16 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
     centred = [frame.positions - frame.get_center_of_mass() for frame in atoms]
     periodic = any(shift is not None for _, _, shift in lists)
     sizes = [(index.shape[1], len(frame)) for (index, _, _), frame in zip(lists, atoms, strict=True)]
+    pairs = [str(frame.info.get(PAIR, "")) for frame in atoms]
     kinds = [(max(*size, 17) - 1).bit_length() for size in sizes]
+    largest: dict[str, int] = {}
+    for pair, kind in zip(pairs, kinds, strict=True):
+        largest[pair] = max(kind, largest.get(pair, 0))
+    kinds = [largest[pair] if pair else kind for pair, kind in zip(pairs, kinds, strict=True)]
     rooms = {}
     for kind in sorted(set(kinds)):
         slots, most = zip(*(size for own, size in zip(kinds, sizes, strict=True) if own <= kind), strict=True)
         rooms[kind] = max(slots), max(most)
-    pairs = [str(frame.info.get(PAIR, "")) for frame in atoms]
     return Frames(atoms, species, centred, lists, periodic, kinds, rooms, pairs)
 
 

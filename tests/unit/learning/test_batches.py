@@ -55,3 +55,19 @@ def test_what_one_frame_has_more_than_another_counts_by_itself() -> None:
     assert all((part.partner == np.arange(1)).all() for part in split), (
         "a partner that is elsewhere counts nothing"
     )
+
+
+def test_a_pair_on_either_side_of_a_power_of_two_is_in_one_batch() -> None:
+    shape = Architecture(("H", "C", "O"), cutoff_A=4.0)
+    made = []
+    for symbols, pair in (("CO" * 16 + "H2", "a"), ("CO" * 16, "a"), ("CO", ""), ("CO" * 3, "")):
+        atoms = Atoms(symbols)
+        atoms.positions = 10.0 * np.arange(3.0 * len(atoms)).reshape(-1, 3)
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((len(atoms), 3)))
+        atoms.info = {"pair": pair} if pair else {}
+        made.append(atoms)
+    found = batches(prepare(shape, made), np.arange(4), 2)
+    assert sorted((batch.n_atoms.tolist(), batch.partner.tolist()) for batch in found) == [
+        ([2.0, 6.0], [0, 1]),
+        ([34.0, 32.0], [1, 1]),
+    ]
