@@ -5,7 +5,6 @@ Atoms are ordered molecule by molecule, C, O, C, O, …; molecule m is atoms 2m 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ase.io
 import ase.units
@@ -16,10 +15,6 @@ from ase.data import atomic_masses, atomic_numbers
 
 from frazil.errors import UserError
 from frazil.files import write_atomic
-
-if TYPE_CHECKING:
-    pass
-
 
 TYPE_MAP = ["C", "O", "X1", "X2"]
 """DeePMD's types; LAMMPS counts them from 1. X1 and X2 are the excited molecule's C and O."""

@@ -13,7 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from frazil.errors import UserError
-from frazil.systems.molecules import BOND_SLACK_A, Molecules, check_closed_shell, ordered
+from frazil.systems.molecules import BOND_SLACK_A, check_closed_shell, ordered
 from frazil.systems.starts import CLOSEST
 
 LONGEST_REACH_A = 500.0
@@ -129,10 +129,3 @@ def _unwrapped(
 def formulas_of(crystal: Crystal) -> list[str]:
     """Return the Hill formulas of the kinds of molecules, sorted."""
     return sorted({atoms.get_chemical_formula() for atoms in crystal.molecules})
-
-
-def check_apart(atoms: Atoms, expected: int, what: str) -> None:
-    """Raise UserError where molecules that were put together touch: bonds then join them."""
-    found = len(Molecules.of(atoms))
-    if found != expected:
-        raise UserError(f"{what}: {expected} molecules of which bonds make {found}; they overlap")

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ase.io
 import ase.units
@@ -16,10 +16,6 @@ from ase.optimize import LBFGS
 
 from frazil.errors import UserError
 from frazil.seeds import derived_seed
-
-if TYPE_CHECKING:
-    pass
-
 from frazil.systems.co import molecular_centres, set_excited
 from frazil.systems.molecules import molecule
 

@@ -35,7 +35,7 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.md.state import State, System
-from frazil.md.trajectory import Outcome, Trajectory
+from frazil.md.trajectory import Outcome, Trajectory, drift_meV_per_ps
 from frazil.seeds import rng
 from frazil.systems.molecules import Molecules, random_rotation
 from frazil.tables import Table
@@ -267,8 +267,8 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
     near = apart < campaign.bounce_A
     turns = int(((rising[1:] > 0) & (rising[:-1] <= 0) & near[1:]).sum())
     total = rows["energy"] + rows["kinetic_energy"]
-    finite = np.isfinite(total).all()
-    drift = np.polyfit(time / 1000, 1000 * total, 1)[0] if finite and len(time) > 2 else float("nan")
+    known_energy = len(time) > 2 and np.isfinite(total).all()
+    drift = drift_meV_per_ps(1000 * total, OBSERVE_fs) if known_energy else float("nan")
     names = {int(BOUNCED): "bounced", int(DISSOCIATED): "dissociated", int(Outcome.FINISHED): "stuck"}
     named = names.get(ended.outcome, "failed")
     outwards = (rows["projectile_A"][1:] * np.diff(rows["projectile_A"], axis=0)).sum(axis=1) > 0
@@ -281,7 +281,7 @@ def _row(campaign: Campaign, start: Start, ended: Trajectory) -> Row:
         named = "bounced"
     return known | {
         "outcome": named, "time_fs": float(time[-1]), "n_bounces": turns,
-        "energy_drift_meV_per_ps": float(drift), **beyond,
+        "energy_drift_meV_per_ps": drift, **beyond,
         "path": {
             "time_fs": time.tolist(), "z_A": (rows["projectile_A"][:, 2] - known["height_A"]).tolist(),
             "apart_A": apart.tolist(),

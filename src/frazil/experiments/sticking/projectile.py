@@ -16,7 +16,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver
-from frazil.experiments.sticking.settings import Campaign
+from frazil.experiments.sticking.settings import H2, Campaign
 from frazil.files import write_atomic
 from frazil.potentials.surface import members_of
 from frazil.seeds import rng
@@ -27,7 +27,7 @@ from frazil.systems.starts import canonical
 from frazil.units import fs, hbar, kB
 
 FILE = "projectile.extxyz"
-AS_GIVEN = "H2"
+AS_GIVEN = H2
 """Keeps its length of the published study, 0.7414 Å; any other is relaxed under the potential that drives."""
 CURVE_A = (0.55, 2.6)
 """Ends of a diatomic's bond curve, in units of its length at rest."""

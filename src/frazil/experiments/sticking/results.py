@@ -21,6 +21,7 @@ from frazil.experiments.sticking.residence import (
     residence_times,
     typical_energy,
 )  # fmt: skip
+from frazil.experiments.sticking.settings import CO, H2
 from frazil.experiments.sticking.tables import (
     ATTEMPT_FREQUENCIES,
     BEYOND,
@@ -33,10 +34,10 @@ from frazil.experiments.sticking.tables import (
 )  # fmt: skip
 
 Array = NDArray[np.float64]
-PUBLISHED = ("H2", "CO")
+PUBLISHED = (H2, *CO)
 """The projectile and the ice of the paper, whose tables stand beside a run's own."""
 SHORTER = (0.5, 0.7, 0.85)
-"""Parts of the duration after which H2 could be called stuck: for its sensitivity."""
+"""Parts of the duration after which the projectile could be called stuck: for its sensitivity."""
 
 
 @dataclass(frozen=True)

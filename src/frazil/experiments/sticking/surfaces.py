@@ -18,7 +18,6 @@ from frazil.systems.crystals import Crystal
 from frazil.systems.molecules import Molecules, molecule
 from frazil.systems.packing import packed
 
-PHASES = ("crystalline", "amorphous")
 G_PER_CM3 = 1.66053907
 """One amu/Å³ in g/cm³."""
 DEEP_A = 3.0
