@@ -67,15 +67,16 @@ def names_of(campaign: Path) -> tuple[str, str]:
     return str(known.get("projectile", PUBLISHED[0])), str(known.get("ice", PUBLISHED[1]))
 
 
-def _to_label(worth_labelling: Path | None) -> str:
+def _to_label(worth_labelling: Path | None, projectile: str) -> str:
     """Return in words which frames to label next; empty where none were sought."""
     if worth_labelling is None:
         return ""
     told = json.loads((worth_labelling / "summary.json").read_text())
     return (
         f"{told['n_starts']} collisions ran again under every member; {told['n_apart']} end differently. "
-        f"worth_labelling.extxyz holds {told['n_candidates']} frames for the label step: what surrounds H2 "
-        "along these where the members' binding of it differs most, with H2 and without."
+        f"worth_labelling.extxyz holds {told['n_candidates']} frames for the label step: what "
+        f"surrounds {projectile} along these where the members' binding of it differs most, with it "
+        "and without."
     )
 
 
@@ -151,7 +152,7 @@ def analyse(
         paper_coefficients=paper[1],
         paper_residence=paper[2],
         truth_margin=truth_margin,
-        ended=" ".join(filter(None, (ended_as(decision), _to_label(worth_labelling)))),
+        ended=" ".join(filter(None, (ended_as(decision), _to_label(worth_labelling, projectile)))),
         sensitivity=sensitivity(trajectories),
         projectile=projectile,
         ice=ice,

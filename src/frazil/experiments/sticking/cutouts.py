@@ -1,9 +1,9 @@
 """Surroundings of a projectile that a committee does not know, cut out of surfaces to be labelled.
 
-An H2 on a surface has more neighbours within the cutoff than any cluster that was trained on, and members
-that agree on clusters may differ there by as much as the binding. What they disagree on is H2's share of the
-energy, E(surface and H2) − E(surface, H2 far away). Whole molecules around H2 are cut out, no bond dangles,
-and each cutout comes with H2 and without, so that labels say what belongs to H2.
+A projectile on a surface has more neighbours within the cutoff than any cluster that was trained on, and
+members that agree on clusters may differ there by as much as the binding. What they disagree on is its share
+of the energy, E(surface and projectile) − E(surface, projectile far away). Whole molecules around it are cut
+out, no bond dangles, and each cutout comes with it and without, so that labels say what belongs to it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -227,4 +227,7 @@ def write_cutouts(
                "limit_K": limit_K}  # fmt: skip
     write_json(out / "summary.json", {**summary, "round": round_number})
     words = ", ".join(f"{kind}s {value:.1f} K" for kind, value in told.items())
-    return f"median spread of H2's share: {words} (at most {limit_K:.1f} K at sites); {len(frames)} frames"
+    return (
+        f"median spread of {projectile.name}'s share: {words} (at most {limit_K:.1f} K at sites); "
+        f"{len(frames)} frames"
+    )

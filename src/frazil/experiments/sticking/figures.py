@@ -35,6 +35,11 @@ def _of(table: pandas.DataFrame, phase: str, surface_K: Any) -> pandas.DataFrame
     return table[(table["phase"] == phase) & (table["surface_temperature_K"] == surface_K)]
 
 
+def _paper(results: Results, table: str) -> str:
+    """Return the end of a caption: where the paper's values are drawn, which they are."""
+    return f"; dashed: the paper's {table}." if results.is_published else "."
+
+
 def probability(results: Results, out: Path | str) -> Figure:
     """P(E) with intervals, the truth's on the same starts, and the paper's (Fig. 4)."""
     phases = _phases(results.probabilities)
@@ -69,7 +74,7 @@ def probability(results: Results, out: Path | str) -> Figure:
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     caption = (
         "Sticking probability against collision energy, 95 % Jeffreys intervals (dotted: with the spread of "
-        "the committee's members, where they ran); dashed: the paper's Table 2."
+        "the committee's members, where they ran)" + _paper(results, "Table 2")
     )
     return save(canvas, results.probabilities, out, "probabilities", caption)
 
@@ -102,7 +107,7 @@ def coefficient(results: Results, out: Path | str) -> Figure:
         axis.set(ylim=(-0.03, 1.03))
         label(axis, "gas temperature (K)", "sticking coefficient", phase)
     axes[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    caption = "Thermal sticking coefficients with propagated 95 % intervals; dashed: the paper's Table 3."
+    caption = "Thermal sticking coefficients with propagated 95 % intervals" + _paper(results, "Table 3")
     return save(canvas, results.coefficients, out, "coefficients", caption)
 
 
@@ -163,7 +168,7 @@ def binding_map(results: Results, out: Path | str) -> Figure:
 
 
 def heights(results: Results, out: Path | str) -> Figure:
-    """Height of H2 over time in long trajectories (Fig. 6)."""
+    """Height of the projectile over time in long trajectories (Fig. 6)."""
     phases = _phases(results.paths) if len(results.paths) else [""]
     canvas, axes = new(rows=len(phases), width_in=6.5, height_in=2.2 * len(phases), share_x=True)
     for axis, phase in zip(axes[:, 0], phases, strict=True):

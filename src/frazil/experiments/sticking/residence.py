@@ -1,4 +1,4 @@
-"""Residence times: attempt frequencies from the bouncing of a bound H2, half-lives from binding energies."""
+"""Residence times: attempt frequencies from the bouncing of bound molecules, half-lives from energies."""
 
 import sys
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ PS_PER_S = 1e12
 def half_life_s(
     binding_energy_K: Array | float, attempt_frequency_per_ps: float, temperature_K: float
 ) -> Array:
-    """Return ln 2 / (ν exp(E_bin/kT)) in s (the paper, eqs. 3 and 4); E_bin (…) is negative where H2 is
-    bound. Not a number where H2 is not bound: a life shorter than one attempt means nothing. A life beyond
+    """Return ln 2 / (ν exp(E_bin/kT)) in s (the paper, eqs. 3 and 4); E_bin (…) is negative where a molecule
+    is bound. Not a number where it is not bound: a life shorter than one attempt means nothing. A life beyond
     all numbers is the largest one, 1.8e308 s.
 
     Raises UserError for a frequency or temperature that is not positive.
@@ -71,7 +71,7 @@ def residence_times(
 ) -> pandas.DataFrame:
     """Return the table ``residence_times.csv``: each binding energy at each surface temperature.
 
-    A half-life is empty where H2 is not bound.
+    A half-life is empty where the molecule is not bound.
     """
     rows = [
         (phase, temperature, energy, attempt_frequency_per_ps, float(life))
@@ -86,7 +86,7 @@ def residence_times(
 
 
 def attempt_frequency_per_ps(time_fs: Array, height_A: Array, after_fs: float = 5000.0) -> float:
-    """Return the inverse mean time between maxima of the height (n,) of H2's centre of mass (the paper, Fig.
+    """Return the inverse mean time between maxima of the height (n,) of the centre of mass (the paper, Fig.
     6).
 
     Only maxima after ``after_fs`` count; not a number where there are fewer than two.

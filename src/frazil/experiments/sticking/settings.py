@@ -297,18 +297,19 @@ class Analysis:
 
 @settings
 class Cutouts:
-    """Surroundings of H2 that are cut out of surfaces, to be labelled."""
+    """Surroundings of the projectile that are cut out of surfaces, to be labelled."""
 
     cutout_spread: float = setting(
-        "Part of H2's binding that the members' median standard deviation of it at sites may be; where it is larger, "
-        "surroundings are cut out", default=0.1, above=0, maximum=10,
+        "Part of the projectile's binding that the members' median standard deviation of it at sites may be; where it "
+        "is larger, surroundings are cut out", default=0.1, above=0, maximum=10,
     )  # fmt: skip
     max_cutouts: int = setting(
-        "Most places that a round cuts out, those of largest spread; each gives two labels, with H2 and without",
+        "Most places that a round cuts out, those of largest spread; each gives two labels, with the projectile and "
+        "without",
         default=100, minimum=1, maximum=100_000,
     )  # fmt: skip
     cutout_radius_A: float = setting(
-        "Molecules with an atom within this distance of H2 are cut out, whole",
+        "Molecules with an atom within this distance of the projectile are cut out, whole",
         default=12.0,
         above=2,
         maximum=50,
@@ -390,8 +391,8 @@ class Sticking:
         maximum=50,
     )
     cutout_rounds: int = setting(
-        "Rounds of learning on the surfaces themselves, at most: surroundings of H2 on which members differ are cut out, "
-        "labelled at label_level and added; 0: what was sampled is all", default=0, minimum=0, maximum=64,
+        "Rounds of learning on the surfaces themselves, at most: surroundings of the projectile on which members "
+        "differ are cut out, labelled at label_level and added; 0: what was sampled is all", default=0, minimum=0, maximum=64,
     )  # fmt: skip
     cutouts: Cutouts = part(Cutouts)
     cutout_epochs: int = setting(
@@ -623,7 +624,7 @@ class RunCollisions:
 
 @step("frazil.experiments.sticking.cutouts:write_cutouts", group="sticking")
 class CutSurroundings:
-    """Cut the surroundings of H2 that a committee does not know out of surfaces, for the label step."""
+    """Cut the surroundings of the projectile that a committee does not know out of surfaces, for the label step."""
 
     surfaces: tuple[Path, ...] = given("Folders of prepare-surface", path="folder", repeated=True)
     model: str = same_as(Driver, "model")
@@ -690,10 +691,13 @@ class StickingCoefficients:
 
 @step("frazil.experiments.sticking.residence:write_residence_times")
 class ResidenceTimes:
-    """Half-lives of bound H2 from binding energies and an attempt frequency."""
+    """Half-lives of bound molecules from binding energies and an attempt frequency."""
 
     binding_energy_K: float | None = given(
-        "One binding energy, negative where H2 is bound", default=None, minimum=-100000, maximum=100000
+        "One binding energy, negative where the molecule is bound",
+        default=None,
+        minimum=-100000,
+        maximum=100000,
     )
     binding_energies: Path | None = given(
         "binding_energies.csv, for the distribution over its sites", default=None, path="file"

@@ -1,4 +1,4 @@
-"""Tables of H2 sticking, each declared once."""
+"""Tables of sticking, each declared once."""
 
 from frazil.tables import SIX_DIGITS, Table
 
@@ -6,9 +6,9 @@ OUTCOMES = ("stuck", "bounced", "dissociated", "failed")
 CONDITION = ["phase", "surface_temperature_K"]
 
 NEARER_A = (4, 5)
-"""Distances below the one that decides, at which H2 could be called bounced: for its sensitivity."""
+"""Distances below the one that decides, at which a projectile could have bounced: for its sensitivity."""
 BEYOND = "beyond_{}_A_fs"
-"""Columns of trajectories: when H2 first moved outwards beyond such a distance, empty if never."""
+"""Columns of trajectories: when it first moved outwards beyond such a distance, empty if never."""
 
 TRAJECTORIES = Table(
     "trajectories",
