@@ -36,6 +36,9 @@ BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc
 RESPONSE_CYCLES, RESPONSE_TOLERANCE, RESPONSE_LEFT = 60, 1e-8, 1e-4
 """Of the coupled-perturbed equations: cycles and tolerance, and what may be left of them at the end."""
 
+HEAVIEST = 36
+"""Krypton: beyond it these bases are made for core potentials, which no level here has."""
+
 SHORTEST_DISTANCE_A = 0.4
 """Two nuclei nearer than this (Å) are a broken geometry, not a frame to label."""
 
@@ -351,6 +354,11 @@ def _molecule(atoms: Atoms, wanted: Level, spin: int | None = 0) -> Any:
         f"ghost-{symbol}" if ghost else symbol
         for symbol, ghost in zip(atoms.get_chemical_symbols(), _ghosts(atoms), strict=True)
     ]
+    if heavy := sorted({str(atom.symbol) for atom in atoms if atom.number > HEAVIEST}):
+        raise UserError(
+            f"level {wanted.name!r} describes elements up to Kr, not {', '.join(heavy)}, whose basis is made "
+            "for a core potential; leave such frames out"
+        )
     geometry = list(zip(names, atoms.positions.tolist(), strict=True))
     try:
         return gto.M(atom=geometry, unit="Angstrom", basis=wanted.basis, charge=0, spin=spin, verbose=0)
@@ -398,10 +406,14 @@ def _hessian(field: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _polarizability(field: Any) -> NDArray[np.float64]:
-    """Return the polarizability (3, 3), Å³: −Tr(x P^y) of the density's responses P^y."""
-    positions = field.mol.intor("int1e_r")
-    tensor = -np.einsum("xpq,ypq->xy", positions, responses(field)) * ase.units.Bohr**3
+    """Return the polarizability (3, 3), Å³, symmetrized."""
+    tensor = polarizability_of(field.mol, responses(field)) * ase.units.Bohr**3
     return np.asarray(tensor + tensor.T) / 2
+
+
+def polarizability_of(molecule: Any, responses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return −Tr(x P^y) (3, 3), bohr³, of a density's responses P^y (3, n, n) to fields along x, y, z."""
+    return np.asarray(-np.einsum("xpq,ypq->xy", molecule.intor("int1e_r"), responses))
 
 
 def responses(field: Any) -> NDArray[np.float64]:

@@ -13,7 +13,6 @@ from frazil.experiments.density.measures import (
     DENSITY,
     DIPOLE,
     POLARIZABILITY,
-    QUANTITIES,
     RESPONSE_VARIANCE,
     VARIANCE,
     Judge,
@@ -158,7 +157,10 @@ def write_cubes(identity: int, judge: Judge, predicted: Predicted, out: Path) ->
     points = np.array(np.meshgrid(*axes, indexing="ij")).reshape(3, -1).T
     density = predicted.coefficients[0, :, 0]
     out.mkdir(parents=True, exist_ok=True)
-    for name, own in (("density", density), ("error", density - judge.density)):
+    for name, of, own in (
+        ("density", "predicted density", density),
+        ("error", "predicted less fitted density", density - judge.density),
+    ):
         values = values_at(judge, own, points).reshape(counts)
         with write_atomic(out / f"{name}_{identity:04d}.cube") as partial, partial.open("w") as file:
             write_cube(
@@ -166,5 +168,5 @@ def write_cubes(identity: int, judge: Judge, predicted: Predicted, out: Path) ->
                 atoms,
                 data=values,
                 origin=low,
-                comment=f"{name} (e/bohr^3), {QUANTITIES[DENSITY].meaning}",
+                comment=f"{of} (e/bohr^3), frame {identity}",
             )

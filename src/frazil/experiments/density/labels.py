@@ -5,6 +5,7 @@ One coupled-perturbed calculation gives the orbitals' response to a uniform fiel
 polarizability and the density's response, without a field strength to choose. Atomic units inside.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ MEV = 1e3 * ase.units.Hartree
 A3 = ase.units.Bohr**3
 ERROR_GRID = 1
 """PySCF's integration grid for errors of densities."""
+POINTS_AT_ONCE = 5000
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def fitted(atoms: Atoms, level: str, auxiliary: Auxiliary, response: bool) -> La
     if response:
         responses = electronic_structure.responses(field)
         densities += list(responses)
-        polarizability = -np.einsum("xpq,ypq->xy", _positions(molecule), responses)
+        polarizability = electronic_structure.polarizability_of(molecule, responses)
     three = df.incore.aux_e2(molecule, functions, intor="int3c2e", aosym="s1")
     raw = np.linalg.solve(coulomb, np.einsum("pqP,xpq->Px", three, np.array(densities))).T
     nuclear = molecule.atom_charges() @ molecule.atom_coords()
@@ -85,24 +87,24 @@ def fitted(atoms: Atoms, level: str, auxiliary: Auxiliary, response: bool) -> La
     )  # fmt: skip
 
 
-def _positions(molecule: Any) -> np.ndarray:
-    return np.asarray(molecule.intor_symmetric("int1e_r", comp=3))
-
-
 def _difference(field: Any, density: np.ndarray, functions: Any, coefficients: np.ndarray) -> float:
     """Return ∫|n − ñ|, electrons, of a density matrix and of fitted coefficients."""
     from pyscf import dft
 
-    grid = grid_of(field.mol)
-    orbitals = dft.numint.eval_ao(field.mol, grid.coords)
-    whole = dft.numint.eval_rho(field.mol, orbitals, density)
-    return float(grid.weights @ np.abs(whole - dft.numint.eval_ao(functions, grid.coords) @ coefficients))
+    total = 0.0
+    for points, weights in grid_of(field.mol):
+        whole = dft.numint.eval_rho(field.mol, dft.numint.eval_ao(field.mol, points), density)
+        total += float(weights @ np.abs(whole - dft.numint.eval_ao(functions, points) @ coefficients))
+    return total
 
 
-def grid_of(molecule: Any) -> Any:
-    """Return the integration grid of errors of densities: coords (n, 3), bohr, and weights (n,)."""
+def grid_of(molecule: Any, level: int = ERROR_GRID) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield an integration grid of PySCF's in parts: points (n, 3), bohr, and weights (n,)."""
     from pyscf import dft
 
     grid = dft.gen_grid.Grids(molecule)
-    grid.level = ERROR_GRID
-    return grid.build()
+    grid.level = level
+    grid.build()
+    for first in range(0, len(grid.weights), POINTS_AT_ONCE):
+        here = slice(first, first + POINTS_AT_ONCE)
+        yield grid.coords[here], grid.weights[here]

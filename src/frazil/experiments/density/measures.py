@@ -23,7 +23,6 @@ SURFACE_SCALE = 1.4
 SURFACE_POINTS = 80
 """About each atom; those within another's sphere are left out."""
 VOLT = ase.units.Hartree
-POINTS_AT_ONCE = 5000
 VARIANCE, RESPONSE_VARIANCE = "variance", "response variance"
 DENSITY, CHARGE, DIPOLE, HARTREE = "density", "charge", "dipole", "Hartree energy"
 POTENTIAL, POLARIZABILITY, STEP = "potential", "polarizability", "energy after a step"
@@ -117,11 +116,9 @@ class Judge:
         """Return ∫|Δn|, electrons, of coefficients (k, n)."""
         from pyscf import dft  # type: ignore[import-not-found,unused-ignore]
 
-        grid, total = grid_of(self.functions), np.zeros(len(wrong))
-        for first in range(0, len(grid.weights), POINTS_AT_ONCE):
-            here = slice(first, first + POINTS_AT_ONCE)
-            values = np.abs(dft.numint.eval_ao(self.functions, grid.coords[here]) @ wrong.T)
-            total += grid.weights[here] @ values
+        total = np.zeros(len(wrong))
+        for points, weights in grid_of(self.functions):
+            total += weights @ np.abs(dft.numint.eval_ao(self.functions, points) @ wrong.T)
         return total
 
 
@@ -136,12 +133,21 @@ def surface_of(atoms: Atoms) -> np.ndarray:
     height, turn = 1 - 2 * steps / SURFACE_POINTS, np.pi * (1 + np.sqrt(5)) * steps
     ring = np.sqrt(1 - height**2)
     sphere = np.column_stack([ring * np.cos(turn), ring * np.sin(turn), height])
-    radii = SURFACE_SCALE * vdw_radii[atoms.numbers]
-    if not np.isfinite(radii).all():
-        raise UserError(f"frame {atoms.symbols} has an element without a van der Waals radius")
+    radii = SURFACE_SCALE * radii_A(atoms)
     points = (atoms.positions[:, None] + radii[:, None, None] * sphere).reshape(-1, 3)
     distances = np.linalg.norm(points[:, None] - atoms.positions, axis=-1)
     return np.asarray(points[(distances > radii - 1e-6).all(axis=1)])
+
+
+def radii_A(atoms: Atoms) -> np.ndarray:
+    """Return van der Waals radii (n,), Å. Raises UserError for an element that has none."""
+    radii = vdw_radii[atoms.numbers]
+    if unknown := sorted(set(np.array(atoms.get_chemical_symbols())[np.isnan(radii)].tolist())):
+        raise UserError(
+            f"no van der Waals radius of {', '.join(unknown)} is known, outside which the potential of "
+            f"{atoms.symbols} would be judged; leave such frames out"
+        )
+    return np.asarray(radii)
 
 
 def potential_of(functions: Any, points_A: np.ndarray) -> np.ndarray:
@@ -157,6 +163,11 @@ SEMILOCAL = {"pbe0": "pbe", "b3lyp": "blyp", "bhandhlyp": "blyp"}
 """
 
 
+def is_hybrid(level: str) -> bool:
+    """Return whether the functional of a level has exact exchange."""
+    return electronic_structure.level(level).method.functional in SEMILOCAL
+
+
 class FieldStep:
     """One step of the self-consistent field from a density: its potential, orbitals and their energy.
 
@@ -165,18 +176,14 @@ class FieldStep:
     """
 
     def __init__(self, atoms: Atoms, level: str, functions: Any) -> None:
-        from pyscf import df, dft
+        from pyscf import df
 
         self.field = electronic_structure.unconverged(atoms, level)
         molecule = self.field.mol
         self.functions, self.three = functions, df.incore.aux_e2(molecule, functions, intor="int3c2e")
-        self.grid = dft.gen_grid.Grids(molecule)
-        self.grid.level = self.field.grids.level
-        self.grid.build()
         self.core, self.overlap = self.field.get_hcore(), self.field.get_ovlp()
-        functional = self.field.xc
-        self.is_hybrid = functional in SEMILOCAL
-        self.functional = SEMILOCAL.get(functional, functional)
+        self.is_hybrid = is_hybrid(level)
+        self.functional = SEMILOCAL.get(self.field.xc, self.field.xc)
 
     def from_coefficients(self, coefficients: np.ndarray) -> list[np.ndarray]:
         """Return the density matrices after one step from the coefficients (k, n) of some densities."""
@@ -184,9 +191,7 @@ class FieldStep:
 
         integrator, molecule = dft.numint.NumInt(), self.field.mol
         focks = self.core + np.einsum("pqn,kn->kpq", self.three, coefficients, optimize=True)
-        for first in range(0, len(self.grid.weights), POINTS_AT_ONCE):
-            here = slice(first, first + POINTS_AT_ONCE)
-            points, weights = self.grid.coords[here], self.grid.weights[here]
+        for points, weights in grid_of(molecule, self.field.grids.level):
             densities = dft.numint.eval_ao(self.functions, points, deriv=1) @ coefficients.T
             orbitals = dft.numint.eval_ao(molecule, points, deriv=1)
             for fock, density in zip(focks, densities.transpose(2, 0, 1), strict=True):
@@ -214,9 +219,10 @@ class FieldStep:
         """Return the energy of a density matrix."""
         return float(self.field.energy_tot(dm=density)) * ase.units.Hartree
 
-    def cycles(self, density: np.ndarray) -> int:
-        """Return the cycles to converge from a density matrix that a step made, this step among them."""
+    def cycles(self, density: np.ndarray) -> float:
+        """Return the cycles to converge from a density matrix that a step made, this step among them.
+
+        nan where the field does not converge from there.
+        """
         self.field.kernel(dm0=density)
-        if not self.field.converged:
-            raise electronic_structure.NotConverged("the field did not converge from a predicted density")
-        return int(self.field.cycles) + (2 if self.is_hybrid else 1)
+        return self.field.cycles + (2 if self.is_hybrid else 1) if self.field.converged else np.nan

@@ -253,7 +253,7 @@ class Model:
 
 def check_frame(atoms: Atoms, where: str) -> None:
     """Raise UserError for a frame with charge or with a cell."""
-    stated = float(atoms.info.get("charge", 0)) or float(atoms.get_initial_charges().sum())
+    stated = float(atoms.info.get("charge", 0)) or float(atoms.get_initial_charges().sum().round(6))
     if stated:
         raise UserError(
             f"{where} ({atoms.symbols}) has charge {stated:g}; only neutral frames are taken: leave it out"

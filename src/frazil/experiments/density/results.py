@@ -27,6 +27,7 @@ from frazil.experiments.density.measures import (
     FieldStep,
     Judge,
     Part,
+    is_hybrid,
 )
 from frazil.experiments.density.model import Labelled, Model, Predicted, Trainer
 from frazil.experiments.density.settings import Density
@@ -42,6 +43,7 @@ from frazil.experiments.density.tables import (
     STEPS,
     TEST,
 )
+from frazil.labels import electronic_structure
 from frazil.md.trajectory import FINISHED
 from frazil.report.section import Gate, Result, Section, Table, number
 
@@ -250,11 +252,8 @@ def error_of(parts: Sequence[Part], is_root: bool) -> Estimate:
         starts=single[0],
     )
     found = layout.estimate()
-    low, total = max(found.low_95, 0.0), max(found.total_low_95, 0.0)
-    return replace(
-        found, low_95=low if found.low_95 == found.low_95 else np.nan,
-        total_low_95=total if found.total_low_95 == found.total_low_95 else np.nan,
-    )  # fmt: skip
+    low, total_low = np.maximum([found.low_95, found.total_low_95], 0.0).tolist()  # nan stays nan
+    return replace(found, low_95=low, total_low_95=total_low)
 
 
 def _factor(quantity: str) -> float:
@@ -316,6 +315,7 @@ def _steps(
         used = density.coefficients[:, :, 0] if case.subset == TEST else density.coefficients[:1, :, 0]
         *ended, of_fit = step.from_coefficients(np.vstack([used, case.judge.density]))
         found = np.array([above(matrix) for matrix in ended])
+        by_default = label.n_cycles if label.attempt == electronic_structure.ATTEMPTS[0].name else np.nan
         starts: dict[str, tuple[float, float, float]] = {
             PREDICTED: (found[0], found[1:].std(ddof=1) if len(found) > 2 else np.nan, step.cycles(ended[0])),
             FITTED: (above(of_fit), np.nan, np.nan),
@@ -326,7 +326,7 @@ def _steps(
                 "trajectory_id": case.trajectory_id, "start": start, "subset": case.subset,
                 "formula": atoms.get_chemical_formula(), "energy_error_meV_per_atom": energy,
                 "model_std": spread,
-                "n_cycles": cycles, "n_cycles_default": label.n_cycles if start == PREDICTED else np.nan,
+                "n_cycles": cycles, "n_cycles_default": by_default if start == PREDICTED else np.nan,
             }
             for start, (energy, spread, cycles) in starts.items()
         ]  # fmt: skip
@@ -336,12 +336,12 @@ def _steps(
 
 def calibration(cases: Sequence[Case], n_train: int) -> pandas.DataFrame:
     """Return rows of ``CALIBRATION``: errors of the members' mean beside their spread, on the test frames."""
-    told: dict[str, Callable[[Case], tuple[np.ndarray, np.ndarray] | None]] = {
+    told: dict[str, Callable[[Case, int], tuple[np.ndarray, np.ndarray] | None]] = {
         DIPOLE: _dipoles, POLARIZABILITY: _polarizabilities,
     }  # fmt: skip
     rows = []
     for quantity, values in told.items():
-        found = [pair for case in cases if case.subset == TEST and (pair := values(_of(case, n_train)))]
+        found = [pair for case in cases if case.subset == TEST and (pair := values(case, n_train))]
         if not found or len(found[0][0]) < 2:
             continue
         members = np.concatenate([own.reshape(len(own), -1) for own, _ in found], axis=1)
@@ -354,19 +354,15 @@ def calibration(cases: Sequence[Case], n_train: int) -> pandas.DataFrame:
     return CALIBRATION.frame(rows)
 
 
-def _of(case: Case, n_train: int) -> Case:
-    return replace(case, predicted={0: case.predicted[n_train]})
-
-
-def _dipoles(case: Case) -> tuple[np.ndarray, np.ndarray]:
+def _dipoles(case: Case, n_train: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the members' dipoles (M, 3) and the label's (3,), Debye."""
-    density, _ = case.predicted[0]
+    density, _ = case.predicted[n_train]
     return case.judge.dipole_D(density.coefficients[1:, :, 0]), case.judge.dipole_D(case.judge.density)
 
 
-def _polarizabilities(case: Case) -> tuple[np.ndarray, np.ndarray] | None:
+def _polarizabilities(case: Case, n_train: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the members' polarizabilities (M, 3, 3) and the label's (3, 3), Å³; None without a response."""
-    _, response = case.predicted[0]
+    _, response = case.predicted[n_train]
     judge, truth = case.judge, case.judge.response
     if response is None or truth is None:
         return None
@@ -459,7 +455,7 @@ def _text(
             "pseudotensor) and λ + 1. Its first moments are the polarizability; large frames have no "
             "labels of it."
         )
-    if settings.level.split("/")[0] not in ("pbe", "pbe-d3bj", "pbe-d4", "blyp-d4", "bp86-d4"):
+    if is_hybrid(settings.level):
         text.append(
             "The functional has exact exchange, which a density alone does not give: the step is made in "
             "two, first with its semilocal relative, then with the exchange of the orbitals found."
@@ -467,11 +463,11 @@ def _text(
     if len(tables["steps"]):
         steps = tables["steps"]
         own = steps[steps["start"] == PREDICTED]
-        saved = (own["n_cycles_default"] - own["n_cycles"]).mean()
+        saved = (own["n_cycles_default"] - own["n_cycles"]).dropna()
         atoms = steps[steps["start"] == ATOMS]["energy_error_meV_per_atom"].mean()
         text.append(
-            f"From the predicted density the field converges in {number(float(saved))} cycles fewer than "
-            f"from the program's own start (mean of {len(own)} frames). A step from atomic densities "
+            f"From the predicted density the field converges in {number(float(saved.mean()))} cycles fewer "
+            f"than from the program's own start (mean of {len(saved)} frames). A step from atomic densities "
             f"leaves {number(float(atoms))} meV an atom."
         )
     return text

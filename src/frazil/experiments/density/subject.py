@@ -12,10 +12,12 @@ from ase import Atoms
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.density.auxiliary import Auxiliary
+from frazil.experiments.density.measures import radii_A
 from frazil.experiments.density.model import check_frame
 from frazil.experiments.density.settings import Density
 from frazil.labels import electronic_structure
 from frazil.seeds import rng
+from frazil.systems.molecules import check_closed_shell
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def division_of(settings: Density, campaign_seed: int) -> Division:
 def frames_of(settings: Density, campaign_seed: int) -> list[Atoms]:
     """Return the frames of all ids, checked. Raises UserError for what could not be labelled or learned.
 
-    That is a file of too few frames; a frame that is charged, periodic or of another basis; an element that
-    the bases lack, or that the smallest training set lacks; fewer environments than the model asks for.
+    That is a file of too few frames; a frame that is charged, of an open shell, periodic or of another basis;
+    an element that the bases, or van der Waals radii, or the smallest training set lack; fewer environments
+    than the model asks for.
     """
     if settings.frames is None:
         raise UserError("no frames; give a file (density.frames)")
@@ -62,17 +65,21 @@ def frames_of(settings: Density, campaign_seed: int) -> list[Atoms]:
         _check(atoms, f"frame {place} of {settings.frames}", settings)
     division = division_of(settings, campaign_seed)
     auxiliary_of(settings).elements(chosen)
+    for atoms in {frozenset(atoms.symbols): atoms for atoms in chosen}.values():
+        electronic_structure.unconverged(atoms, settings.level)  # its basis has these elements
+        radii_A(atoms)
     _check_elements(chosen, division, settings)
     return chosen
 
 
 def _check(atoms: Atoms, where: str, settings: Density) -> None:
-    """Raise UserError for a frame that is charged, cannot be labelled, or is of another basis."""
+    """Raise UserError for a frame that is charged or open, cannot be labelled, or is of another basis."""
     check_frame(atoms, where)
     try:
         electronic_structure.check(atoms)
     except UserError as problem:
         raise UserError(f"{where}: {problem}") from None
+    check_closed_shell(atoms, where)
     basis = settings.level.partition("/")[2]
     stated = str(atoms.info.get("basis", "")) or str(atoms.info.get("label_level", "")).partition("/")[2]
     if stated and stated.lower() != basis:

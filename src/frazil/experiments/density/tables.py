@@ -44,6 +44,7 @@ STEPS = Table(
 )
 """One step of the self-consistent field from the density of the model, of the fit, of the atoms: its energy
 above the converged one, and cycles to converge from there, that step among them, beside those by default.
+Cycles are empty where the field did not converge in that way.
 """
 CALIBRATION = Table(
     "calibration", "*quantity:str unit:str n:int n_members:int error_rms spread_rms calibration?"
