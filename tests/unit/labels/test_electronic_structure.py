@@ -4,7 +4,13 @@ from ase import Atoms
 from ase.build import molecule
 
 from frazil.errors import UserError
-from frazil.labels.electronic_structure import LEVELS, check, level, without_net_force_and_torque
+from frazil.labels.electronic_structure import (
+    LEVELS,
+    check,
+    level,
+    single_point,
+    without_net_force_and_torque,
+)
 
 
 def test_levels_have_the_names_of_method_and_basis():
@@ -32,6 +38,12 @@ def test_an_unknown_level_names_the_known_ones():
 def test_frames_that_cannot_be_labelled_are_refused(atoms, message):
     with pytest.raises(UserError, match=message):
         check(atoms)
+
+
+def test_elements_whose_basis_needs_a_core_potential_are_refused():
+    pytest.importorskip("pyscf")
+    with pytest.raises(UserError, match="describes elements up to Kr, not I, whose basis is made for a core"):
+        single_point(Atoms("HI", [[0, 0, 0], [0, 0, 1.6]]), "pbe/def2-svp")
 
 
 def test_net_force_and_torque_are_removed_and_the_rest_is_kept():

@@ -162,21 +162,25 @@ def test_a_kernel_is_the_power_of_the_invariants_and_diffuse_functions_go_on_bel
 
 
 def test_weights_leave_the_least_error_in_the_overlap_metric_and_count_frames_as_often_as_drawn() -> None:
+    random = np.random.default_rng(0)
     for frames, model in zip(made_up(), models(), strict=True):
         blocks = _blocks(model.elements, model.n_fields, model.sparse)
-        seen = model.sparse.seen([one.atoms for one in frames[:3]])
-        known = [_Known.of(one, BASIS, blocks, own) for one, own in zip(frames, seen, strict=False)]
-        twice = _normal(known, np.array([2, 0, 1]))
-        for counted, written in zip(twice, _normal([known[0], known[0], known[2]], np.ones(3)), strict=True):
+        seen = model.sparse.seen([one.atoms for one in frames])
+        known = [  # labels that no weights can give
+            _Known.of(Labelled(one.atoms, random.normal(size=one.coefficients.shape)), BASIS, blocks, own)
+            for one, own in zip(frames, seen, strict=True)
+        ]
+        drawn = [known[0], known[0], *known[2:]]
+        twice = _normal(known, np.array([2, 0, 1, 1, 1, 1]))
+        for counted, written in zip(twice, _normal(drawn, np.ones(6)), strict=True):
             assert counted == pytest.approx(written, abs=1e-9)
         square, right, means = twice
         weights = _solved(square, right, 1e-12)
         assert weights is not None
 
-        def error(own: np.ndarray, known: Any = known, means: Any = means) -> float:
-            return 2 * float(known[0].error(own, means)) + float(known[2].error(own, means))
+        def error(own: np.ndarray, drawn: Any = drawn, means: Any = means) -> float:
+            return float(sum(one.error(own, means) for one in drawn))
 
-        random = np.random.default_rng(0)
         for _ in range(3):
             step = 1e-2 * np.linalg.norm(weights) * random.normal(size=len(weights)) / np.sqrt(len(weights))
             up, down = error(weights + step), error(weights - step)
