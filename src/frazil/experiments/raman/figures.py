@@ -1,5 +1,6 @@
 """Figures of Raman spectra, each with its data beside it."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def powder(settings: Raman, subject: Subject, tables: dict[str, pandas.DataFrame
         axis = axes[0, column]
         part = spectra[spectra["wavenumber_cm1"].between(low, high)]
         kept.append(part)
-        for color, temperature_K in zip(CYCLE, settings.temperatures_K, strict=False):
+        for color, temperature_K in zip(itertools.cycle(CYCLE), settings.temperatures_K, strict=False):
             own = part[part["temperature_K"] == temperature_K]
             ends = [own[f"total_{end}"].fillna(own[end]) for end in ("low_95", "high_95")]
             axis.fill_between(own["wavenumber_cm1"], *ends, color=color, alpha=0.3, linewidth=0)
@@ -129,7 +130,7 @@ def powder(settings: Raman, subject: Subject, tables: dict[str, pandas.DataFrame
         ]
         top = part["intensity"].max()
         axis.vlines(active, -0.08 * top, -0.02 * top, color=BLACK, linewidth=1.0, label="harmonic, active")
-        label(axis, "wavenumber (cm⁻¹)", "Stokes intensity (Å⁴/amu)" if not column else "")
+        label(axis, "wavenumber (cm⁻¹)", "Stokes intensity (Å⁴ cm²/amu)" if not column else "")
         if column == len(parts) - 1:
             axis.legend()
     return save(

@@ -263,7 +263,7 @@ def _lines(settings: Raman, subject: Subject, temperature_K: float, low: float, 
     factor = stokes(nu[shown], temperature_K, laser_cm1(settings))
     matrices = mode_activities(subject.tensors.mean(axis=0)[shown]) * factor[:, None, None]
     powder = intensities(matrices, powder_form()[None])[:, 0]
-    active = (powder > ACTIVE * powder.max()) & (nu[shown] >= low) & (nu[shown] <= high)
+    active = (powder > ACTIVE * powder.max(initial=0.0)) & (nu[shown] >= low) & (nu[shown] <= high)
     return _Lines(nu[shown][active], matrices[active])
 
 
@@ -308,14 +308,21 @@ def _angles(
         told = np.array([intensities(own.matrices, forms).sum(axis=0) for own in lines])
         for place, areas in enumerate(one.areas):
             found: Estimate = two_way(intensities(areas, forms)).estimate()
-            weights, _ = scipy.optimize.nnls(told.T / told.max(), found.value / told.max())
             own = {
                 "temperature_K": one.temperature_K, "band": place + 1, **about, **found.row("area"),
                 "harmonic_area": told[place] if told[place].any() else np.nan,
-                "form_area": weights @ told if told.any() else np.nan,
+                "form_area": _fitted(told, found.value),
             }  # fmt: skip
             parts.append(pandas.DataFrame(own))
     return ANGLES.arranged(pandas.concat(parts, ignore_index=True))
+
+
+def _fitted(patterns: np.ndarray, areas: np.ndarray) -> np.ndarray | float:
+    """Return the sum of patterns (k, angles), none of them negative, nearest to areas; nan of no pattern."""
+    if not patterns.any():
+        return np.nan
+    weights, _ = scipy.optimize.nnls(patterns.T / patterns.max(), areas / patterns.max())
+    return np.asarray(weights @ patterns)
 
 
 def silent_floor(
@@ -405,13 +412,15 @@ def _section(
     settings: Raman, subject: Subject, tables: dict[str, pandas.DataFrame], measured: list[Measured],
     gates: list[Gate], out: Path,
 ) -> Section:  # fmt: skip
-    bands, n_starts = tables["raman_bands"], min(one.n_starts for one in measured)
+    bands, n_starts = tables["raman_bands"], {one.temperature_K: one.n_starts for one in measured}
     drawn = [
         figures.maps(subject, tables, out),
         figures.polar(tables, out),
         figures.powder(settings, subject, tables, out),
     ]
     first = bands[bands["temperature_K"] == settings.temperatures_K[0]]
+    fewest, most = min(n_starts.values()), max(n_starts.values())
+    starts = str(most) if fewest == most else f"{fewest} to {most}"
     one_model = subject.n_members == 1
     members = "one model, whose error is unknown" if one_model else f"{subject.n_members} members"
     temperatures = ", ".join(f"{T:g}" for T in settings.temperatures_K)
@@ -420,9 +429,9 @@ def _section(
         title="Raman",
         headline=(
             f"{subject.name} at {temperatures} K: {counted} at {settings.temperatures_K[0]:g} K from "
-            f"{n_starts} starts under {members}, at any angle of the polarizer."
+            f"{n_starts[settings.temperatures_K[0]]} starts under {members}, at any angle of the polarizer."
         ),
-        text=_text(settings, subject, n_starts),
+        text=_text(settings, subject),
         gates=gates,
         figures=drawn,
         tables=[
@@ -433,7 +442,8 @@ def _section(
         results=[
             Result.of_row(
                 f"Band {int(row['band'])} at {row['temperature_K']:g} K", "position_cm1",
-                row | {end: row[f"{end}_cm1"] for end in ENDS}, "cm⁻¹", n=n_starts, of="starts",
+                row | {end: row[f"{end}_cm1"] for end in ENDS}, "cm⁻¹", n=n_starts[row["temperature_K"]],
+                of="starts",
             )
             for row in bands.to_dict("records")
         ],
@@ -441,7 +451,7 @@ def _section(
         methods=(
             f"Raman spectra of {subject.name} at {temperatures} K are transforms of the symmetrised "
             "cross-correlations of the polarizability's derivative along classical runs at constant energy "
-            f"({n_starts} starts a temperature, {settings.duration_fs / 1000:g} ps each, {members}); "
+            f"({starts} starts a temperature, {settings.duration_fs / 1000:g} ps each, {members}); "
             f"Stokes intensities for {settings.laser_nm:g} nm. Intensities at all angles are quadratic forms "
             "of one 6 × 6 matrix. Errors of starts and members are from a two-way layout."
         ),
@@ -449,7 +459,7 @@ def _section(
     )  # fmt: skip
 
 
-def _text(settings: Raman, subject: Subject, n_starts: int) -> list[str]:
+def _text(settings: Raman, subject: Subject) -> list[str]:
     resolved = resolution_cm1(spectrum_of(settings))
     along, zero = (
         f"({', '.join(f'{value:.3g}' for value in vector)})"
