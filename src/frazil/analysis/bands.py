@@ -21,8 +21,8 @@ class Band:
     """A band of the mean density: its window, and its position under each member by each start.
 
     low_cm1, high_cm1: ± the half width about the peak, ended half-way to its neighbours. area: of the mean
-    density in the window (of a density of states, in modes). runs_cm1 (M, R): a member's mean over starts is the first moment of its
-    own mean density, in a window that is moved with it.
+    density in the window; of a density of states, in modes. runs_cm1 (M, R): a member's mean over starts is
+    the first moment of its own mean density, in a window that is moved with it.
     """
 
     low_cm1: float

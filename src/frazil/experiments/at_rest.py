@@ -10,6 +10,13 @@ from frazil.data.structures import check_names, read_structures
 from frazil.errors import UserError
 from frazil.potentials.registry import Source, load
 
+STEPS_PER_PERIOD = 20
+"""Of the fastest mode, at least, where a spectrum is made: velocity Verlet then shifts it by 0.4 % or less,
+which is taken out.
+"""
+ROOM = 1.1
+"""How far above the fastest harmonic line a spectrum ends, at least."""
+
 
 @cache
 def source_of(model: Path) -> Source:
@@ -20,12 +27,30 @@ def source_of(model: Path) -> Source:
 def structure_of(path: Path, periodic: bool = False) -> tuple[Atoms, str]:
     """Return a file's one structure and its name; a crystal where ``periodic`` says that it may be one.
 
-    Raises UserError for a file of none or several.
+    Raises UserError for a file of none or several, and for a single atom, which has no vibrations.
     """
     frames = read_structures(path, periodic)
     if len(frames) != 1:
         raise UserError(f"{path} holds {len(frames)} structures; give one")
+    if len(frames[0]) < 2:
+        raise UserError(f"{path} holds a single atom, which has no vibrations; give two or more")
     return frames[0], check_names(frames)[0]
+
+
+def check_shown(
+    name: str, fastest_cm1: float, timestep_fs: float, highest_cm1: float, every_fs: float, every: str
+) -> None:
+    """Raise UserError for times that cannot show the fastest mode: its period, or the end of the spectra.
+
+    ``every`` is the name of the setting of ``every_fs``, the time between two values of a series.
+    """
+    check_timestep(name, timestep_fs, fastest_cm1, STEPS_PER_PERIOD)
+    end = min(highest_cm1, 0.5 / (LIGHT_cm_per_fs * every_fs))
+    if end < ROOM * fastest_cm1:
+        raise UserError(
+            f"spectra of {name} end at {end:.0f} cm⁻¹, its fastest mode has {fastest_cm1:.0f}; allowed is "
+            f"{ROOM * fastest_cm1:.0f} or more: raise highest_cm1, or lower {every}"
+        )
 
 
 def check_timestep(name: str, timestep_fs: float, fastest_cm1: float, steps_per_period: int) -> None:

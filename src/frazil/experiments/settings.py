@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
+from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, LIGHT_cm_per_fs, ModelError
 from frazil.labels.settings import Seed
-from frazil.settings import given, part, same_as, settings, step
+from frazil.settings import given, is_multiple, part, same_as, settings, step
 
 
 @settings
@@ -19,6 +20,33 @@ class Parameters:
     file_settings: tuple[str, ...] = given("Settings whose files are elsewhere than they say", default=())
     files: tuple[Path, ...] = given("Where these are, in that order", default=(), path="any", repeated=True)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+
+
+def problems_of_times(own: Any, every: str, transform: Any, *resolved: str) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together in the times of runs whose series become spectra.
+
+    Args:
+        own: settings with ``equilibration_fs``, ``duration_fs`` and ``timestep_fs``.
+        every: name of its setting for the time between two values of the series.
+        transform: its part with ``depth_fs`` and ``highest_cm1``.
+        resolved: names of its wavenumbers that may not be below the resolution.
+    """
+    every_fs = getattr(own, every)
+    if not is_multiple(every_fs, own.timestep_fs):
+        yield every, "allowed: a whole number of [timestep_fs]"
+    if not is_multiple(own.duration_fs, every_fs):
+        yield "duration_fs", f"allowed: a whole number of [{every}]"
+    if own.equilibration_fs and not is_multiple(own.equilibration_fs, own.timestep_fs):
+        yield "equilibration_fs", "allowed: a whole number of [timestep_fs]"
+    if (own.duration_fs + own.equilibration_fs) / own.timestep_fs > 1e9:
+        yield "duration_fs", "allowed: at most 1e9 steps of [timestep_fs]"
+    if not every_fs < transform.depth_fs <= own.duration_fs / 2:
+        yield "depth_fs", f"allowed: above [{every}] and at most half of [duration_fs]"
+    if 2 * transform.highest_cm1 * LIGHT_cm_per_fs * every_fs > 1:
+        yield "highest_cm1", f"allowed: at most 1/(2c) over [{every}], 16,678 cm⁻¹ over it in fs"
+    for name in resolved:
+        if getattr(own, name) * LIGHT_cm_per_fs * transform.depth_fs < 1:
+            yield name, "allowed: at least the resolution, 33,356 cm⁻¹ over [depth_fs]"
 
 
 @step("frazil.experiments.campaign:run")

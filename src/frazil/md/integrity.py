@@ -32,6 +32,8 @@ OUTCOMES = {
     int(BROKEN): "broken",
 }
 """What tables call them. Broken: atoms collapsed, or the cluster came apart (``OneCluster``)."""
+BROKEN_AT_START = "broken start"
+"""What tables call a run whose start's equilibration broke."""
 
 
 @dataclass(frozen=True)

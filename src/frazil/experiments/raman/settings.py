@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
-from frazil.settings import is_multiple, part, same_as, setting, settings
+from frazil.analysis.settings import Spectrum
+from frazil.experiments.settings import problems_of_times
+from frazil.settings import part, same_as, setting, settings
 
 CAMPAIGN = "frazil.experiments.raman.physics"
 CM_in_nm = 1e7
@@ -97,28 +98,12 @@ class Raman:
             yield "n_trajectories", "allowed: a multiple of the number of [temperatures_K]"
         if self.n_trajectories < 2 * len(self.temperatures_K):
             yield "n_trajectories", "allowed: at least two for each of [temperatures_K]"
-        if not is_multiple(self.polarizability_every_fs, self.timestep_fs):
-            yield "polarizability_every_fs", "allowed: a whole number of [timestep_fs]"
-        if not is_multiple(self.duration_fs, self.polarizability_every_fs):
-            yield "duration_fs", "allowed: a whole number of [polarizability_every_fs]"
-        if self.equilibration_fs and not is_multiple(self.equilibration_fs, self.timestep_fs):
-            yield "equilibration_fs", "allowed: a whole number of [timestep_fs]"
-        if (self.duration_fs + self.equilibration_fs) / self.timestep_fs > 1e9:
-            yield "duration_fs", "allowed: at most 1e9 steps of [timestep_fs]"
-        if not self.polarizability_every_fs < own.depth_fs <= self.duration_fs / 2:
-            yield "depth_fs", "allowed: above [polarizability_every_fs] and at most half of [duration_fs]"
-        if 2 * own.highest_cm1 * LIGHT_cm_per_fs * self.polarizability_every_fs > 1:
-            yield (
-                "highest_cm1", "allowed: at most 1/(2c) over [polarizability_every_fs], 16,678 cm⁻¹ over it in fs"
-            )  # fmt: skip
+        every = "polarizability_every_fs"
+        yield from problems_of_times(self, every, own, "lowest_cm1", "band_halfwidth_cm1")
         if not self.lowest_cm1 < own.highest_cm1:
             yield "lowest_cm1", "allowed: below [highest_cm1]"
-        if self.lowest_cm1 * LIGHT_cm_per_fs * own.depth_fs < 1:
-            yield "lowest_cm1", "allowed: at least the resolution, 33,356 cm⁻¹ over [depth_fs]"
         if own.highest_cm1 >= CM_in_nm / self.laser_nm:
             yield "highest_cm1", "allowed: below the light's own wavenumber, 10⁷ cm⁻¹ over [laser_nm]"
-        if self.band_halfwidth_cm1 * LIGHT_cm_per_fs * own.depth_fs < 1:
-            yield "band_halfwidth_cm1", "allowed: at least the resolution, 33,356 cm⁻¹ over [depth_fs]"
         for name in ("light_along", "zero_along"):
             if not any(getattr(self, name)):
                 yield name, "an angle needs two vectors: allowed is any direction but (0, 0, 0)"

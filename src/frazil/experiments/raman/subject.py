@@ -10,9 +10,8 @@ from ase import Atoms
 
 from frazil.analysis.raman import Light, activity_spectra, components_of
 from frazil.analysis.settings import Spectrum
-from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_timestep, source_of, structure_of
+from frazil.experiments.at_rest import check_shown, source_of, structure_of
 from frazil.experiments.raman.settings import CM_in_nm, Raman
 from frazil.potentials.calculator import PERIODIC
 from frazil.potentials.polarizability import PolarizabilitySource, along, mode_tensors
@@ -21,10 +20,6 @@ from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
 from frazil.systems.minima import Minimum, model_minimum, moved_A
 
-STEPS_PER_PERIOD = 20
-"""Of the fastest mode, at least: velocity Verlet then shifts it by 0.4 % or less, which is taken out."""
-ROOM = 1.1
-"""How far above the fastest harmonic line a spectrum ends, at least."""
 STEP = 1e-3
 """Of a normal coordinate, √amu Å, for ∂α/∂Q by central differences."""
 AXIS = 1e-6
@@ -94,14 +89,10 @@ def subject_of(settings: Raman) -> Subject:
     found = _relaxed(
         settings.structure, settings.model, settings.polarizability, settings.light_along, settings.zero_along
     )
-    fastest = float(found.wavenumbers_cm1.max())
-    check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
-    end = min(settings.transform.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.polarizability_every_fs))
-    if end < ROOM * fastest:
-        raise UserError(
-            f"spectra of {found.name} end at {end:.0f} cm⁻¹, its fastest mode has {fastest:.0f}; allowed is "
-            f"{ROOM * fastest:.0f} or more: raise highest_cm1, or lower polarizability_every_fs"
-        )
+    check_shown(
+        found.name, float(found.wavenumbers_cm1.max()), settings.timestep_fs, settings.transform.highest_cm1,
+        settings.polarizability_every_fs, "polarizability_every_fs",
+    )  # fmt: skip
     return found
 
 
@@ -166,10 +157,7 @@ def laser_cm1(settings: Raman) -> float:
 
 def spectrum_of(settings: Raman) -> Spectrum:
     """Return how spectra are made."""
-    own = settings.transform
-    return Spectrum(
-        depth_fs=own.depth_fs, window=own.window, padding=own.padding, highest_cm1=own.highest_cm1
-    )
+    return Spectrum(**vars(settings.transform))
 
 
 def cross_spectra_of(components_A3: np.ndarray, settings: Raman, temperature_K: float) -> np.ndarray:

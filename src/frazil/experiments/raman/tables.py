@@ -1,10 +1,7 @@
 """Tables of Raman spectra."""
 
-from frazil.experiments.vibrations.tables import BROKEN_AT_START
-from frazil.md.integrity import OUTCOMES
+from frazil.md.integrity import BROKEN_AT_START, OUTCOMES
 from frazil.tables import Table
-
-__all__ = ["ANGLES", "ARRAYS", "BANDS", "BROKEN_AT_START", "CROSS_SPECTRA", "HARMONIC", "ORIENTED", "POWDER"]
 
 TRAJECTORIES = Table(
     "trajectories",

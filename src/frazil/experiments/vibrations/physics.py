@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from frazil.campaigns import Check, Row, Runner, Start, in_engine
+from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.starts import MOST_AT_ONCE, Motion, canonical_starts
+from frazil.experiments.constant_energy import Runs
 from frazil.experiments.vibrations.results import analyse
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
@@ -21,15 +21,11 @@ from frazil.experiments.vibrations.subject import (
     subject_of,
     wavenumbers_cm1,
 )
-from frazil.experiments.vibrations.tables import ARRAYS, BROKEN_AT_START
+from frazil.experiments.vibrations.tables import ARRAYS
 from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
-from frazil.md.ensemble import Ensemble
-from frazil.md.integrators import VelocityVerlet
-from frazil.md.integrity import OUTCOMES, OneCluster
-from frazil.md.observers import energies
+from frazil.md.integrity import OneCluster
 from frazil.md.state import State, System
-from frazil.md.trajectory import FINISHED, Trajectory, drift_meV_per_ps
-from frazil.units import kB
+from frazil.md.trajectory import FINISHED, Trajectory
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
 
@@ -45,39 +41,32 @@ def runner(settings: Vibrations, campaign_seed: int) -> Runner:
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
+        runs = runs_of(subject, settings)
         numbers = sorted({identity // subject.n_members for identity in ids})
-        begun = starts(subject, settings, campaign_seed, numbers, check)
-        good: dict[int, Motion] = {}
-        for identity in ids:
-            one = begun[identity // subject.n_members]
-            if isinstance(one, Trajectory):
-                yield identity, _row(subject, identity, one, BROKEN_AT_START, settings)
-            else:
-                good[identity] = one
-
-        def start(identity: int) -> Start:
-            return Start(*good[identity], group=identity % subject.n_members)
-
-        def row(start: Start, ended: Trajectory) -> Row:
-            return _row(subject, ended.trajectory_id, ended, OUTCOMES[ended.outcome], settings)
-
-        yield from in_engine(start, lambda member: _ensemble(subject, settings, member), row)(
-            list(good), check
+        begun = runs.starts(
+            settings.temperature_K,
+            settings.equilibration_fs,
+            campaign_seed,
+            "vibrations-start",
+            numbers,
+            check,
         )
+
+        def row(identity: int, ended: Trajectory, outcome: str) -> Row:
+            told = runs.told(identity, ended, outcome, "temperature_K")
+            return told | {"density": _density(subject, ended, outcome, settings)}
+
+        yield from runs.rows(begun, ids, row, check)
 
     return run
 
 
-def starts(
-    subject: Subject, settings: Vibrations, campaign_seed: int, numbers: Sequence[int], check: Check
-) -> dict[int, Motion | Trajectory]:
-    """Return positions (natoms, 3), Å, and velocities, ASE units, of starts by number
-    (``canonical_starts``).
-    """
-    return canonical_starts(
-        subject.modes.minimum, subject.source.potential(subject.atoms), OneCluster.at_rest(subject.atoms),
-        settings.temperature_K, settings.equilibration_fs, settings.timestep_fs, campaign_seed,
-        "vibrations-start", numbers, check,
+def runs_of(subject: Subject, settings: Vibrations) -> Runs:
+    """Return what runs are, and how they are observed."""
+    return Runs(
+        subject.source, subject.modes.minimum, OneCluster.at_rest(subject.atoms), settings.timestep_fs,
+        settings.duration_fs, settings.velocity_every_fs, velocities,
+        min(settings.n_trajectories, settings.shard_size),
     )  # fmt: skip
 
 
@@ -86,36 +75,8 @@ def velocities(state: State, system: System) -> dict[str, jax.Array]:
     return {"velocities": state.velocities}
 
 
-def _ensemble(subject: Subject, settings: Vibrations, member: int) -> Ensemble:
-    """Return what the runs of a member share."""
-    observe_every = round(settings.velocity_every_fs / settings.timestep_fs)
-    n_rows = round(settings.duration_fs / settings.velocity_every_fs)
-    one = member if subject.n_members > 1 else None
-    return Ensemble(
-        subject.source.potential(subject.atoms, one), VelocityVerlet(settings.timestep_fs),
-        subject.atoms.get_masses(), n_rows * observe_every, observe_every,
-        observers=(energies, velocities), stop=OneCluster.at_rest(subject.atoms),
-        width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=250,
-    )  # fmt: skip
-
-
-def _row(subject: Subject, identity: int, ended: Trajectory, outcome: str, settings: Vibrations) -> Row:
-    """Return what is kept of a run: of one that did not finish no density."""
-    number, member = divmod(identity, subject.n_members)
-    row = {
-        "trajectory_id": number, "member": member, "outcome": outcome,
-        "ended_fs": ended.n_steps * settings.timestep_fs, "temperature_K": np.nan, "energy_std_meV": np.nan,
-        "energy_drift_meV_per_ps": np.nan, "density": np.full(len(wavenumbers_cm1(settings)), np.nan),
-    }  # fmt: skip
+def _density(subject: Subject, ended: Trajectory, outcome: str, settings: Vibrations) -> np.ndarray:
+    """Return the density of a run, nan of one that did not finish."""
     if outcome != FINISHED:
-        return row
-    kinetic = ended.rows["kinetic_energy"]
-    total_meV = 1e3 * (ended.rows["energy"] + kinetic)
-    n_modes = len(subject.modes.minimum.modes.wavenumbers_cm1)
-    _, density = density_of(ended.rows["velocities"], subject.atoms.get_masses(), settings)
-    return row | {
-        "temperature_K": 2 * float(kinetic.mean()) / (n_modes * kB),
-        "energy_std_meV": float(total_meV.std()),
-        "energy_drift_meV_per_ps": drift_meV_per_ps(total_meV, settings.velocity_every_fs),
-        "density": density,
-    }
+        return np.full(len(wavenumbers_cm1(settings)), np.nan)
+    return density_of(ended.rows["velocities"], subject.atoms.get_masses(), settings)[1]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
-from frazil.settings import is_multiple, part, same_as, setting, settings
+from frazil.analysis.settings import Spectrum
+from frazil.experiments.settings import problems_of_times
+from frazil.settings import part, same_as, setting, settings
 
 CAMPAIGN = "frazil.experiments.vibrations.physics"
 
@@ -69,20 +70,7 @@ class Vibrations:
         """Yield what does not go together."""
         if self.model is not None and self.structure is None:
             yield "structure", "needed with [model]: one of its own"
-        if not is_multiple(self.velocity_every_fs, self.timestep_fs):
-            yield "velocity_every_fs", "allowed: a whole number of [timestep_fs]"
-        if not is_multiple(self.duration_fs, self.velocity_every_fs):
-            yield "duration_fs", "allowed: a whole number of [velocity_every_fs]"
-        if self.equilibration_fs and not is_multiple(self.equilibration_fs, self.timestep_fs):
-            yield "equilibration_fs", "allowed: a whole number of [timestep_fs]"
-        if (self.duration_fs + self.equilibration_fs) / self.timestep_fs > 1e9:
-            yield "duration_fs", "allowed: at most 1e9 steps of [timestep_fs]"
-        if not self.velocity_every_fs < self.density.depth_fs <= self.duration_fs / 2:
-            yield "depth_fs", "allowed: above [velocity_every_fs] and at most half of [duration_fs]"
-        if 2 * self.density.highest_cm1 * LIGHT_cm_per_fs * self.velocity_every_fs > 1:
-            yield "highest_cm1", "allowed: at most 1/(2c) over [velocity_every_fs], 16,678 cm⁻¹ over it in fs"
-        if self.band_halfwidth_cm1 * LIGHT_cm_per_fs * self.density.depth_fs < 1:
-            yield "band_halfwidth_cm1", "allowed: at least the resolution, 33,356 cm⁻¹ over [depth_fs]"
+        yield from problems_of_times(self, "velocity_every_fs", self.density, "band_halfwidth_cm1")
 
 
 GROUPS = {"vibrations": Vibrations}

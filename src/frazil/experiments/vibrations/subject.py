@@ -9,19 +9,14 @@ from ase import Atoms
 
 from frazil.analysis.normal_modes import Modes, matched, normal_modes
 from frazil.analysis.settings import Spectrum
-from frazil.analysis.spectra import LIGHT_cm_per_fs, vibrational_density, without_timestep
+from frazil.analysis.spectra import vibrational_density, without_timestep
 from frazil.data.structures import matrix_of
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_timestep, source_of, structure_of
+from frazil.experiments.at_rest import check_shown, source_of, structure_of
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
 from frazil.systems.minima import ModelModes, model_modes, moved_A
-
-STEPS_PER_PERIOD = 20
-"""Of the fastest mode, at least: velocity Verlet then shifts it by 0.4 % or less, which is taken out."""
-ROOM = 1.1
-"""How far above the fastest harmonic line a spectrum ends, at least."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +68,10 @@ def subject_of(settings: Vibrations) -> Subject:
     if settings.structure is None or settings.model is None:
         raise UserError("no structure and model; give both (vibrations.structure, vibrations.model)")
     found = _relaxed(settings.structure, settings.model)
-    fastest = found.fastest_cm1
-    check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
-    end = min(settings.density.highest_cm1, 0.5 / (LIGHT_cm_per_fs * settings.velocity_every_fs))
-    if end < ROOM * fastest:
-        raise UserError(
-            f"spectra of {found.name} end at {end:.0f} cm⁻¹, its fastest mode has {fastest:.0f}; allowed is "
-            f"{ROOM * fastest:.0f} or more: raise highest_cm1, or lower velocity_every_fs"
-        )
+    check_shown(
+        found.name, found.fastest_cm1, settings.timestep_fs, settings.density.highest_cm1,
+        settings.velocity_every_fs, "velocity_every_fs",
+    )  # fmt: skip
     return found
 
 
@@ -109,10 +100,7 @@ def label_lines_cm1(subject: Subject) -> np.ndarray:
 
 def spectrum_of(settings: Vibrations) -> Spectrum:
     """Return how densities are made."""
-    own = settings.density
-    return Spectrum(
-        depth_fs=own.depth_fs, window=own.window, padding=own.padding, highest_cm1=own.highest_cm1
-    )
+    return Spectrum(**vars(settings.density))
 
 
 def density_of(

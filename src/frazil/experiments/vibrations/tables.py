@@ -1,9 +1,7 @@
 """Tables of vibrational densities of states."""
 
-from frazil.md.integrity import OUTCOMES
+from frazil.md.integrity import BROKEN_AT_START, OUTCOMES
 from frazil.tables import Table
-
-BROKEN_AT_START = "broken start"
 
 TRAJECTORIES = Table(
     "trajectories",
