@@ -70,6 +70,17 @@ def bands_of(
     return [_band(wavenumbers_cm1, areas, firsts, float(low), float(high)) for low, high in windows]
 
 
+def between(x: np.ndarray, sums: np.ndarray, low: float, high: float, axis: int = -1) -> np.ndarray:
+    """Return integrals between two places, of those up to x (n,) along an axis; beyond x there is nothing."""
+
+    def up_to(place: float) -> np.ndarray:
+        right = int(np.clip(np.searchsorted(x, place), 1, len(x) - 1))
+        part = np.clip((place - x[right - 1]) / (x[right] - x[right - 1]), 0.0, 1.0)
+        return np.asarray((1 - part) * sums.take(right - 1, axis) + part * sums.take(right, axis))
+
+    return up_to(high) - up_to(low)
+
+
 def _band(x: np.ndarray, areas: np.ndarray, firsts: np.ndarray, low: float, high: float) -> Band:
     """Return a band from integrals (M, R, n) of the density, and of it times the wavenumber, up to x (n,).
 
@@ -79,8 +90,7 @@ def _band(x: np.ndarray, areas: np.ndarray, firsts: np.ndarray, low: float, high
     """
 
     def within(sums: np.ndarray, shift: float) -> np.ndarray:
-        ends = [low + shift, high + shift]
-        return np.diff(np.apply_along_axis(lambda own: np.interp(ends, x, own), -1, sums))[..., 0]
+        return between(x, sums, low + shift, high + shift)
 
     def moment(member: int | slice, shift: float) -> float:
         chosen = (firsts[member], areas[member])

@@ -24,6 +24,8 @@ PAIRS = tuple(f"{one},{other}" for place, one in enumerate(COMPONENTS) for other
 """Names of the cross spectra, those of the upper triangle of a (6, 6) in its order."""
 ASYMMETRY = 1e-6
 """Of a polarizability, at most, of its largest element: it is a second derivative of an energy."""
+NORM = np.sqrt([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
+"""What components are multiplied with, so that their squares add up to those of all nine elements."""
 GEOMETRIES = ("parallel", "crossed")
 """The analyser stands along the polarizer, or across it."""
 

@@ -138,6 +138,12 @@ def without_timestep(
     return wavenumbers_cm1 * np.sinc(half_phase / np.pi), density / np.cos(half_phase)
 
 
+def timestep_shift_cm1(wavenumber_cm1: float, timestep_fs: float) -> float:
+    """Return how much higher, cm⁻¹, a mode oscillates in velocity Verlet (see ``without_timestep``)."""
+    phase = np.pi * LIGHT_cm_per_fs * timestep_fs * wavenumber_cm1
+    return float(np.arcsin(phase) / phase - 1) * wavenumber_cm1
+
+
 def power_spectrum(
     series: np.ndarray, timestep_fs: float, settings: Spectrum
 ) -> tuple[np.ndarray, np.ndarray]:

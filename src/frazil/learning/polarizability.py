@@ -15,7 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.analysis.estimates import spread_calibration
-from frazil.analysis.raman import components_of
+from frazil.analysis.raman import NORM, components_of
 from frazil.data.frames import load_frames
 from frazil.data.structures import matrix_of
 from frazil.errors import UserError
@@ -30,8 +30,6 @@ ROUNDING = 1e-13
 LABEL = "label_polarizability_A3"
 RIDGES = 10.0 ** np.arange(-12, 1)
 """Of the mean diagonal of the system."""
-SHEAR = np.sqrt([1, 1, 1, 2, 2, 2])
-"""Weights of the six components whose squares add up to those of the whole tensor."""
 FEWEST = 10
 ERRORS = Table(
     "errors",
@@ -122,7 +120,7 @@ def fit(
     rank0, rank2 = _features(frames, moments)
     sizes = np.array([len(atoms) for atoms in frames], float)
     trace = np.trace(labels_A3, axis1=1, axis2=2) / 3
-    rest = components_of(labels_A3 - trace[:, None, None] * np.eye(3)) * SHEAR
+    rest = components_of(labels_A3 - trace[:, None, None] * np.eye(3)) * NORM
     parts: list[tuple[float, np.ndarray, np.ndarray]] = []
     for member in range(n_members):
         drawn = np.arange(len(frames))
@@ -150,7 +148,7 @@ def _features(frames: Sequence[Atoms], moments: Moments) -> tuple[np.ndarray, np
         cell = jnp.asarray(atoms.cell.array) if atoms.pbc.any() else None
         scalars, tensors = compiled(moments, moments.species(atoms.numbers), atoms.positions, cell)
         rank0.append(np.asarray(scalars))
-        rank2.append((components_of(np.asarray(tensors)) * SHEAR).T)
+        rank2.append((components_of(np.asarray(tensors)) * NORM).T)
     return np.array(rank0), np.array(rank2)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.potentials.neighbours import heights
+from frazil.potentials.neighbours import heights, nearest
 
 FIRST_A = 1.0
 """Centre of the first Gaussian; the last is at 0.88 of the cutoff."""
@@ -76,7 +76,7 @@ class Moments:
         n_atoms = positions_A.shape[0]
         apart = positions_A[None] - positions_A[:, None]
         if cell_A is not None:
-            apart = apart - jax.lax.stop_gradient(jnp.round(apart @ jnp.linalg.inv(cell_A))) @ cell_A
+            apart = nearest(apart, cell_A)
         own = jnp.eye(n_atoms)
         distance = jnp.sqrt((apart**2).sum(axis=-1) + own)
         unit = apart / distance[..., None]

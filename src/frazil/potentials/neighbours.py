@@ -23,6 +23,8 @@ jax.config.update("jax_enable_x64", True)
 
 CLOSEST_A = 0.1
 """Atoms nearer than this are taken for a broken structure."""
+FLAT_A3 = 1e-6
+"""A cell of less volume is none."""
 MOST_NEIGHBOURS = 2000
 """More neighbours per atom than any matter has within a cutoff of a few Å."""
 
@@ -296,8 +298,15 @@ def _images(vectors: jax.Array, cell: jax.Array) -> jax.Array:
     return -jnp.round(vectors @ jnp.linalg.inv(cell))
 
 
+def nearest(vectors: jax.Array, cell: jax.Array) -> jax.Array:
+    """Return vectors (…, 3) at their minimum image; which one it is has no say in a derivative."""
+    return vectors + jax.lax.stop_gradient(_images(vectors, cell)) @ cell
+
+
 def heights(cell: np.ndarray) -> np.ndarray:
-    """Return the distances (3,) between opposite faces of a cell."""
+    """Return the distances (3,) between opposite faces of a cell; 0 of one that is flat."""
+    if abs(np.linalg.det(cell)) < FLAT_A3:
+        return np.zeros(3)
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 
@@ -305,7 +314,7 @@ def _periodic_pairs(
     positions: np.ndarray, reach: float, cell: np.ndarray, pbc: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centres, neighbours and shifts (Å) of all pairs within reach, self-images too."""
-    if abs(np.linalg.det(cell)) < 1e-6:
+    if abs(np.linalg.det(cell)) < FLAT_A3:
         raise UserError(
             f"the cell {cell.tolist()} has no volume; a periodic structure needs three cell vectors"
         )

@@ -8,9 +8,7 @@ A polarizability is no part of a potential: a learned one goes with any potentia
 members of it. It is a pure function of positions for JAX, so that ∂α/∂x is its derivative.
 """
 
-import hashlib
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,11 +36,10 @@ KINDS = ("co-bonds", "learned-polarizability")
 
 @dataclass(frozen=True)
 class PolarizabilitySource:
-    """What gives polarizabilities of atoms that it knows; ``digest`` tells its numbers from others'."""
+    """What gives polarizabilities of atoms that it knows."""
 
     kind: str
     level: str
-    digest: str
     make: Make
     n_members: int = 1
 
@@ -61,18 +58,15 @@ def load(folder: Path | str) -> PolarizabilitySource:
         raise UserError(
             f"{path} holds a {kind!r}, no polarizability; its model.json may say {' or '.join(KINDS)}"
         )
-    text = json.dumps(description, sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()
     level = str(description.get("level", kind))
     if kind == "co-bonds":
-        return PolarizabilitySource(kind, level, digest, _bonds)
-    learned = read_learned(path)
-    return PolarizabilitySource(kind, level, digest, learned.function, learned.n_members)
+        return PolarizabilitySource(kind, level, _bonds)
+    learned = _read_learned(path, description)
+    return PolarizabilitySource(kind, level, learned.function, learned.n_members)
 
 
-def read_learned(folder: Path) -> Learned:
-    """Return the committee of a folder that ``learning.polarizability`` wrote."""
-    own = read_description(folder)
+def _read_learned(folder: Path, own: Mapping[str, Any]) -> Learned:
+    """Return the committee of a folder that ``learning.polarizability`` wrote, from its description."""
     arrays = read_arrays(folder / ARRAYS)
     if arrays is None:
         raise UserError(f"{folder} has no {ARRAYS}, or it is damaged; copy the folder again, or train again")

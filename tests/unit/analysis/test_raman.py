@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from frazil.analysis import raman
 from frazil.analysis.settings import LIGHT_cm_per_fs, Spectrum
-from frazil.analysis.spectra import cross_spectra, power_spectrum
+from frazil.analysis.spectra import cross_spectra, power_spectrum, timestep_shift_cm1
 from frazil.errors import UserError
 from frazil.units import kB
 
@@ -74,6 +74,44 @@ def test_the_area_of_a_line_is_its_mode_s_activity() -> None:
     assert areas == pytest.approx(raman.mode_activities(tensor[None])[0], rel=2e-3, abs=2e-3)
     mean = np.trapezoid(matrices[:, 0, 0] * wavenumbers, wavenumbers) / areas[0, 0]
     assert mean == pytest.approx(line_cm1, abs=0.5)
+
+
+def test_components_are_what_their_names_say_and_pairs_theirs() -> None:
+    alpha = np.array([[1.0, 12, 13], [12, 2, 23], [13, 23, 3]])
+    named = dict(zip(raman.COMPONENTS, raman.components_of(alpha), strict=True))
+    assert named == {"xx": 1, "yy": 2, "zz": 3, "yz": 23, "xz": 13, "xy": 12}
+    a = raman.components_of(alpha)
+    products = dict(zip(raman.PAIRS, raman.packed(np.outer(a, a)), strict=True))
+    assert products["xx,yz"] == 23
+    assert products["yz,xz"] == 23 * 13
+    assert products["xz,xy"] == 13 * 12
+
+
+def test_the_polarizer_turns_from_zero_towards_k_times_it() -> None:
+    light = raman.Light.of(np.array([0, 0, 2.0]), np.array([3.0, 0, 0]))
+    incident, scattered = light.polarizations(np.array([0.0, 30.0, 90.0]), "crossed")
+    half, root = 0.5, np.sqrt(0.75)
+    assert incident == pytest.approx(np.array([[1, 0, 0], [root, half, 0], [0, 1, 0]]))
+    assert scattered == pytest.approx(np.array([[0, 1, 0], [-half, root, 0], [-1, 0, 0]]))
+    a = raman.components_of(np.array([[1.0, 0.25, 0], [0.25, 0.5, 0], [0, 0, 9]]))
+    found = raman.intensities(np.outer(a, a), light.forms(np.array([45.0, 135.0]), "parallel"))
+    assert found == pytest.approx(np.array([(1 + 0.5 + 0.5) / 2, (1 + 0.5 - 0.5) / 2]) ** 2)
+
+
+def test_a_line_of_velocity_verlet_is_put_where_its_mode_is() -> None:
+    temperature_K, line_cm1, step_fs = 50.0, 2200.0, 1.0
+    omega = 2 * np.pi * LIGHT_cm_per_fs * line_cm1
+    moved = 2 / step_fs * np.arcsin(omega * step_fs / 2)  # sin(Ωh/2) = ωh/2
+    t = np.arange(30001) * EVERY_fs
+    q = np.sqrt(2 * kB * temperature_K) * ase.units.fs / omega * np.cos(moved * t)
+    series = raman.components_of(q[:, None, None] * np.diag([1.0, 0, 0]))
+    for timestep_fs, at in ((step_fs, line_cm1), (0.0, moved / (2 * np.pi * LIGHT_cm_per_fs))):
+        x, matrices = raman.activity_spectra(series, EVERY_fs, temperature_K, SETTINGS, timestep_fs)
+        line = matrices[:, 0, 0]
+        assert np.trapezoid(line * x, x) / np.trapezoid(line, x) == pytest.approx(at, abs=0.7)
+    shift = timestep_shift_cm1(line_cm1, step_fs)
+    assert shift == pytest.approx(moved / (2 * np.pi * LIGHT_cm_per_fs) - line_cm1)
+    assert shift > 15
 
 
 def test_what_is_silent_is_dark() -> None:

@@ -133,6 +133,8 @@ def test_what_it_did_not_learn(learned: Learned, tmp_path: Path) -> None:
         learned.function(Atoms("N2", [[0, 0, 0], [0, 0, 1.1]]))
     with pytest.raises(UserError, match=r"faces 9 Å apart .* reaches 5 Å, which needs 10 Å or more: repeat"):
         learned.function(Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], cell=[9, 12, 12], pbc=True))
+    with pytest.raises(UserError, match=r"faces 0 Å apart .* repeat the cell"):
+        learned.function(Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], pbc=True))
     write_frames(tmp_path / "few.extxyz", moved(3))
     with pytest.raises(UserError, match="2 frames to train on and 1 to test on; needed are 10 and 1"):
         train(tmp_path / "few.extxyz", 2, 5.0, 2, 0.25, 1, tmp_path / "model")

@@ -11,11 +11,12 @@ import pandas
 import scipy.integrate
 import scipy.optimize
 
-from frazil.analysis.bands import Band, bands_of
+from frazil.analysis.bands import Band, bands_of, between
 from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, two_way
 from frazil.analysis.raman import (
     COMPONENTS,
     GEOMETRIES,
+    NORM,
     PAIRS,
     components_of,
     intensities,
@@ -24,7 +25,7 @@ from frazil.analysis.raman import (
     stokes,
     unpacked,
 )
-from frazil.analysis.spectra import LIGHT_cm_per_fs, resolution_cm1
+from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.errors import UserError
 from frazil.experiments.conservation import drift_gates
 from frazil.experiments.raman import figures
@@ -167,20 +168,8 @@ def _measured(
             "starts; run more of them, or lower least_height"
         )
     sums = scipy.integrate.cumulative_trapezoid(matrices, wavenumbers, axis=2, initial=0.0)
-    areas = [_between(wavenumbers, sums, band.low_cm1, band.high_cm1) for band in found]
+    areas = [between(wavenumbers, sums, band.low_cm1, band.high_cm1, axis=2) for band in found]
     return Measured(temperature_K, activities, matrices, found, areas)
-
-
-def _between(x: np.ndarray, sums: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return the integral (M, R, 6, 6) between two places, of cumulative ones (M, R, n, 6, 6) at x (n,)."""
-    return at(x, sums, min(high, x[-1])) - at(x, sums, max(low, x[0]))
-
-
-def at(x: np.ndarray, values: np.ndarray, place: float) -> np.ndarray:
-    """Return values (M, R, n, …) at a place between two of x (n,), linearly."""
-    right = int(np.clip(np.searchsorted(x, place), 1, len(x) - 1))
-    part = (place - x[right - 1]) / (x[right] - x[right - 1])
-    return np.asarray((1 - part) * values[:, :, right - 1] + part * values[:, :, right])
 
 
 def _powder(measured: list[Measured], wavenumbers: np.ndarray) -> pandas.DataFrame:
@@ -275,7 +264,6 @@ def _bands(settings: Raman, subject: Subject, measured: list[Measured]) -> panda
             area = two_way(intensities(areas, powder_form()[None])[..., 0]).estimate()
             lines = _lines(settings, subject, one.temperature_K, band.low_cm1, band.high_cm1)
             weight = lines.powder
-            phase = np.pi * LIGHT_cm_per_fs * settings.timestep_fs * position.value
             rows.append(
                 {
                     "temperature_K": one.temperature_K, "band": number_, "position_cm1": position.value,
@@ -286,7 +274,7 @@ def _bands(settings: Raman, subject: Subject, measured: list[Measured]) -> panda
                     "n_modes": len(weight),
                     "harmonic_cm1": weight @ lines.wavenumbers_cm1 / weight.sum() if len(weight) else np.nan,
                     "harmonic_area": weight.sum() if len(weight) else np.nan,
-                    "timestep_shift_cm1": float(np.arcsin(phase) / phase - 1) * position.value,
+                    "timestep_shift_cm1": timestep_shift_cm1(position.value, settings.timestep_fs),
                 }
             )  # fmt: skip
     return BANDS.frame(rows)
@@ -335,16 +323,16 @@ def silent_floor(
     brightest, is a floor that everything else stands on too. nan where nothing is dark.
     """
     worst, where = np.nan, "the modes leave no polarization dark"
-    scale = np.sqrt([1, 1, 1, 2, 2, 2])  # of components whose squares add up to those of the whole tensor
+    scale = np.outer(NORM, NORM)
     for one in measured:
         for low, high in figures.ranges(_windows(one)):
             lines = _lines(settings, subject, one.temperature_K, low, high)
-            sums, vectors = np.linalg.eigh(lines.matrices.sum(axis=0) * np.outer(scale, scale))
+            sums, vectors = np.linalg.eigh(lines.matrices.sum(axis=0) * scale)
             dark = vectors[:, sums < DARK * sums[-1]]
             if not len(lines.matrices) or not dark.size:
                 continue
             shown = (wavenumbers >= low) & (wavenumbers <= high)
-            mean = one.matrices[:, :, shown].mean(axis=(0, 1, 2)) * np.outer(scale, scale)
+            mean = one.matrices[:, :, shown].mean(axis=(0, 1, 2)) * scale
             left = np.abs(np.einsum("iw,ij,jw->w", dark, mean, dark)).max()
             part = float(left / (vectors[:, -1] @ mean @ vectors[:, -1]))
             if not part <= worst:

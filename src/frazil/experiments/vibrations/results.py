@@ -8,7 +8,7 @@ import pandas
 
 from frazil.analysis.bands import Band, bands_of
 from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, spread_calibration, two_way
-from frazil.analysis.spectra import LIGHT_cm_per_fs, resolution_cm1
+from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.conservation import drift_gates
@@ -180,7 +180,6 @@ def _peaks(settings: Vibrations, subject: Subject, found: list[Band], alpha: flo
         layout = one.positions
         position = layout.estimate(_factor(alpha))
         inside = lines[(lines >= one.low_cm1) & (lines <= one.high_cm1)]
-        phase = np.pi * LIGHT_cm_per_fs * settings.timestep_fs * position.value
         rows.append(
             {
                 "band": band, "position_cm1": position.value, "stat_se_cm1": float(layout.standard_error),
@@ -189,7 +188,7 @@ def _peaks(settings: Vibrations, subject: Subject, found: list[Band], alpha: flo
                 "total_high_95_cm1": position.total_high_95, "area": one.area, "low_cm1": one.low_cm1,
                 "high_cm1": one.high_cm1, "n_modes": len(inside),
                 "harmonic_cm1": float(inside.mean()) if len(inside) else np.nan,
-                "timestep_shift_cm1": float(np.arcsin(phase) / phase - 1) * position.value,
+                "timestep_shift_cm1": timestep_shift_cm1(position.value, settings.timestep_fs),
                 "largest_member_shift_cm1": one.largest_member_shift_cm1,
             }
         )  # fmt: skip

@@ -30,7 +30,7 @@ from frazil.potentials.analytic.van_hemert import (
     sites_of,
 )
 from frazil.potentials.interface import Analytic
-from frazil.potentials.neighbours import heights
+from frazil.potentials.neighbours import heights, nearest
 from frazil.pytrees import pytree
 
 SWITCH_FROM_A, REACH_A = 4.9, 5.6
@@ -56,23 +56,16 @@ class _Molecules(NamedTuple):
 
 def _molecules(positions_A: jax.Array, cell_A: jax.Array) -> _Molecules:
     cell = jnp.asarray(cell_A)
-    inverse = jnp.linalg.inv(cell)
     pairs = positions_A.reshape(-1, 2, 3)
-    bonds = _nearest(pairs[:, 1] - pairs[:, 0], cell, inverse)
+    bonds = nearest(pairs[:, 1] - pairs[:, 0], cell)
     whole = jnp.stack([pairs[:, 0], pairs[:, 0] + bonds], axis=1).reshape(-1, 3)
     sites, charges, lengths = sites_of(whole)
     first, second = np.triu_indices(len(pairs), 1)
     apart = (sites[2][:, second] - sites[2][:, first]).T
-    nearest = _nearest(apart, cell, inverse)
-    u = jnp.clip((jnp.sqrt((nearest**2).sum(axis=1)) - SWITCH_FROM_A) / (REACH_A - SWITCH_FROM_A), 0.0, 1.0)
+    images = nearest(apart, cell)
+    u = jnp.clip((jnp.sqrt((images**2).sum(axis=1)) - SWITCH_FROM_A) / (REACH_A - SWITCH_FROM_A), 0.0, 1.0)
     switch = 1.0 - u**3 * (10.0 - 15.0 * u + 6.0 * u**2)
-    return _Molecules(sites, charges, bonds.T, lengths, first, second, (nearest - apart).T, switch)
-
-
-def _nearest(vectors: jax.Array, cell: jax.Array, inverse: jax.Array) -> jax.Array:
-    """Return vectors (n, 3) at their minimum image."""
-    images = jax.lax.stop_gradient(jnp.round(vectors @ inverse))
-    return vectors - images @ cell
+    return _Molecules(sites, charges, bonds.T, lengths, first, second, (images - apart).T, switch)
 
 
 @pytree
@@ -113,7 +106,7 @@ def check_crystal(atoms: Atoms) -> None:
         raise UserError(
             f"{atoms.symbols} is not periodic in all three directions; a crystal needs a cell and pbc"
         )
-    height = float(heights(atoms.cell.array).min()) if abs(np.linalg.det(atoms.cell.array)) > 1e-6 else 0.0
+    height = float(heights(atoms.cell.array).min())
     if height < 2 * REACH_A:
         raise UserError(
             f"a cell with opposite faces {height:.4g} Å apart; molecules see each other up to "

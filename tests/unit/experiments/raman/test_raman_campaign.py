@@ -206,6 +206,7 @@ def test_settings_that_contradict_each_other(changed: dict[str, Any], told: str)
         ({"model": "free"}, "is a crystal, and .* of kind van-hemert is for free atoms"),
         ({"structure": "small"}, "needs 11.2 Å or more: repeat the cell"),
         ({"structure": "slab"}, "is periodic along some axes only"),
+        ({"structure": "atom"}, "holds a single atom, which has no vibrations"),
         ({"polarizability": FILES["model"]}, "holds a 'co-crystal', no polarizability"),
     ],
 )  # fmt: skip
@@ -214,10 +215,21 @@ def test_what_cannot_be_run(changed: dict[str, Any], told: str, tmp_path: Path) 
     cell = {"cell": [5.65] * 3, "pbc": True}
     Atoms("CO", [[0, 0, 0], [0, 0, 1.13]], **cell).write(tmp_path / "small.extxyz")
     Atoms("CO", [[0, 0, 0], [0, 0, 1.13]], cell=[12] * 3, pbc=[1, 1, 0]).write(tmp_path / "slab.extxyz")
-    own = {"free": tmp_path, "small": tmp_path / "small.extxyz", "slab": tmp_path / "slab.extxyz"}
+    Atoms("Ar", cell=[12] * 3, pbc=True).write(tmp_path / "atom.extxyz")
+    own = {"free": tmp_path, **{name: tmp_path / f"{name}.extxyz" for name in ("small", "slab", "atom")}}
     values = {**SMALL, **{k: str(own.get(v, v)) if isinstance(v, str) else v for k, v in changed.items()}}
     with pytest.raises(UserError, match=told):
         subject_of(load_settings(Raman, values))
+
+
+def test_a_form_fits_what_harmonic_patterns_can_and_is_none_without_them() -> None:
+    turn = np.deg2rad(np.arange(0.0, 180.0, 15.0))
+    patterns = np.stack([np.cos(turn) ** 2, np.sin(turn) ** 2, 0 * turn])
+    areas = 3 * patterns[0] + 0.5 * patterns[1]
+    assert results._fitted(patterns, areas) == pytest.approx(areas)
+    negative = results._fitted(patterns, 3 * patterns[0] - 0.5 * patterns[1])
+    assert (np.asarray(negative) >= 0).all()
+    assert np.isnan(results._fitted(np.zeros_like(patterns), areas))
 
 
 def test_a_form_that_is_not_there_is_told() -> None:

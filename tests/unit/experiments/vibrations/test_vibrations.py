@@ -14,7 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 pytest.importorskip("jax")
 
 import kept
-from frazil.analysis.bands import bands_of
+from frazil.analysis.bands import bands_of, between
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.vibrations import physics, results
@@ -211,6 +211,13 @@ def test_labels_calibrate_the_spread(tmp_path: Path) -> None:
     write_frames(tmp_path / "labels.extxyz", frames)
     with pytest.raises(UserError, match=r"frame 7 of .* is labelled at pbe/sto-3g, the potential is of harm"):
         results.calibration(settings, subject_of(settings))
+
+
+def test_integrals_between_two_places_end_where_the_spectrum_does() -> None:
+    x = np.array([1.0, 2.0, 4.0, 8.0])
+    sums = np.stack([x**2, 3 * x], axis=0)[:, :, None]  # straight lines between 1, 4, 16 and 64
+    assert between(x, sums, 3.0, 6.0, axis=1)[:, 0] == pytest.approx([40.0 - 10.0, 9.0])
+    assert between(x, sums[..., 0], 0.0, 99.0) == pytest.approx([63.0, 21.0])
 
 
 def test_moving_windows_find_lines_that_members_shift_far() -> None:
