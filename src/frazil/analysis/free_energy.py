@@ -61,6 +61,21 @@ def _neighbouring(own: Array, weights: Array) -> Array:
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
+def unbiased(reduced: Array, counts: Array, free: Array) -> Array:
+    """Return the weight (n,) of every sample without any bias, their sum 1.
+
+    Args:
+        reduced: (K, n) the windows' own energies alone, u of the bias of each window, for every sample.
+        counts: (K,) samples of each window. free: (K,) as of ``mbar`` for these energies.
+
+    exp(−0)/Σ_k N_k exp(f_k − u_kn), normalised (Shirts & Chodera 2008, eq. 9). Of path integrals with a bias on
+    the centroid every bead of a sample has the sample's weight.
+    """
+    exponents = np.log(np.asarray(counts, float))[:, None] + free[:, None] - reduced
+    logs = -logsumexp(exponents, axis=0)
+    return np.asarray(np.exp(logs - logsumexp(logs)))
+
+
 def overlap(reduced: Array, counts: Array, free: Array) -> Array:
     """Return the overlap of each window with the next (K − 1,): 1/2 of the same, 0 of none.
 

@@ -177,10 +177,15 @@ def differences(surface: Surface) -> Curvature:
     return curvature
 
 
+def aligned(positions_A: np.ndarray, like_A: np.ndarray, masses_amu: np.ndarray) -> np.ndarray:
+    """Return positions (natoms, 3) moved and turned, never mirrored, onto others, weighted by the masses."""
+    one, two = (x - np.average(x, axis=0, weights=masses_amu) for x in (positions_A, like_A))
+    left, _, right = np.linalg.svd((masses_amu[:, None] * one).T @ two)
+    turn = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right  # no reflection
+    return np.asarray(one @ turn + np.average(like_A, axis=0, weights=masses_amu))
+
+
 def moved_A(atoms: Atoms, other: Atoms) -> float:
     """Return the largest distance of an atom in two structures, moved and turned onto each other."""
-    weights = atoms.get_masses()
-    one, two = (x - np.average(x, axis=0, weights=weights) for x in (atoms.positions, other.positions))
-    left, _, right = np.linalg.svd((weights[:, None] * one).T @ two)
-    turn = left @ np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))]) @ right  # no reflection
-    return float(np.linalg.norm(one - two @ turn.T, axis=1).max())
+    onto = aligned(atoms.positions, other.positions, atoms.get_masses())
+    return float(np.linalg.norm(onto - other.positions, axis=1).max())

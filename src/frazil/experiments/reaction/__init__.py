@@ -1,0 +1,1 @@
+"""Reaction profiles along a coordinate, classical and with quantum nuclei."""
