@@ -68,8 +68,8 @@ def unbiased(reduced: Array, counts: Array, free: Array) -> Array:
         reduced: (K, n) the windows' own energies alone, u of the bias of each window, for every sample.
         counts: (K,) samples of each window. free: (K,) as of ``mbar`` for these energies.
 
-    exp(−0)/Σ_k N_k exp(f_k − u_kn), normalised (Shirts & Chodera 2008, eq. 9). Of path integrals with a bias on
-    the centroid every bead of a sample has the sample's weight.
+    exp(−0)/Σ_k N_k exp(f_k − u_kn), normalised (Shirts & Chodera 2008, eq. 9). Of path integrals with a bias
+    on the centroid every bead of a sample has the sample's weight.
     """
     exponents = np.log(np.asarray(counts, float))[:, None] + free[:, None] - reduced
     logs = -logsumexp(exponents, axis=0)

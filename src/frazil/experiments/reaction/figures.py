@@ -22,13 +22,16 @@ def profiles(table: pandas.DataFrame, truth: pandas.DataFrame | None, level: str
             if n_beads == 1:  # one bead's centroid is its density
                 axes[0, 1].plot(rows["coordinate_A"], rows["free_energy_meV"], color=colour, label=told)
     if truth is not None:
-        axes[0, 0].plot(truth["coordinate_A"], truth["truth_meV"], "--", color=BLACK, label=f"{level}, classical")
+        axes[0, 0].plot(
+            truth["coordinate_A"], truth["truth_meV"], "--", color=BLACK, label=f"{level}, classical"
+        )
     for axis, title in zip(axes[0], ("centroid", "density of the nuclei"), strict=True):
         label(axis, "coordinate (Å)", "free energy (meV)", title)
         axis.legend()
     return save(
-        canvas, table, out, "profile", "Free-energy profiles of centroids, for rate theory, and of the nuclei's "
-        "density; 95 % of sampling, and of model error where members tell it.",
+        canvas, table, out, "profile",
+        "Free-energy profiles of centroids, for rate theory, and of the nuclei's density; 95 % of sampling, and "
+        "of model error where members tell it.",
     )  # fmt: skip
 
 

@@ -55,7 +55,9 @@ class ReactionPath:
     def lengths(self) -> np.ndarray:
         """Mass-weighted length from the first structure to each (n,), √amu Å."""
         weights = np.sqrt(self.atoms.get_masses())[:, None]
-        steps = np.linalg.norm((np.diff(self.positions_A, axis=0) * weights).reshape(-1, weights.size * 3), axis=1)
+        steps = np.linalg.norm(
+            (np.diff(self.positions_A, axis=0) * weights).reshape(-1, weights.size * 3), axis=1
+        )
         return np.concatenate([[0.0], np.cumsum(steps)])
 
     @cached_property
@@ -127,15 +129,15 @@ class OfSurface(Calculator):
 
 
 def read_path(file: Path) -> tuple[list[Atoms], str]:
-    """Return the frames of a path's file, and its name. Raises UserError for one frame, and for unlike ones."""
+    """Return the frames of a path's file, and its name. Raises UserError for one alone, and for unlike ones."""
     frames = read_structures(file)
     if len(frames) < 2:
         raise UserError(f"{file} holds one structure; give the two ends of the path, or all of it in order")
     for number, atoms in enumerate(frames):
         if not np.array_equal(atoms.numbers, frames[0].numbers):
             raise UserError(
-                f"frame {number} of {file} is {atoms.symbols}, the first {frames[0].symbols}; a path's frames "
-                "have the same atoms in the same order"
+                f"frame {number} of {file} is {atoms.symbols}, the first {frames[0].symbols}; a path's "
+                "frames have the same atoms in the same order"
             )
     return frames, file.stem
 
@@ -143,8 +145,8 @@ def read_path(file: Path) -> tuple[list[Atoms], str]:
 def path_of(frames: Sequence[Atoms], name: str, surface: Surface, n_images: int) -> ReactionPath:
     """Return the path of frames: between the minima of two, or through all of more, as they are.
 
-    Raises UserError for two that relax to one minimum, for a path without a barrier between its ends, and where
-    the band does not settle.
+    Raises UserError for two that relax to one minimum, for a path without a barrier between its ends, and
+    where the band does not settle.
     """
     atoms = Atoms(frames[0].numbers, frames[0].positions)
     masses = atoms.get_masses()
@@ -163,8 +165,8 @@ def path_of(frames: Sequence[Atoms], name: str, surface: Surface, n_images: int)
         ends.append(end)
     if (moved := moved_A(*ends)) < SAME_A:
         raise UserError(
-            f"both frames of {name} relax to one minimum ({moved:.2g} Å apart); a path has two: give frames of "
-            "the basins on either side"
+            f"both frames of {name} relax to one minimum ({moved:.2g} Å apart); a path has two: give frames "
+            "of the basins on either side"
         )
     ends[1].positions = aligned(ends[1].positions, ends[0].positions, masses)
     return _checked(_band(name, ends, surface, n_images))
@@ -181,8 +183,8 @@ def _band(name: str, ends: list[Atoms], surface: Surface, n_images: int) -> Reac
         band.climb = climbs
         if not FIRE(band, logfile=None).run(fmax=limit, steps=MOST_STEPS):
             raise UserError(
-                f"the path of {name} did not settle in {MOST_STEPS} steps; give more of its structures, in order, "
-                "or fewer images (n_images)"
+                f"the path of {name} did not settle in {MOST_STEPS} steps; give more of its structures, in "
+                "order, or fewer images (n_images)"
             )
     masses = ends[0].get_masses()
     turned = _turned([image.positions for image in images], masses)
@@ -209,7 +211,8 @@ def _apart(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
 
 
 def basin_and_top(values: np.ndarray) -> tuple[int, int]:
-    """Return the places of the left minimum and of the top of values (n,) along a way with two minima, or one.
+    """Return the places of the left minimum and of the top of values (n,) along a way with two minima, or
+    one.
 
     The top is the highest above the higher of the lowest points on either side of it. Where there is
     none it is the minimum itself, whose barrier is 0.
@@ -225,7 +228,7 @@ def _checked(path: ReactionPath) -> ReactionPath:
     lower = path.energies_eV[[path.basin, path.beyond]]
     if path.energies_eV[path.saddle] - lower.max() < LEAST_BARRIER_eV:
         raise UserError(
-            f"the path of {path.name} has one minimum: none of its {len(path.energies_eV)} structures is above "
-            "others on both sides of it; give a path from one minimum to another"
+            f"the path of {path.name} has one minimum: none of its {len(path.energies_eV)} structures is "
+            "above others on both sides of it; give a path from one minimum to another"
         )
     return path

@@ -1,4 +1,4 @@
-"""From samples of windows to profiles: MBAR, centroid and quantum density, both errors, tables, gates, section."""
+"""From samples of windows to profiles: MBAR, centroid and density, both errors, tables, gates, section."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,8 @@ LOST_TOLD = (
 ESCAPED_TOLD = (
     "A sample far from its window is of another state that the window holds by its slope alone, as where "
     "another atom has taken the place of the moving one.",
-    "Take stiffer windows (reaction.window_eV_per_A2), or raise reaction.escape_A where the walls are that soft.",
+    "Take stiffer windows (reaction.window_eV_per_A2), or raise reaction.escape_A where the walls are that "
+    "soft.",
 )
 OVERLAP_TOLD = (
     "A profile between windows that hardly share samples rests on a few of them; 0.03 is the least of "
@@ -97,8 +98,8 @@ TRUTH_TOLD = (
 class Profile:
     """One free-energy profile of all passes that count, relative to its left minimum.
 
-    places_A (B,). values (M, R, B), meV, of M members and R passes; smooth (M, R, B) as they are fitted. basin,
-    top: bins of the left minimum and of the top between both.
+    places_A (B,). values (M, R, B), meV, of M members and R passes; smooth (M, R, B) as they are fitted.
+    basin, top: bins of the left minimum and of the top between both.
     """
 
     of: Set
@@ -128,8 +129,8 @@ class Profile:
 class Sampled:
     """What all passes of some members found of one set: see ``Profile`` for the axes.
 
-    coordinates (M, R, K, n, 1 + P), Å. overlaps (M, R, K − 1). log_rates (M, R), 1/ps. halves (M, R): barrier of
-    the first half of each window less that of the second, meV. kinetic (M, R, K, 2), eV.
+    coordinates (M, R, K, n, 1 + P), Å. overlaps (M, R, K − 1). log_rates (M, R), 1/ps. halves (M, R):
+    barrier of the first half of each window less that of the second, meV. kinetic (M, R, K, 2), eV.
     """
 
     of: Set
@@ -149,8 +150,9 @@ class Sampled:
 def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out: Path) -> Section:
     """Write the tables and figures of all passes into ``out``, and return the section.
 
-    ``table``: rows of ``tables.TRAJECTORIES`` with their samples. Raises UserError where fewer than two passes
-    were finished by every member, for windows that do not overlap, and for bins without samples between others.
+    ``table``: rows of ``tables.TRAJECTORIES`` with their samples. Raises UserError where fewer than two
+    passes were finished by every member, for windows that do not overlap, and for bins without samples
+    between others.
     """
     subject = subject_of(settings)
     n_members, with_truth = subject.source.n_members, settings.truth != NO_TRUTH
@@ -170,7 +172,9 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
     coordinates, roots, kinetic = (arranged(name) for name in ("coordinates_A", "roots", "kinetic_eV"))
     sets, own = sets_of(settings), slice(n_members)
     found = [
-        sampled(settings, of, coordinates[own, :, i, :, :, : 1 + of.n_beads], roots[own, :, i], kinetic[own, :, i])
+        sampled(
+            settings, of, coordinates[own, :, i, :, :, : 1 + of.n_beads], roots[own, :, i], kinetic[own, :, i]
+        )
         for i, of in enumerate(sets)
     ]
     truth = None
@@ -199,7 +203,7 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
 def sampled(
     settings: Reaction, of: Set, coordinates: np.ndarray, roots: np.ndarray, kinetic: np.ndarray
 ) -> Sampled:  # fmt: skip
-    """Return profiles and rates of one set from the coordinates (M, R, K, n, 1 + P) and roots (M, R, K, n)."""
+    """Return profiles and rates of one set from coordinates (M, R, K, n, 1 + P) and roots (M, R, K, n)."""
     n_members, n_passes, n_windows, n_samples = coordinates.shape[:4]
     edges = edges_of(settings)
     kinds = (CENTROID, DENSITY)
@@ -229,8 +233,8 @@ def sampled(
     rates = np.array([
         [
             log_rate(
-                coordinates[k, r, ..., 0].ravel(), weighted[k, r], roots[k, r].ravel(), centroid, k, r, settings
-            )
+                coordinates[k, r, ..., 0].ravel(), weighted[k, r], roots[k, r].ravel(), centroid, k, r,
+                settings )
             for r in range(n_passes)
         ]
         for k in range(n_members)
@@ -304,8 +308,8 @@ def check_overlap(settings: Reaction, overlaps: np.ndarray, n_beads: int) -> Non
     if overlaps[worst] < NO_OVERLAP:
         one, other = centres_of(settings)[worst : worst + 2]
         raise UserError(
-            f"windows at {one:.3g} and {other:.3g} Å do not overlap ({overlaps[worst]:.1g}, {_nuclei(n_beads)}); "
-            "take more of them (n_windows), or softer ones (window_eV_per_A2)"
+            f"windows at {one:.3g} and {other:.3g} Å do not overlap ({overlaps[worst]:.1g}, "
+            f"{_nuclei(n_beads)}); take more of them (n_windows), or softer ones (window_eV_per_A2)"
         )
 
 
@@ -320,8 +324,8 @@ def sampled_bins(values: np.ndarray, edges: np.ndarray, n_beads: int) -> slice:
     if last - first < FEWEST_BINS or not known[first:last].all():
         gap = first + int((~known[first:last]).argmax())
         raise UserError(
-            f"no sample of a pass from {edges[gap]:.3g} to {edges[gap + 1]:.3g} Å ({_nuclei(n_beads)}); sample "
-            "longer (duration_fs), or take wider bins (bin_A)"
+            f"no sample of a pass from {edges[gap]:.3g} to {edges[gap + 1]:.3g} Å ({_nuclei(n_beads)}); "
+            "sample longer (duration_fs), or take wider bins (bin_A)"
         )
     return slice(first, last)
 
@@ -344,7 +348,15 @@ def _windows(settings: Reaction, subject: Subject, own: Sampled) -> list[tuple[A
         each = series[:, :, window].reshape(-1, series.shape[-1])
         number = sum(effective_number(one) for one in each)
         rows.append(
-            (own.of.n_beads, subject.called(own.of.isotope), window, centre, each.mean(), number, overlaps[window])
+            (
+                own.of.n_beads,
+                subject.called(own.of.isotope),
+                window,
+                centre,
+                each.mean(),
+                number,
+                overlaps[window],
+            )
         )
     return rows
 
@@ -364,8 +376,8 @@ def _profiles(subject: Subject, own: Sampled) -> list[dict[str, Any]]:
             rows.append(
                 {
                     "n_beads": one.of.n_beads, "isotope": subject.called(one.of.isotope), "kind": one.kind,
-                    "coordinate_A": coordinate, "free_energy_meV": layout.mean[place], "se_meV": errors[place],
-                    "model_std_meV": found.model_std[place],
+                    "coordinate_A": coordinate, "free_energy_meV": layout.mean[place],
+                    "se_meV": errors[place], "model_std_meV": found.model_std[place],
                     **{f"{end}_meV": getattr(found, end)[place] for end in ENDS},
                 }
             )  # fmt: skip
@@ -402,7 +414,7 @@ def _classical(found: Sequence[Sampled]) -> Sampled:
 
 
 def _truth(own: Sampled, truth: Sampled) -> list[tuple[Any, ...]]:
-    """Return the rows of ``TRUTH``: both classical profiles where both are, from the minimum of the potential's."""
+    """Return the rows of ``TRUTH``: both classical profiles, from the minimum of the potential's."""
     model, level = own.centroid, truth.centroid
     zero = level.bin_at(model.places_A[model.basin])
     ours, theirs = two_way(model.relative), two_way(level.values - level.smooth[..., [zero]])
@@ -415,7 +427,7 @@ def _truth(own: Sampled, truth: Sampled) -> list[tuple[Any, ...]]:
 
 
 def truth_difference(own: Sampled, truth: Sampled) -> tuple[float, tuple[float, float]]:
-    """Return the potential's barrier less the truth's, meV, at the same places, and its 95 % interval (Welch)."""
+    """Return the potential's barrier less the truth's at the same places, meV, and its 95 % interval."""
     model, level = own.centroid, truth.centroid
     top, basin = (level.bin_at(model.places_A[place]) for place in (model.top, model.basin))
     ours = model.barrier.mean(axis=0)
@@ -431,7 +443,9 @@ def _gates(
     margin = round(MARGIN_kT * kB * settings.temperature_K / meV, 1)
     escaped = table["n_escaped"].sum() / max(table["n_samples"].sum(), 1)
     gates = [
-        Gate.at_most("windows that broke", int(table["lost_windows"].sum()), 0, shown="none").because(*LOST_TOLD),
+        Gate.at_most("windows that broke", int(table["lost_windows"].sum()), 0, shown="none").because(
+            *LOST_TOLD
+        ),
         Gate.at_most("samples that left their window (part)", escaped, MOST_ESCAPED).because(*ESCAPED_TOLD),
     ]
     centres = centres_of(settings)
@@ -456,7 +470,9 @@ def _gates(
         if own.of.n_beads > 1:
             virial, primitive = own.kinetic.mean(axis=(0, 1, 2))
             name = f"primitive over virial kinetic energy, {told}"
-            gates.append(Gate.within(name, primitive / virial, 1 - KINETIC, 1 + KINETIC).because(*KINETIC_TOLD))
+            gates.append(
+                Gate.within(name, primitive / virial, 1 - KINETIC, 1 + KINETIC).because(*KINETIC_TOLD)
+            )
         for one in _kinds(own) if subject.source.n_members > 1 else ():
             spread = two_way(one.relative).model_std
             most = int(spread.argmax())
@@ -519,11 +535,12 @@ def _section(
         results=results,
         main_figure=drawn[0].file,
         methods=(
-            f"Free-energy profiles along {coordinate} at {settings.temperature_K:g} K are of umbrella sampling in "
-            f"{settings.n_windows} windows of {settings.window_eV_per_A2:g} eV/Å² on the centroid, {n_passes} passes "
-            f"of {settings.duration_fs / 1000:g} ps each, joined by MBAR. Quantum nuclei are ring polymers under "
-            "PILE-L dynamics; the centroid's profile and the beads' density are given apart. Rates are those of "
-            "transition-state theory of the centroid, without a recrossing factor."
+            f"Free-energy profiles along {coordinate} at {settings.temperature_K:g} K are of umbrella "
+            f"sampling in {settings.n_windows} windows of {settings.window_eV_per_A2:g} eV/Å² on the "
+            f"centroid, {n_passes} passes of {settings.duration_fs / 1000:g} ps each, joined by MBAR. "
+            "Quantum nuclei are ring polymers under PILE-L dynamics; the centroid's profile and the beads' "
+            "density are given apart. Rates are those of transition-state theory of the centroid, without a "
+            "recrossing factor."
         ),
         references=REFERENCES,
     )  # fmt: skip
@@ -536,20 +553,21 @@ def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate
         above = (path.label_energies_eV[path.saddle] - path.label_energies_eV[path.basin]) / meV
         label = f" The labels of its structures put it at {above:.1f} meV."
     text = [
-        f"The path {path.name} has {len(path.energies_eV)} structures and a barrier of {path.barrier_eV / meV:.1f} meV "
-        f"under the potential ({subject.source.kind}, {subject.source.level}), without any temperature.{label} "
-        f"The coordinate is {coordinate}; each window starts on the path.",
-        "Profiles are −kT ln of the coordinate's density, joined from all windows by MBAR, relative to the minimum "
-        "on the left. Errors of sampling are the scatter of the passes, which are independent. A minimum and a "
-        f"top are those of a cubic fitted over {SMOOTH_A:g} Å.",
-        "Rates are √(kT/2π) ⟨√(Σ|∇ξ|²/m)⟩ times the density at the top over the part of the reactant: transition-state "
-        "theory, which counts every crossing as a reaction. They are upper bounds of classical rates, and need a "
-        "recrossing factor.",
+        f"The path {path.name} has {len(path.energies_eV)} structures and a barrier of "
+        f"{path.barrier_eV / meV:.1f} meV under the potential ({subject.source.kind}, {subject.source.level}), "
+        f"without any temperature.{label} The coordinate is {coordinate}; each window starts on the path.",
+        "Profiles are −kT ln of the coordinate's density, joined from all windows by MBAR, relative to the "
+        "minimum on the left. Errors of sampling are the scatter of the passes, which are independent. A "
+        f"minimum and a top are those of a cubic fitted over {SMOOTH_A:g} Å.",
+        "Rates are √(kT/2π) ⟨√(Σ|∇ξ|²/m)⟩ times the density at the top over the part of the reactant: "
+        "transition-state theory, which counts every crossing as a reaction. They are upper bounds of "
+        "classical rates, and need a recrossing factor.",
     ]
     if any(own.of.n_beads > 1 for own in found):
         text.append(
-            "Of rings there are two profiles, which are not the same. That of the centroid is for rate theory. "
-            "The density is that of the nuclei themselves, all beads having the weights of their centroid."
+            "Of rings there are two profiles, which are not the same. That of the centroid is for rate "
+            "theory. The density is that of the nuclei themselves, all beads having the weights of their "
+            "centroid."
         )
     if subject.source.n_members == 1:
         text.append("One model ran: the potential's error is unknown, and no interval here holds it.")

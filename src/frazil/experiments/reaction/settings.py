@@ -19,18 +19,18 @@ class Reaction:
     """Free energy along a reaction coordinate, classical and by path integrals."""
 
     structures: Path | None = setting(
-        "Two structures, whose minima the path goes between (nudged elastic band), or three or more of a path in "
-        "order; xyz or extended XYZ. When not set: malonaldehyde, whose proton is transferred",
+        "Two structures, whose minima the path goes between (nudged elastic band), or three or more of a "
+        "path in order; xyz or extended XYZ. When not set: malonaldehyde, whose proton is transferred",
         default=None, path="file",
     )  # fmt: skip
     model: Path | None = setting(
-        "Folder of a potential, whose members each run: one that training wrote, or with a model.json that names any "
-        "other",
+        "Folder of a potential, whose members each run: one that training wrote, or with a model.json that "
+        "names any other",
         default=None, path="any",
     )  # fmt: skip
     coordinate_atoms: tuple[int, ...] = setting(
-        "Atoms of the coordinate, counted from 0: donor, moving atom, acceptor, for the difference of the two "
-        "distances; or two atoms, for their distance",
+        "Atoms of the coordinate, counted from 0: donor, moving atom, acceptor, for the difference of the "
+        "two distances; or two atoms, for their distance",
         default=(0, 5, 4), minimum=0,
     )  # fmt: skip
     temperature_K: float = setting("Temperature", default=300.0, above=0, maximum=5000)
@@ -38,8 +38,8 @@ class Reaction:
         "Beads of the path integrals; 1 has classical nuclei", default=(1, 32), minimum=1, maximum=1024
     )
     isotopes: tuple[str, ...] = setting(
-        "Isotopes of the moving atom (the second), each with profiles by path integrals of its own; classical ones "
-        "are those of any",
+        "Isotopes of the moving atom (the second), each with profiles by path integrals of its own; "
+        "classical ones are those of any",
         default=("natural", "D"), choices=ISOTOPES,
     )  # fmt: skip
     n_trajectories: int = setting("Passes through all windows", default=8, minimum=2, maximum=10_000)
@@ -67,7 +67,9 @@ class Reaction:
     )
 
     truth: str = setting(
-        "Level at which the classical passes run too, beside the potential's", default=NO_TRUTH, choices=TRUTHS
+        "Level at which the classical passes run too, beside the potential's",
+        default=NO_TRUTH,
+        choices=TRUTHS,
     )
     truth_limit_meV: float = setting(
         "Largest difference of the barriers of potential and truth, with the interval of sampling", default=5.0,

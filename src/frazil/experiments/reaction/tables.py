@@ -15,8 +15,9 @@ TRAJECTORIES = Table(
 """A row per pass and member: windows that were lost, samples, and of these those that left their window."""
 ARRAYS = ("coordinates_A", "roots", "kinetic_eV")
 """Beside each row: coordinates (sets, windows, n, 1 + beads), of the centroid and of every bead; roots of the
-inverse effective mass, √(Σ|∇ξ|²/m) (sets, windows, n), 1/√amu; mean kinetic energies (sets, windows, 2) by the
-centroid virial and the primitive estimator. A set is a number of beads and an isotope; nan where nothing is.
+inverse effective mass, √(Σ|∇ξ|²/m) (sets, windows, n), 1/√amu; mean kinetic energies (sets, windows, 2) by
+the centroid virial and the primitive estimator. A set is a number of beads and an isotope; nan where nothing
+is.
 """
 PATH = Table("path", "*image:int arc_sqrt_amu_A coordinate_A energy_meV label_energy_meV?")
 WINDOWS = Table(

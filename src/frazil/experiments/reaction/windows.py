@@ -1,7 +1,8 @@
 """What is sampled: a path's system, windows along the coordinate, and their potentials.
 
-Window w adds ½ κ (ξ(q̄) − ξ_w)² to the potential, q̄ the ring's centroid. All windows of all isotopes are kinds
-of one batch: a kind has a window's ½ κ ξ² − κ ξ_w ξ, the same but for a constant, and an isotope's masses.
+Window w adds ½ κ (ξ(q̄) − ξ_w)² to the potential, q̄ the ring's centroid. All windows of all isotopes are
+kinds of one batch: a kind has a window's ½ κ ξ² − κ ξ_w ξ, the same but for a constant, and an isotope's
+masses.
 """
 
 from collections.abc import Sequence
@@ -72,8 +73,8 @@ class Set:
 def subject_of(settings: Reaction) -> Subject:
     """Return what the settings name, checked.
 
-    Raises UserError for a path that is none (``path.path_of``), atoms that are not there, isotopes of what is no
-    hydrogen, a time step too long for the fastest mode, and too few beads for it.
+    Raises UserError for a path that is none (``path.path_of``), atoms that are not there, isotopes of what
+    is no hydrogen, a time step too long for the fastest mode, and too few beads for it.
     """
     if settings.structures is None or settings.model is None:
         raise UserError("no structures and model; give both (reaction.structures, reaction.model)")
@@ -91,9 +92,9 @@ def subject_of(settings: Reaction) -> Subject:
     for n_beads in settings.n_beads:
         if 1 < n_beads < needed:
             raise UserError(
-                f"{n_beads} beads for {found.path.name} at {settings.temperature_K:g} K, whose fastest mode has "
-                f"{found.fastest_cm1:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): "
-                "raise n_beads"
+                f"{n_beads} beads for {found.path.name} at {settings.temperature_K:g} K, whose fastest mode "
+                f"has {found.fastest_cm1:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical "
+                "nuclei): raise n_beads"
             )
     return found
 
@@ -146,7 +147,7 @@ def reduced(coordinates_A: np.ndarray, settings: Reaction) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Samples:
-    """``coordinates`` (1 + beads,) of the centroid and of the beads, Å; ``root`` (), see ``Coordinate.root``."""
+    """``coordinates`` (1 + beads,) of the centroid and the beads, Å; ``root`` (), see ``Coordinate.root``."""
 
     coordinate: Coordinate
     n_beads: int

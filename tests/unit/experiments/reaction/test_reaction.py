@@ -1,4 +1,4 @@
-"""Profiles of a proton between two heavy atoms far apart, which are exact: one dimension, any number of beads."""
+"""Profiles of a proton between two heavy atoms far apart: one dimension, exact at any number of beads."""
 
 import sys
 from functools import partial
@@ -16,12 +16,20 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "physics"))
 import jax.numpy as jnp
 from exact import ring_density
 
-from frazil.experiments.reaction import physics, windows
-from frazil.experiments.reaction.path import path_of
+from frazil.analysis.free_energy import mbar, unbiased
+from frazil.errors import UserError
+from frazil.experiments.reaction import physics, results, windows
+from frazil.experiments.reaction.coordinate import Coordinate
+from frazil.experiments.reaction.path import path_of, read_path
+from frazil.experiments.reaction.settings import Reaction
+from frazil.parameters import resolve
 from frazil.potentials.registry import Source
+from frazil.potentials.surface import members_of
 from frazil.potentials.transform import Bias, SameForAll
 from frazil.report.section import Section
-from frazil.units import kB
+from frazil.settings import load as load_settings
+from frazil.systems.minima import aligned
+from frazil.units import fs, kB
 from shards import run_in_shards
 
 BARRIER_eV, MINIMUM_A, APART_A, TEMPERATURE_K = 0.25, 0.4, 100.0, 300.0
@@ -99,12 +107,216 @@ def proton(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield campaign(folder, {**SMALL, **write(folder, *np.linspace(-0.6, 0.6, 13))})
 
 
-def test_profiles_are_exact_classical_and_quantum_of_both_isotopes(proton: Path) -> None:
-    barriers = pandas.read_csv(proton / "barriers.csv").set_index(["n_beads", "isotope", "kind"])
-    table = pandas.read_csv(proton / "profiles.csv")
-    print(barriers)
-    for key, row in barriers.iterrows():
-        n_beads, isotope, kind = key
-        if kind == "density" or n_beads == 1:
-            places, expected = exact_meV(isotope, n_beads)
-            print(key, row["barrier_meV"], row["se_meV"], np.interp(0, places, expected))
+def of(folder: Path, name: str) -> Any:
+    return pandas.read_csv(folder / f"{name}.csv").set_index(["n_beads", "isotope"])
+
+
+def test_barriers_are_exact_classical_and_quantum_of_both_isotopes(proton: Path) -> None:
+    rows = of(proton, "barriers")
+    assert len(rows) == 5
+    for (n_beads, isotope), row in rows[(rows["kind"] == "density") | (rows.index == (1, "H"))].iterrows():
+        places, expected = exact_meV(isotope, n_beads)
+        assert row["se_meV"] < 3
+        assert row["barrier_meV"] == pytest.approx(np.interp(0, places, expected), abs=4 * row["se_meV"] + 1)
+        assert abs(row["basin_A"] + 2 * MINIMUM_A) < 0.15
+        assert abs(row["top_A"]) < 0.15
+
+
+def test_the_centroid_is_another_profile_than_the_density(proton: Path) -> None:
+    rows = of(proton, "barriers").set_index("kind", append=True)["barrier_meV"]
+    assert rows[20, "H", "centroid"] == pytest.approx(148, abs=8)  # 147.9 by a long run of 32 beads
+    assert rows[20, "H", "centroid"] > rows[20, "H", "density"] + 40
+    assert rows[20, "D", "centroid"] > rows[20, "D", "density"] + 15
+    classical = pandas.read_csv(proton / "profiles.csv").query("n_beads == 1")
+    assert set(classical["kind"]) == {"centroid"}, "one bead has one profile"
+
+
+def test_the_whole_classical_profile_is_the_potential(proton: Path) -> None:
+    rows = of(proton, "profiles").loc[(1, "H")]
+    rows = rows[rows["coordinate_A"].abs() < 0.9]
+    missed = rows["free_energy_meV"] - 1e3 * double_well(rows["coordinate_A"] / 2)
+    assert len(rows) > 40
+    assert (missed.abs() < 5 * rows["se_meV"] + 4).all()
+
+
+def test_the_rate_is_that_of_transition_state_theory(proton: Path) -> None:
+    x = np.linspace(-1.2, 0.0, 4001)
+    thermal, mass = kB * TEMPERATURE_K, ISOTOPES["H"] / (1 + ISOTOPES["H"] / (2 * 196.97))
+    reactant = np.exp(-double_well(x) / thermal).sum() * (x[1] - x[0])
+    rate = np.sqrt(thermal / (2 * np.pi * mass)) * np.exp(-BARRIER_eV / thermal) / reactant * 1e3 * fs
+    row = of(proton, "rates").loc[(1, "H")]
+    scatter = (np.log(row["high_95"]) - np.log(row["low_95"])) / 2
+    assert scatter < 0.4
+    assert abs(np.log(row["rate_per_ps"] / rate)) < scatter + 0.1
+    quantum = of(proton, "rates").loc[20]["rate_per_ps"]
+    assert quantum["H"] > 5 * quantum["D"]
+    assert quantum["D"] > 5 * row["rate_per_ps"]
+
+
+def test_section_tells_barriers_and_gates(proton: Path) -> None:
+    section = Section.read(proton)
+    assert section.headline.startswith(
+        "proton along d(Au0–H1) − d(H1–Au2) at 300 K, barriers of the centroid: "
+    )
+    names = {gate.name: gate.passed for gate in section.gates}
+    assert names["windows that broke"]
+    assert names["samples that left their window (part)"]
+    assert names["the potential's error"] is None
+    assert names["primitive over virial kinetic energy, D, 20 beads"]
+    assert {figure.file for figure in section.figures} == {"profile.svg", "path_energies.svg"}
+    assert any("not the same" in text for text in section.text)
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Two members whose barriers differ by 40 meV, and a truth between them; in two ways of sharding."""
+    folders = []
+    with pytest.MonkeyPatch.context() as patch:
+        known(patch, source_of(0.24, 0.20))
+        patch.setattr(physics, "load", lambda level: source_of(0.22))
+        for name, sizes in (("whole", (2,)), ("parts", (1, 1))):
+            folder = tmp_path_factory.mktemp(name)
+            given = {
+                **SMALL, **write(folder, *np.linspace(-0.6, 0.6, 13)), "n_trajectories": 2, "n_beads": [1],
+                "duration_fs": 1500, "truth": "gfn2-xtb", "truth_limit_meV": 100, "escape_A": 0.25,
+            }  # fmt: skip
+            folders.append(campaign(folder, given, sizes))
+        yield folders
+
+
+def test_members_and_the_truth_are_told_apart(members: list[Path]) -> None:
+    out = members[0]
+    assert len(pandas.read_csv(out / "trajectories.csv")) == 2 * 3
+    row = of(out, "barriers").loc[(1, "H")]
+    assert row["model_std_meV"] == pytest.approx(40 / np.sqrt(2), abs=12)
+    assert row["barrier_meV"] == pytest.approx(220, abs=15)
+    section = Section.read(out)
+    spread = next(gate for gate in section.gates if gate.name.startswith("what members differ by"))
+    assert spread.passed is False
+    assert any(
+        gate.name.startswith("classical barrier less that of gfn2-xtb itself") for gate in section.gates
+    )
+    truth = pandas.read_csv(out / "truth.csv")
+    near = truth[truth["coordinate_A"].abs() < 0.1]
+    assert near["truth_meV"].mean() == pytest.approx(220, abs=15)
+
+
+def test_shards_of_any_size_give_the_same_bytes(members: list[Path]) -> None:
+    for name in ("trajectories", "profiles", "barriers", "truth"):
+        assert (members[0] / f"{name}.csv").read_bytes() == (members[1] / f"{name}.csv").read_bytes(), name
+
+
+def test_samples_that_left_their_window_are_counted_and_gated(members: list[Path], proton: Path) -> None:
+    rows = pandas.read_csv(members[0] / "trajectories.csv")
+    assert (rows["n_samples"] == 13 * 150).all()
+    assert (rows["n_escaped"] > 0.02 * rows["n_samples"]).all()
+    far = pandas.read_csv(proton / "trajectories.csv")
+    assert far["n_escaped"].sum() < 0.001 * far["n_samples"].sum()
+    gates = [gate.passed for gate in Section.read(members[0]).gates if "left their window" in gate.name]
+    assert gates == [False]
+
+
+def test_windows_that_do_not_overlap() -> None:
+    settings = load_settings(Reaction, SMALL)
+    overlaps = np.full(12, 0.3)
+    overlaps[4] = 1e-6
+    with pytest.raises(
+        UserError, match=r"windows at -0.4 and -0.2 Å do not overlap \(1e-06, 20 beads\); take more"
+    ):
+        results.check_overlap(settings, overlaps, 20)
+
+
+def test_a_gap_in_a_profile() -> None:
+    values = np.zeros((2, 30))
+    values[:, :3] = np.inf
+    edges = np.linspace(0, 3, 31)
+    assert results.sampled_bins(values, edges, 1) == slice(3, 30)
+    values[1, 12] = np.inf
+    with pytest.raises(UserError, match=r"no sample of a pass from 1.2 to 1.3 Å \(classical nuclei\)"):
+        results.sampled_bins(values, edges, 1)
+
+
+@pytest.mark.parametrize(
+    ("places", "change", "message"),
+    [
+        (
+            np.linspace(-0.6, 0.6, 13),
+            {"n_beads": [1, 8]},
+            r"8 beads for proton at 300 K, .* 1[78]\d\d cm⁻¹; .* 18 or",
+        ),
+        (np.linspace(-0.6, 0.6, 13), {"coordinate_atoms": [0, 1, 3]}, "atom 3 of proton, which has 3"),
+        (
+            np.linspace(-0.6, 0.6, 13),
+            {"coordinate_atoms": [1, 0]},
+            "isotope D of the moving atom .*, atom 0, Au",
+        ),
+        (np.linspace(-0.6, 0.6, 13), {"timestep_fs": 2}, "a time step of 2 fs for proton"),
+        (np.linspace(-0.6, -0.2, 9), {}, "the path of proton has one minimum: none of its 9 structures"),
+        ([0.3], {}, "holds one structure; give the two ends"),
+        ([0.3, 0.5], {}, r"both frames of proton relax to one minimum"),
+    ],
+)
+def test_bad_input_of_a_path(
+    heavy: None, tmp_path: Path, places: Any, change: dict[str, Any], message: str
+) -> None:
+    settings = load_settings(Reaction, {**SMALL, **write(tmp_path, *places), **change})
+    with pytest.raises(UserError, match=message):
+        next(physics.runner(settings, 1)([0], lambda: None))
+
+
+def test_frames_of_other_atoms(tmp_path: Path) -> None:
+    from ase.io import write as write_atoms
+
+    mixed = [*frames(-0.4, 0.4), *frames(0.5, symbols="AuHeAu")]
+    write_atoms(tmp_path / "mixed.xyz", mixed, "extxyz")
+    with pytest.raises(UserError, match=r"frame 2 of .*mixed.xyz is AuHeAu, the first AuHAu"):
+        read_path(tmp_path / "mixed.xyz")
+
+
+def test_a_path_is_found_between_two_minima() -> None:
+    """A bent molecule whose energy is that of its distances: the barrier is the double well's."""
+
+    def bent(positions: Any, _: Any) -> Any:
+        lengths = jnp.sqrt(
+            jnp.stack([((positions[i] - positions[j]) ** 2).sum() for i, j in ((0, 1), (1, 2), (0, 2))])
+        )
+        kept = 0.5 * 20 * ((lengths[0] + lengths[1] - 2.8) ** 2 + (lengths[2] - 2.5) ** 2)
+        return double_well((lengths[0] - lengths[1]) / 2) + kept
+
+    source = Source("bent", "exact", "bent", lambda structures, member: SameForAll(Bias(bent, 0.0)))
+    ends = [Atoms("OHO", [[0, 0, 0], [x, 0.5, 0], [2.5, 0, 0]]) for x in (0.9, 1.6)]
+    path = path_of(ends, "bent", members_of(source, ends[0]).surface, 7)
+    values = np.asarray(Coordinate((0, 1, 2))(path.positions_A))
+    assert path.barrier_eV == pytest.approx(BARRIER_eV, abs=1e-3)
+    assert values[[path.basin, path.saddle, path.beyond]] == pytest.approx([-0.8, 0, 0.8], abs=0.02)
+    assert (np.diff(path.lengths) > 0).all()
+    place = path.nearest(Coordinate((0, 1, 2)), 0.3)
+    assert float(Coordinate((0, 1, 2))(place)) == pytest.approx(0.3, abs=0.002)
+    assert aligned(place, path.positions_A[0], path.atoms.get_masses()) == pytest.approx(place, abs=0.02)
+
+
+def test_weights_are_those_of_the_unbiased_state() -> None:
+    """Samples of Gaussian windows on a harmonic energy: reweighted they have its variance."""
+    random, stiffness, own, centres = np.random.default_rng(5), 4.0, 1.0, np.linspace(-4, 4, 9)
+    middle, width = stiffness * centres / (stiffness + own), (stiffness + own) ** -0.5
+    x = (middle[:, None] + width * random.normal(size=(9, 20_000))).ravel()
+    energies, counts = 0.5 * stiffness * (x - centres[:, None]) ** 2, np.full(9, 20_000)
+    weights = unbiased(energies, counts, mbar(energies, counts))
+    assert weights.sum() == pytest.approx(1)
+    assert (weights * x**2).sum() == pytest.approx(1 / own, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"coordinate_atoms": "1"}, "coordinate_atoms.*two atoms, or three"),
+        ({"first_A": 1.0}, "last_A.*above"),
+        ({"bin_A": 0.5}, "bin_A.*at most a tenth"),
+        ({"n_beads": "32", "truth": "gfn2-xtb"}, "truth.*needs 1 in"),
+        ({"observe_every_fs": 10.3}, "observe_every_fs.*a whole number of"),
+        ({"duration_fs": 50}, "duration_fs.*at least 20 times"),
+    ],
+)
+def test_settings_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve({"experiments": "reaction", "reaction": given})
