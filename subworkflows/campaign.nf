@@ -15,9 +15,9 @@ workflow CAMPAIGN {
         def of = [experiment: name, settings: s, reads: settings.reads[name].keySet() as List, code: settings.code[name]]
         Settings.shards(s.n_trajectories, s.shard_size).collect { [it + of, read(name)] }
     }
-    // An experiment whose settings name a level of theory labels its frames.
+    // An experiment whose settings name a level of theory labels its frames, or runs under it.
     def kinds = Channel.fromList(shards).branch { meta, files ->
-        labels: meta.settings.containsKey('level')
+        labels: meta.settings.containsKey('level') || meta.settings.truth in ['gfn1-xtb', 'gfn2-xtb']
         runs: true
     }
     RUN_CAMPAIGN(kinds.runs, settings.campaign_seed, checkpoints, settings.code['run_campaign.py'])

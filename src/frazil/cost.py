@@ -320,6 +320,24 @@ def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
         yield f"windows, {n_beads} bead{'s' * (n_beads > 1)}", 2 * members * steps * n_beads * step_s
 
 
+def _reaction(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.experiments.reaction.settings import NO_TRUTH
+    from frazil.parameters import files_of
+
+    own = run.reaction
+    files = files_of("reaction", own)
+    n_atoms = _first(Path(files["structures"]))
+    members, step_s = _members(Path(files["model"]), n_atoms)
+    length_fs = own.duration_fs + own.equilibration_fs
+    steps = own.n_trajectories * own.n_windows * length_fs / own.timestep_fs
+    for n_beads in own.n_beads:
+        isotopes = len(own.isotopes) if n_beads > 1 else 1
+        name = f"windows, {n_beads} bead{'s' * (n_beads > 1)}"
+        yield name, members * steps * isotopes * n_beads * step_s
+    if own.truth != NO_TRUTH:
+        yield "the level's own windows", steps * _step_s(own.truth, n_atoms, 0.0)
+
+
 def _density(run: Any) -> Iterator[tuple[str, float]]:
     from frazil.parameters import files_of
 
@@ -369,6 +387,7 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "vibrations": _vibrations,
     "hydrogen_bond": _hydrogen_bond,
     "raman": _raman,
+    "reaction": _reaction,
     "density": _density,
 }
 """Of an experiment of one's own nothing is known."""

@@ -91,6 +91,10 @@ def prepare(text: str, folder: Path) -> None:
         shutil.copyfile(ROOT / "assets/structures/water_dimer.extxyz", folder / "cluster.xyz")
         (folder / "learned").mkdir()
         (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
+    if " path.xyz" in text:
+        shutil.copyfile(ROOT / "assets/structures/malonaldehyde.extxyz", folder / "path.xyz")
+        (folder / "learned").mkdir()
+        (folder / "learned/model.json").write_text('{"kind": "gfn2-xtb"}')
     if "train-polarizability" in text:
         frames = [Atoms("CO", [[0, 0, 0], [0, 0, 1.1 + 0.005 * number]]) for number in range(16)]
         for atoms in frames:

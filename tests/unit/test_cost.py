@@ -206,6 +206,22 @@ def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
     assert hours(n_beads="1,40", mass_integral=True) == pytest.approx((1 + 40 * 24 / 14) * classical)
 
 
+def test_a_reaction_costs_its_windows_beads_and_isotopes(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"kind": "lennard-jones"}')
+
+    def parts(**given: object) -> dict[str, float]:
+        own = {"model": str(tmp_path), "n_windows": 10, **given}
+        run = parameters.resolve({"experiments": "reaction", "reaction": own})
+        return {name.rpartition(": ")[2]: hours for name, hours in cost.of_run(run).items()}
+
+    classical = 8 * 10 * 22_000 * 81 * cost.PAIR_s / 3600
+    found = parts(n_beads="1,40", truth="gfn2-xtb")
+    assert found["windows, 1 bead"] == pytest.approx(classical)
+    assert found["windows, 40 beads"] == pytest.approx(2 * 40 * classical)
+    level_s = cost.label_s("gfn2-xtb", {"": 9})
+    assert found["the level's own windows"] == pytest.approx(8 * 10 * 22_000 * level_s / 3600)
+
+
 def test_densities_cost_their_labels_and_twice_with_a_response() -> None:
     def parts(**given: object) -> dict[str, float]:
         run = parameters.resolve({"experiments": "density", "density": {"n_large": 0, **given}})

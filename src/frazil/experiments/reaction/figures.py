@@ -30,8 +30,8 @@ def profiles(table: pandas.DataFrame, truth: pandas.DataFrame | None, level: str
         axis.legend()
     return save(
         canvas, table, out, "profile",
-        "Free-energy profiles of centroids, for rate theory, and of the nuclei's density; 95 % of sampling, and "
-        "of model error where members tell it.",
+        "Free-energy profiles of centroids, for rate theory, and of the nuclei's density; 95 % of sampling, "
+        "and of model error where members tell it.",
     )  # fmt: skip
 
 

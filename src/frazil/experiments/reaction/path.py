@@ -129,7 +129,7 @@ class OfSurface(Calculator):
 
 
 def read_path(file: Path) -> tuple[list[Atoms], str]:
-    """Return the frames of a path's file, and its name. Raises UserError for one alone, and for unlike ones."""
+    """Return the frames of a path's file and its name. Raises UserError for one alone and for unlike ones."""
     frames = read_structures(file)
     if len(frames) < 2:
         raise UserError(f"{file} holds one structure; give the two ends of the path, or all of it in order")

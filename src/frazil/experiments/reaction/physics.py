@@ -119,8 +119,9 @@ def _run(
         observers=(Samples(subject.coordinate, n_beads), RingEnergies(settings.temperature_K, n_beads)),
         stop=_Whole(OneCluster.at_rest(subject.atoms), n_beads), width=len(kinds), chunk=25,
     )  # fmt: skip
+    x, v = (np.stack([place[part] for place in begun]) for part in (0, 1))
     ended = ensemble.run(
-        *(np.stack([place[part] for place in begun]) for part in (0, 1)),
+        x, v,
         [number * len(kinds) + kind for kind in kinds], after_chunk=check, kinds=kinds,
     )  # fmt: skip
     return list(ended)

@@ -554,8 +554,9 @@ def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate
         label = f" The labels of its structures put it at {above:.1f} meV."
     text = [
         f"The path {path.name} has {len(path.energies_eV)} structures and a barrier of "
-        f"{path.barrier_eV / meV:.1f} meV under the potential ({subject.source.kind}, {subject.source.level}), "
-        f"without any temperature.{label} The coordinate is {coordinate}; each window starts on the path.",
+        f"{path.barrier_eV / meV:.1f} meV under the potential ({subject.source.kind}, "
+        f"{subject.source.level}), without any temperature.{label} The coordinate is "
+        f"{coordinate}; each window starts on the path.",
         "Profiles are −kT ln of the coordinate's density, joined from all windows by MBAR, relative to the "
         "minimum on the left. Errors of sampling are the scatter of the passes, which are independent. A "
         f"minimum and a top are those of a cubic fitted over {SMOOTH_A:g} Å.",

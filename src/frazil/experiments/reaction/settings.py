@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from frazil.settings import is_multiple, setting, settings
 
@@ -101,6 +102,12 @@ class Reaction:
 
 
 GROUPS = {"reaction": Reaction}
+
+
+def contradictions(run: Any) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together between the groups of a run of reactions."""
+    if "reaction" in run.experiments and run.reaction.model is None:
+        yield "reaction.model", "needed: the folder of a potential"
 
 
 def shipped(own: Reaction) -> dict[str, str]:

@@ -5,7 +5,6 @@ kinds of one batch: a kind has a window's ½ κ ξ² − κ ξ_w ξ, the same bu
 masses.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -160,6 +159,6 @@ class Samples:
         return {"coordinates": every, "root": self.coordinate.root(centroid, masses)}
 
 
-def starts_of(subject: Subject, centres: Sequence[float]) -> np.ndarray:
+def starts_of(subject: Subject, centres: np.ndarray) -> np.ndarray:
     """Return where windows start (K, natoms, 3), Å: on the path, at its nearest coordinate."""
     return np.array([subject.path.nearest(subject.coordinate, centre) for centre in centres])
