@@ -27,8 +27,15 @@ from frazil.tables import Table
 REPEATS = {
     "photodesorption": "frazil.experiments.photodesorption.repeated:repeat",
     "sticking": "frazil.experiments.sticking.repeated:repeat",
+    "infrared": "frazil.experiments.infrared.repeated:repeat",
 }
-"""Experiment -> its function (results, trajectory_id) -> Repeated; their modules say the rest."""
+"""Experiment -> its function (results, trajectory_id, ensemble) -> Repeated; their modules say the rest."""
+MODEL = "model"
+ENSEMBLES = {
+    "photodesorption": (MODEL, "teacher", "teacher_control", "model_control"),
+    "sticking": (MODEL, "truth", "attempts"),
+}
+"""Experiment -> its ensembles, where there are more than the model's."""
 CAMPAIGN = "campaign.json"
 SAME = (
     "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor "
@@ -50,14 +57,24 @@ class Repeated:
     curve: pandas.DataFrame | None = None
 
 
-def repeat(experiment: str, results: Path, trajectory_id: int, n_frames: int, out: Path) -> None:
+def called(name: str, ensemble: str) -> str:
+    """Return what results call an ensemble's file: of the teacher ``teacher_trajectories.csv``."""
+    return name if ensemble == MODEL else f"{ensemble}_{name}"
+
+
+def repeat(
+    experiment: str, results: Path, trajectory_id: int, n_frames: int, out: Path, ensemble: str = MODEL
+) -> None:
     """Run one trajectory of a finished run again; write its tables, its frames and its curve over time.
 
     ``results`` is the run's folder, of which the experiment's own and the potential's are read. Raises
-    UserError for an experiment without trajectories, for results that are not whole, for an id that is not
-    there, and where the row does not come out as it stands there.
+    UserError for an experiment without trajectories, for results that are not whole, for an ensemble or an id
+    that is not there, and where the row does not come out as it stands there.
     """
-    told, known = _run(experiment, results, trajectory_id, n_frames, out)
+    allowed = ENSEMBLES.get(experiment, (MODEL,))
+    if ensemble not in allowed:
+        raise UserError(f"ensemble {ensemble!r}; {experiment} has {', '.join(allowed)}")
+    told, known = _run(experiment, results, trajectory_id, n_frames, out, ensemble)
     if told != known:
         raise UserError(
             f"trajectory {trajectory_id} came out as {told}, not as {known}; repeat it with the versions of "
@@ -70,9 +87,11 @@ def repeat_collision(results: Path, trajectory_id: int, n_frames: int, out: Path
     repeat("sticking", results, trajectory_id, n_frames, out)
 
 
-def _run(experiment: str, results: Path, identity: int, n_frames: int, out: Path) -> tuple[str, str]:
+def _run(
+    experiment: str, results: Path, identity: int, n_frames: int, out: Path, ensemble: str = MODEL
+) -> tuple[str, str]:
     """Run a trajectory and write what it gives; return its row now and its row in the results."""
-    found = _repeat(experiment, results, identity)
+    found = _repeat(experiment, results, identity, ensemble)
     table = found.tables[0][0]
     for declared, content in found.tables:
         declared.write(content, out)
@@ -85,10 +104,10 @@ def _run(experiment: str, results: Path, identity: int, n_frames: int, out: Path
     return told, row_of(results / experiment / table.file, identity)
 
 
-def _repeat(experiment: str, results: Path, identity: int) -> Repeated:
+def _repeat(experiment: str, results: Path, identity: int, ensemble: str) -> Repeated:
     if experiment in REPEATS:
         module, _, function = REPEATS[experiment].partition(":")
-        found: Repeated = getattr(importlib.import_module(module), function)(results, identity)
+        found: Repeated = getattr(importlib.import_module(module), function)(results, identity, ensemble)
         return found
     if experiment in campaigns():
         parameters = parameters_of(results)
@@ -199,10 +218,11 @@ def _over_time(curves: dict[str, pandas.DataFrame], module: Any, out: Path) -> F
     return plot.save(canvas, table, out, "curves", caption)
 
 
-def campaign_of(results: Path, experiment: str) -> dict[str, Any]:
+def campaign_of(results: Path, experiment: str, ensemble: str = MODEL) -> dict[str, Any]:
     """Return what an experiment of a run wrote of its campaign. Raises UserError where it did not."""
     try:
-        found: dict[str, Any] = json.loads((results / experiment / CAMPAIGN).read_text(encoding="utf-8"))
+        file = results / experiment / called(CAMPAIGN, ensemble)
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"{results} has no {error.filename}; give the results of a {experiment} run"

@@ -103,9 +103,17 @@ class EnoughTrajectories:
 class RepeatTrajectory:
     """Run one trajectory of a finished run again, alone, and see that it comes out as in its table."""
 
-    experiment: str = given("Name of the experiment: photodesorption, sticking, or a campaign")
+    experiment: str = given("Name of the experiment: photodesorption, sticking, infrared, or a campaign")
     results: Path = given("Folder of the run's results", path="folder")
-    trajectory_id: int = given("Number in the experiment's trajectories.csv", minimum=0, maximum=2**32 - 1)
+    trajectory_id: int = given(
+        "Number in the table of the trajectories (trajectories.csv, of infrared spectra runs.csv)",
+        minimum=0, maximum=2**32 - 1,
+    )  # fmt: skip
+    ensemble: str = given(
+        "Whose: the model's; of photodesorption teacher, teacher_control or model_control; of sticking truth or "
+        "attempts",
+        default="model",
+    )
     n_frames: int = given(
         "Frames to write, at equal steps; at most all observations", default=100, minimum=1, maximum=10**6
     )

@@ -50,14 +50,15 @@ class Dipoles:
             for member, start in np.argwhere(ended)
         }
 
-    def table(self) -> pandas.DataFrame:
-        """Return a row for every run: how it ended."""
+    def table(self, first_id: int = 0) -> pandas.DataFrame:
+        """Return a row for every run: how it ended; ids count from ``first_id``, replicas the fastest."""
         rows = []
-        for member, number, replica in np.ndindex(self.outcomes.shape):
-            at = (member, number, replica)
+        for identity, at in enumerate(np.ndindex(self.outcomes.shape), first_id):
+            member, number, replica = at
             arrays = (self.outcomes, self.ended_fs, self.mean_temperature_K, self.energy_drift_meV_per_ps)
             values = (array[at] for array in arrays)
-            rows.append((self.structure, self.engine, member, self.temperatures_K[number], replica, *values))
+            place = (self.structure, self.engine, member, self.temperatures_K[number], replica)
+            rows.append((identity, *place, *values))
         return RUNS.frame(rows)
 
     def write(self, path: Path | str) -> None:

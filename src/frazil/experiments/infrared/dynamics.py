@@ -60,29 +60,50 @@ def run_dipoles(
     if members not in MEMBERS:
         raise UserError(f"members {members!r}; allowed are {', '.join(MEMBERS)}")
     references = [found[name] for name in structures]
-    clusters = [reference.minimum.atoms for reference in references]
-    models: list[Model | None] = [None]
-    if engine == "model":
-        if model is None:
-            raise UserError("the engine 'model' needs a model; give --model")
-        committee = load(model).model
-        if "charge" not in committee.architecture.heads:
-            raise UserError(f"{model} has no dipoles; train one with a charge head")
-        models = [committee] if members == "mean" else [*one_by_one(committee)]
+    models = models_of(engine, model, members)
     identity = key_of(
         minima=sha256_of(minima), structures=list(structures), engine=engine, members=members,
         model=sha256_of(model) if model else "", settings=[*vars(settings).items()], kept=keep_positions,
     )  # fmt: skip
     folder = checkpoints / f"dipoles-{identity[:16]}"
-    one_each = [[number] for number in range(len(references))]
     with Claim(folder):
-        for together in like_sizes(clusters) if engine == "model" else one_each:
-            runs = _Runs([references[s] for s in together], models, settings, keep_positions)
-            own = folder / str(together[0])
+        for first, runs in batches_of(references, engine, models, settings, keep_positions):
+            own = folder / str(first)
             runner = in_engine(runs.start, runs.ensemble, runs.row, running=own)
             rows = run_shard(range(runs.n_runs), runner, ArrayLedger(own), "runs")
             for dipoles in runs.dipoles(engine, rows):
                 dipoles.write(out / f"dipoles-{dipoles.structure}-{engine}.h5")
+
+
+def models_of(engine: str, model: Path | None, members: str) -> list[Model | None]:
+    """Return what runs every start: each member of a committee, its mean, or None for the label.
+
+    Raises UserError where the engine "model" has no committee, or one without charges.
+    """
+    if engine != "model":
+        return [None]
+    if model is None:
+        raise UserError("the engine 'model' needs a model; give --model")
+    committee = load(model).model
+    if "charge" not in committee.architecture.heads:
+        raise UserError(f"{model} has no dipoles; train one with a charge head")
+    return [committee] if members == "mean" else [*one_by_one(committee)]
+
+
+def batches_of(
+    references: Sequence[Reference],
+    engine: str,
+    models: Sequence[Model | None],
+    settings: Runs,
+    keep_positions: bool,
+) -> Iterator[tuple[int, "BatchedRuns"]]:
+    """Yield the runs of structures that share a batch, with the number of the first: under a model those of
+    like size, under the label each alone.
+    """
+    clusters = [reference.minimum.atoms for reference in references]
+    one_each = [[number] for number in range(len(references))]
+    for together in like_sizes(clusters) if engine == "model" else one_each:
+        yield together[0], BatchedRuns([references[s] for s in together], models, settings, keep_positions)
 
 
 def _labeller(reference: Reference) -> Potential:
@@ -95,7 +116,7 @@ def one_by_one(model: Model) -> list[Model]:
 
 
 @dataclass(frozen=True)
-class _Runs:
+class BatchedRuns:
     """All runs of structures that share a batch: of each structure, member, temperature and replica one."""
 
     references: Sequence[Reference]

@@ -21,6 +21,9 @@ from frazil.experiments.infrared.labels import Labels
 from frazil.files import write_atomic
 from frazil.systems.minima import Minimum
 
+MINIMA = "minima.extxyz"
+"""What the results call the file."""
+
 
 @dataclass(frozen=True)
 class Reference:

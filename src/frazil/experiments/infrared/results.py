@@ -1,6 +1,7 @@
 """Tables, figures, gates and the section of the report of the infrared experiment."""
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.harmonic import modes_of
 from frazil.experiments.infrared.learning import divided, errors_of
-from frazil.experiments.infrared.minima import Reference, read_minima
+from frazil.experiments.infrared.minima import MINIMA, Reference, read_minima
 from frazil.experiments.infrared.settings import ClusterSpectrum
 from frazil.experiments.infrared.tables import (
     ACTIVE_LEARNING,
@@ -37,6 +38,7 @@ from frazil.experiments.infrared.tables import (
     SUMS,
     TRANSFERABILITY,
 )  # fmt: skip
+from frazil.files import write_atomic
 from frazil.learning.errors import ERRORS, MEAN, error_row
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.registry import load
@@ -115,7 +117,8 @@ def analyse(
     found = {reference.name: _modes(model, reference) for reference in references}
     tables["harmonic"] = harmonic_table(references, found)
     tables["spectra"] = _stacked(spectra["model"])
-    tables["runs"] = pandas.concat([run.table() for run in runs])
+    firsts = np.cumsum([0, *(run.outcomes.size for run in runs)]).tolist()
+    tables["runs"] = pandas.concat([run.table(first) for run, first in zip(runs, firsts, strict=False)])
     pairs = _pairs(spectra["model"], spectra["label"])
     if spectra["label"]:
         tables["label_spectra"] = _stacked(spectra["label"])
@@ -138,6 +141,8 @@ def analyse(
     for table in (*of_learning, *own):
         if table.name in tables:
             table.write(tables[table.name], out)
+    with write_atomic(out / MINIMA) as partial:  # with the committee all that a repeated run needs
+        shutil.copyfile(minima, partial)
     _section(out, tables, references, spectra, runs, chosen).write(out)
 
 

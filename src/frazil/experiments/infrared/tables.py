@@ -50,7 +50,7 @@ SPECTRA = Table(
 RUNS = Table(
     "runs",
     """
-    *structure:str *engine:str *member:int *temperature_K *replica:int outcome:str ended_fs
+    trajectory_id:int *structure:str *engine:str *member:int *temperature_K *replica:int outcome:str ended_fs
     mean_temperature_K? energy_drift_meV_per_ps?
     """,
     order="given",

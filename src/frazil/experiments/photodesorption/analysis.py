@@ -51,6 +51,7 @@ from frazil.experiments.photodesorption.truth import (
     net_forces,
     teacher_labels,
 )
+from frazil.experiments.repeated import MODEL, called
 from frazil.files import write_atomic, write_json
 from frazil.tables import Table
 
@@ -86,8 +87,8 @@ def _truth(
     return Truth(**tables)
 
 
-def keep_starts(shards: Path | str, out: Path) -> None:
-    """Write into ``out`` what ``repeated.repeat`` needs of the shards: all starts and the one campaign.
+def keep_starts(shards: Path | str, out: Path, ensemble: str = MODEL) -> None:
+    """Write into ``out`` what ``repeated.repeat`` needs of an ensemble's shards: all starts and the campaign.
 
     Raises UserError for shards of several campaigns. Shards that another program wrote have no starts.
     """
@@ -97,8 +98,9 @@ def keep_starts(shards: Path | str, out: Path) -> None:
     campaigns = {(folder / CAMPAIGN).read_text(encoding="utf-8") for folder in folders}
     if len(campaigns) != 1:
         raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
-    joined([read_initial_states(folder / STATES) for folder in folders]).write(out / STATES)
-    with write_atomic(out / CAMPAIGN) as partial:
+    starts = joined([read_initial_states(folder / STATES) for folder in folders])
+    starts.write(out / called(STATES, ensemble))
+    with write_atomic(out / called(CAMPAIGN, ensemble)) as partial:
         partial.write_text(campaigns.pop(), encoding="utf-8")
 
 
@@ -209,7 +211,8 @@ def analyse(
         shutil.copy(Path(worth_labelling) / "worth_labelling.extxyz", out)
     if keep_trajectories:
         run.write_frames(out / "frames.extxyz")
-    keep_starts(model_shards, out)
+    for name in ensembles:
+        keep_starts(shards[name] or "", out, name)
     counts = {name: ensemble.counts for name, ensemble in ensembles.items()}
     write_json(out / "counts.json", counts)
     figures, omitted = draw(results, out)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.engines import TEACHER
 from frazil.experiments.photodesorption.initial_states import read_initial_states
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import TRAJECTORIES
@@ -18,7 +19,7 @@ from frazil.experiments.photodesorption.trajectories import (
     tables_of,
 )
 from frazil.experiments.photodesorption.validation import member_of
-from frazil.experiments.repeated import Repeated, campaign_of, marked, row_of
+from frazil.experiments.repeated import MODEL, Repeated, called, campaign_of, marked, row_of
 from frazil.settings import load
 from frazil.systems.co import molecular_centres
 
@@ -36,32 +37,33 @@ def order_fs(table: pandas.DataFrame) -> pandas.Series:
     return table["first_desorption_fs"].fillna(table["duration_fs"])
 
 
-def repeat(results: Path, trajectory_id: int) -> Repeated:
-    """Run one trajectory of a finished run's ensemble under the model again, alone.
+def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
+    """Run one trajectory of a finished run again, alone.
 
-    ``results``: the run's folder, which holds the starts, the campaign and the committee. Raises UserError
-    where one of them or the trajectory is missing.
+    ``results``: the run's folder, which holds starts and campaign of each ensemble, and the committee.
+    Raises UserError where one of them or the trajectory is missing.
     """
     folder = results / "photodesorption"
-    row_of(folder / TRAJECTORIES.file, trajectory_id)
-    table = TRAJECTORIES.read(folder).set_index("trajectory_id")
-    campaign = campaign_of(results, "photodesorption")
-    states = read_initial_states(folder / STATES).select(trajectory_id, 1)
-    model = member_of(results / "potential", str(table["model_id"].loc[trajectory_id]))
-    curves = model.with_name(f"{model.name}.csv")
-    if not model.is_dir() or not curves.is_file():
-        raise UserError(f"{results} has no {model} with its .csv; give the results of a whole run")
+    trajectories = TRAJECTORIES.named(called(TRAJECTORIES.name, ensemble))
+    row_of(folder / trajectories.file, trajectory_id)
+    table = trajectories.read(folder).set_index("trajectory_id")
+    campaign = campaign_of(results, "photodesorption", ensemble)
+    states = read_initial_states(folder / called(STATES, ensemble)).select(trajectory_id, 1)
+    engine = campaign["engine"]
+    models, curves = _models(results / "potential", engine, str(table["model_id"].loc[trajectory_id]))
     settings = load(Trajectories, campaign["settings"])
     all_frames = replace(
         settings, keep_frames_trajectories=trajectory_id + 1, keep_frames_every_fs=settings.observe_fs
     )
-    engine = campaign["engine"]
     physics = Physics(
-        all_frames, engine, campaign["coupling_eV"], states, [model], [curves_of(engine, curves)],
+        all_frames, engine, campaign["coupling_eV"], states, models, [curves_of(engine, curves)],
         campaign["precision"],
     )  # fmt: skip
     ((_, row),) = physics.runner()([trajectory_id], lambda: None)
-    tables = tables_of([physics.told(trajectory_id)], [row])
+    tables = [
+        (table.named(called(table.name, ensemble)), content)
+        for table, content in tables_of([physics.told(trajectory_id)], [row])
+    ]
     frames = [atoms_of(trajectory_id, frame) for frame in row["frames"]]
     if not frames:  # failed before anything was seen
         return Repeated(tables)
@@ -77,6 +79,21 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
         }
     )
     return Repeated(tables, frames, curve)
+
+
+def _models(potential: Path, engine: str, model_id: str) -> tuple[list[Path], Path]:
+    """Return the model of a row (none of the teacher's) and the bond curves that its molecules are judged by.
+
+    The teacher's curves are the same column in the tables of all members.
+    """
+    model = member_of(potential, model_id)
+    if engine == TEACHER:
+        models, tables = [], sorted(model.parent.glob("*.csv"))
+    else:
+        models, tables = [model], [model.with_name(f"{model.name}.csv")]
+    if not all(own.is_dir() for own in models) or not tables or not tables[0].is_file():
+        raise UserError(f"{potential.parent} has no {model} with its .csv; give the results of a whole run")
+    return models, tables[0]
 
 
 def caption(row: pandas.Series, outcome: str) -> str:

@@ -11,6 +11,7 @@ import pandas
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.enough import confidence_of, ended_as
+from frazil.experiments.repeated import CAMPAIGN, MODEL, called
 from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.coefficients import GIVEN_PROBABILITIES, SURFACE, coefficients
 from frazil.experiments.sticking.results import (
@@ -45,16 +46,17 @@ from frazil.files import write_atomic, write_json
 from frazil.tables import DIGITS, Table
 
 
-def keep_starts(surfaces: Path | str, shards: Path | str, out: Path) -> None:
-    """Copy into ``out`` what ``collisions.repeat`` needs: all surfaces and the one campaign of all shards.
-
-    Raises UserError for shards of several campaigns.
-    """
-    campaigns = {file.read_text() for file in Path(shards).glob("*/campaign.json")}
+def keep_campaign(shards: Path | str, out: Path, ensemble: str = MODEL) -> None:
+    """Copy the campaign of an ensemble's shards into ``out``. Raises UserError where they have several."""
+    campaigns = {file.read_text() for file in Path(shards).glob(f"*/{CAMPAIGN}")}
     if len(campaigns) != 1:
         raise UserError(f"{shards} holds shards of {len(campaigns)} campaigns; give those of one")
-    with write_atomic(out / "campaign.json") as partial:
+    with write_atomic(out / called(CAMPAIGN, ensemble)) as partial:
         partial.write_text(campaigns.pop())
+
+
+def keep_surfaces(surfaces: Path | str, out: Path) -> None:
+    """Copy all surfaces and projectiles into ``out``: with the campaigns what ``repeated.repeat`` needs."""
     for name in ("snapshots.extxyz", projectiles.FILE):
         for file in sorted(Path(surfaces).glob(f"*/{name}")):
             with write_atomic(out / "surfaces" / file.parent.name / file.name) as partial:
@@ -119,8 +121,11 @@ def analyse(
     known = TRAJECTORIES.read(truth) if with_truth and truth is not None else None
     known_probabilities = None if known is None else probabilities(known)
     folder = Path(out)
-    keep_starts(surfaces, shards, folder)
-    projectile, ice = names_of(folder / "campaign.json")
+    keep_surfaces(surfaces, folder)
+    ensembles = {MODEL: shards, "attempts": attempts} | ({"truth": truth} if with_truth else {})
+    for name, own in ensembles.items():
+        keep_campaign(own or "", folder, name)
+    projectile, ice = names_of(folder / CAMPAIGN)
     published = (projectile, ice) == PUBLISHED
     paper = [
         declared.read(reference, by_hand=True)
@@ -172,7 +177,10 @@ def analyse(
         else []
     )
     written: list[tuple[Table, pandas.DataFrame | None]] = [
-        (TRAJECTORIES, trajectories), (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
+        (TRAJECTORIES, trajectories),
+        (TRAJECTORIES.named(called(TRAJECTORIES.name, "attempts")), TRAJECTORIES.read(attempts)),
+        (TRAJECTORIES.named(called(TRAJECTORIES.name, "truth")), known),
+        (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
         (BINDING_ENERGIES, table), (BINDING_SUMMARY, results.sites_summary),
         (ATTEMPT_FREQUENCIES, frequencies), (RESIDENCE_TIMES, results.residence),
         (RESIDENCE_TIMES.named("residence_distribution"), results.residence_sites),

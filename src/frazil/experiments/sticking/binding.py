@@ -48,6 +48,11 @@ def points(grid: Grid) -> np.ndarray:
     return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
+def top_A(surface: Atoms, grid: Grid) -> float:
+    """Return the z from which heights of sites are counted: of the highest atom near the middle."""
+    return height_A(surface.positions, float(np.sqrt(grid.binding_area_A2)))
+
+
 def starts(surface: Atoms, grid: Grid, projectile: Projectile) -> np.ndarray:
     """Return positions (n, natoms, 3): the projectile over each point, turned at random, at the clearance.
 
@@ -117,7 +122,7 @@ def seek(surface: Atoms, grid: Grid, source: Driver, projectile: Projectile) -> 
     own = projectile.atoms.positions
     like = projectile.with_surface(surface)
     frozen = like.arrays["fixed"]
-    top = height_A(surface.positions, float(np.sqrt(grid.binding_area_A2)))
+    top = top_A(surface, grid)
     lying = (own - own[0])[:, [2, 1, 0]] * [-1.0, 1.0, 1.0]
     far = lying + np.array([0.0, 0.0, top + FAR_A])
     potential = source.potential(like)
@@ -226,18 +231,18 @@ def write_sites(
 ) -> None:
     """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.
 
-    Raises UserError for bad settings and for a surface that does not relax.
+    Heights of both are above the highest atom near the middle. Raises UserError for bad settings and for a
+    surface that does not relax.
     """
     source, folder = driver(model, curves or ""), Path(out)
     projectile = projectiles.read(surfaces, source)
     chosen = read_surfaces(surfaces)[: max(binding_surfaces, 1)]
     tables = [sites(surface, grid, source, projectile, truth, model_error_scale) for surface in chosen]
     BINDING_ENERGIES.write(pandas.concat(tables), folder)
-    molecules = Molecules.of(chosen[0])
     drawn = [
-        pandas.DataFrame(molecules.centres(s.positions), columns=["x_A", "y_A", "z_A"]).assign(
-            phase=s.info["phase"], surface_id=s.info["surface_id"],
-            fixed=s.arrays["fixed"][molecules.first],
+        pandas.DataFrame(s.positions - [0, 0, top_A(s, grid)], columns=["x_A", "y_A", "z_A"]).assign(
+            element=s.get_chemical_symbols(), phase=s.info["phase"], surface_id=s.info["surface_id"],
+            fixed=s.arrays["fixed"],
         )
         for s in chosen
     ]  # fmt: skip

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas
+from ase.data import atomic_numbers, vdw_radii
+from ase.data.colors import jmol_colors
+from matplotlib.collections import EllipseCollection
 from scipy.signal import find_peaks
 
 from frazil.experiments.sticking.results import Results
@@ -144,27 +147,57 @@ def binding(results: Results, out: Path | str) -> Figure:
 
 
 def binding_map(results: Results, out: Path | str) -> Figure:
-    """Sites coloured by binding energy over the molecules of the surface."""
+    """Sites coloured by binding energy over the atoms of the surface, from above and from the side."""
     phases = _phases(results.sites)
-    canvas, axes = new(columns=len(phases), width_in=4.2 * len(phases), height_in=3.6)
-    for axis, phase in zip(axes[0], phases, strict=True):
-        first = results.sites.loc[results.sites["phase"] == phase, "surface_id"].min()
-        own = results.sites[(results.sites["phase"] == phase) & (results.sites["surface_id"] == first)]
-        chosen = own[own["converged"] == 1]
-        atoms = results.atoms[(results.atoms["phase"] == phase) & (results.atoms["surface_id"] == first)]
-        top_label = f"{results.ice} of the top 3 Å"
-        top = atoms[atoms["z_A"] > atoms["z_A"].max() - 3.0]
-        axis.plot(top["x_A"], top["y_A"], "o", color=GREY, markersize=9, alpha=0.3, label=top_label)
-        drawn = axis.scatter(chosen["x_A"], chosen["y_A"], c=chosen["binding_energy_K"], s=18)
-        canvas.colorbar(drawn, ax=axis, label="binding energy (K)")
-        axis.set_aspect("equal")
-        label(axis, "x (Å)", "y (Å)", phase)
-        axis.legend(loc="lower left")
+    canvas, axes = new(rows=2, columns=len(phases), width_in=4.2 * len(phases), height_in=6.2)
+    for column, phase in zip(axes.T, phases, strict=True):
+        own = results.sites[(results.sites["phase"] == phase) & (results.sites["converged"] == 1)]
+        sites = own[own["surface_id"] == own["surface_id"].min()]
+        atoms = results.atoms[results.atoms["phase"] == phase]
+        atoms = atoms[atoms["surface_id"].isin(sites["surface_id"])]
+        half = MARGIN_A + sites[["x_A", "y_A"]].abs().to_numpy().max(initial=0.0)
+        shown = atoms[["x_A", "y_A"]].abs().max(axis=1) <= half
+        atoms = atoms[shown & (atoms["z_A"] >= -DEEP_A)]
+        for axis, view, up, name, nearness in (
+            (column[0], "from above", "y_A", "y (Å)", atoms["z_A"]),
+            (column[1], "from the side", "z_A", "height (Å)", -atoms["y_A"]),
+        ):
+            _spheres(axis, atoms, up, nearness.to_numpy())
+            drawn = axis.scatter(
+                sites["x_A"], sites[up], c=sites["binding_energy_K"], s=18, edgecolor=BLACK, linewidth=0.4,
+                zorder=3,
+            )  # fmt: skip
+            axis.set(aspect="equal", xlim=(-half, half))
+            axis.grid(visible=False)
+            label(axis, "x (Å)", name, f"{phase}, {view}")
+        column[0].set(ylim=(-half, half))
+        column[1].set(ylim=(-DEEP_A, 1.5 + max(sites["z_A"].max(), atoms["z_A"].max())))
+        canvas.colorbar(drawn, ax=list(column), label="binding energy (K)", shrink=0.6)
     caption = (
-        f"Where {results.projectile} ends after minimization, coloured by its binding energy, over the "
-        f"uppermost {results.ice} molecules."
+        f"Where {results.projectile} ends after minimization, coloured by its binding energy, over the atoms "
+        "of the first surface of each phase, as they were before it came (Jmol's colours, paler the farther "
+        f"away; down to {DEEP_A:g} Å)."
     )
     return save(canvas, results.sites, out, "binding_map", caption)
+
+
+DEEP_A, MARGIN_A = 7.0, 3.0
+"""Of the map: how far down atoms are drawn, and how far beyond the outermost site."""
+
+
+def _spheres(axis: Any, atoms: pandas.DataFrame, up: str, nearness_A: np.ndarray) -> None:
+    """Draw atoms as discs of 0.6 van der Waals radii, the nearest in front, the others paler."""
+    order = np.argsort(nearness_A)
+    atoms, away_A = atoms.iloc[order], (nearness_A.max(initial=0.0) - nearness_A)[order]
+    numbers = [atomic_numbers[symbol] for symbol in atoms["element"]]
+    diameters = 1.2 * np.nan_to_num(vdw_radii[numbers], nan=2.0)
+    strength = 0.65 - 0.5 * away_A[:, None] / max(away_A.max(initial=0.0), 1.0)
+    discs = EllipseCollection(
+        diameters, diameters, np.zeros(len(atoms)), units="xy", offsets=atoms[["x_A", up]].to_numpy(),
+        offset_transform=axis.transData, facecolors=1 - strength * (1 - jmol_colors[numbers]),
+        edgecolors=GREY, linewidths=0.4,
+    )  # fmt: skip
+    axis.add_collection(discs)
 
 
 def heights(results: Results, out: Path | str) -> Figure:

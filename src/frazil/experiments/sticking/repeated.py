@@ -8,7 +8,7 @@ import pandas
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.repeated import Repeated, campaign_of, marked, row_of
+from frazil.experiments.repeated import MODEL, Repeated, called, campaign_of, marked, row_of
 from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.collisions import condition, run, start, tables_of
 from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
@@ -32,15 +32,15 @@ def order_fs(table: pandas.DataFrame) -> pandas.Series:
     return table["time_fs"]
 
 
-def repeat(results: Path, trajectory_id: int) -> Repeated:
+def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
     """Run one collision of a finished run again, alone.
 
-    ``results``: the run's folder, which holds the campaign, the surfaces and the committee. Raises UserError
-    where one of them or the trajectory is missing.
+    ``results``: the run's folder, which holds the ensemble's campaign, the surfaces and the committee.
+    Raises UserError where one of them or the trajectory is missing.
     """
     sticking = results / "sticking"
-    row = row_of(sticking / "trajectories.csv", trajectory_id)
-    known = campaign_of(results, "sticking")
+    row = row_of(sticking / called(TRAJECTORIES.file, ensemble), trajectory_id)
+    known = campaign_of(results, "sticking", ensemble)
     known = {name: value for name, value in known.items() if name not in ("projectile", "ice")}
     source = _driver(results, row, known.pop("model", ""))
     campaign = Campaign(**known)
@@ -56,7 +56,11 @@ def repeat(results: Path, trajectory_id: int) -> Repeated:
     (surface,) = [s for s in surfaces if s.info["surface_id"] == begun["surface_id"]
                   and s.info["surface_temperature_K"] == begun["surface_temperature_K"]]  # fmt: skip
     curve = pandas.DataFrame(found["path"]).assign(bounce_A=campaign.bounce_A)
-    return Repeated(tables_of([found], {trajectory_id}), _frames(surface, projectile, seen[0], found), curve)
+    tables = [
+        (table.named(called(table.name, ensemble)), content)
+        for table, content in tables_of([found], {trajectory_id})
+    ]
+    return Repeated(tables, _frames(surface, projectile, seen[0], found), curve)
 
 
 def _driver(results: Path, row: str, named: str) -> Driver:

@@ -55,7 +55,7 @@ CUTOUTS = Table(
 )
 SURFACE_ATOMS = Table(
     "surface_atoms",
-    "x_A y_A z_A phase:str surface_id:int fixed:bool",
+    "x_A y_A z_A element:str phase:str surface_id:int fixed:bool",
     order="given",
     digits=SIX_DIGITS,
     made_by="bind_sites.py",

@@ -23,7 +23,7 @@ from frazil.experiments.infrared.committee_md import (
     run_replicas,
     thermal_velocities,
 )
-from frazil.experiments.infrared.dynamics import _Runs
+from frazil.experiments.infrared.dynamics import BatchedRuns
 from frazil.experiments.infrared.minima import Reference
 from frazil.experiments.infrared.settings import Runs
 from frazil.experiments.infrared.spectra_tables import Mean, bands
@@ -84,9 +84,9 @@ SETTINGS = Runs(
 )  # fmt: skip
 
 
-def runs(n_members: int = 2) -> _Runs:
+def runs(n_members: int = 2) -> BatchedRuns:
     references = [Reference(name, stiff(4), 0.0, "none") for name in ("one", "other")]
-    return _Runs(references, [None] * n_members, SETTINGS, True)
+    return BatchedRuns(references, [None] * n_members, SETTINGS, True)
 
 
 def test_a_run_is_kept_from_the_end_of_its_equilibration_on() -> None:

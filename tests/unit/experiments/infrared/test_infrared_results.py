@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.dynamics import run_dipoles
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import Reference, find_minima, read_minima
+from frazil.experiments.infrared.repeated import repeat as infrared_repeat
 from frazil.experiments.infrared.settings import ClusterSpectrum, Runs
 from frazil.experiments.infrared.spectra_tables import (
     bands,
@@ -38,11 +39,15 @@ from frazil.experiments.infrared.spectra_tables import (
     silicate_bands,
     sums,
 )
+from frazil.experiments.infrared.tables import RUNS
+from frazil.experiments.repeated import repeat
+from frazil.files import write_json
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import read_model, write_model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.pytrees import pytree
+from frazil.report.movie import read as read_movie
 from frazil.systems.minima import Minimum, ModelModes
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
@@ -360,3 +365,57 @@ def test_runs_that_come_apart_are_broken_and_leave_no_dipoles(
     # Free atoms at 1 K: none has gone far in 0.1 ps.
     assert (still.outcomes[0, 0] == "finished").all()
     assert (still.dipoles_e_A[0, 0] == 1).all()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of runs of two clusters, which share a batch under a committee, and of one under the label."""
+    root = tmp_path_factory.mktemp("published")
+    clusters = {"water": molecule("H2O"), "ammonia": molecule("NH3")}
+    for name, atoms in clusters.items():
+        atoms.info = {
+            "name": name, "label_level": "gfn2-xtb", "energy_eV": 0.0,
+            "hessian_eV_per_A2": 10.0 * np.eye(3 * len(atoms)),
+            "dipole_derivatives_e": np.zeros((3, 3 * len(atoms))),
+        }  # fmt: skip
+    minima, model = root / "infrared/minima.extxyz", root / "learned/model.h5"
+    minima.parent.mkdir()
+    ase.io.write(minima, list(clusters.values()), format="extxyz")
+    architecture = Architecture(("H", "N", "O"), n_radial=1, hidden=(4,), heads=("energy", "charge"))
+    about = {"label_level": "gfn2-xtb", "training_data_sha256": "", "settings": {}}
+    write_model(model, architecture, initialize_committee(architecture, 1, 2), about)
+    times = {"timestep_fs": 1.0, "duration_fs": 20.0, "equilibration_fs": 2.0, "dipole_every_fs": 2.0}
+    own = {"temperatures_K": (10.0, 20.0), "n_replicas": 2, **times}
+    rest = {"members": "each", "structures_per_task": 100, "n_label_replicas": 1, "label_timestep_fs": 0.5}
+    write_json(root / "run.json", {"parameters": {"campaign_seed": 7, "infrared": {**own, **rest}}})
+    settings = Runs(**own, campaign_seed=7)
+    run_dipoles(minima, list(clusters), "model", root, root / "checkpoints", settings, model)
+    settings = replace(settings, n_replicas=1, timestep_fs=0.5)
+    run_dipoles(minima, ["water"], "label", root, root / "checkpoints", settings)
+    found = [
+        read_dipoles(root / f"dipoles-{name}.h5") for name in ("ammonia-model", "water-model", "water-label")
+    ]
+    tables = [one.table(8 * number) for number, one in enumerate(found)]  # 2 members, temperatures, replicas
+    RUNS.write(pandas.concat(tables), root / "infrared")
+    return root
+
+
+def test_a_run_is_repeated_from_its_id(published: Path, tmp_path: Path) -> None:
+    """Under a member and the label, alone and in a batch: the same row, and every dipole to the last bit."""
+    lines = (published / "infrared/runs.csv").read_text().splitlines()
+    assert [int(line.split(",")[0]) for line in lines[1:]] == list(range(18))
+    for identity, natoms, place in ((3, 4, (0, 1, 1)), (13, 3, (1, 0, 1)), (17, 3, (0, 1, 0))):
+        repeat("infrared", published, identity, 5, tmp_path)
+        assert (tmp_path / "runs.csv").read_text().splitlines() == [lines[0], lines[identity + 1]]
+        frames = read_movie(tmp_path / "frames.extxyz")
+        assert [len(frame) for frame in frames] == [natoms] * 5
+        name, engine = lines[identity + 1].split(",")[1:3]
+        known = read_dipoles(published / f"dipoles-{name}-{engine}.h5").dipoles_e_A[place]
+        curve = infrared_repeat(published, identity).curve
+        assert curve is not None
+        assert curve["time_fs"].tolist() == list(np.arange(0.0, 23.0, 2.0))
+        np.testing.assert_array_equal(curve[[f"dipole_{axis}_e_A" for axis in "xyz"]][1:], known)
+    with pytest.raises(UserError, match=r"trajectory 18; .*runs\.csv has 18, 0 to 17"):
+        repeat("infrared", published, 18, 5, tmp_path)
+    with pytest.raises(UserError, match="ensemble 'teacher'; infrared has model"):
+        repeat("infrared", published, 1, 5, tmp_path, "teacher")

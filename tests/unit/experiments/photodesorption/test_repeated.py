@@ -11,6 +11,7 @@ from starts import write_curves, write_snapshots
 
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.analysis import keep_starts
+from frazil.experiments.photodesorption.engines import TEACHER
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import read_initial_states
 from frazil.experiments.photodesorption.settings import Limits, Trajectories
@@ -29,7 +30,7 @@ SETTINGS = Trajectories(
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory, tiny_residual: Path) -> Path:
-    """Results of four trajectories in two shards."""
+    """Results of four trajectories in two shards, and of two of the teacher's."""
     root = tmp_path_factory.mktemp("run")
     curves = write_curves(root / "bond_curves.csv")
     snapshots = write_snapshots(root / "snapshots.extxyz", 4)
@@ -39,10 +40,14 @@ def results(tmp_path_factory: pytest.TempPathFactory, tiny_residual: Path) -> Pa
         make_initial_states([snapshots], 2, first, "energy", 1.0, 40, curves, 4.5, 1, states)
         out = root / f"shards/shard_{first}"
         run_shard(SETTINGS, "frazil", 2.0, states, curves, tiny_residual, first, 2, root / "checkpoints", out)
+    states, out = root / "states_0.h5", root / "teacher/shard_0"
+    run_shard(SETTINGS, TEACHER, 2.0, states, [curves], None, 0, 2, root / "checkpoints", out)
     made.mkdir(parents=True)
     keep_starts(root / "shards", made)
+    keep_starts(root / "teacher", made, "teacher")
     for table in (TRAJECTORIES, DESORBED):
         table.write(table.read(root / "shards"), made)
+        table.named(f"teacher_{table.name}").write(table.read(root / "teacher"), made)
     member = member_of(root / "results/potential", "0")
     shutil.copytree(tiny_residual, member)
     shutil.copy(curves, member.with_name("model_0.csv"))
@@ -65,6 +70,20 @@ def test_the_row_comes_out_the_same_with_its_frames(results: Path, tmp_path: Pat
     np.testing.assert_allclose(curve.loc[times, "beyond_A"], np.subtract(far, far[0]), atol=1e-5)
     excited = np.flatnonzero(frames[0].arrays[MARKED])
     assert list(excited // 2) == [states.excited_molecule[2]] * 2
+
+
+def test_the_teacher_s_row_comes_out_the_same(results: Path, tmp_path: Path) -> None:
+    repeat("photodesorption", results, 1, 3, tmp_path, "teacher")
+    lines = (results / "photodesorption/teacher_trajectories.csv").read_text().splitlines()
+    assert (tmp_path / "teacher_trajectories.csv").read_text().splitlines() == [lines[0], lines[2]]
+    assert ",van-hemert-2," in lines[2]
+    assert [f.info["time_fs"] for f in read(tmp_path / "frames.extxyz")] == [0, 10, 20]
+    model = (results / "photodesorption/trajectories.csv").read_text().splitlines()
+    assert lines[2] != model[2], "the same start, another potential"
+    with pytest.raises(UserError, match="ensemble 'truth'; photodesorption has model, teacher, teacher_con"):
+        repeat("photodesorption", results, 1, 3, tmp_path, "truth")
+    with pytest.raises(UserError, match=r"there is no .*model_control_trajectories\.csv"):
+        repeat("photodesorption", results, 1, 3, tmp_path, "model_control")
 
 
 def test_what_is_missing_or_came_out_otherwise_is_said(results: Path, tmp_path: Path) -> None:

@@ -109,6 +109,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_shard(CAMPAIGN, surfaces, "analytic", "crystalline", 22, 5, 24, root / "checkpoints", shard)
     for name in ("trajectories.csv", "campaign.json", "paths.csv"):
         shutil.copy(shard / name, sticking)
+    long = replace(CAMPAIGN, duration_fs=CAMPAIGN.duration_fs + 100.0)
+    run_shard(long, surfaces, "analytic", "crystalline", 22, 2, 24, root / "checkpoints", root / "attempts")
+    for name in ("trajectories.csv", "campaign.json"):
+        shutil.copy(root / "attempts" / name, sticking / f"attempts_{name}")
     return root
 
 
@@ -129,8 +133,8 @@ def test_a_finished_trajectory_is_repeated_from_its_id(finished: Path, tmp_path:
         repeat("sticking", finished, 3, 5, tmp_path / "again")
     with pytest.raises(UserError, match=r"no .*trajectories\.csv; give the folder of the results of"):
         repeat("sticking", tmp_path, 23, 5, tmp_path / "again")
-    with pytest.raises(UserError, match=r"'infrared' has no trajectories with ids; allowed: photodesorption"):
-        repeat("infrared", finished, 23, 5, tmp_path / "again")
+    with pytest.raises(UserError, match=r"'level_of_theory' has no trajectories with ids; allowed: photodes"):
+        repeat("level_of_theory", finished, 23, 5, tmp_path / "again")
     other = tmp_path / "other"
     shutil.copytree(finished, other)
     table = other / "sticking/trajectories.csv"
@@ -140,6 +144,15 @@ def test_a_finished_trajectory_is_repeated_from_its_id(finished: Path, tmp_path:
     table.write_text(table.read_text().replace("analytic", "gmnn-0"))
     with pytest.raises(UserError, match=r"has no potential/committee/model\.h5"):
         repeat("sticking", other, 23, 5, tmp_path / "again")
+
+
+def test_another_ensemble_has_a_campaign_of_its_own(finished: Path, tmp_path: Path) -> None:
+    rows = (finished / "sticking/attempts_trajectories.csv").read_text().splitlines()
+    repeat("sticking", finished, 23, 3, tmp_path, "attempts")
+    assert (tmp_path / "attempts_trajectories.csv").read_text().splitlines() == [rows[0], rows[2]]
+    assert rows[2] not in (finished / "sticking/trajectories.csv").read_text()
+    with pytest.raises(UserError, match=r"there is no .*truth_trajectories\.csv"):
+        repeat("sticking", finished, 23, 3, tmp_path, "truth")
 
 
 def test_an_ase_calculator_is_known_by_its_name(finished: Path, tmp_path: Path) -> None:

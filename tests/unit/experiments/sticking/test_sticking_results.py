@@ -17,7 +17,7 @@ from frazil.analysis.statistics import jeffreys
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters
-from frazil.experiments.sticking.analysis import analyse, keep_starts
+from frazil.experiments.sticking.analysis import analyse, keep_campaign
 from frazil.experiments.sticking.binding import points, summary
 from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
@@ -197,7 +197,7 @@ def test_broken_tables_are_refused(tmp_path: Path) -> None:
     for shard in ("a", "b"):
         (tmp_path / shard / "campaign.json").write_text(shard)
     with pytest.raises(UserError, match="holds shards of 2 campaigns"):
-        keep_starts(tmp_path, tmp_path, tmp_path / "out")
+        keep_campaign(tmp_path, tmp_path / "out")
     whole.drop(columns="aim_x_A").to_csv(tmp_path / "b/trajectories.csv", index=False)
     with pytest.raises(UserError, match="no column aim_x_A"):
         TRAJECTORIES.read(tmp_path)
@@ -272,7 +272,7 @@ def finished(folder: Path) -> None:
         ).assign(truth_energy_K=lambda own: own["binding_energy_K"] + 6.0)  # fmt: skip
         atoms = pandas.DataFrame(
             generator.normal(size=(40, 3)), columns=["x_A", "y_A", "z_A"]
-        ).assign(phase=phase, surface_id=0, fixed=0)  # fmt: skip
+        ).assign(phase=phase, surface_id=0, fixed=0, element=["C", "O"] * 20)  # fmt: skip
         checks = pandas.DataFrame(
             [
                 {
@@ -286,7 +286,7 @@ def finished(folder: Path) -> None:
         warm = {"phase": phase, "bath_K": 10, "replica": 0, "time_fs": time, "temperature_K": 10.0}
         radial = {"phase": phase, "distance_A": np.arange(1.0, 9.0), "g": 1.0}
         for kind, name, content in (
-            ("shards", "trajectories", own), ("attempts", "paths", path),
+            ("shards", "trajectories", own), ("attempts", "paths", path), ("attempts", "trajectories", own),
             ("sites", "binding_energies", sites),
             ("sites", "surface_atoms", atoms), ("surfaces", "checks", checks),
             ("surfaces", "temperature", pandas.DataFrame(warm)),
@@ -295,7 +295,8 @@ def finished(folder: Path) -> None:
         ):  # fmt: skip
             (folder / kind / phase).mkdir(parents=True, exist_ok=True)
             content.to_csv(folder / kind / phase / f"{name}.csv", index=False)
-        (folder / "shards" / phase / "campaign.json").write_text("{}")
+        for kind in ("shards", "attempts", "truth"):
+            (folder / kind / phase / "campaign.json").write_text("{}")
         (folder / "surfaces" / phase / "snapshots.extxyz").write_text(phase)
 
 

@@ -1,0 +1,81 @@
+"""One run of a finished infrared experiment again, under the committee or the label, from its id."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas
+from ase import Atoms
+
+from frazil.campaigns import Row, Start, in_engine
+from frazil.errors import UserError
+from frazil.experiments.infrared.dynamics import BatchedRuns, batches_of, models_of
+from frazil.experiments.infrared.minima import MINIMA, read_minima
+from frazil.experiments.infrared.settings import Runs
+from frazil.experiments.infrared.tables import RUNS
+from frazil.experiments.repeated import MODEL, Repeated, parameters_of, row_of
+from frazil.md.trajectory import Trajectory
+from frazil.settings import fields_of, load
+
+
+def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
+    """Run one run of ``runs.csv`` again, alone, for the structures that shared its batch.
+
+    That table has the runs of model and label, so that there is one ensemble.
+
+    ``results``: the run's folder, which holds its parameters, the minima and the committee. Frames and curve
+    begin with the equilibration. Raises UserError where one of these or the id is missing.
+    """
+    folder = results / "infrared"
+    row_of(folder / RUNS.file, trajectory_id)
+    table = RUNS.read(folder)
+    (told,) = table[table["trajectory_id"] == trajectory_id].to_dict("records")
+    runs, structure = _batch(results, str(told["structure"]), str(told["engine"]))
+    temperature = int(np.argmin(np.abs(np.array(runs.settings.temperatures_K) - told["temperature_K"])))
+    place = (structure, told["member"], temperature, told["replica"])
+    identity = int(np.ravel_multi_index(place, runs.shape))
+    seen: list[Trajectory] = []
+
+    def row(start: Start, ended: Trajectory) -> Row:
+        seen.append(ended)
+        return runs.row(start, ended)
+
+    ((_, found),) = in_engine(runs.start, runs.ensemble, row)([identity], lambda: None)
+    own = {column: told[column] for column in RUNS.names}
+    own |= {"outcome": found["outcomes"], "ended_fs": found["ended_fs"]}
+    own |= {name: found.get(name, np.nan) for name in ("mean_temperature_K", "energy_drift_meV_per_ps")}
+    rows = seen[0].rows
+    times_fs = rows["step"] * runs.settings.timestep_fs
+    curve = pandas.DataFrame({"time_fs": times_fs, "temperature_K": rows["temperature_K"]})
+    for axis, values in zip("xyz", rows["dipole_e_A"].T, strict=True):
+        curve[f"dipole_{axis}_e_A"] = values
+    atoms = runs.references[structure].minimum.atoms
+    frames = [
+        Atoms(atoms.numbers, at[: len(atoms)], info={"trajectory_id": trajectory_id, "time_fs": time_fs})
+        for time_fs, at in zip(times_fs.tolist(), rows["positions"], strict=True)
+    ]
+    return Repeated([(RUNS, RUNS.frame([own]))], frames, curve)
+
+
+def _batch(results: Path, name: str, engine: str) -> tuple[BatchedRuns, int]:
+    """Return the runs among which those of a structure were, and its number among their structures."""
+    parameters = parameters_of(results)
+    own = parameters["infrared"]
+    values = {key: own[key] for key in fields_of(Runs) if key in own}
+    settings = load(Runs, {**values, "campaign_seed": parameters["campaign_seed"]})
+    references = read_minima(results / "infrared" / MINIMA)
+    number = [reference.name for reference in references].index(name)
+    size = own["structures_per_task"]
+    if engine == "label":
+        settings = replace(settings, n_replicas=own["n_label_replicas"], timestep_fs=own["label_timestep_fs"])
+        size = 1
+    first = number - number % size
+    model = results / "learned" / "model.h5"
+    if engine == "model" and not model.is_file():
+        raise UserError(f"{results} has no {model}; give the results of a whole run")
+    models = models_of(engine, model, own["members"])
+    for _, runs in batches_of(references[first : first + size], engine, models, settings, True):
+        names = [reference.name for reference in runs.references]
+        if name in names:
+            return runs, names.index(name)
+    raise UserError(f"{results} has no minimum of {name}; give the results of a whole run")
