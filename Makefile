@@ -5,11 +5,11 @@ OUTDIR ?= results/demo
 VARIANT ?= cpu
 PROFILE ?= local
 
-.PHONY: help setup demo progress docs test test-unit test-hpc check schnet images doctor rerun clean
+.PHONY: help setup demo progress docs test test-unit test-hpc check schnet images docker-image doctor rerun clean
 .DEFAULT_GOAL := help
 
 help: ## Say what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Set up what is missing (demo, test and check do it by themselves)
 	@scripts/setup.sh
@@ -40,6 +40,9 @@ docs: ## Write the docs as pages into site/, the API's made of docstrings (an en
 
 images: ## Build the container images: make images IMAGES=deepmd VARIANT=cuda (needs Apptainer, no root)
 	@VARIANT="$(VARIANT)" containers/build.sh $(IMAGES)
+
+docker-image: ## Build one image for -profile docker, and push it: make docker-image NAME=HOST/USER/frazil (needs Docker)
+	@containers/build.sh docker "$(NAME)"
 
 doctor: ## Say what is missing on this machine: make doctor PROFILE=hpc
 	@PYTHONPATH=src python3 -m frazil.doctor "$(PROFILE)"

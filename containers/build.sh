@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Build the container images as an ordinary user, and write down which one each kind of task gets.
 #   containers/build.sh [IMAGE…]     IMAGE: deepmd (DeePMD-kit, LAMMPS, JAX), jax, labels; all of them when none is named
+#   containers/build.sh docker NAME  build one image of all by Docker, push it to a registry (NAME, as HOST/USER/frazil), print
+#                                    the line that `-profile docker` needs
 #   containers/build.sh content      print the hash that the images' names carry
 #   containers/build.sh cuda-lock    renew cuda.lock (needs uv)
 # VARIANT=cuda builds the images for GPUs. They lie in $FRAZIL_IMAGES (.frazil/images when not set). COMPRESSION_LEVEL=1
@@ -65,7 +67,7 @@ build() {
         --bind /etc/ssl/certs/ca-certificates.crt --mksquashfs-args "-comp zstd -Xcompression-level ${COMPRESSION_LEVEL:-8}" \
         --build-arg base="$images/base-$debian.sif" --build-arg source="$scratch/source" --build-arg image="$1" \
         --build-arg variant="$variant" --build-arg requirements="$requirements" --build-arg content="$content" \
-        --build-arg version="$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/frazil/__init__.py)" \
+        --build-arg version="$(version)" \
         "$scratch/$name" containers/frazil.def > "$scratch/log" 2>&1 ||
         fail "$name was not built: $(tail -n 20 "$scratch/log")"
     sha256sum "$scratch/$name" | cut -d ' ' -f 1 > "$images/$name.sha256"
@@ -94,6 +96,17 @@ write_config() {
 }
 
 [[ ${1:-} == content ]] && { content; exit; }
+version() { sed -n 's/^__version__ = "\(.*\)"/\1/p' src/frazil/__init__.py; }
+if [[ ${1:-} == docker ]]; then
+    [[ -n ${2:-} && $2 != *[:@]sha256* ]] || fail "give a name in a registry that you may push to: containers/build.sh docker HOST/USER/frazil"
+    type -P docker > /dev/null || fail "no docker on PATH; install it, or use apptainer (containers/build.sh)"
+    tag=$2:$(content)
+    docker build --file containers/Dockerfile --build-arg "version=$(version)" --build-arg "content=$(content)" --tag "$tag" . >&2 ||
+        fail "$tag was not built; docker says why above"
+    docker push "$tag" >&2 || fail "$tag was built, but not pushed; log in to the registry (docker login), and repeat"
+    echo "export FRAZIL_IMAGE=$(docker inspect --format '{{index .RepoDigests 0}}' "$tag")"
+    exit
+fi
 if [[ ${1:-} == cuda-lock ]]; then
     uv pip compile pyproject.toml containers/cuda-*.in --extra jax -c requirements.lock --python-version 3.11 --quiet \
         --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate |

@@ -18,7 +18,7 @@ class Images {
         Set<String> images = ([process.container] + process.values().findAll { it instanceof Map }*.container).findAll()*.toString() as Set
         String content = ['bash', "${projectDir}/containers/build.sh", 'content'].execute().text.trim()
         Map<String, String> digests = [:]
-        String how = config.docker?.enabled ? 'name one by FRAZIL_IMAGE=NAME@sha256:DIGEST (conf/docker.config)' : 'build them with `make images`'
+        String how = config.docker?.enabled ? 'name one by FRAZIL_IMAGE=NAME@sha256:DIGEST (`make docker-image NAME=HOST/USER/frazil` makes it)' : 'build them with `make images`'
         List<String> problems = images ? [] : ["no container images; ${how}, or run with -profile local".toString()]
         images.each { image ->
             File file = new File(image)

