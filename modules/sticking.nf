@@ -78,8 +78,7 @@ process VALIDATE_COMMITTEE {
     script:
     """
     validate_committee.py --model ${model} ${curves ? "--curves ${curves}" : ''} --dataset ${dataset} --scans ${scans} --out ${name}
-    # All that --sticking.model takes, and that a repeated collision needs.
-    mkdir ${name}/committee
+    # All that --sticking.model takes, and that a repeated collision needs, beside the input for LAMMPS.
     cp ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
     cp -rL ${scans} ${name}/committee/scans.extxyz
     find -L ${model} -maxdepth 1 -name model.json -exec cp {} ${name}/committee \\;

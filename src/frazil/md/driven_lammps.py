@@ -24,7 +24,6 @@ from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 from frazil.data.structures import read_structures
 from frazil.errors import UserError
 from frazil.files import write_atomic
-from frazil.md.lammps import lammps_module
 from frazil.potentials.calculator import load
 
 FIX = "frazil"
@@ -111,6 +110,8 @@ def run(model: str, input: Path, elements: Sequence[str] = (), member: int | Non
         raise UserError(
             f"{input} has {barostat[0].strip()!r}, which needs a virial; allowed: dynamics at constant volume"
         )
+    from frazil.md.lammps import lammps_module
+
     calculator = load(str(Path(model).resolve()) if Path(model).exists() else model, member=member)
     with contextlib.chdir(input.parent), tempfile.TemporaryDirectory() as folder:
         lammps = lammps_module().lammps(cmdargs=["-nocite"])

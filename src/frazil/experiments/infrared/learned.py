@@ -21,6 +21,7 @@ from frazil.experiments.infrared.learning import (
 )
 from frazil.experiments.infrared.settings import Learning
 from frazil.experiments.infrared.tables import ACTIVE_LEARNING, CALIBRATION, HARMONIC_ROUNDS, ROUNDS
+from frazil.md.driven_lammps import write_beside
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.gmnn.files import read_model
 
@@ -110,6 +111,7 @@ def gather_learned(
     )
     write_frames(out / "frames.extxyz", known)
     write_frames(out / "test.extxyz", test)
+    write_beside(out, known[0])  # the model in LAMMPS
     last = models[-1]
     write_folder(out, last.architecture, last.parameters, {**last.metadata, "round": len(rounds) - 1})
 

@@ -24,6 +24,7 @@ from frazil.experiments.sticking.committee import (
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
 from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS, calibration_factor
+from frazil.md.driven_lammps import write_beside
 from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
 from frazil.potentials.gmnn.committee import Committee
@@ -84,6 +85,7 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
     learning = LEARNING_CURVE.read(model)
     figures = draw(subsets["validation"], tables["committee"], found, learning, out)
     shown = subsets["validation"]
+    write_beside(out / "committee", tested_on[0])  # the model in LAMMPS
     section(tables, relevant_spread(shown), bool(source.curves), figures, shown.is_h2_and_co).write(out)
 
 

@@ -75,6 +75,7 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
     assert any("times the members' spread" in text for text in section.text)
     for item in (*section.figures, *section.tables):
         assert (tmp_path / item.file).stat().st_size > 0
+    assert "pf/callback" in (tmp_path / "committee/in.lammps").read_text()
     models = pandas.read_csv(tmp_path / "models.csv")
     assert models["model_id"].tolist() == ["gmnn-0", "gmnn-1"]
     assert models[["train_force_rmse_eV_per_A", "validation_force_rmse_eV_per_A"]].notna().all(axis=None)
