@@ -109,24 +109,21 @@ def main() -> None:
     model = Model(architecture, initialize_committee(architecture, 1, 1), {})
     for n_molecules in settings.molecules:
         atoms, given = ice(n_molecules), (settings.timestep_fs, settings.steps)
-        sides = {
-            "engine": Engine(GMNN.of(model, atoms.numbers), atoms, *given, skin_A=0.5),
-            "LAMMPS": InLammps(model, atoms, *given),
-            "ASE": InAse(model, atoms, *given),
-        }
+        engine = Engine(GMNN.of(model, atoms.numbers), atoms, *given, skin_A=0.5)
+        lammps, ase = InLammps(model, atoms, *given), InAse(model, atoms, *given)
         for _ in range(settings.repeats):
-            for side in sides.values():
-                side.run()
+            engine.run()
+            lammps.run()
+            ase.run()
         print(f"{len(atoms)} atoms, µs per atom and step, medians of {settings.repeats}")
-        times = {name: np.array(side.times) for name, side in sides.items()}
-        for name, own in times.items():
-            ratios = own / times["engine"]
+        for name, times in (("engine", engine.times), ("LAMMPS", lammps.times), ("ASE", ase.times)):
+            own = np.array(times)
+            ratios = own / engine.times
             print(
                 f"  {name:8s} {np.median(own):7.2f}; over the engine {np.median(ratios):.1f} "
                 f"({ratios.min():.1f} to {ratios.max():.1f})",
                 flush=True,
             )
-        engine, lammps, ase = sides.values()
         end = engine.end.rows["positions"][-1] - atoms.positions
         apart = [np.abs(other - end).max() for other in (lammps.moved_A, ase.moved_A)]
         off = [
