@@ -90,7 +90,9 @@ def prepare(folder: Path, n_states: int, n_training_steps: int) -> None:
 def usual_way(folder: Path, state: int, steps: int) -> float:
     """Return the wall time, s, of one `lmp` process for one trajectory of so many steps."""
     states = read_initial_states(folder / "initial_states.h5")
-    atoms = from_deepmd_types(states.types(state), states.positions_A[state])
+    types = states.types(state)
+    assert types is not None
+    atoms = from_deepmd_types(types, states.positions_A[state])
     atoms.set_velocities(states.velocities_A_per_fs[state] / fs)
     work = folder / f"usual-{state}-{steps}"
     work.mkdir(exist_ok=True)

@@ -27,7 +27,7 @@ process ANALYSE_PHOTODESORPTION {
     mkdir -p model teacher teacher_control model_control given
     analyse_photodesorption.py --settings settings.json --model-shards model --teacher-shards teacher \\
         --teacher-control-shards teacher_control --model-control-shards model_control --aimd-shards given ${worth} \\
-        --model ${model} --reference ${reference} --out photodesorption
+        ${model ? "--model ${model}" : ''} --reference ${reference} --out photodesorption
     """
 
     stub:

@@ -1,4 +1,34 @@
-// Molecular dynamics of the aggregates: thermalization, excitation, and shards of the ensemble.
+// Molecular dynamics of the aggregates: preparation, thermalization, excitation, and shards of the ensemble.
+
+// A potential that is called by its name, in place of a committee that is trained or of a folder.
+def potential_by_name(Map p) { p.potential == 'deepmd' ? [:] : [model: p.potential] }
+
+// Aggregates of any molecule under a potential that is given by its name or as a folder, and what the bond does.
+process PREPARE_AGGREGATES {
+    label 'gpu'
+    label 'published'
+
+    input:
+    path model,      stageAs: 'model'   // [] for one by its name
+    path files,      stageAs: 'given/*' // the molecule, where it is a file
+    path bond_curve, stageAs: 'curve/*' // [] for the potential's own
+    val settings
+    val code
+
+    output:
+    path 'potential'
+
+    script:
+    """
+    ${Settings.file(settings)}
+    prepare_aggregates.py --settings settings.json ${model ? "--model ${model}" : ''} \\
+        ${bond_curve ? "--bond-curve-file ${bond_curve}" : ''} --out potential
+    ${model ? "cp -rL ${model} potential/model" : ''}
+    """
+
+    stub:
+    'mkdir -p potential/model && touch potential/section.json potential/aggregates.extxyz potential/bond_curves.csv'
+}
 
 process THERMALIZE {
     tag "${replica}"
@@ -6,7 +36,7 @@ process THERMALIZE {
     label 'shard'
 
     input:
-    tuple val(replica), path(model), path(aggregates)
+    tuple val(replica), path(model), path(aggregates) // [] for a potential by its name
     val settings
     val code
 
@@ -17,7 +47,7 @@ process THERMALIZE {
     script:
     """
     ${Settings.file(settings)}
-    thermalize.py --settings settings.json --model ${model} --aggregates ${aggregates} --replica ${replica} --out thermal
+    thermalize.py --settings settings.json ${model ? "--model ${model}" : ''} --aggregates ${aggregates} --replica ${replica} --out thermal
     """
 
     stub:
@@ -65,7 +95,7 @@ process RUN_TRAJECTORIES {
 
     script:
     def settings = trajectories + meta.subMap('coupling_eV', 'engine')
-    def potential = meta.engine == 'van-hemert' ? '' : "--model ${model}"
+    def potential = meta.engine != 'van-hemert' && model ? "--model ${model}" : ''
     """
     ${Settings.file(settings)}
     run_trajectories.py --settings settings.json ${potential} --states ${states} --bond-curves ${bond_curves} \\

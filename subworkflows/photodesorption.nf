@@ -1,7 +1,9 @@
-// CO photodesorption: potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
+// Photodesorption (of CO, or any molecule): potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
 
 include { POTENTIAL; in_order; with_files      } from './potential'
-include { THERMALIZE; EXCITE; RUN_TRAJECTORIES; FOLLOW_TRAJECTORIES } from '../modules/trajectories'
+include { PREPARE_AGGREGATES; THERMALIZE; EXCITE; RUN_TRAJECTORIES     } from '../modules/trajectories'
+include { FOLLOW_TRAJECTORIES; potential_by_name                      } from '../modules/trajectories'
+include { is_file                                                     } from '../modules/sticking'
 include { UNTIL_ENOUGH                         } from './until_enough'
 include { WORTH_LABELLING                      } from './worth_labelling'
 include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
@@ -18,21 +20,47 @@ workflow PHOTODESORPTION {
 
     main:
     def p = settings.photodesorption
-    POTENTIAL(settings, checkpoints)
-    model = POTENTIAL.out.model
-    bond_curves = POTENTIAL.out.bond_curves
+    def trained = p.potential == 'deepmd' && !p.model
+    def named = potential_by_name(p)
+    if (trained) {
+        POTENTIAL(settings, checkpoints)
+        model = POTENTIAL.out.model
+        bond_curves = POTENTIAL.out.bond_curves
+        aggregates = POTENTIAL.out.aggregates
+        prepared = POTENTIAL.out.section
+        def alone = !p.model_error || settings.deepmd.n_models == 1
+        members = alone ? model.combine(bond_curves).map { folder, curves -> [[folder], [curves]] } : POTENTIAL.out.members
+    }
+    else {
+        def own = is_file(p.molecule) ? file(p.molecule, glob: false) : []
+        PREPARE_AGGREGATES(
+            p.model ? file(p.model, glob: false) : [], own,
+            settings.labels.bond_curve_file ? file(settings.labels.bond_curve_file, glob: false) : [],
+            settings.steps['prepare-aggregates'] + named + (own ? [molecule: "given/${own.name}".toString()] : [:]),
+            settings.code['prepare_aggregates.py'],
+        )
+        prepared = PREPARE_AGGREGATES.out
+        model = prepared.map { p.model ? it.resolve('model') : [] }
+        bond_curves = prepared.map { it.resolve('bond_curves.csv') }
+        aggregates = prepared.map { it.resolve('aggregates.extxyz') }
+        // [[model/] or [] for one by its name, [the curves of each member, or of the mean]]
+        members = prepared.map {
+            def each = it.resolve('curves').exists() ? it.resolve('curves').listFiles().sort { file -> file.name } as List : []
+            [p.model ? [it.resolve('model')] : [], each ?: [it.resolve('bond_curves.csv')]]
+        }
+    }
 
     THERMALIZE(
         Channel.fromList((0..<settings.thermalization.n_replicas).toList())
-            .combine(model).combine(POTENTIAL.out.aggregates),
-        settings.steps['thermalize'], settings.code['thermalize.py'],
+            .combine(model.map { [it] }).combine(aggregates),
+        settings.steps['thermalize'] + (trained ? [:] : [engine: 'frazil']) + named, settings.code['thermalize.py'],
     )
     snapshots = in_order(THERMALIZE.out.snapshots).map { [it] }
 
     // The same ids from the same snapshots: model and teacher start from the same states.
     def n_truth = Math.min(p.n_truth, p.n_trajectories)
     def n_control = Math.min(p.n_control, p.n_trajectories)
-    def of_teacher = settings.labels.level == 'van-hemert'
+    def of_teacher = trained && settings.labels.level == 'van-hemert'
     def size = p.shard_size
     def of_model = shards([id: 'model', engine: p.engine, excitation: p.excitation], p.n_trajectories, size)
     // The short ones first, so that they do not run alone at the end.
@@ -44,11 +72,9 @@ workflow PHOTODESORPTION {
         Channel.fromList(ensembles).combine(snapshots).combine(bond_curves),
         settings.steps['excite'], settings.code['excite.py'],
     )
-    def alone = !p.model_error || settings.deepmd.n_models == 1
-    members = alone ? model.combine(bond_curves).map { folder, curves -> [[folder], [curves]] } : POTENTIAL.out.members
     RUN_TRAJECTORIES(
         EXCITE.out.combine(members).map { meta, states, models, curves -> [meta, states, curves, models] },
-        settings.steps['run-trajectories'], checkpoints, settings.code['run_trajectories.py'],
+        settings.steps['run-trajectories'] + named, checkpoints, settings.code['run_trajectories.py'],
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
         [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
@@ -59,7 +85,7 @@ workflow PHOTODESORPTION {
         shards_of.model = UNTIL_ENOUGH.out.state.map { it.shards }
         decision = UNTIL_ENOUGH.out.state.map { it.decision }
         WORTH_LABELLING(
-            UNTIL_ENOUGH.out.state.filter { it.reason == 'members' }.map { true }, snapshots.combine(bond_curves).combine(members), settings, checkpoints,
+            UNTIL_ENOUGH.out.state.filter { trained && it.reason == 'members' }.map { true }, snapshots.combine(bond_curves).combine(members), settings, checkpoints,
         )
         worth_labelling = WORTH_LABELLING.out.frames.ifEmpty([])
     }
@@ -78,5 +104,5 @@ workflow PHOTODESORPTION {
     )
 
     emit:
-    sections = POTENTIAL.out.section.mix(ANALYSE_PHOTODESORPTION.out)
+    sections = prepared.mix(ANALYSE_PHOTODESORPTION.out)
 }

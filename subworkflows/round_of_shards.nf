@@ -1,6 +1,6 @@
 // One round of shards, and whether all so far are enough. What is enough already passes through untouched.
 
-include { EXCITE; RUN_TRAJECTORIES; ENOUGH } from '../modules/trajectories'
+include { EXCITE; RUN_TRAJECTORIES; ENOUGH; potential_by_name } from '../modules/trajectories'
 include { RUN_COLLISIONS; model_by_name    } from '../modules/sticking'
 
 workflow ROUND_OF_SHARDS {
@@ -43,7 +43,7 @@ workflow ROUND_OF_SHARDS {
         )
         RUN_TRAJECTORIES(
             EXCITE.out.combine(starts).map { meta, states, snapshots, curves, models, tables -> [meta, states, tables, models] },
-            settings.steps['run-trajectories'], checkpoints, settings.code['run_trajectories.py'],
+            settings.steps['run-trajectories'] + potential_by_name(p), checkpoints, settings.code['run_trajectories.py'],
         )
         ended = RUN_TRAJECTORIES.out.toSortedList { a, b -> a[0].first_id <=> b[0].first_id }
         limits = [target_halfwidth: p.target_halfwidth, round_size: rounds[0].sum { it.n }, limit: p.n_trajectories,

@@ -147,6 +147,9 @@ def _nothing(run: Any) -> Iterator[tuple[str, float]]:
 
 
 def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
+    if not run.photodesorption.trains:
+        yield from _given_photodesorption(run)
+        return
     n_atoms = 2 * run.frames.sampling.n_molecules
     weights = deepmd_weights(run.deepmd.training)
     atom_s = network_s("deepmd", weights)
@@ -180,6 +183,17 @@ def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
     photo = run.photodesorption
     yield "trajectories", (photo.n_trajectories + photo.n_control) * steps_each * step_s
     yield "truth", (photo.n_truth + photo.n_control) * steps_each * teacher_s
+
+
+def _given_photodesorption(run: Any) -> Iterator[tuple[str, float]]:
+    """Yield what a run under a potential that is given takes: nothing is labelled or trained."""
+    own, heat = run.photodesorption, run.thermalization
+    n_atoms = _atoms_of(own.molecule) * run.frames.sampling.n_molecules
+    step_s = _step_s(own.potential, n_atoms, 0.0) if own.model is None else _members(own.model, n_atoms)[1]
+    length_fs = heat.n_replicas * (heat.equilibration_fs + heat.duration_fs)
+    yield "thermalization", length_fs / heat.timestep_fs * step_s
+    steps_each = own.trajectories.duration_fs / own.trajectories.timestep_fs
+    yield "trajectories", (own.n_trajectories + own.n_control) * steps_each * step_s
 
 
 def _heads(training: Any) -> float:
@@ -416,11 +430,21 @@ def _atom_steps(path: Path) -> tuple[int, int]:
 def _run_trajectories(made: Any) -> float:
     from frazil.experiments.photodesorption.initial_states import read_initial_states
 
-    n_atoms = 2 * read_initial_states(made.states).n_molecules
+    n_atoms = len(read_initial_states(made.states).molecules.numbers)
     steps = made.n_trajectories * made.settings.duration_fs / made.settings.timestep_fs
     if made.engine == "van-hemert":
         return float(steps * PAIR_s * n_atoms**2)
-    return float(steps * n_atoms * network_s("deepmd", _model_weights(made.model)))
+    return float(steps * _model_step_s(made.model[0], n_atoms))
+
+
+def _model_step_s(model: Path | str, n_atoms: int) -> float:
+    """Return the seconds of a step under a DeePMD model's folder, any other, or a potential by name."""
+    if not Path(model).exists():
+        return _step_s(str(model), n_atoms, 0.0)
+    content = json.loads((Path(model) / "model.json").read_text()) if Path(model).is_dir() else {}
+    if content.get("kind", "deepmd") != "deepmd":
+        return _members(Path(model), n_atoms)[1]
+    return n_atoms * network_s("deepmd", _model_weights(Path(model)))
 
 
 def _model_weights(model: Path | None) -> float:
@@ -437,7 +461,7 @@ def _model_weights(model: Path | None) -> float:
 
 def _thermalize(made: Any) -> float:
     steps = (made.settings.equilibration_fs + made.settings.duration_fs) / made.settings.timestep_fs
-    return float(steps * _first(made.aggregates) * network_s("deepmd", _model_weights(made.model)))
+    return float(steps * _model_step_s(made.model, _first(made.aggregates)))
 
 
 def _train_deepmd(made: Any) -> float:

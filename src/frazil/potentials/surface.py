@@ -1,4 +1,4 @@
-"""Any potential on one structure: energy, forces and second derivatives of its mean and of each member."""
+"""Any potential on one structure: energy, forces, second derivatives, a bond's curve, of each member."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+from frazil.errors import UserError
 from frazil.potentials.calculator import PotentialCalculator
 from frazil.potentials.registry import Source
+from frazil.systems.diatomic import BondCurve
 from frazil.systems.minima import Curvature, Members, differences
 
 
@@ -34,6 +36,47 @@ def members_of(source: Source, atoms: Atoms) -> Members:
 
         return ModelSurface(source.model, atoms)
     return _Called(source, atoms)
+
+
+CURVE = (0.55, 2.6)
+"""Ends of a bond's curve, in units of its length at rest."""
+N_CURVE = 200
+
+
+def bond_curve_of(
+    source: Source, atoms: Atoms, bond: tuple[int, int], member: int | None = None
+) -> BondCurve:
+    """Return the curve of a bond of one molecule at rest, its two atoms moved along it about their centre.
+
+    All other atoms stay, so that the energy is what the two have along their bond at once. Beyond its highest
+    points on the ways in and out a curve is none of a bond; it ends there. Raises UserError where the
+    potential has no minimum along the bond.
+    """
+    one, two = bond
+    masses = atoms.get_masses()[[one, two]]
+    weights = masses / masses.sum()
+    rest_A = float(atoms.get_distance(one, two))
+    along = (atoms.positions[two] - atoms.positions[one]) / rest_A
+    centre = weights @ atoms.positions[[one, two]]
+    alone, lengths = members_of(source, atoms), np.linspace(*CURVE, N_CURVE) * rest_A
+    energies = np.empty(N_CURVE)
+    for number, length in enumerate(lengths):
+        positions = atoms.positions.copy()
+        positions[one], positions[two] = (
+            centre - weights[1] * length * along,
+            centre + weights[0] * length * along,
+        )
+        energies[number] = alone.surface(positions, member)[0]
+    rest = int(np.argmin(np.abs(lengths - rest_A)))
+    known = np.isfinite(energies)
+    if not known[rest]:
+        raise UserError(f"{atoms.symbols} at rest has no finite energy under {source.kind}; give another one")
+    first = rest - int(np.argmin(np.append(known[rest::-1], False))) + 1
+    last = rest + int(np.argmin(np.append(known[rest:], False)))
+    first += int(np.argmax(energies[first : rest + 1]))
+    last = rest + int(np.argmax(energies[rest:last])) + 1
+    reduced_amu = float(masses.prod() / masses.sum())
+    return BondCurve(lengths[first:last], energies[first:last], reduced_amu)
 
 
 class _Called:

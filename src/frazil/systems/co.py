@@ -87,10 +87,13 @@ def bond_lengths(positions_A: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(positions_A[..., 1::2, :] - positions_A[..., ::2, :], axis=-1))
 
 
-def closest_contact(positions_A: np.ndarray) -> np.ndarray:
-    """Return the smallest distance (...), Å, between atoms of different molecules; infinite if none."""
+def closest_contact(positions_A: np.ndarray, owner: np.ndarray | None = None) -> np.ndarray:
+    """Return the smallest distance (...), Å, between atoms of different molecules; infinite if none.
+
+    ``owner`` (natoms,) is the molecule of each atom, two by two if not given.
+    """
     first, second = np.triu_indices(positions_A.shape[-2], 1)
-    apart = first // 2 != second // 2
+    apart = first // 2 != second // 2 if owner is None else owner[first] != owner[second]
     first, second = first[apart], second[apart]
     if not len(first):
         return np.full(positions_A.shape[:-2], np.inf)

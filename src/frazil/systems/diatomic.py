@@ -64,13 +64,15 @@ class BondCurve:
         self._scan_energy = self._spline(self._scan) - self._offset
 
     @classmethod
-    def read(cls, path: Path | str, column: str = "label_eV") -> "BondCurve":
+    def read(
+        cls, path: Path | str, column: str = "label_eV", reduced_mass_amu: float = REDUCED_MASS_CO_amu
+    ) -> "BondCurve":
         """Return the curve of one column of a ``bond_curves.csv``; rows without a value are left out."""
         declared = Table("bond_curves", f"*bond_length_A {column}?", made_by="select_model.py")
         table = declared.read(path, by_hand=True)
         lengths, energies = table["bond_length_A"].to_numpy(float), table[column].to_numpy(float)
         present = np.isfinite(energies)
-        return cls(lengths[present], energies[present])
+        return cls(lengths[present], energies[present], reduced_mass_amu)
 
     def energy(self, bond_length_A: ArrayLike) -> np.ndarray:
         """Return V(r) above the minimum, eV; not a number outside the curve's range."""

@@ -3,6 +3,7 @@
 Inside a molecule carbon comes first, then other elements from heavy to light, hydrogen last: C, O; O, H, H.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +17,15 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from frazil.errors import UserError
-from frazil.systems.co import BOND_LENGTH_A
+from frazil.systems.co import BOND_LENGTH_A, closest_contact
 
 BOND_SLACK_A = 0.45
 """Bonds may be this much longer than the sum of covalent radii: CO up to 1.87 Å, H2 to 1.07, C–C to 1.97."""
 LONGEST_A = {("C", "O"): 1.6, ("H", "H"): 1.5}
 """Longer ones are broken; other bonds are where they are longer than their radii and the slack allow."""
 SMILES = "smiles:"
+MOLECULE = "molecule"
+"""Array of the molecule that each atom belongs to, from 0."""
 EMBEDDING_SEED = 7
 
 
@@ -66,8 +69,54 @@ class Molecules:
         bonds = bonds_of(atoms)
         return cls(atoms.numbers.copy(), tuple(_joined(bonds, len(atoms))), bonds)
 
+    @classmethod
+    def told_by(cls, atoms: Atoms) -> "Molecules":
+        """Return the molecules of one kind that an array ``molecule`` (natoms,) tells; without it, CO.
+
+        Bonds are those of the first one alone: near ones of other molecules do not count.
+        """
+        if MOLECULE not in atoms.arrays:
+            return cls.alike(molecule("CO"), len(atoms) // 2)
+        first = Atoms(atoms[atoms.arrays[MOLECULE] == 0])
+        found = cls.alike(first, len(atoms) // len(first))
+        same = np.array_equal(found.numbers, atoms.numbers)
+        if not same or not np.array_equal(found.owner, atoms.arrays[MOLECULE]):
+            raise UserError(
+                f"{atoms.symbols}: its column {MOLECULE} tells no molecules of one kind, one after the other"
+            )
+        return found
+
+    @classmethod
+    def alike(cls, one: Atoms, n_molecules: int) -> "Molecules":
+        """Return so many molecules like one, atoms molecule by molecule in its order, with its bonds."""
+        starts = len(one) * np.arange(n_molecules)
+        bonds = (bonds_of(one) + starts[:, None, None]).reshape(-1, 2)
+        members = np.arange(len(one)) + starts[:, None]
+        return cls(np.tile(one.numbers, n_molecules), tuple(members), bonds)
+
     def __len__(self) -> int:
         return len(self.members)
+
+    @cached_property
+    def owner(self) -> np.ndarray:
+        """The molecule of each atom (natoms,)."""
+        found = np.empty(len(self.numbers), int)
+        for molecule, own in enumerate(self.members):
+            found[own] = molecule
+        return found
+
+    @cached_property
+    def atom_masses_amu(self) -> np.ndarray:
+        """Standard masses of the atoms (natoms,)."""
+        return np.asarray(atomic_masses[self.numbers])
+
+    @cached_property
+    def is_co(self) -> bool:
+        """Whether atoms come C, O, C, O, …, as DeePMD's types and LAMMPS have them here."""
+        return bool(
+            np.array_equal(self.numbers, np.tile([6, 8], len(self)))
+            and np.array_equal(self.owner, np.arange(2 * len(self)) // 2)
+        )
 
     @cached_property
     def masses_amu(self) -> np.ndarray:
@@ -107,6 +156,15 @@ class Molecules:
             weight = np.where(has, atomic_masses[self.numbers[atom]], 0.0) / self.masses_amu
             total = total + weight[:, None] * positions_A[..., atom, :]
         return total
+
+    def closest_contact(self, positions_A: np.ndarray) -> np.ndarray:
+        """Return the smallest distance (...), Å, between atoms of different molecules; infinite if none."""
+        return closest_contact(positions_A, self.owner)
+
+    def bond_lengths(self, positions_A: np.ndarray) -> np.ndarray:
+        """Return the lengths (..., n_bonds), Å, of all bonds."""
+        first, second = self.bonds.T
+        return np.asarray(np.linalg.norm(positions_A[..., second, :] - positions_A[..., first, :], axis=-1))
 
     def broken(self, positions_A: np.ndarray) -> tuple[int, float] | None:
         """Return a molecule with a bond too long in frames (n, natoms, 3), and how long; None if all hold."""
@@ -149,6 +207,23 @@ def molecule(what: str | Path) -> Atoms:
         )
     found.info["name"] = found.get_chemical_formula()
     return found
+
+
+def bond_of(one: Atoms, bond: Sequence[int] = ()) -> tuple[int, int]:
+    """Return a bond of one molecule, by its two atoms; none given is the only one of a diatomic.
+
+    Raises UserError for a bond that the molecule does not have.
+    """
+    known = [(int(i), int(j)) for i, j in bonds_of(one)]
+    name, symbols = one.get_chemical_formula(), one.get_chemical_symbols()
+    listed = ", ".join(f"{i},{j} ({symbols[i]}–{symbols[j]})" for i, j in known) or "none"
+    if not bond and len(known) == 1:
+        return known[0]
+    if not bond:
+        raise UserError(f"{name} has several bonds; say which is excited (--bond): {listed}")
+    if tuple(sorted(bond)) not in known:
+        raise UserError(f"bond {','.join(map(str, bond))} is none of {name}, whose bonds are {listed}")
+    return (int(bond[0]), int(bond[1]))
 
 
 def check_closed_shell(atoms: Atoms, what: str) -> None:

@@ -16,22 +16,31 @@ from ase.optimize import LBFGS
 
 from frazil.errors import UserError
 from frazil.seeds import derived_seed
-from frazil.systems.co import molecular_centres, set_excited
-from frazil.systems.molecules import molecule
+from frazil.systems.co import set_excited
+from frazil.systems.molecules import Molecules, molecule
 
 PACKING_DISTANCE_A = 2.8
 
 
-def random_aggregate(n_molecules: int, radius_A: float, campaign_seed: int, aggregate_id: int) -> Atoms:
-    """Return CO molecules packed at random (positions, orientations) in a sphere, by Packmol; not relaxed.
+def random_aggregate(
+    n_molecules: int,
+    radius_A: float,
+    campaign_seed: int,
+    aggregate_id: int,
+    one: Atoms | None = None,
+    distance_A: float = PACKING_DISTANCE_A,
+) -> Atoms:
+    """Return molecules packed at random (positions, orientations) in a sphere, by Packmol; not relaxed.
 
-    Raises UserError where they do not fit.
+    ``one``: the molecule, CO if not given; atoms of two are at least ``distance_A`` apart. Raises UserError
+    where they do not fit.
     """
     if n_molecules < 1 or radius_A <= 0:
         raise UserError(f"{n_molecules} molecules in a sphere of {radius_A:g} Å; both must be positive")
     region = f"inside sphere 0. 0. 0. {radius_A}"
-    atoms = pack(n_molecules, region, PACKING_DISTANCE_A, campaign_seed, "packmol", aggregate_id)
-    atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
+    one = molecule("CO") if one is None else one
+    atoms = packed([(one, n_molecules)], region, distance_A, campaign_seed, "packmol", aggregate_id)
+    atoms.positions -= Molecules.alike(one, n_molecules).centres(atoms.positions).mean(axis=0)
     set_excited(atoms, -1)
     return atoms
 

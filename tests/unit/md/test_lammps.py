@@ -12,7 +12,7 @@ from frazil.errors import UserError
 from frazil.md.lammps import EngineError, LammpsSession, NoseHoover, Observation
 from frazil.potentials.deepmd.model import DeepPotential
 from frazil.systems.co import TYPE_MASSES_amu, co_types
-from frazil.systems.co_energies import temperature_K
+from frazil.systems.energies import temperature_K
 
 N_MOLECULES = 3
 
@@ -146,9 +146,9 @@ def test_nose_hoover_keeps_drift_and_rotation_at_zero_and_reaches_its_temperatur
 ) -> None:
     positions, velocities, types = start(1)
     positions = session.minimize(positions, types)
-    velocities = velocities * np.sqrt(15.0 / temperature_K(velocities))
+    velocities = velocities * np.sqrt(15.0 / temperature_K(velocities, TYPE_MASSES_amu[types]))
     run = list(session.run(positions, velocities, types, 0.2, 2000, 25, NoseHoover(15.0, 10.0)))
-    temperatures = [float(temperature_K(now.velocities_A_per_fs)) for now in run[20:]]
+    temperatures = [float(temperature_K(now.velocities_A_per_fs, TYPE_MASSES_amu[types])) for now in run[20:]]
     assert 10 < np.mean(temperatures) < 20
     masses = TYPE_MASSES_amu[types][:, None]
     drift = (masses * run[-1].velocities_A_per_fs).sum(axis=0)

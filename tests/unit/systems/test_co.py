@@ -117,7 +117,9 @@ def curve() -> BondCurve:
 def test_internal_energy(curve: BondCurve, sign: int) -> None:
     atoms = chain(3)
     velocities = np.random.default_rng(0).normal(size=(6, 3)) * 0.01
-    changed = excite.set_internal_energy(atoms.positions, velocities, 1, 8.26, curve, sign)
+    changed = excite.set_internal_energy(
+        atoms.positions, velocities, (2, 3), atoms.get_masses(), 8.26, curve, sign
+    )
     assert np.array_equal(changed[[0, 1, 4, 5]], velocities[[0, 1, 4, 5]])
     centre = structures.molecular_centres
     assert centre(changed)[1] == pytest.approx(centre(velocities)[1], abs=1e-15)
@@ -136,9 +138,11 @@ def test_internal_energy_below_the_bond_s_own(curve: BondCurve) -> None:
     with pytest.raises(
         UserError, match=r"internal energy of 1 eV cannot be given at a bond length of 1\.600 Å"
     ):
-        excite.set_internal_energy(positions, np.zeros((2, 3)), 0, 1.0, curve, 1)
+        excite.set_internal_energy(positions, np.zeros((2, 3)), (0, 1), MOLECULE_MASSES_amu, 1.0, curve, 1)
     with pytest.raises(UserError, match="cannot be given"):
-        excite.set_internal_energy(3 * positions, np.zeros((2, 3)), 0, 8.0, curve, 1)
+        excite.set_internal_energy(
+            3 * positions, np.zeros((2, 3)), (0, 1), MOLECULE_MASSES_amu, 8.0, curve, 1
+        )
 
 
 def test_lammps_data(tmp_path: Path) -> None:

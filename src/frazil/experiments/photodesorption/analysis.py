@@ -104,6 +104,22 @@ def keep_starts(shards: Path | str, out: Path, ensemble: str = MODEL) -> None:
         partial.write_text(campaigns.pop(), encoding="utf-8")
 
 
+def told_of(shards: Path | str) -> tuple[str, str]:
+    """Return what the aggregates are made of, and the potential that was given ("": trained here), in words.
+
+    Shards that another program wrote do not tell: they are of CO.
+    """
+    folders = [file.parent for file in TRAJECTORIES.files(shards)]
+    formula, given = "CO", ""
+    if folders and (folders[0] / STATES).is_file():
+        formula = read_initial_states(folders[0] / STATES).molecules.formulas[0]
+    if folders and (folders[0] / CAMPAIGN).is_file():
+        about = json.loads((folders[0] / CAMPAIGN).read_text(encoding="utf-8"))
+        kind, level = about.get("potential", ""), about.get("level", "")
+        given = f"{kind} ({level})" if kind and level not in ("", kind) else kind
+    return formula, given
+
+
 def analyse(
     model_shards: Path | str,
     criteria_A: Sequence[float],
@@ -171,6 +187,8 @@ def analyse(
     run = ensembles["model"]
     windows = rotational_windows(run, campaign_seed, model_error_scale)
     summary = summarise(run, campaign_seed, model_error_scale)
+    molecule, given = told_of(model_shards)
+    level = given or level
     results = Results(
         ensembles=ensembles,
         probability=probabilities(run, criteria_A, model_error_scale, confidence_of(decision)),
@@ -179,12 +197,14 @@ def analyse(
         windows=windows,
         fits=rotational_fits(windows),
         summary=summary,
-        comparison=beside_paper(summary, reference),
+        comparison=beside_paper(summary, reference).iloc[: None if molecule == "CO" else 0],
         truth=_truth(ensembles, aimd_shards, duration_fs, level, coupling_eV, model, campaign_seed),
         criterion_A=criterion_A,
         duration_fs=duration_fs,
         level=level,
         truth_margin=truth_margin,
+        molecule=molecule,
+        given=given,
         members_apart=None if worth_labelling is None else MEMBERS_APART.read(worth_labelling),
     )
     out = Path(out)
@@ -194,7 +214,8 @@ def analyse(
         (TRAJECTORIES, run.trajectories), (DESORBED, run.desorbed), (CROSSINGS, run.crossings),
         (PROBABILITY, results.probability), (SENSITIVITY, results.sensitivity), (WINDOWS, windows),
         (FITS, results.fits), (SUMMARY, summary),
-        (BESIDE_PAPER, results.comparison), (AGREEMENT, results.truth.agreement),
+        (BESIDE_PAPER, results.comparison if results.is_published else None),
+        (AGREEMENT, results.truth.agreement),
         (DISTRIBUTIONS, results.truth.distributions), (BESIDE_AIMD, results.truth.aimd),
         (AIMD_DISTRIBUTIONS, results.truth.aimd_distributions), (DRIFT, results.truth.drift),
         (NET_FORCE, results.truth.net_force), (MEMBERS_APART, results.members_apart),

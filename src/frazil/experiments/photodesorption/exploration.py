@@ -22,7 +22,7 @@ from frazil.campaigns import Row, Start, Watch
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.engines import Engine, start_of
+from frazil.experiments.photodesorption.engines import Engine, Model, start_of
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.settings import ExplorationLimits
@@ -165,7 +165,11 @@ def explore(
     ]
     if not starts:
         raise UserError("the files of initial states hold none; make some with excite.py")
-    how = Engine(engine, models, starts[0][0].n_molecules, timestep_fs, n_steps, steps_between, precision)
+    first = starts[0][0]
+    how = Engine(
+        engine, [Model(model) for model in models], first.molecules, first.reference_A, timestep_fs, n_steps,
+        steps_between, precision,
+    )  # fmt: skip
     explorer = Explorer(how, limits)
     # A process runs trajectories of one member, with and without an excited molecule.
     own = [[start for start in starts if explorer.member(*start) == member] for member in range(len(files))]
@@ -275,13 +279,14 @@ class Explorer:
     def _visit(self, states: InitialStates, index: int, ended: Trajectory) -> Visit:
         excited = int(states.excited_molecule[index])
         observations = list(self.engine.moments(ended.rows)) if ended.rows else []
-        visited = np.array([o.positions_A for o in observations]).reshape(-1, 2 * self.engine.n_molecules, 3)
+        n_atoms = len(self.engine.molecules.numbers)
+        visited = np.array([o.positions_A for o in observations]).reshape(-1, n_atoms, 3)
         reason = verdict(visited[-1], self.limits) if len(visited) else FAILED
         if ended.outcome in (Outcome.GIVEN_UP, Outcome.CROWDED, Outcome.NON_FINITE):
             reason = FAILED
         contacts = np.atleast_1d(closest_contact(visited))
         frames = [_atoms(excited, observation) for observation in observations]
-        forces = [evaluate(_potential(model_file_of(model)), frames)[1] for model in self.engine.models]
+        forces = [evaluate(_potential(model_file_of(model.what)), frames)[1] for model in self.engine.models]
         spread = [force_deviation(np.array(one)[:, None])[0] for one in zip(*forces, strict=True)]
         return Visit(
             int(states.trajectory_id[index]), self.member(states, index), excited, reason, observations,

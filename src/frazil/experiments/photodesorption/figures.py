@@ -90,7 +90,7 @@ def probability_by_criterion(results: Results, out: Path | str) -> Drawn:
         rows.append(
             table.assign(series=name)[["series", "criterion_A", "n", "probability", "low_95", "high_95"]]
         )
-    for method, shape in (("MLP", "D"), ("AIMD", "^")):
+    for method, shape in (("MLP", "D"), ("AIMD", "^")) if results.is_published else ():
         value = paper_value(results, "desorption_probability", method)
         axes.plot(3.0, value, shape, color=PAPER, fillstyle="none", label=f"paper, {method} (50 CO, 5 ps)")
     label(axes, "desorption criterion beyond the surface (Å)", "desorption probability")
@@ -155,6 +155,8 @@ def energy_conservation(results: Results, out: Path | str) -> Drawn:
 def teacher_along_paths(results: Results, out: Path | str) -> Drawn:
     """Total energy under model and teacher along the model's own trajectories."""
     path = results.truth.path
+    if results.given:
+        return f"No teacher beside {results.given}, which was given: its energy along the paths is not drawn."
     if path is None:
         return (
             "Teacher's energy along the model's paths not drawn: no frames kept, or no teacher of this level."

@@ -25,9 +25,10 @@ from frazil.experiments.photodesorption.trajectories import Row, write_shard
 from frazil.files import write_json
 from frazil.labels.imports.readers import entries_as_staged, read_entry
 from frazil.md.lammps import Observation
-from frazil.systems.co import excited_molecule, molecular_centres, order_by_molecule
-from frazil.systems.co_energies import molecular_energies, temperature_K
+from frazil.systems.co import MOLECULE_MASSES_amu, excited_molecule, molecular_centres, order_by_molecule
 from frazil.systems.diatomic import BondCurve
+from frazil.systems.energies import molecular_energies, temperature_K
+from frazil.systems import molecules as systems
 from frazil.units import fs
 
 EXCITED_FRACTION = 0.5
@@ -126,7 +127,10 @@ def follow(
                     "excited_molecule": excited,
                     "excitation_energy_eV": energy_eV,
                     "initial_temperature_K": float(
-                        temperature_K(one.velocities_A_per_fs[one.start][0, others])
+                        temperature_K(
+                            one.velocities_A_per_fs[one.start][0, others],
+                            np.tile(MOLECULE_MASSES_amu, others.sum() // 2),
+                        )
                     ),
                 }
             )
@@ -216,7 +220,7 @@ def _excited(one: Given, curve: BondCurve, excitation_energy_eV: float) -> tuple
     places = one.start
     shape = (len(one.times_fs[places]), -1, 2, 3)
     molecules = one.positions_A[places].reshape(shape), one.velocities_A_per_fs[places].reshape(shape)
-    found = [molecular_energies(*now, curve) for now in zip(*molecules, strict=True)]
+    found = [molecular_energies(*now, MOLECULE_MASSES_amu, curve) for now in zip(*molecules, strict=True)]
     internal_eV = np.median(
         [(now.vibrational_energy_meV + now.rotational_energy_meV) / 1000 for now in found], axis=0
     )
@@ -239,7 +243,8 @@ def _row(one: Given, settings: Trajectories, excited: int, curve: BondCurve) -> 
             f"{one.name}: frames every {one.interval_fs:g} fs are observed every {settings.observe_fs:g} fs; "
             "give photodesorption.observe_fs a whole number of times the interval"
         )
-    tracker = Tracker(settings.limits, excited)
+    co = systems.Molecules.alike(systems.molecule("CO"), one.positions_A.shape[1] // 2)
+    tracker = Tracker(settings.limits, co, excited)
     last = int(np.searchsorted(one.times_fs, settings.duration_fs + 1e-6)) - 1
     places = list(range(0, last + 1, every))
     for place in places:

@@ -16,15 +16,16 @@ import numpy as np
 from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates
+from frazil.experiments.photodesorption.outcome import curve_of
 from frazil.seeds import rng
-from frazil.systems.co import molecular_centres
-from frazil.systems.co_energies import temperature_K
 from frazil.systems.diatomic import BondCurve
+from frazil.systems.energies import temperature_K
 from frazil.systems.excite import set_internal_energy
+from frazil.systems.molecules import Molecules, bond_of
 from frazil.units import fs
 
 EXCITATIONS = ("energy", "model_curve", "label_curve", "none")
-_CURVE_COLUMNS = {"energy": "label_eV", "label_curve": "label_eV", "model_curve": "model_x1x2_eV"}
+_CURVES = {"energy": "label", "label_curve": "label", "model_curve": "excited"}
 
 
 def make_initial_states(
@@ -38,13 +39,15 @@ def make_initial_states(
     core_radius_A: float,
     campaign_seed: int,
     out: Path | str,
+    bond: Sequence[int] = (),
     in_turns: bool = False,
 ) -> None:
     """Write ``initial_states.h5`` for ids from ``first_id`` on (see ``InitialStates``).
 
     The internal energy is ``excitation_energy_eV`` (``energy``), or that of the vibrational quantum number on
-    the model's or the labels' bond curve; ``none`` excites nothing. Each snapshot is used at most once, or
-    ``in_turns``, as exploration does: what is excited in it then is drawn anew.
+    the model's or the labels' bond curve; ``none`` excites nothing. ``bond``: the two atoms of the bond
+    within the molecule; of a diatomic it is known. Each snapshot is used at most once, or ``in_turns``, as
+    exploration does: what is excited in it then is drawn anew.
     Raises UserError for too few or unfit snapshots and for an aggregate without a molecule in its core.
     """
     if excitation not in EXCITATIONS:
@@ -56,20 +59,27 @@ def make_initial_states(
             f"{n_trajectories} snapshots asked for from number {first_id} on; {len(frames)} exist; "
             f"ask for fewer trajectories, or thermalize longer for more snapshots"
         )
-    curve, energy_eV = _excitation(excitation, excitation_energy_eV, vibrational_quantum_number, bond_curves)
+    all_molecules = Molecules.told_by(frames[0])
+    masses_amu = all_molecules.atom_masses_amu
+    excited_bond = np.array(bond_of(frames[0][all_molecules.members[0]], bond))
+    reduced_amu = masses_amu[excited_bond].prod() / masses_amu[excited_bond].sum()
+    curve, energy_eV = _excitation(
+        excitation, excitation_energy_eV, vibrational_quantum_number, bond_curves, reduced_amu
+    )
     order = rng(campaign_seed, "snapshots").permutation(len(frames))
     ids = np.arange(first_id, first_id + n_trajectories)
     chosen = [frames[order[identity % len(frames)]] for identity in ids]
     velocities = [frame.get_velocities() * fs for frame in chosen]
-    temperatures = [float(temperature_K(velocity)) for velocity in velocities]
+    temperatures = [float(temperature_K(velocity, masses_amu)) for velocity in velocities]
     molecules = np.full(n_trajectories, -1)
     if curve is not None:
         for row, (identity, frame) in enumerate(zip(ids, chosen, strict=True)):
             generator = rng(campaign_seed, "excite", int(identity))
-            molecules[row] = _core_molecule(frame, core_radius_A, generator)
+            molecules[row] = _core_molecule(frame, all_molecules, core_radius_A, generator)
             sign = 1 if generator.random() < 0.5 else -1
+            one, two = all_molecules.members[molecules[row]][excited_bond]
             velocities[row] = fs * set_internal_energy(
-                frame.positions, velocities[row] / fs, int(molecules[row]), energy_eV, curve, sign
+                frame.positions, velocities[row] / fs, (one, two), masses_amu, energy_eV, curve, sign
             )
     states = InitialStates(
         campaign_seed=campaign_seed,
@@ -80,6 +90,8 @@ def make_initial_states(
         initial_temperature_K=np.array(temperatures),
         positions_A=np.array([frame.positions for frame in chosen]),
         velocities_A_per_fs=np.array(velocities),
+        molecules=all_molecules,
+        reference_A=frames[0].positions,
     )
     states.write(out)
 
@@ -95,7 +107,8 @@ def read_snapshots(paths: Sequence[Path | str]) -> list[ase.Atoms]:
         frames += read_extxyz(path)
     path_list = ", ".join(map(str, paths))
     for frame in frames:
-        if "snapshot_id" not in frame.info or not frame.has("momenta") or len(frame) != len(frames[0]):
+        alike = np.array_equal(frame.numbers, frames[0].numbers)
+        if "snapshot_id" not in frame.info or not frame.has("momenta") or not alike:
             raise UserError(
                 f"a snapshot of {len(frame)} atoms in {path_list} lacks a snapshot_id or momenta, "
                 f"or has another size than the first; give snapshots of thermalize.py of one aggregate"
@@ -109,14 +122,14 @@ def read_snapshots(paths: Sequence[Path | str]) -> list[ase.Atoms]:
 
 
 def _excitation(
-    kind: str, energy_eV: float, quantum_number: float, bond_curves: Path | str | None
+    kind: str, energy_eV: float, quantum_number: float, bond_curves: Path | str | None, reduced_amu: float
 ) -> tuple[BondCurve | None, float]:
     """Return the bond curve (None: no excitation) and the internal energy above its minimum, eV."""
     if kind == "none":
         return None, 0.0
     if bond_curves is None:
         raise UserError(f"excitation '{kind}' needs a bond curve; give --bond-curves bond_curves.csv")
-    curve = BondCurve.read(bond_curves, _CURVE_COLUMNS[kind])
+    curve = curve_of(bond_curves, _CURVES[kind], reduced_amu)
     if kind != "energy":
         return curve, curve.energy_of(quantum_number)
     if energy_eV <= 0:
@@ -124,8 +137,10 @@ def _excitation(
     return curve, energy_eV
 
 
-def _core_molecule(frame: ase.Atoms, core_radius_A: float, generator: np.random.Generator) -> int:
-    centres = molecular_centres(frame.positions)
+def _core_molecule(
+    frame: ase.Atoms, molecules: Molecules, core_radius_A: float, generator: np.random.Generator
+) -> int:
+    centres = molecules.centres(frame.positions)
     distances = np.linalg.norm(centres - centres.mean(axis=0), axis=-1)
     core = np.flatnonzero(distances <= core_radius_A)
     if not len(core):

@@ -85,7 +85,7 @@ def translational_energies(results: Results, out: Path | str) -> Drawn:
         if len(values) >= FEWEST:
             histogram.add(axes, name, color, values, edges, ENERGY_UPPER_meV)
     mark_paper(results, axes, "translational_peak", "peak at 25 meV")
-    for limit, text in ((200.0, "few above"), (800.0, "none above")):
+    for limit, text in ((200.0, "few above"), (800.0, "none above")) if results.is_published else ():
         if edges[-1] >= limit:
             marker(axes, limit, f"paper, {text} {limit:g} meV")
     axes.set_xlim(0, edges[-1])
@@ -96,6 +96,8 @@ def translational_energies(results: Results, out: Path | str) -> Drawn:
         "paper's "
         "figure 7 peaks near 25 meV, with few molecules above 200 meV and none above 800 meV."
     )
+    if not results.is_published:
+        caption = caption.partition(" The paper's")[0]
     return save(canvas, histogram.table(), out, "translational_energy", caption)
 
 
@@ -146,6 +148,8 @@ def rotational_low_high(results: Results, out: Path | str) -> Drawn:
         f"Rotational quantum numbers of molecules with translational energies below and above "
         f"{LOW_TRANSLATION_meV:g} meV (paper, figure 8: peaks near J = 5 and J = 10)."
     )
+    if not results.is_published:
+        caption = caption.partition(" (paper")[0] + "."
     return save(canvas, histogram.table(), out, "rotational_low_high", caption)
 
 
@@ -174,8 +178,8 @@ def rotational_by_window(results: Results, out: Path | str) -> Drawn:
     caption = (
         f"Rotational quantum numbers in windows of translational energy, with their kernel density; J_max is "
         f"where "
-        f"it falls to {100 * TAIL:g} % of its maximum (paper, figure 9). Windows with under {FEWEST} "
-        f"molecules are left out."
+        f"it falls to {100 * TAIL:g} % of its maximum{' (paper, figure 9)' * results.is_published}. "
+        f"Windows with under {FEWEST} molecules are left out."
     )
     return save(canvas, histogram.table(), out, "rotational_windows_figure", caption)
 
@@ -205,9 +209,10 @@ def rotational_trend(results: Results, out: Path | str) -> Drawn:
             axes.legend(loc="upper left")
         axes.set_ylabel({"j_peak": "J_peak", "j_max": "J_max"}[fit["quantity"]])
     grid[1, 0].set_xlabel("mean translational energy of the window (meV)")
+    paper = " (paper, figure 10: both rise linearly)" * results.is_published
     caption = (
-        "Most probable and highest populated rotational quantum number against translational energy (paper, "
-        "figure 10: both rise linearly); bars: 95 % by bootstrap over trajectories."
+        "Most probable and highest populated rotational quantum number against translational energy"
+        f"{paper}; bars: 95 % by bootstrap over trajectories."
     )
     return save(canvas, points, out, "rotational_trend", caption)
 

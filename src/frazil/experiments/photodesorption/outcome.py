@@ -7,23 +7,25 @@ The first observation beyond is its crossing; it has returned if it is inside ag
 **Outcome**, the first that holds: ``failed`` (numbers that are not finite, the engine gave up, or two
 molecules came closer than is physical), ``dissociated`` (a bond longer than the limit), ``desorbed`` (at
 least one molecule crossed the main criterion, returned or not), ``retained``. The first two end the
-trajectory.
+trajectory. A molecule is what its bonds hold together at the start, of any kind.
 
 **Energies** of a desorbed molecule are those at the end of the trajectory, or at its crossing if it returned.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frazil.errors import UserError
 from frazil.experiments.photodesorption.settings import Limits
 from frazil.md.lammps import Observation
-from frazil.systems.co import bond_lengths, closest_contact, molecular_centres
-from frazil.systems.co_energies import kinetic_energy_eV, molecular_energies
 from frazil.systems.diatomic import BondCurve
+from frazil.systems.energies import kinetic_energy_eV, molecular_energies
+from frazil.systems.molecules import Molecules
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,31 @@ class Curves:
     excited: BondCurve
 
 
+CURVE_COLUMNS = {
+    "label": ("label_eV",),
+    "ground": ("model_co_eV", "model_eV"),
+    "excited": ("model_x1x2_eV", "model_excited_eV"),
+}
+"""Columns of ``bond_curves.csv``: of CO under a trained model, or of any bond under a given potential."""
+
+
+def curve_of(bond_curves: Path | str, which: str, reduced_mass_amu: float) -> BondCurve:
+    """Return a curve of ``bond_curves.csv``: the labels' ("label"), the model's "ground" or "excited" one."""
+    wanted = CURVE_COLUMNS[which]
+    if not Path(bond_curves).is_file():
+        raise UserError(f"bond curves {bond_curves} do not exist; give a bond_curves.csv")
+    with Path(bond_curves).open(encoding="utf-8") as file:
+        known = file.readline().strip().split(",")
+    column = next((name for name in wanted if name in known), wanted[0])
+    return BondCurve.read(bond_curves, column, reduced_mass_amu)
+
+
 class Tracker:
     """Takes the observations of one trajectory, in order, and keeps what its rows need."""
 
-    def __init__(self, limits: Limits, excited_molecule: int) -> None:
+    def __init__(self, limits: Limits, molecules: Molecules, excited_molecule: int) -> None:
         self._limits = limits
+        self._molecules = molecules
         self._excited_molecule = excited_molecule
         self._criteria = np.array(limits.criteria_A)
         self._main = int(np.flatnonzero(self._criteria == limits.criterion_A)[0])
@@ -54,13 +76,14 @@ class Tracker:
         """Take one observation; return whether the trajectory is over (failed or dissociated)."""
         if self._last is None:
             self._start(now)
-        energy = now.potential_energy_eV + float(kinetic_energy_eV(now.velocities_A_per_fs))
+        kinetic_eV = kinetic_energy_eV(now.velocities_A_per_fs, self._molecules.atom_masses_amu)
+        energy = now.potential_energy_eV + float(kinetic_eV)
         if not (np.isfinite(energy) and np.isfinite(now.positions_A).all()):
             return self.fail(f"not finite at {now.time_fs:g} fs")
         self._last = now
         self._times_fs.append(now.time_fs)
         self._energies_eV.append(energy)
-        contact = float(closest_contact(now.positions_A))
+        contact = float(self._molecules.closest_contact(now.positions_A))
         self._closest_A = min(self._closest_A, contact)
         if contact < self._limits.unphysical_contact_A:
             return self.fail(f"contact of {contact:.2f} A at {now.time_fs:g} fs")
@@ -69,7 +92,8 @@ class Tracker:
         self._crossings_fs[new] = now.time_fs
         for molecule in np.flatnonzero(new[:, self._main]):
             self._at_crossing[int(molecule)] = now
-        self._dissociated = bool(bond_lengths(now.positions_A).max() > self._limits.dissociation_A)
+        longest_A = self._molecules.bond_lengths(now.positions_A).max()
+        self._dissociated = bool(longest_A > self._limits.dissociation_A)
         return self._dissociated
 
     def fail(self, reason: str) -> bool:
@@ -110,13 +134,13 @@ class Tracker:
         }
 
     def _start(self, first: Observation) -> None:
-        centres = molecular_centres(first.positions_A)
-        self._centre = centres.mean(axis=0)  # all molecules have one mass
+        centres = self._molecules.centres(first.positions_A)
+        self._centre = centres.mean(axis=0)  # all molecules are of one kind
         self._borders = self._distances(first).max() + self._criteria
         self._crossings_fs = np.full((len(centres), len(self._criteria)), np.nan)
 
     def _distances(self, now: Observation) -> NDArray[np.float64]:
-        return np.asarray(np.linalg.norm(molecular_centres(now.positions_A) - self._centre, axis=-1))
+        return np.asarray(np.linalg.norm(self._molecules.centres(now.positions_A) - self._centre, axis=-1))
 
     def _crossed(self) -> list[int]:
         return sorted(self._at_crossing)
@@ -132,11 +156,12 @@ class Tracker:
         assert self._last is not None
         returned = bool(self._distances(self._last)[molecule] <= self._borders[self._main])
         seen = self._at_crossing[molecule] if returned else self._last
-        atoms = slice(2 * molecule, 2 * molecule + 2)
+        atoms = self._molecules.members[molecule]
         excited = molecule == self._excited_molecule
         found = molecular_energies(
             seen.positions_A[None, atoms],
             seen.velocities_A_per_fs[None, atoms],
+            self._molecules.atom_masses_amu[atoms],
             curves.excited if excited else curves.ground,
         )
         values = {name: float(value[0]) for name, value in vars(found).items()}

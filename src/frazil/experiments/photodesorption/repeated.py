@@ -7,7 +7,8 @@ import numpy as np
 import pandas
 
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.engines import TEACHER
+from frazil.experiments.photodesorption.aggregates import CURVE_FILE, MEMBERS
+from frazil.experiments.photodesorption.engines import TEACHER, Model
 from frazil.experiments.photodesorption.initial_states import read_initial_states
 from frazil.experiments.photodesorption.settings import Trajectories
 from frazil.experiments.photodesorption.tables import TRAJECTORIES
@@ -21,9 +22,8 @@ from frazil.experiments.photodesorption.trajectories import (
 from frazil.experiments.photodesorption.validation import member_of
 from frazil.experiments.repeated import MODEL, Repeated, called, campaign_of, marked, row_of
 from frazil.settings import load
-from frazil.systems.co import molecular_centres
 
-TABLE, TITLE = TRAJECTORIES, "Typical trajectories of CO photodesorption"
+TABLE, TITLE = TRAJECTORIES, "Typical trajectories of photodesorption"
 TIME_TOLD = "the time of its first desorption, else its length"
 CURVE, CURVE_LABEL, LINE = "beyond_A", "outermost molecule beyond the surface (Å)", "criterion_A"
 CURVE_TOLD = (
@@ -50,14 +50,18 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
     campaign = campaign_of(results, "photodesorption", ensemble)
     states = read_initial_states(folder / called(STATES, ensemble)).select(trajectory_id, 1)
     engine = campaign["engine"]
-    models, curves = _models(results / "potential", engine, str(table["model_id"].loc[trajectory_id]))
+    potential = results / "potential"
+    if "potential" in campaign:
+        models, curves = _given(potential, campaign["model"], trajectory_id)
+    else:
+        models, curves = _models(potential, engine, str(table["model_id"].loc[trajectory_id]))
     settings = load(Trajectories, campaign["settings"])
     all_frames = replace(
         settings, keep_frames_trajectories=trajectory_id + 1, keep_frames_every_fs=settings.observe_fs
     )
     physics = Physics(
-        all_frames, engine, campaign["coupling_eV"], states, models, [curves_of(engine, curves)],
-        campaign["precision"],
+        all_frames, engine, campaign["coupling_eV"], states, models,
+        [curves_of(engine, curves, states.molecules)], campaign["precision"],
     )  # fmt: skip
     ((_, row),) = physics.runner()([trajectory_id], lambda: None)
     tables = [
@@ -69,7 +73,7 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
         return Repeated(tables)
     for frame in frames:
         marked(frame, frame.arrays["excited"] > 0)
-    centres = np.array([molecular_centres(frame.positions) for frame in frames])
+    centres = np.array([states.molecules.centres(frame.positions) for frame in frames])
     outermost = np.linalg.norm(centres - centres[0].mean(axis=0), axis=-1).max(axis=1)
     curve = pandas.DataFrame(
         {
@@ -81,7 +85,18 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
     return Repeated(tables, frames, curve)
 
 
-def _models(potential: Path, engine: str, model_id: str) -> tuple[list[Path], Path]:
+def _given(potential: Path, model: str, trajectory_id: int) -> tuple[list[Model], Path]:
+    """Return what drove a trajectory under a potential that was given, and the curves of its member."""
+    if not (potential / CURVE_FILE).is_file():
+        raise UserError(f"{potential} has no {CURVE_FILE}; give the results of a whole run")
+    what: Path | str = potential / "model" if (potential / "model").is_dir() else model
+    each = sorted((potential / MEMBERS).glob("*.csv"))
+    if not each:
+        return [Model(what)], potential / CURVE_FILE
+    return [Model(what, trajectory_id % len(each))], each[trajectory_id % len(each)]
+
+
+def _models(potential: Path, engine: str, model_id: str) -> tuple[list[Model], Path]:
     """Return the model of a row (none of the teacher's) and the bond curves that its molecules are judged by.
 
     The teacher's curves are the same column in the tables of all members.
@@ -93,7 +108,7 @@ def _models(potential: Path, engine: str, model_id: str) -> tuple[list[Path], Pa
         models, tables = [model], [model.with_name(f"{model.name}.csv")]
     if not all(own.is_dir() for own in models) or not tables or not tables[0].is_file():
         raise UserError(f"{potential.parent} has no {model} with its .csv; give the results of a whole run")
-    return models, tables[0]
+    return [Model(own) for own in models], tables[0]
 
 
 def caption(row: pandas.Series, outcome: str) -> str:
@@ -105,6 +120,6 @@ def caption(row: pandas.Series, outcome: str) -> str:
         "failed": f"{row['failure']}",
     }
     return (
-        f"One CO (ringed) was given {row['excitation_energy_eV']:g} eV at "
+        f"One molecule (ringed) was given {row['excitation_energy_eV']:g} eV at "
         f"{row['initial_temperature_K']:.0f} K: {told[outcome]}."
     )

@@ -40,8 +40,17 @@ class Results:
     truth_margin: float
     ended: str = ""
     """How a campaign ended that ran until it was enough."""
+    molecule: str = "CO"
+    """What the aggregates are made of, by its formula."""
+    given: str = ""
+    """The potential that was given in place of a committee trained here, in words."""
     members_apart: pandas.DataFrame | None = None
     """The same starts under every member, where more trajectories do not narrow the interval."""
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the published study is of this molecule."""
+        return self.molecule == "CO"
 
     @property
     def model(self) -> Ensemble:

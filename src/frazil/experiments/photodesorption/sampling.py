@@ -201,7 +201,13 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
         templates.append(atoms)
         velocities.append(
             set_internal_energy(
-                atoms.positions, atoms.get_velocities(), molecule, plan.excitation_energy_eV, curve, sign
+                atoms.positions,
+                atoms.get_velocities(),
+                (2 * molecule, 2 * molecule + 1),
+                atoms.get_masses(),
+                plan.excitation_energy_eV,
+                curve,
+                sign,
             )
         )
     if not templates:

@@ -1,4 +1,4 @@
-"""Settings of CO photodesorption: frames, exploration, thermalization, the ensemble and its analysis."""
+"""Settings of photodesorption (of CO, or any molecule): frames, thermalization, the ensemble and its analysis."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import Labels, Seed, dataset_problems, window_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
+from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
 
 MOST_STEPS = 1_000_000_000
+CO, TRAINED = "CO", "deepmd"
+"""The molecule of the published study, and the potential that is trained of it here."""
 UNLEARNABLE_CONTACT_A = 1.85
 """Frames with atoms of two molecules nearer than this spoil a fit (docs/validation.md)."""
 SNAPSHOT_EVERY_fs = 10.0
@@ -23,6 +26,10 @@ SNAPSHOTS_PER_REPLICA = 1_000_000
 class Excitation:
     """The molecule that is excited, and how much."""
 
+    bond: tuple[int, ...] = setting(
+        "The two atoms of the bond that is excited, counted from 0 within the molecule (carbon first, then from heavy to "
+        "light, hydrogen last); empty: the only bond of a diatomic", default=(), minimum=0, maximum=10000,
+    )  # fmt: skip
     excitation: str = setting(
         "Internal energy of the excited molecule: as given in eV, or that of the vibrational quantum number on the "
         "model's or the labels' bond curve",
@@ -42,6 +49,11 @@ class Excitation:
         default=4.5,
         above=0,
     )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is no bond."""
+        if len(self.bond) not in (0, 2):
+            yield "bond", "allowed: two atoms, or none for a diatomic's only bond"
 
 
 @settings
@@ -106,7 +118,23 @@ class Trajectories:
 
 @settings
 class Photodesorption:
-    """Trajectories of an aggregate with one vibrationally excited CO."""
+    """Photodesorption: trajectories of an aggregate with one vibrationally excited molecule (CO, or any other)."""
+
+    molecule: str = setting(
+        "Molecule of the aggregates: a name that ASE knows, smiles:…, or a file of one molecule; others than CO need a "
+        "potential by name or a model that is ready",
+        default=CO, pattern=MOLECULE, examples=MOLECULES,
+    )  # fmt: skip
+    potential: str = setting(
+        "What drives everything: a DeePMD committee of CO, trained here on labels; a potential by its name; or any ASE "
+        "calculator, which a function of no arguments returns",
+        default=TRAINED, pattern=rf"{TRAINED}|{'|'.join(FORMULAS)}|ase:\w+(\.\w+)+",
+        examples=(TRAINED, *FORMULAS[:2], "ase:MODULE.FUNCTION"),
+    )  # fmt: skip
+    model: Path | None = setting(
+        "Folder of any potential that is ready (model.json, or what training wrote), in place of training one: its members "
+        "take turns with model_error", default=None, path="folder",
+    )  # fmt: skip
 
     n_trajectories: int = setting(
         "Trajectories of the ensemble, one per snapshot", default=11000, minimum=1, maximum=10_000_000
@@ -162,9 +190,43 @@ class Photodesorption:
         default=None, path="any",
     )  # fmt: skip
 
+    @property
+    def trains(self) -> bool:
+        """Whether a committee of CO is trained here on labels."""
+        return self.potential == TRAINED and self.model is None
+
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Yield what is wrong with the samplesheet of trajectories, and a target that no rule has."""
+        """Yield what is wrong with the system, the samplesheet of trajectories, and a target that no rule has."""
         yield from dataset_problems(self.aimd, "aimd")
+        if self.model is not None and self.potential != TRAINED:
+            yield "model", "allowed: none with [potential], which is one by its name"
+        if is_file_name(self.molecule) and not Path(self.molecule).is_file():
+            yield "molecule", "no such file; allowed: a file, a name that ASE knows, smiles:…"
+        if self.trains:
+            if self.molecule != CO:
+                yield (
+                    "molecule",
+                    "allowed: CO, which committees are trained of here; any other with a potential by name or a model "
+                    "that is ready as [potential]",
+                )
+            if self.excite.bond:
+                yield "bond", "allowed: none with CO, which has one"
+            return
+        if self.engine != "frazil":
+            yield (
+                "engine",
+                "allowed: frazil with a potential that is given; LAMMPS runs the committee that is trained here",
+            )
+        if self.aimd is not None:
+            yield (
+                "aimd",
+                "allowed: none with a potential that is given; trajectories are followed of CO beside a committee",
+            )
+        if self.n_truth:
+            yield (
+                "n_truth",
+                "trajectories of the analytic teacher of CO; allowed: 0 with a potential that is given",
+            )
         if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
             yield "target_halfwidth", f"allowed: 0 (all trajectories), or from {LEAST_HALFWIDTH:g} on"
         if self.target_halfwidth and self.n_trajectories > MOST_UNTIL_ENOUGH:
@@ -227,13 +289,17 @@ class Thermalization:
 class Sampling:
     """What is sampled for labels."""
 
-    n_molecules: int = setting("CO molecules in an aggregate", default=50, minimum=3, maximum=500)
+    n_molecules: int = setting("Molecules in an aggregate", default=50, minimum=3, maximum=500)
     aggregate_radius_A: float = setting(
         "Radius of the sphere in which Packmol places the molecules at random",
         default=8.2,
         above=0,
         maximum=100,
     )
+    packing_distance_A: float = setting(
+        "Distance between atoms of different molecules at which Packmol places them; water wants some 2",
+        default=2.8, minimum=1, maximum=5,
+    )  # fmt: skip
     n_aggregates: int = setting(
         "Independent aggregates; trajectories of one are not independent", default=32, minimum=1, maximum=1000
     )
@@ -380,7 +446,8 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
         yield "exploration.timestep_fs", "allowed: a whole part of [photodesorption.observe_fs]"
     if not is_multiple(run.exploration.duration_fs, trajectories.observe_fs):
         yield "exploration.duration_fs", "allowed: a whole number of [photodesorption.observe_fs]"
-    if run.labels.level != "van-hemert" and run.photodesorption.n_truth > 0:
+    yield from _of_given_potentials(run)
+    if run.photodesorption.trains and run.labels.level != "van-hemert" and run.photodesorption.n_truth > 0:
         yield (
             "photodesorption.n_truth",
             "trajectories of the analytic teacher; allowed: 0 with [labels.level], which has none",
@@ -388,6 +455,21 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
     for name in ("window_starts_fs", "window_intervals_fs"):
         if any(t and not is_multiple(t, run.frames.sampling.timestep_fs) for t in getattr(run.labels, name)):
             yield f"labels.{name}", "allowed: whole numbers of [frames.timestep_fs]"
+
+
+def _of_given_potentials(run: Any) -> Iterator[tuple[str, str]]:
+    """Yield what a potential that is given has no use for, or lacks."""
+    own = run.photodesorption
+    if own.trains:
+        return
+    if own.excite.excitation == "label_curve" and run.labels.bond_curve_file is None:
+        yield (
+            "photodesorption.excitation",
+            "a potential that is given has no labels; allowed: energy, model_curve, or a curve as "
+            "[labels.bond_curve_file]",
+        )
+    if run.labels.dataset is not None:
+        yield "labels.dataset", "allowed: none with a potential that is given, for which nothing is trained"
 
 
 @step("frazil.experiments.photodesorption.sampling:sample_files", group="frames")
@@ -470,12 +552,39 @@ class SelectModel:
     out: Path = given("Folder to write", path="new folder")
 
 
+@step("frazil.experiments.photodesorption.aggregates:prepare", group="photodesorption")
+class PrepareAggregates:
+    """Check a molecule, its bond and a potential; pack and relax aggregates, scan the excited bond."""
+
+    molecule: str = same_as(Photodesorption, "molecule")
+    model: str = given("Folder of a potential, its name, or ase:MODULE.FUNCTION")
+    excite: Excitation = part(Excitation)
+    dissociation_A: float = same_as(Limits, "dissociation_A")
+    n_molecules: int = same_as(Sampling, "n_molecules", of="frames.n_molecules")
+    aggregate_radius_A: float = same_as(Sampling, "aggregate_radius_A", of="frames.aggregate_radius_A")
+    packing_distance_A: float = same_as(Sampling, "packing_distance_A", of="frames.packing_distance_A")
+    n_aggregates: int = same_as(Sampling, "n_aggregates", of="frames.n_aggregates")
+    model_error: bool = same_as(Photodesorption, "model_error")
+    bond_curve_file: Path | None = given(
+        "Table of a bond curve (bond_length_A, label_eV) that the excitation follows in place of the potential's",
+        default=None, path="file",
+    )  # fmt: skip
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Folder to write", path="new folder")
+
+
 @step("frazil.experiments.photodesorption.thermalization:thermalize", group="thermalization")
 class Thermalize:
-    """Thermalize one aggregate with a DeePMD model and take snapshots inside a window of temperature."""
+    """Thermalize one aggregate under a potential and take snapshots inside a window of temperature."""
 
     settings: Thermalization = part(Thermalization)
-    model: Path = given("Model folder of train-deepmd, or its .pb file", path="any")
+    model: str = given(
+        "Model folder, a DeePMD model's .pb file, or with the engine frazil a potential's name"
+    )
+    engine: str = given(
+        "What runs it: LAMMPS (a DeePMD model of CO), or frazil's engine (any potential)",
+        default="lammps", choices=("lammps", "frazil"),
+    )  # fmt: skip
     aggregates: Path = given("Relaxed aggregates, extxyz; replicas take turns", path="file")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     replica: int = given("Number of this replica", default=0, minimum=0, maximum=1000)
@@ -494,7 +603,10 @@ class Excite:
     )
     excitation_energy_eV: float = same_as(Excitation, "excitation_energy_eV")
     vibrational_quantum_number: int = same_as(Excitation, "vibrational_quantum_number")
-    bond_curves: Path | None = given("bond_curves.csv of select-model", default=None, path="file")
+    bond_curves: Path | None = given(
+        "bond_curves.csv of select-model or prepare-aggregates", default=None, path="file"
+    )
+    bond: tuple[int, ...] = same_as(Excitation, "bond")
     core_radius_A: float = same_as(Excitation, "core_radius_A")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("HDF5 file to write", path="new file")
@@ -502,16 +614,19 @@ class Excite:
 
 @step("frazil.experiments.photodesorption.trajectories:run_shard", group="photodesorption")
 class RunTrajectories:
-    """Run one shard of NVE trajectories under DeePMD models or the van Hemert teacher; one thread."""
+    """Run one shard of NVE trajectories under DeePMD models, any potential, or the van Hemert teacher; one thread."""
 
     engine: str = same_as(Photodesorption, "engine", choices=("frazil", "lammps", "van-hemert"))
     precision: str = same_as(Photodesorption, "precision")
     model: tuple[Path, ...] = given(
-        "Model folders of train-deepmd; several take turns by a trajectory's id", default=(), path="any"
+        "Model folders, several take turns by a trajectory's id; or the name of a potential, with the engine frazil",
+        default=(),
     )
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     states: Path = given("initial_states.h5 of excite", path="file")
-    bond_curves: tuple[Path, ...] = given("bond_curves.csv of each model", path="file")
+    bond_curves: tuple[Path, ...] = given(
+        "bond_curves.csv of each model, or of each member of the one that is given", path="file"
+    )
     first_id: int = given("Trajectory id of the first", default=0, minimum=0, maximum=2**32 - 1)
     n_trajectories: int = given("Number of trajectories", minimum=1)
     settings: Trajectories = part(Trajectories)

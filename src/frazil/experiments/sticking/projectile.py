@@ -18,7 +18,7 @@ from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver
 from frazil.experiments.sticking.settings import H2, Campaign
 from frazil.files import write_atomic
-from frazil.potentials.surface import members_of
+from frazil.potentials.surface import bond_curve_of, members_of
 from frazil.seeds import rng
 from frazil.systems.diatomic import BondCurve
 from frazil.systems.minima import Minimum, model_minimum
@@ -29,9 +29,6 @@ from frazil.units import fs, hbar, kB
 FILE = "projectile.extxyz"
 AS_GIVEN = H2
 """Keeps its length of the published study, 0.7414 Å; any other is relaxed under the potential that drives."""
-CURVE_A = (0.55, 2.6)
-"""Ends of a diatomic's bond curve, in units of its length at rest."""
-N_CURVE = 200
 N_PHASES = 4000
 SLENDER_amu_A2 = 1e-3
 """A smaller moment of inertia is that of a line about itself."""
@@ -64,14 +61,7 @@ class Projectile:
     def curve(self) -> BondCurve:
         """The bond curve of a diatomic alone. Raises UserError where the potential has none."""
         assert self.source is not None
-        lengths = np.linspace(*CURVE_A, N_CURVE) * self.atoms.get_distance(0, 1)
-        alone = members_of(self.source.source, self.atoms)
-        along = np.array([[0.0, 0.0, -0.5], [0.0, 0.0, 0.5]])
-        energies = np.array([alone.surface(length * along)[0] for length in lengths])
-        rest = int(np.argmin(np.abs(lengths - self.atoms.get_distance(0, 1))))
-        # Beyond its highest point on the way out a curve is no curve of a bond.
-        end = rest + int(np.argmax(energies[rest:])) + 1
-        return BondCurve(lengths[:end], energies[:end], self._reduced_mass_amu)
+        return bond_curve_of(self.source.source, self.atoms, (0, 1))
 
     @property
     def _reduced_mass_amu(self) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import LEVEL_PATTERN, Seed, TakeMoleculesOut, dataset_problems, level_problems
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
+from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
 
 PHASES = ("crystalline", "amorphous")
 OBSERVE_fs = 20.0
@@ -18,10 +19,6 @@ NEAREST_START_A = 3.0
 """A projectile that starts nearer to an atom is inside the surface."""
 CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
-FORMULAS = ("n2-trappe", "q-tip4p-f", "gfn1-xtb", "gfn2-xtb")
-"""Potentials by name that drive other systems than H2 on CO."""
-MOLECULE = r"smiles:\S+|[\w./ +-]+"
-MOLECULES = ("H2O", "smiles:CO", "methanol.xyz")
 MOST_STEPS = 1_000_000_000
 ANALYTIC = "analytic"
 LABEL_LEVELS = (
@@ -502,11 +499,6 @@ class Sticking:
             )
         if self.interaction_only and self.molecules_of != "dataset":
             yield "molecules_of", "allowed: dataset, since molecules alone are labelled of H2 and CO only"
-
-
-def is_file_name(what: str) -> bool:
-    """Return whether the text for a molecule means a file: it has a folder or an ending."""
-    return not what.startswith("smiles:") and ("/" in what or "." in what)
 
 
 GROUPS = {"sticking": Sticking}

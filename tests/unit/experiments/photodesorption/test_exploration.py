@@ -23,6 +23,7 @@ from frazil.experiments.photodesorption.exploration import (
 from frazil.experiments.photodesorption.initial_states import InitialStates
 from frazil.experiments.photodesorption.settings import ExplorationLimits as Limits
 from frazil.md.lammps import Observation
+from frazil.systems.molecules import Molecules, molecule
 from models import random_frames
 
 ONE = "excited-000001"
@@ -51,6 +52,8 @@ def write_states(file: Path, n: int, speed_A_per_fs: float = 0.0) -> Path:
         initial_temperature_K=np.zeros(n),
         positions_A=np.array([frame.positions for frame in random_frames(n, seed=4)]),
         velocities_A_per_fs=velocities,
+        molecules=Molecules.alike(molecule("CO"), 3),
+        reference_A=random_frames(1, seed=4)[0].positions,
     ).write(file)
     return file
 

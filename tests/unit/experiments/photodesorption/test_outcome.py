@@ -7,11 +7,16 @@ from frazil.experiments.photodesorption.outcome import Curves, Tracker
 from frazil.experiments.photodesorption.settings import Limits
 from frazil.md.lammps import Observation
 from frazil.systems.diatomic import BondCurve
+from frazil.systems.molecules import Molecules, molecule
 
 LIMITS = Limits(criteria_A=(2.0, 3.0, 4.0), criterion_A=3.0, dissociation_A=3.0, unphysical_contact_A=1.5)
 LENGTHS = np.linspace(0.7, 4.0, 400)
 CURVE = BondCurve(LENGTHS, 11.2301 * (1 - np.exp(-2.3281 * (LENGTHS - 1.12821))) ** 2)
 CURVES = Curves(ground=CURVE, excited=CURVE)
+
+
+def co(n_molecules: int) -> Molecules:
+    return Molecules.alike(molecule("CO"), n_molecules)
 
 
 def seen(time_fs: float, x_A: list[float], bond_A: float = 1.128, energy_eV: float = 0.0) -> Observation:
@@ -23,7 +28,7 @@ def seen(time_fs: float, x_A: list[float], bond_A: float = 1.128, energy_eV: flo
 
 
 def followed(*moments: Observation, excited: int = 0) -> tuple[Tracker, list[bool]]:
-    tracker = Tracker(LIMITS, excited)
+    tracker = Tracker(LIMITS, co(len(moments[0].positions_A) // 2), excited)
     return tracker, [tracker.observe(now) for now in moments]
 
 
@@ -89,7 +94,7 @@ def test_what_is_not_finite_is_a_failure(broken: str) -> None:
 
 
 def test_a_failure_before_the_first_observation_still_makes_a_row() -> None:
-    tracker = Tracker(LIMITS, -1)
+    tracker = Tracker(LIMITS, co(3), -1)
     tracker.fail("LAMMPS gave up")
     rows = tracker.rows(CURVES)
     assert rows["trajectory"] == {
@@ -112,7 +117,7 @@ def test_energy_conservation_is_a_deviation_and_a_slope() -> None:
 @pytest.mark.parametrize("n_molecules", [8, 50])
 def test_an_observation_is_cheap(n_molecules: int) -> None:
     now = seen(0, list(np.arange(n_molecules) * 4.0))
-    tracker = Tracker(LIMITS, 0)
+    tracker = Tracker(LIMITS, co(n_molecules), 0)
     tracker.observe(now)
     started = time.process_time()
     for _ in range(50):

@@ -12,7 +12,7 @@ from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial import read_snapshots
 from frazil.experiments.photodesorption.settings import Thermalization
 from frazil.experiments.photodesorption.thermalization import thermalize
-from frazil.systems.co_energies import temperature_K
+from frazil.systems.energies import temperature_K
 from frazil.units import fs
 
 SETTINGS: dict[str, Any] = {
@@ -35,7 +35,7 @@ def test_snapshots_are_inside_the_window_at_rest_as_a_whole_and_spread_over_the_
     frames = read_snapshots([out / "snapshots.extxyz"])
     assert [frame.info["snapshot_id"] for frame in frames] == [3_000_000, 3_000_001, 3_000_002]
     for number, frame in enumerate(frames):
-        temperature = float(temperature_K(frame.get_velocities() * fs))
+        temperature = float(temperature_K(frame.get_velocities() * fs, frame.get_masses()))
         assert 3 < temperature < 60
         assert temperature == pytest.approx(frame.info["temperature_K"], rel=1e-5)
         assert frame.info["time_fs"] >= 50 + 50 * number - 1e-6

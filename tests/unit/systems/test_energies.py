@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from frazil.systems.co import MOLECULE_MASSES_amu
-from frazil.systems.co_energies import kinetic_energy_eV, molecular_energies, temperature_K
 from frazil.systems.diatomic import BondCurve, REDUCED_MASS_CO_amu
+from frazil.systems.energies import kinetic_energy_eV, molecular_energies, temperature_K
 from frazil.units import fs, hbar, kB
 
 DEPTH_eV, EXPONENT_per_A, LENGTH_A = 11.2301, 2.3281, 1.12821
@@ -33,7 +33,9 @@ def molecules(
 def test_translation(morse: BondCurve) -> None:
     drift = np.sqrt(2 * np.array([0.025, 0.2]) / MOLECULE_MASSES_amu.sum())
     zero = np.zeros(2)
-    found = molecular_energies(*molecules(np.full(2, LENGTH_A), zero, zero, drift), morse)
+    found = molecular_energies(
+        *molecules(np.full(2, LENGTH_A), zero, zero, drift), MOLECULE_MASSES_amu, morse
+    )
     assert_allclose(found.translational_energy_meV, [25.0, 200.0], rtol=1e-12)
     assert_allclose(found.rotational_energy_meV, 0, atol=1e-12)
     assert_allclose(found.vibrational_energy_meV, 0, atol=1e-6)
@@ -45,7 +47,9 @@ def test_rigid_rotor(morse: BondCurve) -> None:
     momentum = np.sqrt(J * (J + 1)) * hbar
     zero = np.zeros(4)
     tangential = momentum / (REDUCED_MASS_CO_amu * LENGTH_A)
-    found = molecular_energies(*molecules(np.full(4, LENGTH_A), zero, tangential, zero), morse)
+    found = molecular_energies(
+        *molecules(np.full(4, LENGTH_A), zero, tangential, zero), MOLECULE_MASSES_amu, morse
+    )
     assert_allclose(found.rotational_quantum_number, J, atol=1e-9)
     expected = 1000 * J * (J + 1) * hbar**2 / (2 * REDUCED_MASS_CO_amu * LENGTH_A**2)
     assert_allclose(found.rotational_energy_meV, expected, rtol=1e-6)
@@ -58,14 +62,14 @@ def test_morse_levels_at_any_phase_of_the_bond(morse: BondCurve) -> None:
     for stretch in (0.0, 0.02, -0.02):
         lengths = np.full(len(v), LENGTH_A + stretch)
         radial = np.sqrt(2 * (levels - morse.energy(lengths)) / REDUCED_MASS_CO_amu)
-        found = molecular_energies(*molecules(lengths, radial, 0 * v, 0 * v), morse)
+        found = molecular_energies(*molecules(lengths, radial, 0 * v, 0 * v), MOLECULE_MASSES_amu, morse)
         assert_allclose(found.vibrational_quantum_number, v, atol=1e-4)
         assert_allclose(found.vibrational_energy_meV, 1000 * levels, rtol=1e-9)
 
 
 def test_outside_the_curve_vibration_is_not_a_number(morse: BondCurve) -> None:
     zero = np.zeros(1)
-    found = molecular_energies(*molecules(np.array([5.0]), zero, zero, zero), morse)
+    found = molecular_energies(*molecules(np.array([5.0]), zero, zero, zero), MOLECULE_MASSES_amu, morse)
     assert np.isnan(found.vibrational_quantum_number).all()
     assert found.rotational_quantum_number == 0
 
@@ -75,13 +79,16 @@ def test_rotating_the_frame_changes_nothing(morse: BondCurve) -> None:
     one = np.ones(1)
     positions, velocities = molecules(1.2 * one, 0.5 * one, 0.3 * one, 0.1 * one)
     rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    before = molecular_energies(positions, velocities, morse)
-    after = molecular_energies(positions @ rotation.T, velocities @ rotation.T, morse)
+    before = molecular_energies(positions, velocities, MOLECULE_MASSES_amu, morse)
+    after = molecular_energies(positions @ rotation.T, velocities @ rotation.T, MOLECULE_MASSES_amu, morse)
     for name, value in vars(before).items():
         assert_allclose(getattr(after, name), value, rtol=1e-9)
 
 
 def test_temperature_counts_3n_minus_6_degrees() -> None:
     velocities = np.random.default_rng(1).normal(size=(5, 16, 3)) * 1e-3
-    assert_allclose(temperature_K(velocities), 2 * kinetic_energy_eV(velocities) / (42 * kB))
-    assert temperature_K(velocities[0, :2]) == pytest.approx(2 * kinetic_energy_eV(velocities[0, :2]) / kB)
+    masses = np.tile(MOLECULE_MASSES_amu, 8)
+    kinetic_eV = kinetic_energy_eV(velocities, masses)
+    assert_allclose(temperature_K(velocities, masses), 2 * kinetic_eV / (42 * kB))
+    alone = velocities[0, :2], MOLECULE_MASSES_amu
+    assert temperature_K(*alone) == pytest.approx(2 * kinetic_energy_eV(*alone) / kB)
