@@ -25,10 +25,10 @@ from frazil.experiments.photodesorption.trajectories import Row, write_shard
 from frazil.files import write_json
 from frazil.labels.imports.readers import entries_as_staged, read_entry
 from frazil.md.lammps import Observation
+from frazil.systems import molecules as systems
 from frazil.systems.co import MOLECULE_MASSES_amu, excited_molecule, molecular_centres, order_by_molecule
 from frazil.systems.diatomic import BondCurve
 from frazil.systems.energies import molecular_energies, temperature_K
-from frazil.systems import molecules as systems
 from frazil.units import fs
 
 EXCITED_FRACTION = 0.5

@@ -110,8 +110,8 @@ def read_initial_states(path: Path | str) -> InitialStates:
     whole_ones = molecules is not None and _within(excited, -1, len(molecules) - 1)
     if molecules is None or not whole_ones or (np.diff(ids) <= 0).any():
         raise UserError(
-            f"{path}: {n_atoms[0]} atoms, ids {ids.min()} to {ids.max()}, excited molecules "
-            f"{excited.min()} to {excited.max()}; needed are whole molecules, ascending ids"
+            f"{path}: {n_atoms[0]} atoms, ids {ids.min()} to {ids.max()}, excited molecules {excited.min()} "
+            f"to {excited.max()}; needed are whole molecules, ascending ids, molecules of them"
         )
     reference_A = found.get(_KIND[3], found["positions_A"][0])
     arrays = {name: found[name] for name in _ARRAYS}

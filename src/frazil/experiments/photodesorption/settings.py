@@ -198,6 +198,14 @@ class Photodesorption:
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the system, the samplesheet of trajectories, and a target that no rule has."""
         yield from dataset_problems(self.aimd, "aimd")
+        yield from self._system_problems()
+        if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
+            yield "target_halfwidth", f"allowed: 0 (all trajectories), or from {LEAST_HALFWIDTH:g} on"
+        if self.target_halfwidth and self.n_trajectories > MOST_UNTIL_ENOUGH:
+            yield "n_trajectories", f"allowed: up to {MOST_UNTIL_ENOUGH} with [target_halfwidth]"
+
+    def _system_problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what molecule, potential and settings of a committee that is trained do not have in common."""
         if self.model is not None and self.potential != TRAINED:
             yield "model", "allowed: none with [potential], which is one by its name"
         if is_file_name(self.molecule) and not Path(self.molecule).is_file():
@@ -227,10 +235,6 @@ class Photodesorption:
                 "n_truth",
                 "trajectories of the analytic teacher of CO; allowed: 0 with a potential that is given",
             )
-        if 0 < self.target_halfwidth < LEAST_HALFWIDTH:
-            yield "target_halfwidth", f"allowed: 0 (all trajectories), or from {LEAST_HALFWIDTH:g} on"
-        if self.target_halfwidth and self.n_trajectories > MOST_UNTIL_ENOUGH:
-            yield "n_trajectories", f"allowed: up to {MOST_UNTIL_ENOUGH} with [target_halfwidth]"
 
 
 @settings

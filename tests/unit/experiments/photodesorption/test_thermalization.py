@@ -82,7 +82,7 @@ def test_fewer_snapshots_than_asked_for_says_how_many(
     temperatures = iter([15.0] * 8 + [99.0] * 100)  # the first is that of the velocities drawn
     monkeypatch.setattr(
         "frazil.experiments.photodesorption.thermalization.temperature_K",
-        lambda velocities: next(temperatures) if velocities.shape else 0.0,
+        lambda velocities, masses: next(temperatures) if velocities.shape else 0.0,
     )
     with pytest.raises(
         UserError, match=r"1 of 3 snapshots found .*longer --duration-fs, a wider window or fewer"
