@@ -47,7 +47,13 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
     }
     rounds = tasks(tmp_path)
     assert (rounds["process"] == "ENOUGH").sum() == 4, "the stubs have enough after two rounds"
-    ran = {*counts.index, *tasks(tmp_path)["process"]}
+    nitrogen = ("--photodesorption.molecule", "N2", "--photodesorption.potential", "n2-trappe")
+    run_pipeline(tmp_path, *SMALL, "-stub-run", *nitrogen, "--photodesorption.n_truth", "0")
+    given = tasks(tmp_path)["process"].value_counts()
+    assert given["PREPARE_AGGREGATES"] == given["RENDER_REPORT"] == 1
+    assert "TRAIN_DEEPMD" not in given, "nothing is trained"
+    assert given["RUN_TRAJECTORIES"] == 3, "two shards and the control without excitation"
+    ran = {*counts.index, *rounds["process"], *given.index}
     aliases = {
         "FINAL_DATASET": "PREPARE_DATASET", "EXCITE_COMPARED": "EXCITE", "RUN_COMPARED": "RUN_TRAJECTORIES",
     }  # fmt: skip

@@ -73,6 +73,9 @@ def cited(reference: str) -> tuple[Work | None, str]:
 def used(experiments: list[str], parameters: dict[str, Any]) -> list[Work]:
     """Return the software and the levels of theory that a run rests on, in the order of the bibliography."""
     keys = {*ALWAYS, *(key for name in experiments for key in SOFTWARE.get(name, ()))}
+    if "photodesorption" in experiments and not trains(parameters):
+        others = (SOFTWARE.get(name, ()) for name in experiments if name != "photodesorption")
+        keys = {*ALWAYS, "jax2018", "packmol2009", *(key for own in others for key in own)}
     levels = " ".join(_levels(parameters, set(experiments)))
     keys |= {key for pattern, found in LEVELS if re.search(pattern, levels) for key in found}
     if "sticking" in experiments and parameters.get("sticking", {}).get("potential") == "gmnn":
@@ -80,9 +83,16 @@ def used(experiments: list[str], parameters: dict[str, Any]) -> list[Work]:
     return [work for key, work in works().items() if key in keys]
 
 
+def trains(parameters: dict[str, Any]) -> bool:
+    """Return whether photodesorption, with these parameters, trains DeePMD-kit's models."""
+    own = parameters.get("photodesorption", {})
+    return own.get("potential", "deepmd") == "deepmd" and not own.get("model")
+
+
 def _levels(parameters: dict[str, Any], experiments: set[str]) -> list[str]:
     """Return the levels of theory among the parameters of what ran."""
-    groups = experiments | ({"labels"} if "photodesorption" in experiments else set())
+    trained = "photodesorption" in experiments and trains(parameters)
+    groups = experiments | ({"labels"} if trained else set())
     found = []
     for group in groups:
         item = parameters.get(group)

@@ -204,7 +204,7 @@ def _methods(settings: dict[str, Any], software: dict[str, Any], experiments: li
     told = [
         f"{name} {software[name]}"
         for name, of in packages.items()
-        if name in software and (not of or of in experiments)
+        if name in software and (not of or (of in experiments and citing.trains(settings)))
     ]
     return [
         f"The calculations were run with frazil {software.get('frazil', '')} "

@@ -278,8 +278,8 @@ def _of_smiles(text: str) -> Atoms:
         from rdkit.Chem import AllChem
     except ImportError as error:
         raise UserError(
-            f"{SMILES}{text} needs RDKit, which is not installed here; install it (pip install rdkit), or "
-            "give the molecule by a file or a name"
+            f"{SMILES}{text} needs RDKit, which is not installed here; install the extra smiles (pip "
+            "install -e '.[smiles]'), or give the molecule by a file or a name"
         ) from error
     RDLogger.DisableLog("rdApp.*")
     found = Chem.MolFromSmiles(text)

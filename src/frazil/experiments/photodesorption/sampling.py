@@ -91,17 +91,16 @@ def sample(plan: Plan) -> Sample:
     potential, calculator = potential_of(plan.level, **settings)
     curve = bond_curve(plan.level, **settings)
     turning_points = curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
-    radius = plan.sampling.aggregate_radius_A
     aggregates = []
     for number in range(plan.sampling.n_aggregates):
-        packed = random_aggregate(plan.sampling.n_molecules, radius, plan.campaign_seed, number)
+        packed = _packed(plan, number)
         aggregate = relax(packed, calculator)
         aggregate.info |= {"aggregate_id": number, "parent": f"aggregate-{number}"}
         aggregates.append(aggregate)
     templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.sampling.n_thermal)]
     thermal = _thermal(plan, potential, "thermal", templates, plan.sampling.thermal_duration_fs)
     starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.sampling.thermal_duration_fs)
-    frames = thermal + _packings(plan, potential, radius) + _excited(plan, potential, curve, starts)
+    frames = thermal + _packings(plan, potential) + _excited(plan, potential, curve, starts)
     frames += [_contact(plan, number, starts, turning_points) for number in range(plan.sampling.n_contacts)]
     frames += [_compressed(plan, number, starts) for number in range(plan.sampling.n_compressed)]
     frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
@@ -120,6 +119,14 @@ def sample_files(
     write_frames(out_aggregates or Path(out).with_name("aggregate.extxyz"), done.aggregates)
     write_frames(out_snapshots or Path(out).with_name("snapshots.extxyz"), done.snapshots)
     write_frames(out, done.frames)
+
+
+def _packed(plan: Plan, number: int) -> Atoms:
+    """Return a random packing of CO."""
+    own = plan.sampling
+    return random_aggregate(
+        own.n_molecules, own.aggregate_radius_A, plan.campaign_seed, number, distance_A=own.packing_distance_A
+    )
 
 
 def _snapshots(thermal: Sequence[Atoms], first_fs: float) -> list[Atoms]:
@@ -166,16 +173,14 @@ def _thermal(
     return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat, seed)
 
 
-def _packings(plan: Plan, potential: Any, radius_A: float) -> list[Atoms]:
+def _packings(plan: Plan, potential: Any) -> list[Atoms]:
     """Return frames of random packings on their way down to thermal aggregates.
 
     A model that knows relaxed aggregates only invents deeper minima between them, into which its own thermal
     dynamics falls (measured: docs/validation.md).
     """
     numbers = range(plan.sampling.n_aggregates, plan.sampling.n_aggregates + plan.sampling.n_packings)
-    templates = [
-        random_aggregate(plan.sampling.n_molecules, radius_A, plan.campaign_seed, i) for i in numbers
-    ]
+    templates = [_packed(plan, number) for number in numbers]
     evenly = replace(plan, window_starts_fs=(0.0,), window_intervals_fs=(PACKING_INTERVAL_fs,))
     return _thermal(evenly, potential, "packing", templates, PACKING_DURATION_fs) if templates else []
 

@@ -214,8 +214,8 @@ class Photodesorption:
             if self.molecule != CO:
                 yield (
                     "molecule",
-                    "allowed: CO, which committees are trained of here; any other with a potential by name or a model "
-                    "that is ready as [potential]",
+                    "allowed: CO with [potential] and no model, since committees are trained of CO here; give a "
+                    "potential by its name, or a model that is ready",
                 )
             if self.excite.bond:
                 yield "bond", "allowed: none with CO, which has one"

@@ -202,7 +202,7 @@ GIVEN = {"potential": "n2-trappe", "molecule": "N2", "n_truth": 0}
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"molecule": "N2"}, r"molecule: given N2; allowed: CO, which committees are trained of here"),
+        ({"molecule": "N2"}, r"molecule: given N2; allowed: CO with .*potential, now deepmd"),
         ({"bond": "0,1"}, "bond: given 0,1; allowed: none with CO"),
         ({**GIVEN, "bond": "0"}, "allowed: two atoms, or none"),
         ({**GIVEN, "molecule": "no.xyz"}, "no such file"),

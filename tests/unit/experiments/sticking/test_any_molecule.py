@@ -269,7 +269,7 @@ def test_molecules_by_smiles() -> None:
 
 def test_smiles_without_rdkit_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rdkit", None)
-    with pytest.raises(UserError, match=r"smiles:CO needs RDKit, .* \(pip install rdkit\)"):
+    with pytest.raises(UserError, match=r"smiles:CO needs RDKit, .* extra smiles \(pip install -e"):
         molecule("smiles:CO")
 
 
