@@ -42,6 +42,7 @@ SHALLOW_TRAINING = 1.3
 """A training of several heads, in those of one: what it may cost, not a measurement."""
 RELAXING_STEPS = 300
 """Of a minimization towards a binding site."""
+AS_LARGE = "training, if the data set is as large as the paper's"
 CLUSTER_ATOMS = 24
 """Of a frame of Table 1 of the sticking paper, in the mean."""
 EPOCHS_OF_A_PLATEAU = 2.0
@@ -207,12 +208,15 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
     weights = gmnn_weights(run.gmnn.architecture)
     if own.trains:
         n_frames = 20344 * own.training_scale + 8 * own.n_placed
+        counted = _counted(own.dataset)
+        _, learnt_atoms = counted or (n_frames, CLUSTER_ATOMS * n_frames)
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
-        train_s = CLUSTER_ATOMS * network_s("gmnn", weights, training=True)
-        epoch_s = own.n_members * _heads(run.gmnn.training) * run.labels.train_fraction * n_frames * train_s
+        train_s = learnt_atoms * network_s("gmnn", weights, training=True)
+        epoch_s = own.n_members * _heads(run.gmnn.training) * run.labels.train_fraction * train_s
         anew = run.gmnn.training.n_epochs
         first, later = (0 if own.model else anew), (own.cutout_epochs or anew)
-        yield "training", (first + own.cutout_rounds * later) * epoch_s
+        told = "training" if counted or own.dataset is None else AS_LARGE
+        yield told, (first + own.cutout_rounds * later) * epoch_s
         yield "labels", cut * label_s(own.label_level, {"C": 15, "O": 15, "H": 2})
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
@@ -413,6 +417,13 @@ def compositions(path: Path) -> Iterator[Counter[str]]:
         while (head := file.readline()).strip():
             file.readline()
             yield Counter(file.readline().split()[0] for _ in range(min(int(head), 10**6)))
+
+
+def _counted(dataset: Path | None) -> tuple[int, int] | None:
+    """Return frames and atoms of a data set that is an XYZ file; None of any other, which is not counted."""
+    if dataset is None or dataset.suffix not in (".xyz", ".extxyz") or not dataset.is_file():
+        return None
+    return _atom_steps(dataset)
 
 
 def _first(path: Path) -> int:

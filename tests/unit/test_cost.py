@@ -44,6 +44,29 @@ def test_collisions_cost_what_was_measured() -> None:
     assert hours(experiments="sticking")["collisions"] == pytest.approx(627, rel=0.2)
 
 
+def test_training_on_one_s_own_frames_costs_what_these_have(root: Path, tmp_path: Path) -> None:
+    """Frames of an XYZ file are counted; others are said to be taken as many as the paper's."""
+    whole = root / "assets/datasets/h2-co-bhlyp-d4/labelled.extxyz"
+    lines = whole.read_text().splitlines(keepends=True)
+    first = int(lines[0])
+    (tmp_path / "part.extxyz").write_text("".join(lines[: first + 2]))
+    (tmp_path / "folder").mkdir()
+    costs = {
+        name: hours(
+            experiments="sticking", sticking={"dataset": str(path), "label_level": "bhlyp-d4/def2-tzvp"}
+        )
+        for name, path in {
+            "part": tmp_path / "part.extxyz",
+            "whole": whole,
+            "folder": tmp_path / "folder",
+        }.items()
+    }
+    sizes = [int(line) for line in lines if line.strip().isdigit()]
+    assert costs["whole"]["training"] / costs["part"]["training"] == pytest.approx(sum(sizes) / first)
+    assert "training" not in costs["folder"]
+    assert costs["folder"][cost.AS_LARGE] > 30 * costs["whole"]["training"]
+
+
 def test_molecules_of_an_ice_count_with_their_atoms(root: Path) -> None:
     """A step of pairs goes with the square of the atoms, one of tight binding costs as its label."""
     pairs = {"potential": "analytic", "model_error": "false"}

@@ -66,7 +66,7 @@ def import_dataset(
 ) -> str:
     """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
 
-    Returns what was left out of the files and why, a line each.
+    Returns how many frames are used and where the tables are, then what was left out of the files and why.
 
     Tables in ``out_folder``: files.csv, elements.csv, suspects.csv. ``on_suspect``: "stop" before anything is
     trained, "drop" suspect frames, or "keep" all that can be trained on. ``level`` (with its settings) is
@@ -144,7 +144,15 @@ def import_dataset(
         )
     section.write(folder)
     write_frames(out, used)
-    return "\n".join(f"{imported.entry.name}: {note}" for imported in files for note in imported.notes)
+    origin = label_origin(frames[0])
+    lines = [
+        f"{len(used)} of {len(frames)} frames are used, {len(suspects)} findings are suspect; "
+        f"see {folder}/files.csv and suspects.csv",
+        f"labels are {_origin_told(origin)}" + (f"; for a run {SAY_IT}" if UNSTATED in origin else ""),
+    ]
+    return "\n".join(
+        lines + [f"{imported.entry.name}: {note}" for imported in files for note in imported.notes]
+    )
 
 
 TAKEN_OVER = (
@@ -194,6 +202,20 @@ def _compared(frames: Sequence[Atoms]) -> list[Step]:
     return steps(frames, [i for i, atoms in enumerate(frames) if not unusable(atoms)])
 
 
+UNSTATED = "not stated"
+SAY_IT = (
+    "say level and code in a samplesheet, and give that in place of the file: a CSV with the line "
+    "file,level,code and a line for each file (docs/usage.md, Your own labels)"
+)
+
+
+def _origin_told(origin: str) -> str:
+    """Return in words whose labels they are, of ``label_origin``'s text."""
+    level, _, code = origin.rpartition(" by ")
+    of = "of a level that is not stated" if level == UNSTATED else f"of {level}"
+    return f"{of}, by {'a code that is not stated' if code == UNSTATED else code}"
+
+
 def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
     """Raise UserError for labels of more than one level or code, or of another than ``wanted`` (if any)."""
     origins = Counter(label_origin(atoms) for atoms in frames)
@@ -201,6 +223,11 @@ def _check_origins(frames: Sequence[Atoms], wanted: str) -> None:
         listed = "; ".join(f"{origin} ({n} frames)" for origin, n in origins.items())
         raise UserError(f"labels of different levels in one dataset: {listed}; one level only is allowed")
     (found,) = origins
+    if wanted and UNSTATED in found:
+        raise UserError(
+            f"the dataset's labels are {_origin_told(found)}, those that the run adds would be {wanted}; "
+            f"{SAY_IT}"
+        )
     if wanted and found != wanted:
         raise UserError(
             f"the dataset's labels are {found}, those that the run adds would be {wanted}; give the run the "

@@ -88,7 +88,8 @@ def test_levels_are_not_mixed(trajectory: Trajectory, sheet: Path, tmp_path: Pat
         import_dataset(sheet, tmp_path / "b.extxyz", tmp_path / "imports")
     write_frames(tmp_path / "c.extxyz", trajectory(4))
     with pytest.raises(
-        UserError, match=r"labels are not stated by not stated, those that the run adds would"
+        UserError,
+        match=r"a level that is not stated, .* those that the run adds would be .*; say level and code in a",
     ):
         import_dataset(
             tmp_path / "c.extxyz",
@@ -170,7 +171,10 @@ def test_names_units_and_what_is_left_out(trajectory: Trajectory, tmp_path: Path
     write_frames(tmp_path / "a.extxyz", frames)
     said = {"energy_key": "my_e", "forces_key": "forces", "energy_unit": "ha", "forces_unit": "eV/A"}
     told = import_dataset(tmp_path / "a.extxyz", tmp_path / "c.extxyz", tmp_path / "imports", **said)
-    assert told == f"{tmp_path}/a.extxyz: 3 frames: REF_dipole is not read; say it in dipole_key, or leave it"
+    used, origin, left = told.splitlines()
+    assert used.startswith("3 of 3 frames are used, 0 findings are suspect; see ")
+    assert origin.startswith("labels are of ")
+    assert left == f"{tmp_path}/a.extxyz: 3 frames: REF_dipole is not read; say it in dipole_key, or leave it"
     assert pandas.read_csv(tmp_path / "imports/files.csv")["notes"][0].startswith("3 frames: REF_dipole")
     found = read_frames([tmp_path / "c.extxyz"])
     assert [a.get_potential_energy() for a in found] == pytest.approx(
