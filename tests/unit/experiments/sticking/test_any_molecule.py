@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -271,6 +272,8 @@ def test_smiles_without_rdkit_say_what_to_do(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "rdkit", None)
     with pytest.raises(UserError, match=r"smiles:CO needs RDKit, .* extra smiles \(pip install -e"):
         molecule("smiles:CO")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert any(package.startswith("rdkit") for package in extras["smiles"])
 
 
 def test_mixed_ice_is_packed_in_its_parts() -> None:
