@@ -87,7 +87,7 @@ workflow STICKING {
                 trained_on, own ? [] : labelled.molecules, settings.steps['take-molecules-out'], settings.code['take_molecules_out.py'],
             )
             frames = TAKE_MOLECULES_OUT.out.frames
-            curves = TAKE_MOLECULES_OUT.out.curves.first()
+            curves = TAKE_MOLECULES_OUT.out.curves.collect().map { it[0] } // of a set that has molecules and scans a value, of others not
         }
         else {
             frames = trained_on

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from frazil import checkpoints, code, cost, parameters, progress
 from frazil.errors import EXIT_BAD_INPUT, UserError
+from frazil.labels.imports import sheet
 from frazil.labels.imports.sheet import entries_of
 from frazil.labels.settings import DATASETS
 from frazil.report import run_line
@@ -22,6 +23,7 @@ from frazil.settings import steps, values_of
 USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --help lists its flags
        frazil help [NAME]              all that is called NAME: parameters and steps; NAME parameters: all
        frazil schema | docs            nextflow_schema.json | docs/parameters.md on standard output
+       frazil sheet                    assets/samplesheet_schema.json on standard output
        frazil progress [FOLDER]        the running tasks of the run started in a folder: bars and time left
        frazil tell RESULTS             write into report.html what run.json says (every run does at its end)
        frazil sweep FOLDER             delete kept work that nobody needs (work/checkpoints)
@@ -35,6 +37,7 @@ def main(words: Sequence[str]) -> int:
     asked: dict[str, Callable[[], str]] = {
         "schema": lambda: json.dumps(parameters.schema(), indent=2, ensure_ascii=False),
         "docs": parameters.table,
+        "sheet": lambda: json.dumps(sheet.schema(), indent=2, ensure_ascii=False),
         "help": lambda: help_of(words[1:]),
         "--help": usage,
         "launch": launch,

@@ -231,7 +231,8 @@ def check_whole(
     broken = molecules.broken(frames_A)
     if broken:
         raise UserError(
-            f"{what} broke molecule {broken[0]} (bond {broken[1]:.2f} Å); train the potential on more frames"
+            f"{what} broke molecule {broken[0]} (bond {broken[1]:.2f} Å); train the potential longer, or on "
+            "more frames"
         )
     centres, before = molecules.centres(frames_A[-1]), molecules.centres(start_A)
     top = before[:, 2].max()

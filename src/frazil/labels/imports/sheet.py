@@ -17,7 +17,7 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.labels.imports.label_units import COLUMNS as UNIT_COLUMNS
-from frazil.labels.imports.label_units import spelled
+from frazil.labels.imports.label_units import SPELLINGS, spelled
 
 FORMAT_NAMES = (
     "extxyz",
@@ -44,6 +44,25 @@ LABEL_KEYS = ("energy_key", "forces_key", "dipole_key")
 TEXTS = ("level", "format", "code", "trajectory_id", *LABEL_KEYS)
 SHEET_COLUMNS = ("file", *TEXTS, *UNIT_COLUMNS, "interval_fs", "excited_atoms", *WHOLE_NUMBERS)
 REQUIRED_COLUMNS = ("file", "level")
+MEANINGS = {
+    "file": "File or folder of labelled frames, relative to the sheet, or a pattern of such (runs/*/OUTCAR)",
+    "level": "Level of theory, in your words; one data set holds one",
+    "format": "Where it is not recognised",
+    "code": "What labelled an xyz file",
+    "trajectory_id": "Which trajectory the frames are of",
+    "energy_key": "Name of the energy in extended XYZ, ASE's files and arrays",
+    "forces_key": "Name of the forces",
+    "dipole_key": "Name of the dipole",
+    "energy_unit": "Unit of energies, if not eV",
+    "length_unit": "Unit of positions, if not Å",
+    "dipole_unit": "Unit of dipoles, if not e Å",
+    "forces_unit": "Unit of forces, if not eV/Å: an energy over a length",
+    "interval_fs": "Time between frames",
+    "excited_atoms": "The two atoms of the excited molecule, counted from 0, with a space between",
+    "charge": "Of every frame; an ion is refused unless it is said",
+    "multiplicity": "Of every frame",
+}  # fmt: skip
+"""What the columns are."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +95,28 @@ class Entry:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", str(self.file))
+
+
+def schema() -> dict[str, Any]:
+    """Return the columns as a JSON Schema of rows, for nf-schema and forms that read such."""
+    kinds: dict[str, dict[str, Any]] = {
+        "format": {"enum": list(FORMAT_NAMES)},
+        "interval_fs": {"type": "number", "exclusiveMinimum": 0},
+        **{name: {"type": "integer"} for name in WHOLE_NUMBERS},
+        **{name: {"examples": list(units)} for name, units in SPELLINGS.items()},
+        "excited_atoms": {"pattern": r"^\d+( \d+)*$"},
+    }
+    columns = {
+        name: {"type": "string", **kinds.get(name, {}), "description": MEANINGS[name]}
+        for name in SHEET_COLUMNS
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Samplesheet of a data set of one's own",
+        "description": "Every row filled in. frazil also reads rows without a file: they hold for those below.",
+        "type": "array",
+        "items": {"type": "object", "properties": columns, "required": list(REQUIRED_COLUMNS)},
+    }
 
 
 def read_sheet(path: Path, names: Sequence[str] | None = None) -> list[Entry]:

@@ -1,6 +1,7 @@
 """Samplesheets: what they may say, and what is wrong with them."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.labels.imports.readers import FORMATS, Entry, read_dataset, read_entry
-from frazil.labels.imports.sheet import FORMAT_NAMES, entries_of, read_sheet
+from frazil.labels.imports.sheet import FORMAT_NAMES, SHEET_COLUMNS, entries_of, read_sheet, schema
 
 from .conftest import Trajectory
 from .written import turbomole_gradient
@@ -126,3 +127,10 @@ def test_a_cell_that_never_ends(tmp_path: Path) -> None:
     (tmp_path / "sheet.csv").write_text("file,level\n" + "a" * 200_000 + ",x\n")
     with pytest.raises(UserError, match=r"is no CSV table .field larger than"):
         read_sheet(tmp_path / "sheet.csv")
+
+
+def test_the_schema_beside_is_that_of_the_columns(root: Path) -> None:
+    kept = json.loads((root / "assets/samplesheet_schema.json").read_text())
+    assert kept == schema(), "bin/frazil sheet > assets/samplesheet_schema.json"
+    assert list(kept["items"]["properties"]) == list(SHEET_COLUMNS)
+    assert kept["items"]["properties"]["format"]["enum"] == list(FORMAT_NAMES)
