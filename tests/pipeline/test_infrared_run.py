@@ -79,6 +79,12 @@ def test_killed_while_learning_it_goes_on_where_it_was(nextflow: Path, root: Pat
     runs = pd.read_csv(results / "runs.csv")
     assert len(runs) == 2 * (2 * 2 * 2 + 2 * 2), "two clusters, which share batches under the model"
     assert (runs.loc[runs["engine"] == "label", "outcome"] == "finished").all()
+    for identity in (3, 15):
+        again = [root / "bin/frazil", "repeat-trajectory", "--experiment", "infrared", "--results", "results"]
+        again += ["--trajectory-id", str(identity), "--n-frames", "5", "--out", f"again-{identity}"]
+        subprocess.run(again, cwd=tmp_path, check=True)
+        row = (tmp_path / f"again-{identity}/runs.csv").read_text().splitlines()[1]
+        assert row == (results / "runs.csv").read_text().splitlines()[identity + 1]
     assert "Infrared spectra" in (tmp_path / "results/report.html").read_text()
 
     third = subprocess.run(

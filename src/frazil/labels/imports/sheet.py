@@ -113,7 +113,7 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Samplesheet of a data set of one's own",
-        "description": "Every row filled in. frazil also reads rows without a file: they hold for those below.",
+        "description": "Every row filled in. frazil also reads rows without a file, for those below.",
         "type": "array",
         "items": {"type": "object", "properties": columns, "required": list(REQUIRED_COLUMNS)},
     }
