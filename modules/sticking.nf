@@ -81,7 +81,7 @@ process VALIDATE_COMMITTEE {
     # All that --sticking.model takes, and that a repeated collision needs, beside the input for LAMMPS.
     cp ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
     cp -rL ${scans} ${name}/committee/scans.extxyz
-    find -L ${model} -maxdepth 1 -name model.json -exec cp {} ${name}/committee \\;
+    find -L ${model} -maxdepth 1 \\( -name model.json -o -name 'adsorbate*' \\) -exec cp {} ${name}/committee \\;
     """
 
     stub:

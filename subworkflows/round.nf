@@ -63,7 +63,7 @@ workflow ROUND {
             settings.steps['prepare-surface'] + staged_names(settings.sticking) + [n_snapshots: 1], settings.code['prepare_surface.py'],
         )
         committee = driver.combine(PREPARE_SURFACE.out.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it] })
-            .map { model, curve, surfaces -> [model: model.resolve('model.h5'), curves: curve, surfaces: surfaces.collect { it[1] }] }
+            .map { model, curve, surfaces -> [model: model, curves: curve, surfaces: surfaces.collect { it[1] }] }
     }
     else {
         committee = Channel.value([:])

@@ -154,7 +154,7 @@ workflow STICKING {
             PROPOSE(
                 state.filter { it.reason == 'members' }.combine(driver).combine(in_order(PREPARE_SURFACE.out).map { [it] })
                     .map { now, folder, curve, prepared ->
-                        def staged = [['model', folder.resolve('model.h5')]] + (curve ? [['curves', curve]] : []) + prepared.collect { ['surfaces', it] }
+                        def staged = [['model', folder]] + (curve ? [['curves', curve]] : []) + prepared.collect { ['surfaces', it] }
                         ['worth_labelling', 0, staged.collect { it[0] }, staged.collect { it[1] }]
                     },
                 [step: 'cut-surroundings', takes: []], settings.steps['cut-surroundings'] + [apart: true], checkpoints,

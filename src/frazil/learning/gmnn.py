@@ -43,7 +43,8 @@ from frazil.learning.batches import (
     squared,
 )
 from frazil.learning.fit import Progress
-from frazil.learning.settings import GmnnArchitecture, GmnnTraining
+from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
+from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn import derivatives, fast, reference
 from frazil.potentials.gmnn.architecture import (
     Architecture,
@@ -593,6 +594,7 @@ def train(
     architecture: GmnnArchitecture,
     before: Path | None = None,
     further_epochs: int = 0,
+    adsorbate: AdsorbateTraining | None = None,
 ) -> None:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
     learning_curve.csv in it. The checkpoint stays: a finished training that is asked for again is only
@@ -600,8 +602,9 @@ def train(
 
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
-    rate. Raises UserError for data without labels, under unknown names or of mixed levels, for a committee
-    of another architecture or level, and OutOfTime after SIGTERM.
+    rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy.
+    Raises UserError for data without labels, under unknown names or of mixed levels, for a committee of
+    another architecture or level, for an adsorbate that frames say nothing of, and OutOfTime after SIGTERM.
     """
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
     frames, held_out = (read_frames([file]) for file in files)
@@ -613,22 +616,59 @@ def train(
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
-    warm = None
+    warm, first_rate = None, settings.learning_rate
     if before is not None:
         warm = to_go_on_from(before, network, settings.n_members, str(frames[0].info.get("label_level")))
         rate = FURTHER_RATE * settings.learning_rate
         settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
+    level = str(frames[0].info.get("label_level", "not stated"))
+    shares = _shares(adsorbate, frames, held_out, level)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
+    added = None
     with Claim(kept), TimeLimit() as limit:
         state = fit(network, settings, frames, held_out, kept / "training.npz", limit, warm)
+        if adsorbate and shares:
+            from frazil.learning.adsorbate import AdsorbateCommittee
+
+            own = replace(
+                settings, n_members=settings.n_members * settings.n_heads, n_heads=1,
+                n_epochs=adsorbate.adsorbate_epochs, learning_rate=first_rate,
+            )  # fmt: skip
+            one = replace(network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate)
+            trained = AdsorbateCommittee(one, own, *shares)
+            file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"
+            added = training.fit(trained, own.n_epochs, own.patience, own.checkpoint_every, file, limit)
     metadata = {
-        "label_level": str(frames[0].info.get("label_level", "not stated")),
+        "label_level": level,
         "training_data_sha256": sha256_of(*files),
         "settings": said(settings),
         "best_epoch": state.best_epoch.tolist(),
     }
-    with write_atomic(out / "learning_curve.csv") as path, path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, CURVE_COLUMNS)
+    write_curve(out / "learning_curve.csv", CURVE_COLUMNS, state.curve)
+    if added is None:
+        write_folder(out, network, state.best, metadata)
+        return
+    write_curve(out / "adsorbate_learning_curve.csv", tuple(added.curve[0]), added.curve)
+    metadata["adsorbate"] = list(one.adsorbate)
+    told = {**metadata, "settings": said(own), "best_epoch": added.best_epoch.tolist()}
+    write_folder(out, network, state.best, metadata, (one, added.best, told))
+
+
+def _shares(
+    adsorbate: AdsorbateTraining | None, frames: Sequence[Atoms], held_out: Sequence[Atoms], level: str
+) -> Any:
+    """Return what an adsorbate adds in the frames and in those held out, or nothing without one."""
+    if adsorbate is None or not adsorbate.adsorbate:
+        return ()
+    from frazil.learning.adsorbate import shares_of
+
+    parts = (frames, held_out)
+    return [shares_of(part, adsorbate.adsorbate, level.endswith(INTERACTION)) for part in parts]
+
+
+def write_curve(path: Path, columns: Sequence[str], curve: Sequence[Mapping[str, Any]]) -> None:
+    """Write a learning curve, a row for each epoch and member."""
+    with write_atomic(path) as partial_path, partial_path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
-        writer.writerows(state.curve)
-    write_folder(out, network, state.best, metadata)
+        writer.writerows(curve)

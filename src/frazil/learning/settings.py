@@ -231,11 +231,26 @@ class RolloutTraining:
 
 
 @settings
+class AdsorbateTraining:
+    """A network of its own for what an adsorbate adds to the energy, beside that of the surface."""
+
+    adsorbate: tuple[str, ...] = setting(
+        "Elements of an adsorbate, which no other molecule has: a network of its own learns what it adds to the energy, "
+        "in its own atoms alone; none: one network for all",
+        default=(),
+    )  # fmt: skip
+    adsorbate_epochs: int = setting(
+        "Passes over the frames that have the adsorbate", default=200, minimum=1, maximum=1_000_000
+    )
+
+
+@settings
 class Gmnn:
     """Training of a committee of Gaussian-moment networks (sticking)."""
 
     training: GmnnTraining = part(GmnnTraining)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
+    adsorbate: AdsorbateTraining = part(AdsorbateTraining)
 
 
 GROUPS = {"deepmd": Deepmd, "gmnn": Gmnn}
@@ -265,6 +280,7 @@ class TrainGmnn:
     dataset: Path = given("Folder with train.extxyz and test.extxyz", path="folder")
     settings: GmnnTraining = part(GmnnTraining)
     architecture: GmnnArchitecture = part(GmnnArchitecture)
+    adsorbate: AdsorbateTraining = part(AdsorbateTraining)
     before: Path | None = given(
         "Folder of a committee of the same architecture and level to go on from, for fewer epochs at a lower rate",
         default=None, path="folder",
@@ -277,6 +293,8 @@ class TrainGmnn:
         """Yield what does not go together."""
         if (self.before is None) != (self.further_epochs == 0):
             yield "further_epochs", "allowed: above 0 with [before], 0 without"
+        if self.adsorbate.adsorbate and self.settings.dipole_weight:
+            yield "adsorbate", "allowed: none with a [dipole_weight]; a network of its own gives no charges"
 
 
 @step("frazil.learning.polarizability:train")

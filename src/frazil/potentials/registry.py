@@ -51,6 +51,8 @@ class Source:
     n_members: int = 1
     folder: Path | None = None
     model: Any = None
+    adsorbate: Any = None
+    """The file of its adsorbate's own network as read, or None."""
     curves: Mapping[str, Any] = field(default_factory=dict)
     """Of a GM-NN of interactions: what molecules do alone."""
 
@@ -209,7 +211,9 @@ def _egnn(file: Path) -> Source:
 
 def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Source:
     """Return the source of a GM-NN file; it is checked again on another machine (``self_check``)."""
+    from frazil.potentials.adsorption import OnSurface, n_below
     from frazil.potentials.gmnn.committee import (
+        ADSORBATE_FILE,
         Committee,
         check_structures,
         checked_on,
@@ -231,10 +235,33 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
             "interactions needs the molecular_curves.csv that was taken out, any other needs none"
         )
     known = read_curves(used) if used else {}
+    share_file = file.with_name(ADSORBATE_FILE)
+    share = read_model(share_file) if share_file.is_file() else None
+    if share is None and model.metadata.get("adsorbate"):
+        raise UserError(
+            f"{file} is of a surface; {ADSORBATE_FILE}, which knows {' '.join(model.metadata['adsorbate'])}, "
+            "is not beside it; copy the whole folder"
+        )
+    if share is not None and (share.n_members != model.n_members or not share.architecture.adsorbate):
+        raise UserError(f"{share_file} is not of the committee beside it; copy the whole folder")
     if description.get("checked_on") != checked_on():
-        self_check(Committee(model), check_structures(model.architecture))
+        for read in (model, share) if share else (model,):
+            self_check(Committee(read), check_structures(read.architecture))
 
     def make(structures: Sequence[Atoms], member: int | None) -> "Potential":
+        if share is None:
+            return below(structures, member)
+        atoms = _only(structures, str(file.parent))
+        n = n_below(atoms, share.architecture.adsorbate)
+        if n == len(atoms):
+            return below([atoms], member)
+        added = GMNN.of(share if member is None else share.select([member]), atoms.numbers)
+        if known:
+            _check_pairs([atoms])
+        alone = WithMolecules.of(added, atoms.numbers[n:], known) if known else None
+        return OnSurface(below([atoms[:n]], member) if n else None, added, alone, n)
+
+    def below(structures: Sequence[Atoms], member: int | None) -> "Potential":
         one = model if member is None else model.select([member])
         numbers = [atoms.numbers for atoms in structures]
         if len(numbers) == 1:
@@ -249,8 +276,8 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
             )
         return GMNN.of_several(one, numbers)
 
-    digest = sha256_of(file, *([used] if used else []))
-    return Source("gmnn", level, digest, make, model.n_members, file.parent, model, known)
+    digest = sha256_of(file, *([share_file] if share else []), *([used] if used else []))
+    return Source("gmnn", level, digest, make, model.n_members, file.parent, model, share, known)
 
 
 def _deepmd(path: Path, description: Mapping[str, Any], precision: str) -> Source:

@@ -23,7 +23,7 @@ from frazil.learning.errors import (
     committee_errors,
     error_row,
 )
-from frazil.potentials.gmnn.committee import Committee
+from frazil.potentials.adsorption import Members
 from frazil.units import kB
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ class Predicted:
         return {key: values for key, values in found.items() if values.size}
 
 
-def predicted(committee: Committee, frames: list[Atoms]) -> Predicted:
+def predicted(committee: Members, frames: list[Atoms]) -> Predicted:
     """Return what all members say of labelled frames."""
     made = [
         p
@@ -143,7 +143,7 @@ def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
 
 
 def scans_table(
-    committee: Committee, frames: list[Atoms], curves: Mapping[str, CubicHermiteSpline]
+    committee: Members, frames: list[Atoms], curves: Mapping[str, CubicHermiteSpline]
 ) -> pandas.DataFrame:
     """Return ``scans.csv``: energies of labels and members over the distance, K, from the farthest
     point's.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -501,6 +501,12 @@ class Sticking:
             yield "molecules_of", "allowed: dataset, since molecules alone are labelled of H2 and CO only"
 
 
+def elements_of(what: Sequence[str]) -> set[str]:
+    """Return the elements of molecules named by their formulas; those of files and SMILES are not known."""
+    formulas = [name for name in what if not is_file_name(name) and not name.startswith("smiles:")]
+    return {element for name in formulas for element in re.findall(r"[A-Z][a-z]?", name)}
+
+
 GROUPS = {"sticking": Sticking}
 
 
@@ -512,6 +518,15 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
         yield (
             "sticking.model_error",
             "allowed: with at least 2 members, [sticking.n_members] or [gmnn.n_heads]",
+        )
+    named = set(run.gmnn.adsorbate.adsorbate)
+    if named and not trains:
+        yield "gmnn.adsorbate", "allowed: none, unless sticking trains a committee"
+    of_it, of_ice = (elements_of(what) for what in ((own.preparation.projectile,), own.preparation.molecules))
+    if named and trains and ((of_it and named != of_it) or named & of_ice):
+        yield (
+            "gmnn.adsorbate",
+            "allowed: the elements of [sticking.projectile], if none of them is in [sticking.molecules]",
         )
     if "sticking" in run.experiments and own.cutout_epochs and run.labels.split_by == "frame":
         yield (

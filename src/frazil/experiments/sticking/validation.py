@@ -25,9 +25,9 @@ from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
 from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS, calibration_factor
 from frazil.md.driven_lammps import write_beside
+from frazil.potentials.adsorption import committee_of
 from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn.architecture import member as member_of
-from frazil.potentials.gmnn.committee import Committee
 from frazil.report.section import Figure, Gate, Result, Section, Table
 from frazil.tables import Table as Declared
 
@@ -59,7 +59,7 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
         raise UserError(
             f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
         )
-    committee = Committee(source.model)
+    committee = committee_of(source)
     files = {subset: dataset / f"{subset}.extxyz" for subset in SUBSETS}
     subsets = {
         subset: predicted(committee, read_frames([file]))
@@ -69,9 +69,11 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
     if "validation" not in subsets:
         raise UserError(f"{dataset} has no frames to validate on; give a folder of prepare_dataset.py")
     errors = errors_table(subsets)
-    one = member_of(source.model.parameters, 0)
-    n_parameters = sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
-    n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
+    n_parameters = 0
+    for model_of_it in (source.model, source.adsorbate) if source.adsorbate else (source.model,):
+        one = member_of(model_of_it.parameters, 0)
+        n_parameters += sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
+        n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
     found = scans_table(committee, tested_on, source.curves)
     tables = {
         "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,

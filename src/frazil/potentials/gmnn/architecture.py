@@ -41,6 +41,8 @@ class Architecture(OfElements):
     zbl_cutoff_A: where the short-range repulsion of Ziegler, Biersack and Littmark ends; 0 is none. ntk:
     layers scale as in the neural tangent parametrization (w/√fan-in, 0.1 b). variance_preserving: activations
     are swish times 1.6765. precision: of the network, "float32" or "float64".
+    adsorbate: elements that atoms of other elements do not see. What an adsorbate of these adds to the energy
+    is then all in its own atoms, and no sum of small changes of many others.
     """
 
     elements: tuple[str, ...]
@@ -55,7 +57,8 @@ class Architecture(OfElements):
     variance_preserving: bool = True
     precision: str = "float32"
     n_heads: int = 1
-    may_lack: ClassVar[tuple[str, ...]] = ("n_heads",)
+    adsorbate: tuple[str, ...] = ()
+    may_lack: ClassVar[tuple[str, ...]] = ("n_heads", "adsorbate")
 
     def __post_init__(self) -> None:
         self.check_elements()
@@ -72,6 +75,11 @@ class Architecture(OfElements):
         if not 1 <= self.n_heads <= MOST_HEADS:
             raise UserError(
                 f"{self.n_heads} heads on a network; from 1 (no shallow ensemble) to {MOST_HEADS}"
+            )
+        if not set(self.adsorbate) < set(self.elements):
+            raise UserError(
+                f"an adsorbate of {' '.join(self.adsorbate)}; allowed are some, not all, of the elements "
+                f"{' '.join(self.elements)}"
             )
         if not 0 <= self.zbl_cutoff_A <= self.cutoff_A:
             raise UserError(
@@ -92,11 +100,19 @@ class Architecture(OfElements):
         return self.n_heads * len(self.heads)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the hyper-parameters as JSON; ``n_heads`` of a shallow ensemble only."""
+        """Return the hyper-parameters as JSON; those of ``may_lack`` where they are not the default only."""
         values = super().to_json()
         if self.n_heads == 1:
             del values["n_heads"]
+        if not self.adsorbate:
+            del values["adsorbate"]
         return values
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Whether an atom of a centre's element sees one of a neighbour's, (S, S) [centre, neighbour]."""
+        own = np.isin(self.elements, self.adsorbate)
+        return own[:, None] | ~own[None]
 
     def with_precision(self, precision: str) -> "Architecture":
         """Return the same architecture with another number type."""
@@ -198,6 +214,7 @@ def fold(architecture: Architecture, parameters: Parameters) -> Weights:
     a, dtype = architecture, architecture.dtype
     beta = gaussian_exponent(a)
     norm = (2.0 * beta / np.pi) ** 0.25 / np.sqrt(a.n_basis)
+    seen = a.seen[..., None, None].astype(float)
     layers = []
     for i, layer in enumerate(parameters["layers"]):
         w, b = jnp.asarray(layer["w"], jnp.float64), jnp.asarray(layer["b"], jnp.float64)
@@ -208,7 +225,7 @@ def fold(architecture: Architecture, parameters: Parameters) -> Weights:
         layers.append((w.astype(dtype), b.astype(dtype)))
     factor = 1.0 / jnp.asarray(parameters["feature_scale"], jnp.float64)
     return Weights(
-        radial=(norm * jnp.asarray(parameters["embedding"], jnp.float64)).astype(dtype),
+        radial=(norm * seen * jnp.asarray(parameters["embedding"], jnp.float64)).astype(dtype),
         layers=layers,
         feature_factor=factor.astype(dtype),
         feature_offset=(-factor * parameters["feature_mean"]).astype(dtype),

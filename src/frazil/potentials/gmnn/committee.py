@@ -27,6 +27,8 @@ from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import Neighbours, of_atoms
 
 MODEL_FILE = "model.h5"
+ADSORBATE_FILE = "adsorbate.h5"
+"""Beside it, where an adsorbate has a network of its own (``potentials.adsorption``)."""
 CHECK_TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 """Largest difference of batched and single forces that rounding explains, relative to the largest force."""
 
@@ -201,18 +203,29 @@ def checked_on() -> dict[str, str]:
     }  # fmt: skip
 
 
+Trained = tuple[Architecture, Parameters, Mapping[str, Any]]
+"""A committee, and what its file tells of it."""
+
+
 def write_folder(
-    folder: Path, architecture: Architecture, parameters: Parameters, metadata: Mapping[str, Any]
-) -> None:
-    """Check a committee, and write it as a potential's folder: model.h5 and model.json."""
-    model = Model(architecture, parameters, dict(metadata))
-    self_check(Committee(model), check_structures(architecture))
-    write_model(folder / MODEL_FILE, architecture, parameters, metadata)
+    folder: Path, architecture: Architecture, parameters: Parameters, metadata: Mapping[str, Any],
+    adsorbate: Trained | None = None,
+) -> None:  # fmt: skip
+    """Check a committee, and write it as a potential's folder: model.h5 and model.json, and adsorbate.h5 of
+    an ``adsorbate`` with a network of its own.
+    """
+    files = {MODEL_FILE: (architecture, parameters, metadata)}
+    if adsorbate is not None:
+        files[ADSORBATE_FILE] = adsorbate
+    for name, (network, own, told) in files.items():
+        self_check(Committee(Model(network, own, dict(told))), check_structures(network))
+        write_model(folder / name, network, own, told)
     level = str(metadata["label_level"])
     describe(
-        folder, "gmnn", [MODEL_FILE], members=model.n_members, elements=list(architecture.elements),
-        cutoff_A=architecture.cutoff_A, level=level,
+        folder, "gmnn", list(files), members=Model(architecture, parameters, {}).n_members,
+        elements=list(architecture.elements), cutoff_A=architecture.cutoff_A, level=level,
         residual="molecules" if level.endswith(INTERACTION) else None, checked_on=checked_on(),
+        **({"adsorbate": list(adsorbate[0].adsorbate)} if adsorbate is not None else {}),
     )  # fmt: skip
 
 

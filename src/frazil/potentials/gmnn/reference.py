@@ -95,11 +95,22 @@ def features(
     positions: jax.Array,
 ) -> jax.Array:
     """Return the invariants (natoms, n_features) before normalisation, in the network's number type."""
-    vectors = separations(neighbours, positions).astype(architecture.dtype)
+    padded = jnp.append(species, 0)
+    return features_of(
+        architecture, weights, separations(neighbours, positions), species[:, None], padded[neighbours.index]
+    )
+
+
+def features_of(
+    architecture: Architecture, weights: Weights, vectors: jax.Array, centre: jax.Array, neighbour: jax.Array
+) -> jax.Array:
+    """Return the invariants (n, n_features) of centres from the vectors (n, K, 3) to their neighbours, Å, and
+    the species of both, (n, 1) and (n, K).
+    """
+    vectors = vectors.astype(architecture.dtype)
     distance = jnp.sqrt(jnp.sum(vectors**2, axis=-1))
     unit = vectors / (distance + UNIT_SOFTENING_A)[..., None]
-    padded = jnp.append(species, 0)
-    radial = radial_functions(architecture, weights, distance, species[:, None], padded[neighbours.index])
+    radial = radial_functions(architecture, weights, distance, centre, neighbour)
     return invariants(
         (
             radial.sum(axis=1),

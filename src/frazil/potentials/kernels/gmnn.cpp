@@ -155,6 +155,7 @@ struct Work {
     Quad64* position;  // [places + 1] of the turn; the last is no atom
     Quad64* force;     // [seeds][places + 1]
     int32_t *kind, *order, *length, *first;
+    uint8_t* silent;  // [species] whether outputs of such centres are 0
     double *repelled, *outputs;
     Block block[BLOCKS];
     Quad* apart;       // [slots][W] of one block: from centre to neighbour
@@ -174,6 +175,7 @@ struct Work {
         order = s.take<int32_t>(n.places + BLOCKS * W);
         length = s.take<int32_t>(n.places);
         first = s.take<int32_t>(n.slots + 2);
+        silent = s.take<uint8_t>(n.species);
         repelled = s.take<double>(n.places);
         outputs = s.take<double>(n.outputs * n.places);
         for (Block& b : block) {
@@ -689,6 +691,19 @@ static void run_blocks(const Sizes& n, const Array* in, int64_t network, Work& w
     }
 }
 
+// Find the elements whose outputs are 0 in every network: their atoms need no lanes.
+static void find_silent(const Sizes& n, const Array* in, Work& work) {
+    for (int64_t kind = 0; kind < n.species; kind++) {
+        work.silent[kind] = 1;
+        for (int64_t network = 0; network < n.networks; network++)
+            for (int64_t o = 0; o < n.outputs; o++) {
+                const int64_t own = kind * n.outputs + o;
+                work.silent[kind] &= of_network<double>(in[SCALE], network)[own] == 0 &&
+                                     of_network<double>(in[SHIFTS], network)[own] == 0;
+            }
+    }
+}
+
 // Read a turn's replicas: positions, species, how long the lists are. A replica that is not finite gets no
 // lanes, and nan for results. Lanes get their atoms in the order of how many neighbours these have. Returns
 // how many lanes.
@@ -709,13 +724,15 @@ static int64_t read_turn(const Sizes& n, const Array* in, Work& work, int64_t fi
             int64_t length = n.slots;
             while (length > 0 && (own[length - 1] < 0 || own[length - 1] >= n.atoms)) length--;
             work.length[place] = (int32_t)length;
-            work.first[n.slots - length + 1]++;
+            if (!work.silent[kind[place]]) work.first[n.slots - length + 1]++;
+            for (int64_t o = 0; o < n.outputs; o++) work.outputs[o * n.places + place] = 0;
         }
     }
     for (int64_t k = 0; k <= n.slots; k++) work.first[k + 1] += work.first[k];
     const int64_t lanes = work.first[n.slots + 1];
     for (int64_t place = 0; place < n.places; place++)
-        if (work.kind[place] >= 0) work.order[work.first[n.slots - work.length[place]]++] = (int32_t)place;
+        if (work.kind[place] >= 0 && !work.silent[work.kind[place]])
+            work.order[work.first[n.slots - work.length[place]]++] = (int32_t)place;
     for (int64_t lane = lanes; lane < lanes + BLOCKS * W; lane++) work.order[lane] = (int32_t)n.places;
     return lanes;
 }
@@ -761,6 +778,7 @@ static void run(const Array* in, int64_t n_inputs, const Array* out) {
     Scratch scratch = Scratch::in(out[SCRATCH]);
     Work work(n, scratch);
     const bool repels = ((const double*)in[LENGTHS].data)[1] > 0;
+    find_silent(n, in, work);
     for (int64_t first_replica = 0; first_replica < n.replicas; first_replica += n.replicas_at_once) {
         const int64_t left = n.replicas - first_replica,
                       replicas = left < n.replicas_at_once ? left : n.replicas_at_once;

@@ -1,0 +1,173 @@
+"""What an adsorbate adds to the energy, by a network of its own: labels, laws, a training, bad input."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.interpolate import CubicHermiteSpline
+
+from frazil.data.frames import write_frames
+from frazil.errors import UserError
+from frazil.learning import gmnn
+from frazil.learning.adsorbate import shares_of
+from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
+from frazil.potentials.adsorption import committee_of, n_below
+from frazil.potentials.calculator import PotentialCalculator
+from frazil.potentials.gmnn import reference
+from frazil.potentials.gmnn.architecture import Architecture, fold, initialize
+from frazil.potentials.gmnn.committee import Committee, neighbours_of
+from frazil.potentials.gmnn.files import Model
+from frazil.potentials.molecular import write_curves
+from frazil.potentials.registry import load
+
+
+def frame(n_co: int, seed: int, h2: bool = True, pair: str = "") -> Atoms:
+    """CO molecules about an H2, labelled by walls between atoms of different molecules."""
+    generator = np.random.default_rng(seed)
+    places = [np.zeros(3)]
+    while len(places) < n_co + 1:
+        place = generator.uniform(-5, 5, 3)
+        if min(np.linalg.norm(place - other) for other in places) > 2.6:
+            places.append(place)
+    ends = generator.standard_normal((n_co + 1, 3))
+    ends *= np.array([0.74] + [1.13] * n_co)[:, None] / np.linalg.norm(ends, axis=1)[:, None]
+    positions = np.concatenate([np.stack([places[k], places[k] + ends[k]]) for k in [*range(1, n_co + 1), 0]])
+    atoms = Atoms("CO" * n_co + "H2", positions=positions)
+    if not h2:
+        del atoms[-2:]
+    energy, forces = 0.0, np.zeros((len(atoms), 3))
+    for i in range(len(atoms)):
+        for j in range(i):
+            if i // 2 != j // 2:
+                apart = atoms.positions[i] - atoms.positions[j]
+                distance = np.linalg.norm(apart)
+                wall = np.exp(-(distance - 2.5) / 0.7) * 0.05
+                energy += wall
+                forces[i] += wall / 0.7 * apart / distance
+                forces[j] -= wall / 0.7 * apart / distance
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
+    atoms.info = {"label_level": "made-up interaction", **({"pair": pair} if pair else {})}
+    return atoms
+
+
+def test_a_share_is_known_of_a_pair_and_of_what_is_alone() -> None:
+    whole, bare, lone = frame(3, 1, pair="a"), frame(3, 1, h2=False, pair="a"), frame(4, 2)
+    first, paired, unpaired = shares_of([bare, whole, lone], ["H"], interactions=True)
+    assert first.energy_eV == 0.0, "H2 alone has no interactions"
+    assert len(first.numbers) == 2
+    assert paired.energy_eV == pytest.approx(whole.get_potential_energy() - bare.get_potential_energy())
+    assert paired.numbers[:2].tolist() == [1, 1]
+    assert paired.n_own == 2
+    np.testing.assert_allclose(paired.forces_eV_per_A.sum(axis=0), 0.0, atol=1e-12)
+    assert unpaired.energy_eV is None
+    np.testing.assert_array_equal(unpaired.forces_eV_per_A[:2], lone.get_forces()[-2:])
+
+
+def test_frames_that_tell_no_share_are_refused() -> None:
+    with pytest.raises(UserError, match="no frame has atoms of H"):
+        shares_of([frame(2, 1, h2=False)], ["H"], interactions=True)
+    with pytest.raises(UserError, match="no frame tells the energy"):
+        shares_of([frame(2, 1)], ["H"], interactions=False)
+    moved = frame(2, 1, h2=False, pair="a")
+    moved.positions[0] += 0.1
+    with pytest.raises(UserError, match="differ by more than the adsorbate"):
+        shares_of([frame(2, 1, pair="a"), moved], ["H"], interactions=True)
+    with pytest.raises(UserError, match=r"adsorbate of He; allowed are some"):
+        Architecture(("C", "O"), adsorbate=("He",))
+    with pytest.raises(UserError, match="put its atoms last"):
+        n_below(Atoms("H2CO"), ["H"])
+
+
+def test_other_elements_do_not_see_an_adsorbate() -> None:
+    """So what it adds is its own atoms' energies, to rounding."""
+    shape = Architecture(
+        ("H", "C", "O"), n_radial=2, n_basis=4, hidden=(8,), precision="float64", adsorbate=("H",)
+    )
+    assert Architecture.from_json(shape.to_json()) == shape
+    parameters = jax.tree.map(lambda leaf: leaf[None], initialize(shape, jax.random.key(0)))
+    committee = Committee(Model(shape, parameters, {}))
+    whole, bare = frame(4, 3), frame(4, 3, h2=False)
+    species = shape.species(whole.numbers)
+    weights = fold(shape, jax.tree.map(lambda leaf: leaf[0], parameters))
+    _, each = reference.outputs(shape, weights, species, neighbours_of(shape, whole), whole.positions)
+    with_it, without = committee.predict([whole, bare])
+    share = with_it.energy_eV - without.energy_eV
+    assert share == pytest.approx(float(each[-2:, 0].sum()), abs=1e-9)
+    assert abs(share) > 1e-3
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A committee of two with an adsorbate of H, and its dataset beside it."""
+    folder = tmp_path_factory.mktemp("adsorbate")
+    for part, seeds in (("train", range(100, 260)), ("test", range(260, 276))):
+        frames = [frame(3 + seed % 3, seed, h2=bool(seed % 4)) for seed in seeds]
+        write_frames(folder / f"{part}.extxyz", frames)
+    gmnn.train(
+        folder, folder / "out", folder / "checkpoints",
+        GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
+        GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,)),
+        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_epochs=120),
+    )  # fmt: skip
+
+    spring = CubicHermiteSpline([0.5, 1.5], [0.3, 0.5], [-0.4, 0.6])
+    write_curves(folder / "out" / "molecular_curves.csv", {"CO": spring, "H2": spring})
+    return folder
+
+
+def test_a_training_learns_the_share(trained: Path) -> None:
+    source = load(trained / "out")
+    assert source.n_members == 2
+    with_it, without = ([frame(4, seed, h2=h2) for seed in range(60, 80)] for h2 in (True, False))
+    labels = np.array([a.get_potential_energy() for a in with_it]) - [
+        a.get_potential_energy() for a in without
+    ]
+    of = committee_of(source).predict
+    each = zip(of(with_it), of(without), strict=True)
+    shares = np.array([(p.energies_eV - q.energies_eV).mean() for p, q in each])
+    assert np.sqrt(((shares - labels) ** 2).mean()) < 0.3 * labels.std()
+    curve = (trained / "out" / "adsorbate_learning_curve.csv").read_text().splitlines()
+    assert curve[0].startswith("epoch,member,train_loss,test_loss,test_share_rmse_meV")
+
+
+def test_the_engine_runs_a_surface_and_its_adsorbate(trained: Path) -> None:
+    """Forces are slopes; far away it leaves the surface as it is alone; members are as predicted."""
+    source = load(trained / "out")
+    atoms = frame(4, 5)
+    atoms.calc = PotentialCalculator(source)
+    energy, forces, step = atoms.get_potential_energy(), atoms.get_forces().copy(), 1e-3
+    for i, axis in ((0, 1), (3, 2), (8, 0), (9, 2)):
+        slope = 0.0
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[i, axis] += sign * step
+            moved.calc = atoms.calc
+            slope += sign * moved.get_potential_energy() / (2 * step)
+        assert -forces[i, axis] == pytest.approx(slope, abs=3e-4)
+    surface, far = atoms[:-2], atoms.copy()
+    far.positions[-2:] += [0, 0, 60.0]
+    alone = far[-2:]
+    for part in (surface, far, alone):
+        part.calc = PotentialCalculator(source)
+    together = surface.get_potential_energy() + alone.get_potential_energy()
+    assert far.get_potential_energy() == pytest.approx(together, abs=2e-6)
+    np.testing.assert_allclose(far.get_forces()[:-2], surface.get_forces(), atol=2e-6)
+    predicted = committee_of(source).predict([atoms])[0]
+    bonds = sum(
+        float(source.curves["CO" if k < 8 else "H2"](atoms.get_distance(k, k + 1))) for k in range(0, 10, 2)
+    )
+    assert energy - bonds == pytest.approx(predicted.energies_eV.mean(), abs=2e-5)
+    for member in range(2):
+        atoms.calc = PotentialCalculator(source, member)
+        assert atoms.get_potential_energy() - bonds == pytest.approx(predicted.energies_eV[member], abs=2e-5)
+
+
+def test_a_lost_network_of_an_adsorbate_is_told(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "out", tmp_path / "out")
+    (tmp_path / "out" / "adsorbate.h5").unlink()
+    with pytest.raises(UserError, match=r"has no adsorbate\.h5"):
+        load(tmp_path / "out")
