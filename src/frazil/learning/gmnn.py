@@ -12,6 +12,7 @@ single model has it, and the variance that of the likelihood.
 
 import csv
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
@@ -634,7 +635,12 @@ def train(
                 settings, n_members=settings.n_members * settings.n_heads, n_heads=1,
                 n_epochs=adsorbate.adsorbate_epochs, learning_rate=first_rate,
             )  # fmt: skip
-            one = replace(network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate)
+            # Gaussians as dense as in the network of the surface.
+            n_basis = math.ceil(network.n_basis * adsorbate.adsorbate_cutoff_A / network.cutoff_A)
+            one = replace(
+                network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate, n_basis=n_basis,
+                cutoff_A=adsorbate.adsorbate_cutoff_A,
+            )  # fmt: skip
             trained = AdsorbateCommittee(one, own, *shares)
             file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"
             added = training.fit(trained, own.n_epochs, own.patience, own.checkpoint_every, file, limit)

@@ -239,8 +239,12 @@ class AdsorbateTraining:
         "in its own atoms alone; none: one network for all",
         default=(),
     )  # fmt: skip
+    adsorbate_cutoff_A: float = setting(
+        "Cutoff radius of that network; few atoms have it, so that a long one costs little", default=10, minimum=2,
+        maximum=20,
+    )  # fmt: skip
     adsorbate_epochs: int = setting(
-        "Passes over the frames that have the adsorbate", default=200, minimum=1, maximum=1_000_000
+        "Passes over the frames that have the adsorbate", default=150, minimum=1, maximum=1_000_000
     )
 
 

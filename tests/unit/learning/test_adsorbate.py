@@ -111,7 +111,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, folder / "out", folder / "checkpoints",
         GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
         GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,)),
-        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_epochs=120),
+        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=120),
     )  # fmt: skip
 
     spring = CubicHermiteSpline([0.5, 1.5], [0.3, 0.5], [-0.4, 0.6])
