@@ -155,7 +155,7 @@ def test_the_estimate_is_near_what_frames_took(formula, level, measured_s):
 
 
 def test_an_element_without_basis_is_refused():
-    with pytest.raises(UserError, match="level 'pbe/cc-pvtz': Basis set not found for U in cc-pvtz; use"):
+    with pytest.raises(UserError, match="level 'pbe/cc-pvtz' describes elements up to Kr, not U"):
         electronic_structure.seconds(Atoms("UF6"), "pbe/cc-pvtz")
 
 

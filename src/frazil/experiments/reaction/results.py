@@ -552,10 +552,11 @@ def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate
     if path.label_energies_eV is not None:
         above = (path.label_energies_eV[path.saddle] - path.label_energies_eV[path.basin]) / meV
         label = f" The labels of its structures put it at {above:.1f} meV."
+    barrier_meV = path.barrier_eV / meV
     text = [
         f"The path {path.name} has {len(path.energies_eV)} structures and a barrier of "
-        f"{path.barrier_eV / meV:.1f} meV under the potential ({subject.source.kind}, "
-        f"{subject.source.level}), without any temperature.{label} The coordinate is "
+        f"{barrier_meV:.1f} meV under {subject.source.kind} of level "
+        f"{subject.source.level}, without any temperature.{label} The coordinate is "
         f"{coordinate}; each window starts on the path.",
         "Profiles are −kT ln of the coordinate's density, joined from all windows by MBAR, relative to the "
         "minimum on the left. Errors of sampling are the scatter of the passes, which are independent. A "
