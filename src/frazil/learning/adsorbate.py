@@ -21,8 +21,8 @@ from ase import Atoms
 
 from frazil.checkpoints import key_of
 from frazil.errors import UserError
+from frazil.learning.annealing import Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import PAIR
-from frazil.learning.gmnn import SMALLEST_SCALE, optimizer
 from frazil.learning.settings import GmnnTraining
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
@@ -210,7 +210,7 @@ def _compiled(architecture: Architecture, settings: GmnnTraining, n_own: int) ->
     return jax.jit(step), jax.jit(jax.vmap(partial(squares, architecture, n_own), (0, None)))
 
 
-class AdsorbateCommittee:
+class AdsorbateCommittee(Annealed):
     """A committee's training on shares, as ``frazil.learning.fit`` asks for it."""
 
     def __init__(
@@ -254,7 +254,6 @@ class AdsorbateCommittee:
             return values.mean(axis=1), values.std(axis=1)
 
         mean, spread = moments(parameters, some.positions[chosen], some.species[chosen])
-        spread = jnp.maximum(spread, SMALLEST_SCALE * jnp.maximum(spread.max(axis=-1, keepdims=True), 1e-6))
         total = sum(float((own.forces**2 * own.counts[..., None]).sum()) for own in self._train)
         count = sum(3 * float(own.counts.sum()) for own in self._train)
         own = np.isin(a.elements, a.adsorbate)
@@ -263,7 +262,7 @@ class AdsorbateCommittee:
             **parameters,
             "scale": jnp.where(at, max(np.sqrt(total / count), 1e-3), jnp.zeros_like(parameters["scale"])),
             "feature_mean": jnp.where(at, mean[:, None], parameters["feature_mean"]),
-            "feature_scale": jnp.where(at, spread[:, None], parameters["feature_scale"]),
+            "feature_scale": jnp.where(at, floored(spread)[:, None], parameters["feature_scale"]),
         }
         return parameters, optimizer(self._settings, self._n_steps).init(parameters)
 
@@ -300,17 +299,9 @@ class AdsorbateCommittee:
             for k in range(0, len(own.weights), size):
                 chosen = np.arange(k, min(k + size, len(own.weights)))
                 sums += np.asarray(measure(parameters, own.at(chosen, size)))
-        rate = self._settings.learning_rate * (1 - 0.99 * number / self._settings.n_epochs)
+        rate = rate_of(self._settings.learning_rate, number / self._settings.n_epochs)
         return sums[:, 0] / n_shares, {
             "test_share_rmse_meV": 1000 * np.sqrt(sums[:, 1] / np.maximum(sums[:, 3], 1)),
             "test_force_rmse_eV_per_A": np.sqrt(sums[:, 2] / sums[:, 4]),
             "learning_rate": np.full(self.n_members, rate),
         }
-
-    def judge(self, parameters: Parameters, optimizer_state: Any, test_loss: np.ndarray) -> Any:
-        """Return the optimizer's state as it is: the rate falls with the steps."""
-        return optimizer_state
-
-    def finished(self, optimizer_state: Any) -> bool:
-        """Return False: epochs and patience end it."""
-        return False

@@ -31,6 +31,8 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
+from frazil.learning.adsorbate import AdsorbateCommittee, shares_of
+from frazil.learning.annealing import RATES, Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import (
     PAIR,
     Batch,
@@ -75,9 +77,6 @@ CURVE_COLUMNS = (
     "learning_rate",
     "wall_s",
 )
-RATES = {"layers": 1.0, "embedding": 2 / 3, "shift": 5 / 3, "scale": 1 / 30}
-"""Learning rates relative to the layers' (Zaverkin & Kästner 2021: 0.03, 0.02, 0.05, 0.001)."""
-OPTIMIZERS = {"amsgrad": optax.amsgrad, "adam": optax.adam}
 BATCHES_PER_CALL = 32
 SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
 """What a training is by: squared errors, or for several heads the likelihood of energies (and dipoles), or of
@@ -90,8 +89,6 @@ FORCES_RATE = 0.1
 """Their learning rate, relative to that of the epochs before."""
 LEAST_SPREADS = (1e-4, 1e-4, 1e-4)
 """Added to spreads in a likelihood, eV per √atom, eV/Å, e Å: a spread of 0 would claim certainty."""
-SMALLEST_SCALE = 1e-3
-"""Of a feature's standard deviation, relative to the largest of its element: constant features stay small."""
 
 
 def predict(
@@ -356,26 +353,7 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     count = jnp.maximum(count, 1.0)[None, :, None]
     mean = first / count
     scale = jnp.sqrt(jnp.maximum(second / count - mean**2, 0.0))
-    least = SMALLEST_SCALE * jnp.maximum(scale.max(axis=-1, keepdims=True), 1e-6)
-    return {**parameters, "feature_mean": mean, "feature_scale": jnp.maximum(scale, least)}
-
-
-def optimizer(settings: GmnnTraining, n_steps: Any) -> optax.GradientTransformation:
-    """Return Adam, or AMSGrad (Reddi et al. 2018), with rates per group that fall linearly to 1 % in
-    ``n_steps``; the normalisation of features stays fixed.
-    """
-
-    def group(factor: float) -> optax.GradientTransformation:
-        rate = settings.learning_rate * factor
-        return OPTIMIZERS[settings.optimizer](lambda step: rate * (1 - 0.99 * jnp.minimum(step / n_steps, 1)))
-
-    transforms = {name: group(factor) for name, factor in RATES.items()}
-    fixed = {"feature_mean": "fixed", "feature_scale": "fixed"}
-
-    def labels(parameters: Parameters) -> dict[str, Any]:
-        return {k: jax.tree.map(lambda _, k=k: fixed.get(k, k), v) for k, v in parameters.items()}
-
-    return optax.multi_transform({**transforms, "fixed": optax.set_to_zero()}, labels)
+    return {**parameters, "feature_mean": mean, "feature_scale": floored(scale)}
 
 
 @cache
@@ -405,7 +383,7 @@ def _compiled(architecture: Architecture, settings: GmnnTraining, by: str) -> tu
     return jax.jit(steps), jax.jit(jax.vmap(errors, (0, None)))
 
 
-class CommitteeTraining:
+class CommitteeTraining(Annealed):
     """A committee's training, as ``frazil.learning.fit`` asks for it; its members are the networks.
 
     ``warm`` are parameters to begin with, whose feature normalisation stays. ``by``: as of
@@ -461,7 +439,7 @@ class CommitteeTraining:
         By FORCES the loss is the mean negative log-likelihood: of a component of each quantity, summed.
         """
         errors = np.sum([np.asarray(self._measure(parameters, batch)) for batch in self._checks], axis=0)
-        rate = self._settings.learning_rate * (1 - 0.99 * number / self._settings.n_epochs)
+        rate = rate_of(self._settings.learning_rate, number / self._settings.n_epochs)
         losses = errors[:, :6] @ _weights(self._settings) / self._n_test
         if self._by == FORCES:
             trained = _weights(self._settings)[:3] > 0
@@ -472,14 +450,6 @@ class CommitteeTraining:
             "test_dipole_rmse_e_A": np.sqrt(errors[:, 5] / self._n_test),
             "learning_rate": np.full(self.n_members, rate),
         }
-
-    def judge(self, parameters: Parameters, optimizer_state: Any, test_loss: np.ndarray) -> Any:
-        """Return the optimizer's state as it is: the rate falls with the steps."""
-        return optimizer_state
-
-    def finished(self, optimizer_state: Any) -> bool:
-        """Return False: epochs and patience end it."""
-        return False
 
 
 def fit(
@@ -629,8 +599,6 @@ def train(
     with Claim(kept), TimeLimit() as limit:
         state = fit(network, settings, frames, held_out, kept / "training.npz", limit, warm)
         if adsorbate and shares:
-            from frazil.learning.adsorbate import AdsorbateCommittee
-
             own = replace(
                 settings, n_members=settings.n_members * settings.n_heads, n_heads=1,
                 n_epochs=adsorbate.adsorbate_epochs, learning_rate=first_rate,
@@ -665,9 +633,7 @@ def _shares(
 ) -> Any:
     """Return what an adsorbate adds in the frames and in those held out, or nothing without one."""
     if adsorbate is None or not adsorbate.adsorbate:
-        return ()
-    from frazil.learning.adsorbate import shares_of
-
+        return []
     parts = (frames, held_out)
     return [shares_of(part, adsorbate.adsorbate, level.endswith(INTERACTION)) for part in parts]
 

@@ -19,7 +19,6 @@ from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
-from frazil.potentials.registry import Source
 from frazil.pytrees import pytree
 
 
@@ -132,8 +131,6 @@ Members = Committee | AdsorptionCommittee
 """What predicts many structures, member by member."""
 
 
-def committee_of(source: Source) -> Members:
-    """Return what predicts many structures by the members of a GM-NN's source."""
-    if source.adsorbate is None:
-        return Committee(source.model)
-    return AdsorptionCommittee(source.model, source.adsorbate)
+def committee_of(surface: Model, adsorbate: Model | None) -> Members:
+    """Return what predicts many structures, by a committee's members and its adsorbate's if there is one."""
+    return Committee(surface) if adsorbate is None else AdsorptionCommittee(surface, adsorbate)

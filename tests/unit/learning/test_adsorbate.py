@@ -126,7 +126,7 @@ def test_a_training_learns_the_share(trained: Path) -> None:
     labels = np.array([a.get_potential_energy() for a in with_it]) - [
         a.get_potential_energy() for a in without
     ]
-    of = committee_of(source).predict
+    of = committee_of(source.model, source.adsorbate).predict
     each = zip(of(with_it), of(without), strict=True)
     shares = np.array([(p.energies_eV - q.energies_eV).mean() for p, q in each])
     assert np.sqrt(((shares - labels) ** 2).mean()) < 0.3 * labels.std()
@@ -156,7 +156,7 @@ def test_the_engine_runs_a_surface_and_its_adsorbate(trained: Path) -> None:
     together = surface.get_potential_energy() + alone.get_potential_energy()
     assert far.get_potential_energy() == pytest.approx(together, abs=2e-6)
     np.testing.assert_allclose(far.get_forces()[:-2], surface.get_forces(), atol=2e-6)
-    predicted = committee_of(source).predict([atoms])[0]
+    predicted = committee_of(source.model, source.adsorbate).predict([atoms])[0]
     bonds = sum(
         float(source.curves["CO" if k < 8 else "H2"](atoms.get_distance(k, k + 1))) for k in range(0, 10, 2)
     )

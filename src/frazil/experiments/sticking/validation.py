@@ -59,7 +59,7 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
         raise UserError(
             f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
         )
-    committee = committee_of(source)
+    committee = committee_of(source.model, source.adsorbate)
     files = {subset: dataset / f"{subset}.extxyz" for subset in SUBSETS}
     subsets = {
         subset: predicted(committee, read_frames([file]))
