@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Number = float | Array
 NAN = float("nan")
 MODEL_UNKNOWN = "sampling alone: one model ran, its error is unknown"
+ONE_POTENTIAL = "One model ran: the potential's error is unknown, and no interval here holds it."
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,17 @@ def problems_of_times(own: Any, every: str, transform: Any, *resolved: str) -> I
             yield name, "allowed: at least the resolution, 33,356 cm⁻¹ over [depth_fs]"
 
 
+def problems_of_samples(own: Any) -> Iterator[tuple[str, str]]:
+    """Yield what does not go together in the times of windows that are sampled."""
+    for name in ("observe_every_fs", "equilibration_fs"):
+        if not is_multiple(getattr(own, name), own.timestep_fs):
+            yield name, "allowed: a whole number of [timestep_fs]"
+    if not is_multiple(own.duration_fs, own.observe_every_fs):
+        yield "duration_fs", "allowed: a whole number of [observe_every_fs]"
+    if own.duration_fs < 20 * own.observe_every_fs:
+        yield "duration_fs", "allowed: at least 20 times [observe_every_fs]"
+
+
 @step("frazil.experiments.campaign:run")
 class RunCampaign:
     """Run one shard of an experiment that is one campaign, and write its table."""

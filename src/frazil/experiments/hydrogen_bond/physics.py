@@ -5,11 +5,8 @@ ended; forward from the cluster at rest, backward from its parts. Then all windo
 one batch. A pass is a function of (campaign seed, its number, the member); all members have the same starts.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from frazil.campaigns import Check, Row, Runner
@@ -27,13 +24,13 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
     windows_of,
 )
+from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV, runner_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
-from frazil.md.integrity import BROKEN, OUTCOMES, OneCluster
+from frazil.md.integrity import OUTCOMES
 from frazil.md.observers import frames
 from frazil.md.rings import RingEnergies, of_beads, start_of_ring
-from frazil.md.state import State, System
-from frazil.md.trajectory import FINISHED, Outcome, Trajectory
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.seeds import derived_seed, rng
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
@@ -63,13 +60,7 @@ def direction_of(number: int) -> str:
 
 def runner(settings: HydrogenBond, campaign_seed: int) -> Runner:
     """Return the runner of all passes and members; ids count (pass, member), the last fastest."""
-
-    def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
-        subject = subject_of(settings)
-        for identity in ids:
-            yield identity, _pass(subject, settings, campaign_seed, identity, check)
-
-    return run
+    return runner_of(settings, campaign_seed, subject_of, _pass)
 
 
 def _pass(
@@ -90,13 +81,11 @@ def _pass(
             if ended.outcome == Outcome.FINISHED:
                 rows = {name: values[1:] for name, values in ended.rows.items()}
                 samples[place, window] = rows["samples"]
-                means = [rows[f"kinetic_{name}"].mean() for name in ("virial", "primitive")]
-                kinetic[place, window] = means
+                kinetic[place, window] = kinetic_eV(rows)
     bound = samples[:, 0, :, 2]  # the window without a restraint
-    lost = [outcome for outcome in outcomes if outcome != FINISHED]
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),
-        "outcome": lost[0] if lost else FINISHED, "lost_windows": len(lost),
+        **ended_as(outcomes),
         "n_escaped": int((bound > subject.distance_A + settings.escape_A).sum()),
         "n_bound": int(np.isfinite(bound).sum()), "samples": samples, "kinetic_eV": kinetic,
     }  # fmt: skip
@@ -166,36 +155,15 @@ class _Walk:
             if phase == "sample"
             else (frames,)
         )
+        whole = WholeParts.at_rest(subject.atoms, (subject.molecule, subject.rest), n_beads, DETACHED_A)
         return Ensemble(
             potential_of(subject, settings, self.every, n_beads, one),
             PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads),
             np.stack([of_beads(own, n_beads) for own in masses]), n_steps,
             round(settings.observe_every_fs / settings.timestep_fs) if phase == "sample" else n_steps,
-            self.seed, observers=observers, stop=_whole(subject, n_beads), width=width, chunk=25,
+            self.seed, observers=observers, stop=whole, width=width, chunk=25,
         )  # fmt: skip
 
 
 def _last(ended: Trajectory) -> Place:
     return ended.rows["positions"][-1], ended.rows["velocities"][-1]
-
-
-@dataclass(frozen=True)
-class BothWhole:
-    """Stop rule: the molecule and the rest must each stay whole, by the centroids of their atoms."""
-
-    parts: tuple[tuple[tuple[int, ...], OneCluster], ...]
-    n_beads: int
-
-    def __call__(self, state: State, system: System) -> jax.Array:
-        """Return the code of a broken frame, 0 of any other."""
-        centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
-        holds = [rule.holds(centroids[jnp.array(atoms)]) for atoms, rule in self.parts]
-        return jnp.where(jnp.stack(holds).all(), 0, BROKEN)
-
-
-def _whole(subject: Subject, n_beads: int) -> BothWhole:
-    parts = (
-        (tuple(map(int, own)), OneCluster.at_rest(subject.atoms[own], DETACHED_A))
-        for own in (subject.molecule, subject.rest)
-    )
-    return BothWhole(tuple(parts), n_beads)

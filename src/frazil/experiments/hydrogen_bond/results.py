@@ -1,6 +1,7 @@
 """From samples of windows to free energies: two estimators, both errors, tables, gates, the section."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas
 import scipy.stats
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, TwoWay, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, Estimate, TwoWay, two_way
 from frazil.analysis.free_energy import effective_number, integrated, mbar, overlap
 from frazil.errors import UserError
 from frazil.experiments.hydrogen_bond import figures
@@ -32,20 +33,21 @@ from frazil.experiments.hydrogen_bond.windows import (
     release_eV,
     subject_of,
 )
-from frazil.md.trajectory import FINISHED
+from frazil.experiments.passes import (
+    ENDS,
+    arranged,
+    check_connected,
+    finished_by_all,
+    kinetic_gate,
+    margin_meV,
+    nuclei_of,
+    overlap_gate,
+)
 from frazil.report.section import Gate, Result, Section, Table, with_interval
 from frazil.units import kB, meV
 
-LEAST_OVERLAP = 0.03
-NO_OVERLAP = 1e-4
-"""Windows that share less tell nothing of the difference between them."""
 MOST_ESCAPED = 0.01
 """Part of the samples without a restraint in which the molecule had left."""
-MARGIN_kT = 0.5
-"""Of differences that should be none: their whole interval is within."""
-KINETIC = 0.03
-"""Relative difference of the two kinetic energies."""
-ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
 REFERENCES = [
     "@shirts2008: MBAR",
     "@klimovich2015: overlap of windows",
@@ -53,6 +55,8 @@ REFERENCES = [
     "@ceriotti2010: the thermostat of the rings",
     "@korol2020: the step of the free ring",
 ]
+MORE = "take more of them: n_coupling_windows, n_restraint_windows"
+"""What to do where windows do not overlap."""
 LOST_TOLD = (
     "A window that breaks leaves a gap in the path, and what breaks is seldom what is typical. A pass "
     "counts only where every member finished all of its windows.",
@@ -79,10 +83,6 @@ DIRECTIONS_TOLD = (
     "A pass from the bound side and one from the free side sample the same windows. Where they differ, the "
     "cluster had no time to close the gap, or to open it.",
     "Equilibrate longer (hydrogen_bond.equilibration_fs), then sample longer.",
-)
-KINETIC_TOLD = (
-    "Both estimators have the same mean for a ring in equilibrium and a short time step.",
-    "Take a shorter time step, or equilibrate longer.",
 )
 MEMBERS_TOLD = (
     "What members differ by in one window is what they add to the spread of the result there. At small λ1 "
@@ -125,7 +125,7 @@ def analyse(settings: HydrogenBond, table: pandas.DataFrame, campaign_seed: int,
     """
     subject = subject_of(settings)
     shape = (settings.n_trajectories, subject.source.n_members)
-    finished = (table["outcome"] == FINISHED).to_numpy().reshape(shape).all(axis=1)
+    finished = finished_by_all(table, shape)
     directions = table["direction"].to_numpy().reshape(shape)[:, 0]
     for direction in (FORWARD, BACKWARD):
         if (n := int((finished & (directions == direction)).sum())) < 2:
@@ -135,11 +135,7 @@ def analyse(settings: HydrogenBond, table: pandas.DataFrame, campaign_seed: int,
             )
     chosen = np.flatnonzero(finished)
 
-    def arranged(name: str) -> np.ndarray:
-        whole = np.stack(table[name].tolist())
-        return whole.reshape(*shape, *whole.shape[1:])[chosen].swapaxes(0, 1)
-
-    samples, kinetic = arranged("samples"), arranged("kinetic_eV")
+    samples, kinetic = (arranged(table, name, shape, chosen) for name in ("samples", "kinetic_eV"))
     sets = [
         _set(settings, subject, n_beads, samples[:, :, i], kinetic[:, :, i], directions[chosen])
         for i, n_beads in enumerate(settings.n_beads)
@@ -219,14 +215,17 @@ def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray, mea
 
 def check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> None:
     """Raise UserError for windows (K,) that share nothing with the next: overlaps (K − 1,)."""
-    worst = int(overlaps.argmin())
-    if overlaps[worst] < NO_OVERLAP:
-        one, other = path[worst], path[worst + 1]
-        raise UserError(
-            f"windows λ1 {one.coupling:.3g}, λ2 {one.restraint:.3g} and λ1 {other.coupling:.3g}, λ2 "
-            f"{other.restraint:.3g} do not overlap ({overlaps[worst]:.1g}, {n_beads} beads); take more of "
-            "them: n_coupling_windows, n_restraint_windows"
-        )
+
+    def named(place: int) -> str:
+        return " and ".join(f"λ1 {w.coupling:.3g}, λ2 {w.restraint:.3g}" for w in path[place : place + 2])
+
+    check_connected(overlaps, named, f"{n_beads} beads", MORE)
+
+
+def _between(path: list[Window], place: int) -> str:
+    """Return which two windows a place among the overlaps is between."""
+    one, other = path[place : place + 2]
+    return f"λ1 {one.coupling:.3g} and {other.coupling:.3g}, λ2 {one.restraint:.3g} and {other.restraint:.3g}"
 
 
 def _windows(settings: HydrogenBond, own: Set) -> list[tuple[Any, ...]]:
@@ -328,7 +327,7 @@ def _gates(
     settings: HydrogenBond, subject: Subject, table: pandas.DataFrame, sets: list[Set],
     tables: dict[str, pandas.DataFrame],
 ) -> list[Gate]:  # fmt: skip
-    margin = round(MARGIN_kT * kB * settings.temperature_K / meV, 1)
+    margin = margin_meV(settings.temperature_K)
     lost, escaped = (
         int(table["lost_windows"].sum()),
         table["n_escaped"].sum() / max(table["n_bound"].sum(), 1),
@@ -343,14 +342,7 @@ def _gates(
     for own in sets:
         beads = "classical" if own.n_beads == 1 else f"{own.n_beads} beads"
         overlaps = own.overlaps.mean(axis=(0, 1))
-        worst = int(overlaps.argmin())
-        between = f"λ1 {path[worst].coupling:.3g} and {path[worst + 1].coupling:.3g}, λ2 "
-        between += f"{path[worst].restraint:.3g} and {path[worst + 1].restraint:.3g}"
-        gates.append(
-            Gate.at_least(
-                f"least overlap of neighbouring windows, {beads}", overlaps[worst], LEAST_OVERLAP, between
-            ).because(*OVERLAP_TOLD)
-        )
+        gates.append(overlap_gate(beads, overlaps, partial(_between, path), OVERLAP_TOLD))
         total = own.values["total"].mean(axis=0)
         mean, _, interval = _difference(total[:, 0] - total[:, 1])
         name = f"integration less MBAR, {beads} (meV)"
@@ -360,11 +352,7 @@ def _gates(
         name = f"forward less backward, {beads} (meV)"
         gates.append(Gate.equivalent(name, mean, interval, margin).because(*DIRECTIONS_TOLD))
         if own.n_beads > 1:
-            virial, primitive = np.nanmean(own.kinetic, axis=(0, 1, 2))
-            name = f"primitive over virial kinetic energy, {beads}"
-            gates.append(
-                Gate.within(name, primitive / virial, 1 - KINETIC, 1 + KINETIC).because(*KINETIC_TOLD)
-            )
+            gates.append(kinetic_gate(beads, own.kinetic))
     for n_beads, ways in tables["quantum"].groupby("n_beads"):
         if len(ways) == 2:
             difference = float(ways["difference_meV"].diff().iloc[-1])
@@ -375,12 +363,12 @@ def _gates(
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
     if subject.source.n_members == 1:
         return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
-    for n_beads, windows in tables["windows"].groupby("n_beads"):
+    for _, windows in tables["windows"].groupby("n_beads"):
         apart = members_differ(windows).to_numpy()
         most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
         row = windows.iloc[most]
         between = f"λ1 {row['lambda1']:.3g}, λ2 {row['lambda2']:.3g}"
-        name = f"what members differ by in one window, {_nuclei({'n_beads': n_beads})} (meV)"
+        name = f"what members differ by in one window, {nuclei_of(windows['n_beads'].iloc[0])} (meV)"
         gates.append(Gate.at_most(name, apart[most], margin, between).because(*MEMBERS_TOLD))
     return gates
 
@@ -409,11 +397,12 @@ def _section(
     said = []
     for row in totals:
         text, interval = with_interval(row["mbar_meV"], row["low_95_meV"], row["high_95_meV"])
-        said.append(f"{text} {interval} meV ({_nuclei(row)})")
+        said.append(f"{text} {interval} meV ({nuclei_of(row['n_beads'])})")
     n_passes = sets[0].samples.shape[1]
     results = [
         Result.of_row(
-            f"Free energy, {_nuclei(row)}", "mbar_meV", row | {end: row[f"{end}_meV"] for end in ENDS}, "meV",
+            f"Free energy, {nuclei_of(row['n_beads'])}", "mbar_meV",
+            row | {end: row[f"{end}_meV"] for end in ENDS}, "meV",
             n=n_passes, of="passes",
         )
         for row in totals
@@ -446,10 +435,6 @@ def _section(
     )  # fmt: skip
 
 
-def _nuclei(row: Any) -> str:
-    return "classical nuclei" if row["n_beads"] == 1 else f"{row['n_beads']} beads"
-
-
 def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str, left: str) -> list[str]:
     text = [
         f"The cluster {subject.name} was relaxed under the potential ({subject.source.kind}, "
@@ -470,5 +455,5 @@ def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str,
             "distinguishable."
         )
     if subject.source.n_members == 1:
-        text.append("One model ran: the potential's error is unknown, and no interval here holds it.")
+        text.append(ONE_POTENTIAL)
     return text

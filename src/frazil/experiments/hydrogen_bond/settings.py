@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.settings import is_multiple, setting, settings
+from frazil.experiments.settings import problems_of_samples
+from frazil.settings import setting, settings
 
 CAMPAIGN = "frazil.experiments.hydrogen_bond.physics"
 MASS_NODES = 5
@@ -80,13 +81,7 @@ class HydrogenBond:
             yield "n_trajectories", "allowed: an even number, half of each direction"
         if self.mass_integral and (1 not in self.n_beads or max(self.n_beads, default=1) == 1):
             yield "mass_integral", "needs 1 and another number in [n_beads]: it goes from classical nuclei on"
-        for name in ("observe_every_fs", "equilibration_fs"):
-            if not is_multiple(getattr(self, name), self.timestep_fs):
-                yield name, "allowed: a whole number of [timestep_fs]"
-        if not is_multiple(self.duration_fs, self.observe_every_fs):
-            yield "duration_fs", "allowed: a whole number of [observe_every_fs]"
-        if self.duration_fs < 20 * self.observe_every_fs:
-            yield "duration_fs", "allowed: at least 20 times [observe_every_fs]"
+        yield from problems_of_samples(self)
 
 
 GROUPS = {"hydrogen_bond": HydrogenBond}

@@ -4,15 +4,13 @@ A pass is a function of (campaign seed, its number, the member); all members hav
 is a truth it is one more member, after the others, of classical nuclei and seeds of its own.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
+from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV, runner_of
 from frazil.experiments.reaction.results import analyse
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import ARRAYS
@@ -28,10 +26,9 @@ from frazil.experiments.reaction.windows import (
 )
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
-from frazil.md.integrity import BROKEN, OUTCOMES, OneCluster
+from frazil.md.integrity import OUTCOMES
 from frazil.md.rings import RingEnergies, of_beads, start_of_ring
-from frazil.md.state import State, System
-from frazil.md.trajectory import FINISHED, Outcome, Trajectory
+from frazil.md.trajectory import Outcome, Trajectory
 from frazil.potentials.registry import load
 from frazil.seeds import derived_seed, rng
 
@@ -49,13 +46,7 @@ def members(settings: Reaction) -> int:
 
 def runner(settings: Reaction, campaign_seed: int) -> Runner:
     """Return the runner of all passes and members; ids count (pass, member), the last fastest."""
-
-    def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
-        subject = subject_of(settings)
-        for identity in ids:
-            yield identity, _pass(subject, settings, campaign_seed, identity, check)
-
-    return run
+    return runner_of(settings, campaign_seed, subject_of, _pass)
 
 
 def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: int, check: Check) -> Row:
@@ -80,13 +71,11 @@ def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: in
                 rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
                 coordinates[places[which], window, :, : 1 + n_beads] = rows["coordinates"]
                 roots[places[which], window] = rows["root"]
-                means = [rows[f"kinetic_{name}"].mean() for name in ("virial", "primitive")]
-                kinetic[places[which], window] = means
+                kinetic[places[which], window] = kinetic_eV(rows)
     left = np.abs(coordinates[..., 0] - centres_of(settings)[:, None])
-    lost = [outcome for outcome in outcomes if outcome != FINISHED]
     return {
-        "trajectory_id": number, "member": member, "outcome": lost[0] if lost else FINISHED,
-        "lost_windows": len(lost), "n_escaped": int((left > settings.escape_A).sum()),
+        "trajectory_id": number, "member": member, **ended_as(outcomes),
+        "n_escaped": int((left > settings.escape_A).sum()),
         "n_samples": int(np.isfinite(left).sum()), "coordinates_A": coordinates, "roots": roots,
         "kinetic_eV": kinetic,
     }  # fmt: skip
@@ -117,7 +106,8 @@ def _run(
         PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads),
         np.stack([of_beads(own, n_beads) for own in masses for _ in centres]), n_steps, every, seed,
         observers=(Samples(subject.coordinate, n_beads), RingEnergies(settings.temperature_K, n_beads)),
-        stop=_Whole(OneCluster.at_rest(subject.atoms), n_beads), width=len(kinds), chunk=25,
+        stop=WholeParts.at_rest(subject.atoms, [np.arange(len(subject.atoms))], n_beads),
+        width=len(kinds), chunk=25,
     )  # fmt: skip
     x, v = (np.stack([place[part] for place in begun]) for part in (0, 1))
     ended = ensemble.run(
@@ -125,16 +115,3 @@ def _run(
         [number * len(kinds) + kind for kind in kinds], after_chunk=check, kinds=kinds,
     )  # fmt: skip
     return list(ended)
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """Stop rule: what the path is of must stay one cluster, by the centroids of its atoms."""
-
-    rule: OneCluster
-    n_beads: int
-
-    def __call__(self, state: State, system: System) -> jax.Array:
-        """Return the code of a broken frame, 0 of any other."""
-        centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
-        return jnp.where(self.rule.holds(centroids), 0, BROKEN)

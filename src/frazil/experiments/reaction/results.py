@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,19 @@ import pandas
 import scipy.stats
 from scipy.signal import savgol_filter
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, TwoWay, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, TwoWay, two_way
 from frazil.analysis.free_energy import effective_number, mbar, overlap, unbiased
 from frazil.errors import UserError
+from frazil.experiments.passes import (
+    ENDS,
+    arranged,
+    check_connected,
+    finished_by_all,
+    kinetic_gate,
+    margin_meV,
+    nuclei_of,
+    overlap_gate,
+)
 from frazil.experiments.reaction import figures
 from frazil.experiments.reaction.path import basin_and_top
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
@@ -27,24 +38,15 @@ from frazil.experiments.reaction.tables import (
     WINDOWS,
 )
 from frazil.experiments.reaction.windows import Set, Subject, centres_of, reduced, sets_of, subject_of
-from frazil.md.trajectory import FINISHED
 from frazil.report.section import Gate, Result, Section, Table, with_interval
 from frazil.units import fs, kB, meV
 
-LEAST_OVERLAP = 0.03
-NO_OVERLAP = 1e-4
-"""Windows that share less tell nothing of the difference between them."""
 LEAST_EFFECTIVE = 20.0
 """Independent samples of a window, of all passes together."""
 MOST_ESCAPED = 0.01
-MARGIN_kT = 0.5
-"""Of differences that should be none: their whole interval is within."""
-KINETIC = 0.03
-"""Relative difference of the two kinetic energies."""
 FEWEST_BINS = 10
 SMOOTH_A = 0.18
 """Length over which a cubic is fitted to a profile, for its minima and its top (Savitzky–Golay)."""
-ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
 REFERENCES = [
     "@shirts2008: MBAR",
     "@klimovich2015: overlap of windows",
@@ -54,6 +56,8 @@ REFERENCES = [
     "@ceriotti2010: the thermostat of the rings",
     "@korol2020: the step of the free ring",
 ]
+MORE = "take more of them (n_windows), or softer ones (window_eV_per_A2)"
+"""What to do where windows do not overlap."""
 LOST_TOLD = (
     "A window that breaks leaves a gap in the profile, and what breaks is seldom what is typical. A pass "
     "counts only where every member finished all of its windows.",
@@ -78,10 +82,6 @@ HALVES_TOLD = (
     "Both halves of a run in equilibrium have the same barrier. Where they differ, other coordinates are "
     "still on their way.",
     "Equilibrate longer (reaction.equilibration_fs), then sample longer.",
-)
-KINETIC_TOLD = (
-    "Both estimators have the same mean for a ring in equilibrium and a short time step.",
-    "Take a shorter time step, or equilibrate longer.",
 )
 MEMBERS_TOLD = (
     "What members differ by along the coordinate is the potential's error of the profile, as far as a "
@@ -157,7 +157,7 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
     subject = subject_of(settings)
     n_members, with_truth = subject.source.n_members, settings.truth != NO_TRUTH
     shape = (settings.n_trajectories, n_members + with_truth)
-    finished = (table["outcome"] == FINISHED).to_numpy().reshape(shape).all(axis=1)
+    finished = finished_by_all(table, shape)
     if (n := int(finished.sum())) < 2:
         raise UserError(
             f"{n} passes of {settings.n_trajectories} were finished by every member; lower temperature_K, or "
@@ -165,11 +165,8 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
         )
     chosen = np.flatnonzero(finished)
 
-    def arranged(name: str) -> np.ndarray:
-        whole = np.stack(table[name].tolist())
-        return whole.reshape(*shape, *whole.shape[1:])[chosen].swapaxes(0, 1)
-
-    coordinates, roots, kinetic = (arranged(name) for name in ("coordinates_A", "roots", "kinetic_eV"))
+    names = ("coordinates_A", "roots", "kinetic_eV")
+    coordinates, roots, kinetic = (arranged(table, name, shape, chosen) for name in names)
     sets, own = sets_of(settings), slice(n_members)
     found = [
         sampled(
@@ -304,13 +301,13 @@ def log_rate(
 
 def check_overlap(settings: Reaction, overlaps: np.ndarray, n_beads: int) -> None:
     """Raise UserError for windows (K,) that share nothing with the next: overlaps (K − 1,)."""
-    worst = int(overlaps.argmin())
-    if overlaps[worst] < NO_OVERLAP:
-        one, other = centres_of(settings)[worst : worst + 2]
-        raise UserError(
-            f"windows at {one:.3g} and {other:.3g} Å do not overlap ({overlaps[worst]:.1g}, "
-            f"{_nuclei(n_beads)}); take more of them (n_windows), or softer ones (window_eV_per_A2)"
-        )
+    check_connected(overlaps, lambda k: f"at {_between(settings, k)}", nuclei_of(n_beads), MORE)
+
+
+def _between(settings: Reaction, place: int) -> str:
+    """Return which two windows a place among the overlaps is between."""
+    one, other = centres_of(settings)[place : place + 2]
+    return f"{one:.3g} and {other:.3g} Å"
 
 
 def sampled_bins(values: np.ndarray, edges: np.ndarray, n_beads: int) -> slice:
@@ -324,14 +321,10 @@ def sampled_bins(values: np.ndarray, edges: np.ndarray, n_beads: int) -> slice:
     if last - first < FEWEST_BINS or not known[first:last].all():
         gap = first + int((~known[first:last]).argmax())
         raise UserError(
-            f"no sample of a pass from {edges[gap]:.3g} to {edges[gap + 1]:.3g} Å ({_nuclei(n_beads)}); "
+            f"no sample of a pass from {edges[gap]:.3g} to {edges[gap + 1]:.3g} Å ({nuclei_of(n_beads)}); "
             "sample longer (duration_fs), or take wider bins (bin_A)"
         )
     return slice(first, last)
-
-
-def _nuclei(n_beads: int) -> str:
-    return "classical nuclei" if n_beads == 1 else f"{n_beads} beads"
 
 
 def _told(subject: Subject, of: Set) -> str:
@@ -440,7 +433,7 @@ def truth_difference(own: Sampled, truth: Sampled) -> tuple[float, tuple[float, 
 def _gates(
     settings: Reaction, subject: Subject, table: pandas.DataFrame, found: list[Sampled], truth: Sampled | None
 ) -> list[Gate]:  # fmt: skip
-    margin = round(MARGIN_kT * kB * settings.temperature_K / meV, 1)
+    margin = margin_meV(settings.temperature_K)
     escaped = table["n_escaped"].sum() / max(table["n_samples"].sum(), 1)
     gates = [
         Gate.at_most("windows that broke", int(table["lost_windows"].sum()), 0, shown="none").because(
@@ -452,10 +445,7 @@ def _gates(
     for own in found:
         told = _told(subject, own.of)
         overlaps = own.overlaps.mean(axis=(0, 1))
-        worst = int(overlaps.argmin())
-        between = f"{centres[worst]:.3g} and {centres[worst + 1]:.3g} Å"
-        name = f"least overlap of neighbouring windows, {told}"
-        gates.append(Gate.at_least(name, overlaps[worst], LEAST_OVERLAP, between).because(*OVERLAP_TOLD))
+        gates.append(overlap_gate(told, overlaps, partial(_between, settings), OVERLAP_TOLD))
         numbers = [row[5] for row in _windows(settings, subject, own)]
         least = int(np.argmin(numbers))
         name = f"least number of independent samples of a window, {told}"
@@ -468,11 +458,7 @@ def _gates(
             Gate.equivalent(name, halves.value, (halves.low_95, halves.high_95), margin).because(*HALVES_TOLD)
         )
         if own.of.n_beads > 1:
-            virial, primitive = own.kinetic.mean(axis=(0, 1, 2))
-            name = f"primitive over virial kinetic energy, {told}"
-            gates.append(
-                Gate.within(name, primitive / virial, 1 - KINETIC, 1 + KINETIC).because(*KINETIC_TOLD)
-            )
+            gates.append(kinetic_gate(told, own.kinetic))
         for one in _kinds(own) if subject.source.n_members > 1 else ():
             spread = two_way(one.relative).model_std
             most = int(spread.argmax())
@@ -572,5 +558,5 @@ def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate
             "centroid."
         )
     if subject.source.n_members == 1:
-        text.append("One model ran: the potential's error is unknown, and no interval here holds it.")
+        text.append(ONE_POTENTIAL)
     return text

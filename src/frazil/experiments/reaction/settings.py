@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from frazil.experiments.settings import problems_of_samples
 from frazil.settings import is_multiple, setting, settings
 
 CAMPAIGN = "frazil.experiments.reaction.physics"
@@ -91,14 +92,9 @@ class Reaction:
             yield "truth", "is of classical nuclei: needs 1 in [n_beads]"
         if not self.isotopes:
             yield "isotopes", "allowed: one or more"
-        for name in ("observe_every_fs", "equilibration_fs"):
-            if not is_multiple(getattr(self, name), self.timestep_fs):
-                yield name, "allowed: a whole number of [timestep_fs]"
-        for name in ("equilibration_fs", "duration_fs"):
-            if not is_multiple(getattr(self, name), self.observe_every_fs):
-                yield name, "allowed: a whole number of [observe_every_fs]"
-        if self.duration_fs < 20 * self.observe_every_fs:
-            yield "duration_fs", "allowed: at least 20 times [observe_every_fs]"
+        yield from problems_of_samples(self)
+        if not is_multiple(self.equilibration_fs, self.observe_every_fs):
+            yield "equilibration_fs", "allowed: a whole number of [observe_every_fs]"
 
 
 GROUPS = {"reaction": Reaction}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 
 from frazil.analysis.bands import Band, bands_of
-from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, spread_calibration, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, Estimate, spread_calibration, two_way
 from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
@@ -329,7 +329,7 @@ def _text(settings: Vibrations, subject: Subject, n_starts: int, alpha: float) -
         "in quadrature, the members' that of another member.",
     ]
     if subject.n_members == 1:
-        text.append("One model ran: the potential's error is unknown, and no interval here holds it.")
+        text.append(ONE_POTENTIAL)
     elif np.isnan(alpha):
         why = "No labels were given" if settings.labels is None else "Fewer than four members ran"
         text.append(f"{why}: the members' spread is not calibrated, and is taken as it is.")
