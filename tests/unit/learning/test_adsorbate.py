@@ -63,6 +63,9 @@ def test_a_share_is_known_of_a_pair_and_of_what_is_alone() -> None:
     assert paired.numbers[:2].tolist() == [1, 1]
     assert paired.n_own == 2
     np.testing.assert_allclose(paired.forces_eV_per_A.sum(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(
+        paired.forces_eV_per_A[2:], whole.get_forces()[:-2] - bare.get_forces(), atol=1e-12
+    )
     assert unpaired.energy_eV is None
     np.testing.assert_array_equal(unpaired.forces_eV_per_A[:2], lone.get_forces()[-2:])
 
