@@ -113,7 +113,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     gmnn.train(
         folder, folder / "out", folder / "checkpoints",
         GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
-        GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,)),
+        GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5),
         adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=120),
     )  # fmt: skip
 
@@ -125,6 +125,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_training_learns_the_share(trained: Path) -> None:
     source = load(trained / "out")
     assert source.n_members == 2
+    assert source.adsorbate.architecture.cutoff_A == 6
+    assert source.adsorbate.architecture.n_basis == 6, "Gaussians are not as dense as the surface's"
     with_it, without = ([frame(4, seed, h2=h2) for seed in range(60, 80)] for h2 in (True, False))
     labels = np.array([a.get_potential_energy() for a in with_it]) - [
         a.get_potential_energy() for a in without

@@ -306,6 +306,27 @@ def test_weights_are_those_of_the_unbiased_state() -> None:
     assert (weights * x**2).sum() == pytest.approx(1 / own, abs=0.03)
 
 
+def test_a_rate_out_of_a_harmonic_basin_is_its_frequency() -> None:
+    """k = (ω/2π) exp(−F‡/kT), of a parabola that ends in a cusp (SI units, nothing of the package's)."""
+    mass_amu, stiffness_eV_per_A2, barrier_eV, thermal_eV = 2.0, 5.0, 0.2, 300 * 8.617333e-5
+    top_A = np.sqrt(2 * barrier_eV / stiffness_eV_per_A2)
+    places = np.arange(-0.6, 0.6, 0.001)
+    left = np.where(places <= top_A, places, 2 * top_A - places)
+    energies = 0.5 * stiffness_eV_per_A2 * left**2
+    weights = np.exp(-energies / thermal_eV)
+    free = (-thermal_eV * np.log(weights / weights.sum() / 0.001) * 1000)[None, None]
+    top = int(np.abs(places - top_A).argmin())
+    basin = int(np.abs(places).argmin())
+    profile = results.Profile(windows.Set(1, "natural"), "centroid", places, free, free, basin, top)
+    settings = load_settings(Reaction, {"temperature_K": 300.0})
+    roots = np.full(len(places), mass_amu**-0.5)
+    found = results.log_rate(places, weights / weights.sum(), roots, profile, 0, 0, settings)
+    frequency_per_ps = (
+        1e-12 / (2 * np.pi) * np.sqrt(stiffness_eV_per_A2 * 16.02177 / (mass_amu * 1.660539e-27))
+    )
+    assert np.exp(found) == pytest.approx(1e-12 * per_s * np.exp(-barrier_eV / thermal_eV), rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
