@@ -321,9 +321,7 @@ def test_a_rate_out_of_a_harmonic_basin_is_its_frequency() -> None:
     settings = load_settings(Reaction, {"temperature_K": 300.0})
     roots = np.full(len(places), mass_amu**-0.5)
     found = results.log_rate(places, weights / weights.sum(), roots, profile, 0, 0, settings)
-    frequency_per_ps = (
-        1e-12 / (2 * np.pi) * np.sqrt(stiffness_eV_per_A2 * 16.02177 / (mass_amu * 1.660539e-27))
-    )
+    per_s = np.sqrt(stiffness_eV_per_A2 * 16.02177 / (mass_amu * 1.660539e-27)) / (2 * np.pi)
     assert np.exp(found) == pytest.approx(1e-12 * per_s * np.exp(-barrier_eV / thermal_eV), rel=0.02)
 
 
