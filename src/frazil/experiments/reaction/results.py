@@ -78,6 +78,11 @@ EFFECTIVE_TOLD = (
     "Samples of one window that follow each other are alike; fewer independent ones than this give no error.",
     "Sample longer (reaction.duration_fs).",
 )
+EDGE_TOLD = (
+    "A minimum at the edge of what is sampled may be lower beyond, and the barrier with it. A fit of "
+    f"{SMOOTH_A:g} Å needs half of that on either side.",
+    "Let the windows go farther (reaction.first_A, reaction.last_A).",
+)
 HALVES_TOLD = (
     "Both halves of a run in equilibrium have the same barrier. Where they differ, other coordinates are "
     "still on their way.",
@@ -114,6 +119,17 @@ class Profile:
     def barrier(self) -> np.ndarray:
         """The top above the left minimum (M, R), meV."""
         return np.asarray(self.smooth[..., self.top] - self.smooth[..., self.basin])
+
+    @property
+    def beyond(self) -> int:
+        """The bin of the right minimum."""
+        return int(self.top + self.smooth[..., self.top :].mean(axis=(0, 1)).argmin())
+
+    @property
+    def from_edge_A(self) -> float:
+        """How far the nearer of the two minima is from the end of what is sampled, Å."""
+        lowest, highest = self.places_A[[self.basin, self.beyond]]
+        return float(min(lowest - self.places_A[0], self.places_A[-1] - highest))
 
     def bin_at(self, place_A: float) -> int:
         """Return the bin nearest to a coordinate."""
@@ -451,6 +467,7 @@ def _gates(
         name = f"least number of independent samples of a window, {told}"
         where = f"{centres[least]:.3g} Å"
         gates.append(Gate.at_least(name, numbers[least], LEAST_EFFECTIVE, where).because(*EFFECTIVE_TOLD))
+        gates += [edge_gate(told, one) for one in _kinds(own)]
         layout: TwoWay = two_way(own.halves)
         halves = layout.estimate()
         name = f"barrier of the first halves less that of the second, {told} (meV)"
@@ -474,6 +491,13 @@ def _gates(
     if subject.source.n_members == 1:
         gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
     return gates
+
+
+def edge_gate(told: str, own: Profile) -> Gate:
+    """Return the gate of how far minima are from the end of what is sampled."""
+    name = f"a minimum's distance from the end of the windows, {told}, {own.kind} (Å)"
+    where = " and ".join(f"{own.places_A[place]:.3g}" for place in (own.basin, own.beyond))
+    return Gate.at_least(name, own.from_edge_A, SMOOTH_A / 2, f"minima at {where} Å").because(*EDGE_TOLD)
 
 
 def _section(

@@ -46,9 +46,9 @@ class Reaction:
     )  # fmt: skip
     n_trajectories: int = setting("Passes through all windows", default=8, minimum=2, maximum=10_000)
     shard_size: int = setting("Passes in one task; changes no result", default=2, minimum=1)
-    first_A: float = setting("Coordinate of the first window", default=-0.8, minimum=-1000, maximum=1000)
-    last_A: float = setting("Coordinate of the last window", default=0.8, minimum=-1000, maximum=1000)
-    n_windows: int = setting("Windows, evenly from the first to the last", default=17, minimum=3, maximum=400)
+    first_A: float = setting("Coordinate of the first window", default=-1.0, minimum=-1000, maximum=1000)
+    last_A: float = setting("Coordinate of the last window", default=1.0, minimum=-1000, maximum=1000)
+    n_windows: int = setting("Windows, evenly from the first to the last", default=21, minimum=3, maximum=400)
     window_eV_per_A2: float = setting(
         "Force constant of the windows, on the centroid's coordinate", default=3.0, above=0, maximum=1000
     )

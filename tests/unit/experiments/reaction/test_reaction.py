@@ -162,6 +162,8 @@ def test_section_tells_barriers_and_gates(proton: Path) -> None:
     assert names["windows that broke"]
     assert names["samples that left their window (part)"]
     assert names["the potential's error"] is None
+    edges = [passed for name, passed in names.items() if name.startswith("a minimum's distance from the end")]
+    assert edges == [True] * 5
     assert names["primitive over virial kinetic energy, D, 20 beads"]
     assert {figure.file for figure in section.figures} == {"profile.svg", "path_energies.svg"}
     assert any("not the same" in text for text in section.text)
@@ -214,6 +216,19 @@ def test_samples_that_left_their_window_are_counted_and_gated(members: list[Path
     assert far["n_escaped"].sum() < 0.001 * far["n_samples"].sum()
     gates = [gate.passed for gate in Section.read(members[0]).gates if "left their window" in gate.name]
     assert gates == [False]
+
+
+@pytest.mark.parametrize(
+    ("first_A", "last_A", "passed"),
+    [(-1.0, 1.0, True), (-0.82, 1.0, False), (-1.0, 0.82, False), (-0.7, 1.0, False)],
+)
+def test_minima_at_the_end_of_windows_fail_a_gate(first_A: float, last_A: float, passed: bool) -> None:
+    """Minima are at -0.8 and 0.8 Å: beyond windows that end there it may be lower."""
+    edges = np.linspace(first_A, last_A, round((last_A - first_A) / 0.02) + 1)
+    values = 1e3 * double_well(0.25 * (edges[1:] + edges[:-1]))[None, None]
+    own = results._placed(windows.Set(1, "natural"), "centroid", edges, values)
+    gate = results.edge_gate("classical", own)
+    assert gate.passed is passed
 
 
 def test_windows_that_do_not_overlap() -> None:
