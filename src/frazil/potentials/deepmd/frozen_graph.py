@@ -88,23 +88,12 @@ def _tensor(message: bytes) -> Any:
 
 def constants(path: Path | str) -> dict[str, Any]:
     """Return the constants of a frozen TensorFlow graph by name. Raises UserError for a file that is none."""
-    found = {}
     try:
-        for number, node in _fields(Path(path).read_bytes()):
-            if number != 1:
-                continue
-            name, operation, value = "", b"", None
-            for tag, content in _fields(node):
-                if tag == 1:
-                    name = content.decode()
-                elif tag == 2:
-                    operation = content
-                elif tag == 5:
-                    attribute = dict(_fields(content))
-                    if attribute.get(1) == b"value":
-                        value = attribute[2]
-            if operation == b"Const" and value is not None:
-                found[name] = _tensor(dict(_fields(value))[8])
+        found = {
+            name: _tensor(dict(_fields(attributes[b"value"]))[8])
+            for name, operation, _, attributes in _nodes(Path(path).read_bytes())
+            if operation == b"Const" and b"value" in attributes
+        }
     except (OSError, ValueError, IndexError, TypeError, AttributeError, KeyError) as error:
         raise UserError(
             f"{path} is no frozen graph ({error}); give the frozen.pb of train_deepmd.py"
@@ -112,6 +101,26 @@ def constants(path: Path | str) -> dict[str, Any]:
     if "train_attr/training_script" not in found:
         raise UserError(f"{path} is no frozen model of DeePMD-kit; give the frozen.pb of train_deepmd.py")
     return found
+
+
+def inputs(path: Path | str, operation: bytes) -> dict[str, list[str]]:
+    """Return the names of the inputs of each node of an operation, by the node's name, of a frozen graph."""
+    nodes = _nodes(Path(path).read_bytes())
+    return {name: own for name, kind, own, _ in nodes if kind == operation}
+
+
+def _nodes(graph: bytes) -> Iterator[tuple[str, bytes, list[str], dict[bytes, bytes]]]:
+    """Yield the nodes of a graph: name, operation, names of inputs, attributes."""
+    for number, node in _fields(graph):
+        if number != 1:
+            continue
+        parts = list(_fields(node))
+        own = dict(parts)
+        attributes = (dict(_fields(content)) for tag, content in parts if tag == 5)
+        yield (
+            own[1].decode(), own.get(2, b""), [content.decode() for tag, content in parts if tag == 3],
+            {attribute[1]: attribute.get(2, b"") for attribute in attributes},
+        )  # fmt: skip
 
 
 def without_virial(graph: bytes) -> bytes:

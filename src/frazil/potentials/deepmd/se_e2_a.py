@@ -25,13 +25,55 @@ import numpy.typing as npt
 from frazil.errors import UserError
 from frazil.potentials.deepmd import kernel
 from frazil.potentials.deepmd.bond_baseline import EXCITED, GROUND, BondBaseline
-from frazil.potentials.deepmd.frozen_graph import constants
+from frazil.potentials.deepmd.frozen_graph import constants, inputs
 from frazil.potentials.interface import Analytic, Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
 from frazil.pytrees import pytree
 
 Layers = list[dict[str, jax.Array]]
 """Of a network: w (in, out), b (out), and idt (out) where the layer has time steps of its own."""
+
+
+@pytree
+@dataclass(frozen=True)
+class Table:
+    """An embedding network as ``dp compress`` tabulates it: polynomials of fifth order in x on two grids.
+
+    coefficients (intervals, M, 6), the lowest power first, of the distance from an interval's beginning.
+    Intervals are ``fine`` wide from ``first`` to ``middle``, ``coarse`` wide from there to ``last``. Outside
+    of both it is constant, as in DeePMD-kit (``tabulate.cc``).
+    """
+
+    coefficients: jax.Array
+    first: jax.Array
+    middle: jax.Array
+    last: jax.Array
+    fine: jax.Array
+    coarse: jax.Array
+
+    @classmethod
+    def of(cls, coefficients: npt.ArrayLike, edges: npt.ArrayLike) -> "Table":
+        """Return the table of a graph: coefficients (intervals, 6 M), edges (6,) as its table_info."""
+        values = jnp.asarray(coefficients, jnp.float64)
+        first, middle, last, fine, coarse, _ = jnp.asarray(edges, jnp.float64)
+        return cls(values.reshape(len(values), -1, 6), first, middle, last, fine, coarse)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Return the embedding (…, M) of (…, 1)."""
+        x = x[..., 0]
+        n_fine = ((self.middle - self.first) / self.fine).astype(jnp.int32)
+        n_coarse = ((self.last - self.middle) / self.coarse).astype(jnp.int32)
+        is_fine = x < self.middle
+        begin, width = jnp.where(is_fine, self.first, self.middle), jnp.where(is_fine, self.fine, self.coarse)
+        number = jnp.floor((x - begin) / width).astype(jnp.int32)
+        inside = (x >= self.first) & (x < self.last)
+        distance = jnp.where(inside, x - begin - number * width, 0.0)[..., None]
+        place = jnp.clip(jnp.where(is_fine, number, n_fine + number), 0, n_fine + n_coarse - 1)
+        powers = jnp.moveaxis(self.coefficients[place], -1, 0)
+        value = powers[5]
+        for power in powers[4::-1]:
+            value = value * distance + power
+        return value
 
 
 @pytree
@@ -46,7 +88,7 @@ class DeepPotSE:
     JAX evaluates the model.
     """
 
-    embedding: list[list[Layers]]
+    embedding: list[list[Layers | Table]]
     fitting: list[Layers]
     mean: jax.Array
     deviation: jax.Array
@@ -62,7 +104,7 @@ class DeepPotSE:
 
     @classmethod
     def of(cls, frozen: Path | str, types: npt.ArrayLike, precision: str = "float64") -> "DeepPotSE":
-        """Return the model of a frozen (not compressed) ``.pb`` for atoms of types (natoms,), indices into
+        """Return the model of a frozen ``.pb``, compressed or not, for atoms of types (natoms,), indices into
         its type map, or (structures, natoms) for a batch of several. The compiled kernel takes numbers of
         ``precision``, float64 (as DeePMD-kit) or float32; without it they are float64.
 
@@ -76,8 +118,9 @@ class DeepPotSE:
         if "descrpt_attr/t_avg" not in graph or "layer_0_type_0/matrix" not in graph:
             raise UserError(f"{frozen} holds no network of se_e2_a; give the frozen.pb of train_deepmd.py")
         shared = descriptor.get("type_one_side", False)
-        if not any(name.endswith("/matrix_1_0") for name in graph):
-            raise UserError(f"{frozen} is compressed (its embedding is a table); give its frozen.pb")
+        tables = inputs(frozen, b"TabulateFusionSeA")
+        if not tables and not any(name.endswith("/matrix_1_0") for name in graph):
+            raise UserError(f"{frozen} holds no embedding of se_e2_a; give a .pb that dp freeze has written")
         names = graph["model_attr/tmap"].decode().split()
         given = np.asarray(types, np.int32)
         if not given.size or not 0 <= given.min() <= given.max() < len(names):
@@ -111,13 +154,15 @@ class DeepPotSE:
         # A bias by type is a constant of the fitting network and, since DeePMD-kit 3, of the model's output.
         bias = np.asarray(graph["fitting_attr/t_bias_atom_e"], float)
         bias = bias + np.ravel(graph.get("model_attr/model_attr/t_out_bias", 0.0))
-        embedding = [
-            [
-                network([parts(f"filter_type_{c}/", f"_{i}_{n}") for i in range(1, depth + 1)])
-                for n in range(len(names))
-            ]
-            for c in centres
-        ]
+
+        def embedding_of(centre: str, kind: int) -> Layers | Table:
+            # One operation for each type of neighbours, in their order.
+            table = tables.get(f"filter_type_{centre}/TabulateFusionSeA{f'_{kind}' if kind else ''}")
+            if table:
+                return Table.of(*(graph[name] for name in table[:2]))
+            return network([parts(f"filter_type_{centre}/", f"_{i}_{kind}") for i in range(1, depth + 1)])
+
+        embedding = [[embedding_of(c, n) for n in range(len(names))] for c in centres]
         layers = [
             network(
                 [parts(f"layer_{i}_type_{c}/", "") for i in range(fitting_depth)]
@@ -327,8 +372,10 @@ def _layer(layer: dict[str, jax.Array], x: jax.Array) -> jax.Array:
     return jnp.tanh(x @ layer["w"] + layer["b"]) * layer.get("idt", 1.0)
 
 
-def _embed(layers: Layers, x: jax.Array) -> jax.Array:
+def _embed(layers: Layers | Table, x: jax.Array) -> jax.Array:
     """Return the embedding (…, M) of (…, 1): layers of one or two times the width add their input."""
+    if isinstance(layers, Table):
+        return layers(x)
     for layer in layers:
         y = _layer(layer, x)
         if y.shape[-1] == x.shape[-1]:
