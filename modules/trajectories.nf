@@ -41,8 +41,7 @@ process THERMALIZE {
     val code
 
     output:
-    tuple val(replica), path('thermal/snapshots.extxyz'), emit: snapshots
-    path 'thermal/temperature.csv',                       emit: temperature
+    tuple val(replica), path('thermal')
 
     script:
     """
@@ -51,7 +50,7 @@ process THERMALIZE {
     """
 
     stub:
-    'mkdir thermal && touch thermal/snapshots.extxyz thermal/temperature.csv'
+    'mkdir thermal'
 }
 
 process EXCITE {
@@ -59,8 +58,8 @@ process EXCITE {
     label 'cpu'
 
     input:
-    // e.g. [[id: 'model', first_id: 0, n: 40, excitation: 'energy'], [snapshots.extxyz, …], bond_curves.csv]
-    tuple val(meta), path(snapshots, stageAs: 'snapshots/snapshots_*.extxyz'), path(bond_curves)
+    // e.g. [[id: 'model', first_id: 0, n: 40, excitation: 'energy'], [thermal/, …], bond_curves.csv]
+    tuple val(meta), path(thermal, stageAs: 'thermal_*'), path(bond_curves)
     val settings
     val code
 
@@ -68,6 +67,7 @@ process EXCITE {
     tuple val(meta), path('initial_states.h5')
 
     script:
+    def snapshots = [thermal].flatten().collect { "${it}/snapshots.extxyz" }.join(' ')
     """
     ${Settings.file(settings)}
     excite.py --settings settings.json --snapshots ${snapshots} --bond-curves ${bond_curves} \\

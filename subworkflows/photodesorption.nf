@@ -55,7 +55,7 @@ workflow PHOTODESORPTION {
             .combine(model.map { [it] }).combine(aggregates),
         settings.steps['thermalize'] + (trained ? [:] : [engine: 'frazil']) + named, settings.code['thermalize.py'],
     )
-    snapshots = in_order(THERMALIZE.out.snapshots).map { [it] }
+    snapshots = in_order(THERMALIZE.out).map { [it] }
 
     // The same ids from the same snapshots: model and teacher start from the same states.
     def n_truth = Math.min(p.n_truth, p.n_trajectories)

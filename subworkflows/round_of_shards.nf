@@ -9,7 +9,7 @@ workflow ROUND_OF_SHARDS {
     before // [shards: [shard_0, …], truth: [], decision: decision.json, conditions: […], enough: false, reason: 'more']
     experiment
     rounds // [[[id: 'model', …, first_id: 0, n: 100], …], …]: the shards of each round; sticking: [[0, 1], …], its azimuths
-    starts // [[snapshots.extxyz, …], bond_curves.csv, [model_0/, …], [bond_curves.csv of each]]; sticking: [phase, surface/, gmnn/, curves]
+    starts // [[thermal/, …], bond_curves.csv, [model_0/, …], [bond_curves.csv of each]]; sticking: [phase, surface/, gmnn/, curves]
     settings
     checkpoints
 

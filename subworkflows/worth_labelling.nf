@@ -5,7 +5,7 @@ include { EXCITE as EXCITE_COMPARED; RUN_TRAJECTORIES as RUN_COMPARED; CHOOSE_FR
 workflow WORTH_LABELLING {
     take:
     asked    // emits once if it is needed
-    starts   // [[snapshots.extxyz, …], bond_curves.csv, [model_0/, …], [bond_curves.csv of each]]
+    starts   // [[thermal/, …], bond_curves.csv, [model_0/, …], [bond_curves.csv of each]]
     settings
     checkpoints
 

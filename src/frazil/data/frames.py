@@ -6,7 +6,8 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,20 @@ def read_extxyz(path: Path | str) -> list[Atoms]:
     Raises UserError for a file that is missing or none, and, before anything is read or allocated, for one
     that does not hold as many atoms as it says.
     """
-    try:
-        _check_counts(Path(path))
+    with _told(path):
+        for _ in ranges_of(path):
+            pass
         return _read_with_stress(Path(path))
+
+
+@contextmanager
+def _told(path: Path | str) -> Iterator[None]:
+    """Raise UserError for what ASE's parser meets in a file."""
+    try:
+        yield
     except UserError:
         raise
-    except Exception as error:  # ASE raises whatever its parser meets
+    except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} cannot be read as extxyz ({reason}); give ASE's extended XYZ") from error
 
@@ -138,11 +147,29 @@ def _read_with_stress(path: Path) -> list[Atoms]:
     return list(ase.io.read(StringIO(text), index=":", format="extxyz"))
 
 
-def _check_counts(path: Path) -> None:
-    """Raise UserError unless every frame has the lines that its first one announces."""
-    number = 0
-    with path.open("rb") as file:
+def read_at(path: Path | str, ranges: Iterable[tuple[int, int]]) -> list[Atoms]:
+    """Return the frames at ranges of bytes of an extended XYZ file; nothing else of it is read.
+
+    Raises UserError for what is no frame.
+    """
+    found = []
+    with _told(path), Path(path).open("rb") as file:
+        for first, last in ranges:
+            file.seek(first)
+            text = file.read(last - first).decode()
+            found.append(ase.io.read(StringIO(text), format="extxyz", do_not_split_by_at_sign=True))
+    return found
+
+
+def ranges_of(path: Path | str) -> Iterator[tuple[int, int, bytes]]:
+    """Yield each frame's first byte, the byte behind its last, and its comment, of an extended XYZ file.
+
+    Raises UserError for a frame that has not the lines that its first one announces.
+    """
+    number = end = 0
+    with Path(path).open("rb") as file:
         while head := file.readline(200):
+            begin, end = end, file.tell()
             if not head.strip() or head.startswith(b"VEC"):
                 continue
             if not head.strip().isdigit():
@@ -150,13 +177,15 @@ def _check_counts(path: Path) -> None:
                     f"{path}, frame {number}: {head.decode(errors='replace').strip()[:40]!r} is no number of "
                     "atoms; give ASE's extended XYZ"
                 )
-            n_atoms = int(head)
-            n_lines = sum(1 for _ in itertools.islice(file, n_atoms + 1))
-            if n_lines < n_atoms + 1:
+            n_atoms, comment = int(head), file.readline()
+            n_lines = sum(1 for _ in itertools.islice(file, n_atoms))
+            if n_lines < n_atoms:
                 raise UserError(
-                    f"{path}, frame {number}: {n_atoms} atoms are said, {max(n_lines - 1, 0)} are there; the "
+                    f"{path}, frame {number}: {n_atoms} atoms are said, {n_lines} are there; the "
                     "file is cut or damaged: write it again"
                 )
+            end = file.tell()
+            yield begin, end, comment
             number += 1
 
 

@@ -5,18 +5,20 @@ snapshots gives each id one of its own, so that more trajectories extend a campa
 first.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import ase
-import ase.io
 import numpy as np
+import pandas
 
-from frazil.data.frames import read_extxyz
+from frazil.data.frames import ranges_of, read_at
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates
 from frazil.experiments.photodesorption.outcome import curve_of
+from frazil.experiments.photodesorption.tables import SNAPSHOTS
 from frazil.seeds import rng
 from frazil.systems.diatomic import BondCurve
 from frazil.systems.energies import temperature_K
@@ -25,6 +27,7 @@ from frazil.systems.molecules import Molecules, bond_of
 from frazil.units import fs
 
 EXCITATIONS = ("energy", "model_curve", "label_curve", "none")
+_SNAPSHOT_ID = re.compile(rb"snapshot_id=(\d+)")
 _CURVES = {"energy": "label", "label_curve": "label", "model_curve": "excited"}
 
 
@@ -52,16 +55,16 @@ def make_initial_states(
     """
     if excitation not in EXCITATIONS:
         raise UserError(f"excitation {excitation!r}; allowed: {', '.join(EXCITATIONS)}")
-    frames = read_snapshots(snapshots)
+    frames = Snapshots(snapshots)
     too_many = first_id + n_trajectories > len(frames) and not in_turns
     if n_trajectories <= 0 or first_id < 0 or too_many:
         raise UserError(
             f"{n_trajectories} snapshots asked for from number {first_id} on; {len(frames)} exist; "
             f"ask for fewer trajectories, or thermalize longer for more snapshots"
         )
-    all_molecules = Molecules.told_by(frames[0])
+    all_molecules = Molecules.told_by(frames.first)
     masses_amu = all_molecules.atom_masses_amu
-    excited_bond = np.array(bond_of(frames[0][all_molecules.members[0]], bond))
+    excited_bond = np.array(bond_of(frames.first[all_molecules.members[0]], bond))
     reduced_amu = masses_amu[excited_bond].prod() / masses_amu[excited_bond].sum()
     curve, energy_eV = _excitation(
         excitation, excitation_energy_eV, vibrational_quantum_number, bond_curves, reduced_amu
@@ -91,34 +94,84 @@ def make_initial_states(
         positions_A=np.array([frame.positions for frame in chosen]),
         velocities_A_per_fs=np.array(velocities),
         molecules=all_molecules,
-        reference_A=frames[0].positions,
+        reference_A=frames.first.positions,
     )
     states.write(out)
 
 
-def read_snapshots(paths: Sequence[Path | str]) -> list[ase.Atoms]:
-    """Return all snapshots, sorted by their ``snapshot_id``. Raises UserError for unfit or doubled ones."""
-    frames: list[ase.Atoms] = []
-    for path in paths:
-        if not Path(path).is_file() or not Path(path).stat().st_size:
+class Snapshots:
+    """Thermal snapshots in files, in the order of ``snapshot_id``; a frame is read when it is asked for.
+
+    ``write_index`` tells where in a file its snapshots are. Without such an index the file is looked through.
+    Raises UserError for unfit snapshots and doubled ones.
+    """
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        self._files = [Path(path) for path in paths]
+        places = []
+        for number, path in enumerate(self._files):
+            if not path.is_file() or not path.stat().st_size:
+                raise UserError(
+                    f"snapshots {path} are missing or empty; give a snapshots.extxyz of thermalize.py"
+                )
+            places += [(identity, number, *ends) for identity, *ends in _read_index(path)]
+        self._places = sorted(places)
+        doubled = {one[0] for one, following in pairwise(self._places) if one[0] == following[0]}
+        if doubled:
+            raise UserError(f"snapshot {min(doubled)} is given twice; give each snapshots.extxyz once")
+        self.first = self._read(0)
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return len(self._places)
+
+    def __getitem__(self, place: int) -> ase.Atoms:
+        """Return one snapshot."""
+        frame = self._read(place)
+        if not np.array_equal(frame.numbers, self.first.numbers):
             raise UserError(
-                f"snapshots {path} are missing or empty; give a snapshots.extxyz of thermalize.py"
+                f"snapshot {self._places[place][0]} has {frame.symbols}, the first {self.first.symbols}; "
+                "give snapshots of thermalize.py of one aggregate"
             )
-        frames += read_extxyz(path)
-    path_list = ", ".join(map(str, paths))
-    for frame in frames:
-        alike = np.array_equal(frame.numbers, frames[0].numbers)
-        if "snapshot_id" not in frame.info or not frame.has("momenta") or not alike:
+        return frame
+
+    def _read(self, place: int) -> ase.Atoms:
+        identity, number, first, last = self._places[place]
+        path = self._files[number]
+        (frame,) = read_at(path, [(first, last)])
+        if frame.info.get("snapshot_id") != identity or not frame.has("momenta"):
             raise UserError(
-                f"a snapshot of {len(frame)} atoms in {path_list} lacks a snapshot_id or momenta, "
-                f"or has another size than the first; give snapshots of thermalize.py of one aggregate"
+                f"{path}: snapshot {identity} is not where snapshots.csv has it, or lacks momenta; run "
+                "thermalize.py again"
             )
-    frames.sort(key=lambda frame: int(frame.info["snapshot_id"]))
-    ids = [int(frame.info["snapshot_id"]) for frame in frames]
-    doubled = {identity for identity, following in pairwise(ids) if identity == following}
-    if doubled:
-        raise UserError(f"snapshot {min(doubled)} is given twice; give each snapshots.extxyz once")
-    return frames
+        return frame
+
+
+def write_index(path: Path | str) -> None:
+    """Write where in a file of snapshots each of them is, beside the file."""
+    rows = [(_id_of(comment, path), first, last) for first, last, comment in ranges_of(path)]
+    SNAPSHOTS.write(
+        pandas.DataFrame(rows, columns=["snapshot_id", "first_byte", "end_byte"]), Path(path).parent
+    )
+
+
+def _read_index(path: Path) -> Iterator[tuple[int, int, int]]:
+    """Yield the id of each snapshot of a file, its first byte, and the byte behind its last."""
+    if path.name == "snapshots.extxyz" and (path.parent / "snapshots.csv").is_file():
+        table = SNAPSHOTS.read(path.parent)
+        if table["end_byte"].max() != path.stat().st_size:
+            raise UserError(f"{path} has another length than its snapshots.csv says; run thermalize.py again")
+        yield from table.itertuples(index=False, name=None)
+    else:
+        for first, last, comment in ranges_of(path):
+            yield _id_of(comment, path), first, last
+
+
+def _id_of(comment: bytes, path: Path | str) -> int:
+    found = _SNAPSHOT_ID.search(comment)
+    if found is None:
+        raise UserError(f"a snapshot of {path} lacks a snapshot_id; give snapshots of thermalize.py")
+    return int(found[1])
 
 
 def _excitation(

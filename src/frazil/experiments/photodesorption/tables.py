@@ -40,6 +40,8 @@ MEMBERS_APART = Table(
     made_by="choose_frames.py",
 )
 TEMPERATURE = Table("temperature", "*time_fs temperature_K snapshot:bool", digits=ALL_DIGITS)
+SNAPSHOTS = Table("snapshots", "*snapshot_id:int first_byte:int end_byte:int", made_by="thermalize.py")
+"""Where in ``snapshots.extxyz`` a snapshot is: that a shard need not read all others."""
 ENDS = Table(
     "outcomes",
     """

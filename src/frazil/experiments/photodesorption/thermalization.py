@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from frazil.cli import progress
 from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.initial import write_index
 from frazil.experiments.photodesorption.settings import (
     SNAPSHOTS_PER_REPLICA,
     SNAPSHOT_EVERY_fs,
@@ -219,4 +220,5 @@ def _write(
         frames.append(atoms)
     with write_atomic(out / "snapshots.extxyz") as partial:
         ase.io.write(partial, frames, format="extxyz")
+    write_index(out / "snapshots.extxyz")
     TEMPERATURE.write(table, out)

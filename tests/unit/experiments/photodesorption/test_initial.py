@@ -10,8 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from starts import write_curves, write_snapshots
 
 from frazil.data import hdf5
+from frazil.data.frames import read_at
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.initial import make_initial_states
+from frazil.experiments.photodesorption import initial
+from frazil.experiments.photodesorption.initial import make_initial_states, write_index
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.systems.co import MOLECULE_MASSES_amu, bond_lengths, co_types, molecular_centres
 from frazil.systems.diatomic import BondCurve
@@ -151,8 +153,35 @@ def test_unfit_snapshots(tmp_path: Path) -> None:
     frames = ase.io.read(path, ":")
     frames[1].info.pop("snapshot_id")
     ase.io.write(path, frames, format="extxyz")
-    with pytest.raises(UserError, match="lacks a snapshot_id or momenta"):
+    with pytest.raises(UserError, match="lacks a snapshot_id"):
         excite(tmp_path, snapshots=[path])
+    frames[1].info["snapshot_id"] = 1
+    del frames[1].arrays["momenta"]
+    ase.io.write(path, frames, format="extxyz")
+    with pytest.raises(UserError, match=r"snapshot 1 .* lacks momenta"):
+        excite(tmp_path, snapshots=[path], n_trajectories=2)
+
+
+def test_an_index_tells_where_snapshots_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard reads its own frames only, and starts alike with the index and without."""
+    path = tmp_path / "snapshots.extxyz"
+    without = excite(tmp_path, first_id=3, n_trajectories=2)
+    write_index(path)
+    looked: list[tuple[int, int]] = []
+
+    def read(path: Path, ranges: list[tuple[int, int]]) -> list[ase.Atoms]:
+        looked.extend(ranges)
+        return read_at(path, ranges)
+
+    monkeypatch.setattr(initial, "ranges_of", None)
+    monkeypatch.setattr(initial, "read_at", read)
+    states = excite(tmp_path, first_id=3, n_trajectories=2)
+    for name in ("snapshot_id", "positions_A", "velocities_A_per_fs", "reference_A"):
+        assert_array_equal(getattr(states, name), getattr(without, name))
+    assert len(looked) == 3, "the first of all, which tells the molecules, and two of its own"
+    path.write_text(path.read_text() + path.read_text())
+    with pytest.raises(UserError, match=r"has another length than its snapshots\.csv says"):
+        excite(tmp_path)
 
 
 def test_unfit_initial_states(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from starts import write_snapshots
 
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.initial import read_snapshots
+from frazil.experiments.photodesorption.initial import Snapshots
 from frazil.experiments.photodesorption.settings import Thermalization
 from frazil.experiments.photodesorption.thermalization import thermalize
 from frazil.systems.energies import temperature_K
@@ -32,7 +32,7 @@ def test_snapshots_are_inside_the_window_at_rest_as_a_whole_and_spread_over_the_
     tiny_model: Path, tmp_path: Path
 ) -> None:
     out = run(tiny_model, tmp_path, replica=3)
-    frames = read_snapshots([out / "snapshots.extxyz"])
+    frames = Snapshots([out / "snapshots.extxyz"])
     assert [frame.info["snapshot_id"] for frame in frames] == [3_000_000, 3_000_001, 3_000_002]
     for number, frame in enumerate(frames):
         temperature = float(temperature_K(frame.get_velocities() * fs, frame.get_masses()))
