@@ -1,6 +1,7 @@
 """What every executable of bin/ does: flags from the step's settings, progress, and exit codes."""
 
 import argparse
+import difflib
 import errno
 import importlib
 import json
@@ -37,9 +38,11 @@ def run(step: type, arguments: Sequence[str] | None = None) -> None:
     scheduler would send, early enough to save what is done.
     """
     words = _joined(sys.argv[1:] if arguments is None else arguments)
-    values = {
-        name: value for name, value in vars(_parser(step).parse_args(words)).items() if value is not None
-    }
+    given, unknown = _parser(step).parse_known_args(words)
+    if unknown:
+        print(f"error: {_unknown(step, unknown)}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    values = {name: value for name, value in vars(given).items() if value is not None}
     if limit_s := os.environ.get("FRAZIL_TIME_LIMIT_S"):
         alarm = threading.Timer(float(limit_s), os.kill, (os.getpid(), signal.SIGTERM))
         alarm.daemon = True
@@ -113,6 +116,20 @@ def _parser(step: type) -> argparse.ArgumentParser:
             flag_of(name), dest=name, metavar=spec.kind.upper(), help=allowed.replace("%", "%%"), **many
         )
     return parser
+
+
+def _unknown(step: type, words: Sequence[str]) -> str:
+    """Return what is wrong with words that no flag of a step takes; a flag's nearest name, where one is near.
+
+    A parameter's full name is near its flag: --labels.on_suspect is --on-suspect here.
+    """
+    wrong = next((word for word in words if word.startswith("--")), "").partition("=")[0]
+    if not wrong:
+        return f"{' '.join(words)}: belongs to no flag; {step_name(step)} --help lists them"
+    flags = [flag_of(name) for name in fields_of(step)]
+    near = difflib.get_close_matches(flag_of(wrong.lstrip("-").rpartition(".")[2]), flags, 1)
+    meant = f"did you mean {near[0]}? (--help lists all)" if near else "--help lists all"
+    return f"{wrong}: unknown flag; {meant}"
 
 
 def _joined(words: Sequence[str]) -> list[str]:

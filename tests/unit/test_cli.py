@@ -41,7 +41,29 @@ def test_help_shows_meaning_bounds_unit_and_default(capsys: pytest.CaptureFixtur
 def test_abbreviated_flags_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         run(Say, ["--timestep", "1"])
-    assert "unrecognized arguments: --timestep 1" in capsys.readouterr().err
+    assert (
+        capsys.readouterr().err
+        == "error: --timestep: unknown flag; did you mean --timestep-fs? (--help lists all)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["--labels.timestep_fs", "1"],
+            "error: --labels.timestep_fs: unknown flag; did you mean --timestep-fs?",
+        ),
+        (["--elsewhere=3"], "error: --elsewhere: unknown flag; --help lists all"),
+        (["5"], "error: 5: belongs to no flag; say --help lists them"),
+    ],
+)
+def test_an_unknown_flag_is_told_with_the_nearest(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(Say, words)
+    assert capsys.readouterr().err.startswith(told)
 
 
 @pytest.mark.parametrize("word", ["-3e2", "-inf", "-nan", "-1e400", "-5", "-.5"])

@@ -64,8 +64,10 @@ def called(name: str, ensemble: str) -> str:
 
 def repeat(
     experiment: str, results: Path, trajectory_id: int, n_frames: int, out: Path, ensemble: str = MODEL
-) -> None:
+) -> str:
     """Run one trajectory of a finished run again; write its tables, its frames and its curve over time.
+
+    Return in words that it came out the same.
 
     ``results`` is the run's folder, of which the experiment's own and the potential's are read. Raises
     UserError for an experiment without trajectories, for results that are not whole, for an ensemble or an id
@@ -80,11 +82,12 @@ def repeat(
             f"trajectory {trajectory_id} came out as {told}, not as {known}; repeat it with the versions of "
             "run.json, on the same kind of processor"
         )
+    return f"trajectory {trajectory_id} came out as in the results; its tables and frames are in {out}"
 
 
-def repeat_collision(results: Path, trajectory_id: int, n_frames: int, out: Path) -> None:
+def repeat_collision(results: Path, trajectory_id: int, n_frames: int, out: Path) -> str:
     """Run one collision of a finished run again: ``repeat`` of the experiment sticking."""
-    repeat("sticking", results, trajectory_id, n_frames, out)
+    return repeat("sticking", results, trajectory_id, n_frames, out)
 
 
 def _run(

@@ -566,10 +566,10 @@ def train(
     before: Path | None = None,
     further_epochs: int = 0,
     adsorbate: AdsorbateTraining | None = None,
-) -> None:
+) -> str:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
     learning_curve.csv in it. The checkpoint stays: a finished training that is asked for again is only
-    written again.
+    written again. Return the members' errors on the test set, in words.
 
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
@@ -621,11 +621,26 @@ def train(
     write_curve(out / "learning_curve.csv", CURVE_COLUMNS, state.curve)
     if added is None:
         write_folder(out, network, state.best, metadata)
-        return
+        return _errors_told(state, len(held_out))
     write_curve(out / "adsorbate_learning_curve.csv", tuple(added.curve[0]), added.curve)
     metadata["adsorbate"] = list(one.adsorbate)
     told = {**metadata, "settings": said(own), "best_epoch": added.best_epoch.tolist()}
     write_folder(out, network, state.best, metadata, (one, added.best, told))
+    return _errors_told(state, len(held_out))
+
+
+def _errors_told(state: Progress, n_test: int) -> str:
+    """Return each network's errors on the test set, in the epoch that was kept."""
+    rows = {(int(row["epoch"]), int(row["member"])): row for row in state.curve}
+    lines = []
+    for member, epoch in enumerate(state.best_epoch.tolist()):
+        row = rows[epoch, member]
+        energy, force = (row[f"test_{name}"] for name in ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A"))
+        lines.append(
+            f"network {member}, epoch {epoch}: {energy:.3g} meV an atom and {force:.3g} eV/Å on {n_test} test frames "
+            "(root mean square)"
+        )
+    return "\n".join(lines)
 
 
 def _shares(

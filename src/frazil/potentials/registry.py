@@ -343,7 +343,8 @@ def _imported(what: str, parameters: Mapping[str, Any]) -> Source:
         made = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{what}: {error}; give ase:MODULE.FUNCTION of something that can be imported"
+            f"{what}: {error}; give ase:MODULE.FUNCTION of a module that Python finds where tasks run: the "
+            "folder of a module of your own goes into PYTHONPATH (export PYTHONPATH=FOLDER)"
         ) from error
     return _calculator(made(**parameters), f"{what} {json.dumps(dict(parameters), sort_keys=True)}")
 

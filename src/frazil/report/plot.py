@@ -15,6 +15,7 @@ import pandas
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogFormatterSciNotation
 
 from frazil.analysis.statistics import density
 from frazil.files import write_atomic
@@ -118,6 +119,10 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
                 text.set_text(true_minus(text.get_text()))
         for artist in artists:
             artist.set_rasterized(_n_vertices(artist) > MOST_VERTICES)
+        for axis in (axes.xaxis, axes.yaxis):
+            if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
+                axis.set_major_formatter(PlainDecades())
+                axis.set_minor_formatter(PlainDecades())
     canvas.draw_without_rendering()
     rows: dict[int, float] = {}
     for axes in panels:
@@ -138,6 +143,21 @@ def save(canvas: Canvas, data: pandas.DataFrame, directory: Path | str, stem: st
                 drawn = partial.read_text(encoding="utf-8")
                 partial.write_text(drawn.replace("'DejaVu Sans'", FONTS), encoding="utf-8")
     return Figure(file=f"{stem}.svg", caption=caption, data=f"{stem}.csv", left_out=left_out)
+
+
+class PlainDecades(LogFormatterSciNotation):
+    """Numbers of a logarithmic axis: 0.3, 3 and 300 as they are, powers of ten beyond 0.001 to 1000.
+
+    Which of the ticks within a decade have a number stays Matplotlib's choice.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(labelOnlyBase=False, minor_thresholds=(2, 0.4))
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the text of a tick, empty for one without."""
+        text = super().__call__(x, pos)
+        return f"{x:g}" if text and 1e-3 <= abs(x) <= 1e3 else text
 
 
 OVER_TIME = "over-time:{:.6g}:{:.6g}:{}"

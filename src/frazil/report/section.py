@@ -138,6 +138,14 @@ class Result:
         return cls(name, _known(row[value]), unit, **ends, **more)
 
     @property
+    def counted(self) -> str:
+        """What the number rests on: "6 frames", "1 frame"; "" where it is not known."""
+        if self.n is None:
+            return ""
+        one = re.sub(r"(?<=ss)es$|s$", "", self.of)
+        return f"{self.n} {one if self.n == 1 else self.of}".rstrip()
+
+    @property
     def texts(self) -> tuple[str, str]:
         """The value and its sampling interval, and the total interval; "" where one is not known.
 

@@ -73,3 +73,15 @@ def test_axes_are_named_in_one_style() -> None:
     for file in Path(frazil.__file__).parent.rglob("*.py"):
         named = re.findall(r'"[^"\n]* / \(?(?:Å|K|[pf]s|m?eV|°|cm)[^"\n]*"', file.read_text())
         assert not named, file
+
+
+def test_a_logarithmic_axis_of_few_decades_has_plain_numbers(tmp_path: Path) -> None:
+    for name, ends, there in (("narrow", (2.1, 8.5), "3"), ("wide", (1e-5, 1e6), "100")):
+        canvas, axes = new()
+        axes[0, 0].plot([1, 2], ends)
+        axes[0, 0].set_yscale("log")
+        save(canvas, pandas.DataFrame({"y": ends}), tmp_path, name, "A curve.")
+        drawn = (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        texts = re.findall(r"<!-- (.*?) -->", drawn) + re.findall(r"<(?:text|tspan)[^>]*>([^<]+)<", drawn)
+        assert any(text.strip() == there for text in texts), texts
+        assert not any("times" in text or "×" in text for text in texts if name == "narrow"), texts

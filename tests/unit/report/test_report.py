@@ -60,6 +60,13 @@ def page(results: Path, settings: object = None) -> str:
     return (root / "report.html").read_text()
 
 
+def test_what_a_result_rests_on_is_one_or_many() -> None:
+    told = {"1 frame": (1, "frames"), "6 frames": (6, "frames"), "1 pass": (1, "passes")}
+    assert [Result("", 1.0, n=n, of=of).counted for n, of in told.values()] == list(told)
+    assert Result("", 1.0).counted == ""
+    assert Result("", 1.0, n=1).counted == "1"
+
+
 def test_section_round_trip(results: Path) -> None:
     section = Section.read(results)
     assert section.title == "Potential <1>"

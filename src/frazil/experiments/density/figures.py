@@ -51,8 +51,10 @@ def curves(errors: pandas.DataFrame, out: Path) -> Figure:
                 ends = np.array([value - rows["low_95"], rows["high_95"] - value])
                 axis.errorbar(
                     rows["n_train"], value, np.nan_to_num(np.maximum(ends, 0.0)), fmt=style, color=colour,
-                    label=f"{quantity}, {subset}",
+                    label=quantity if subset == TEST else "",
                 )  # fmt: skip
+        for subset, style in ((TEST, "o-"), (LARGE, "s--")) if axis is axes[0, 1] else ():
+            axis.plot([], [], style, color=BLACK, label=f"frames: {subset}")
         axis.set_xscale("log")
         sizes = sorted(set(errors["n_train"]))
         axis.set_xticks(sizes, [str(size) for size in sizes])

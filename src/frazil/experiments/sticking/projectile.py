@@ -148,8 +148,8 @@ def check(projectile: Projectile, campaign: Campaign) -> None:
     if projectile.name != AS_GIVEN and flight_fs >= campaign.duration_fs:
         raise UserError(
             f"{projectile.name} at {slowest_K:g} K needs {flight_fs:.0f} fs to reach the surface, "
-            f"{campaign.duration_fs:g} fs are run; give a longer --duration-fs, higher --energies-K, or a "
-            "lower --start-height-A"
+            f"{campaign.duration_fs:g} fs are run; give a longer sticking.duration_fs (of the long ones "
+            "sticking.attempts_duration_fs), higher sticking.energies_K, or a lower sticking.start_height_A"
         )
     if campaign.vibrational_number >= 0:
         if len(projectile.atoms) != 2:

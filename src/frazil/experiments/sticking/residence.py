@@ -117,9 +117,11 @@ def write_residence_times(
         sites = _sites(binding_energies, phase)
     for energy_K in sites["binding_energy_K"]:
         if not energy_K < 0:
+            positive = (
+                f". UCLCHEM, UMIST and KIDA count it positive: give {-energy_K:g}" if energy_K > 0 else ""
+            )
             raise UserError(
-                f"a binding energy of {energy_K:g} K; here a bound H2 has a negative one. UCLCHEM, UMIST and "
-                f"KIDA count it positive: give {-abs(energy_K):g}"
+                f"a binding energy of {energy_K:g} K; here a bound molecule has a negative one{positive}"
             )
     parts = [
         residence_times(

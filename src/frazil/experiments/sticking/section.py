@@ -4,6 +4,7 @@ import numpy as np
 
 from frazil.analysis.estimates import MODEL_UNKNOWN
 from frazil.experiments.sticking.binding import REARRANGED_A
+from frazil.experiments.sticking.coefficients import HALF
 from frazil.experiments.sticking.driver import ANALYTIC
 from frazil.experiments.sticking.results import Results
 from frazil.experiments.sticking.tables import CONDITION
@@ -259,6 +260,9 @@ def _results(results: Results) -> list[Result]:
                 same = same[np.isclose(same["gas_temperature_K"], gas_K)]
                 told += [f"{who}: {value:.2f}" for value in same["coefficient"].head(1)]
         name = f"Sticking coefficient of {phase} ice at {surface_K:g} K, gas at {gas_K:g} K"
+        outside = float(row["weight_below"]) + float(row["weight_above"])
+        if outside > HALF:
+            told.append(f"{100 * outside:.3g} % of its weight lies at collision energies that did not run")
         verdict = "; ".join(told)
         cards.append(
             Result.of_row(name, "coefficient", row, n=int(own.sum()), of="collisions", verdict=verdict)
@@ -267,7 +271,8 @@ def _results(results: Results) -> list[Result]:
         ends = {end: row[f"mean_{end}_K"] for end in ("low_95", "high_95", "total_low_95", "total_high_95")}
         name = f"Mean binding energy on {row['phase']} ice"
         found = {"mean_K": row["mean_K"], **ends}
-        cards.append(Result.of_row(name, "mean_K", found, "K", n=int(row["n"]), of="sites"))
+        alone = "one site: its error is unknown" if row["n"] == 1 else ""
+        cards.append(Result.of_row(name, "mean_K", found, "K", n=int(row["n"]), of="sites", verdict=alone))
     return cards
 
 

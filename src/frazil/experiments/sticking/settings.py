@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,19 @@ LABEL_LEVELS = (
     "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
     "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp",
 )  # fmt: skip
+MASSES_amu = {
+    "H": 1.008,
+    "C": 12.011,
+    "N": 14.007,
+    "O": 15.999,
+    "Ne": 20.18,
+    "Si": 28.085,
+    "S": 32.06,
+    "Ar": 39.95,
+}
+"""Of the elements of common projectiles, since a login node that checks settings has no ASE."""
+SQUARE_SPEED_A2_per_fs2 = 1.6629e-6
+"""2 k / amu: times energy (K) over mass (amu) it is the square of a speed."""
 NEEDED_OF_A_MODEL = ("model.h5", "learning_curve.csv", "validation.extxyz", "scans.extxyz")
 WIDTH_DOC = (
     "Trajectories or sites that run together; on a GPU several hundred. With model_error a shard should hold as many "
@@ -428,6 +442,7 @@ class Sticking:
         if self.potential == "gmnn" and self.truth and self.label_level != "h2-co-analytic":
             yield "truth", "allowed: with h2-co-analytic, whose truth is known, as [label_level]"
         yield from self._system_problems()
+        yield from self._flight_problems()
         temperatures_K = self.campaign.surface_temperatures_K
         if self.attempts.attempts_temperature_K not in temperatures_K:
             yield "attempts_temperature_K", "allowed: one of [surface_temperatures_K]"
@@ -463,6 +478,26 @@ class Sticking:
             return
         if not is_multiple(self.attempts.attempts_duration_fs, self.campaign.timestep_fs):
             yield "attempts_duration_fs", "allowed: a whole number of [timestep_fs]"
+
+    def _flight_problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is too short for the slowest projectile to arrive (not H2, as the study has it)."""
+        campaign, name = self.campaign, self.preparation.projectile
+        mass_amu = formula_mass_amu(name)
+        if name == H2 or not mass_amu:
+            return
+        steepest = math.radians(campaign.polar_max_deg if campaign.n_polar > 1 else 0.0)
+        slowest_K = min(campaign.energies_K)
+        straight_fs = campaign.start_height_A / math.sqrt(SQUARE_SPEED_A2_per_fs2 * slowest_K / mass_amu)
+        for where, length_fs, flight_fs in (
+            ("duration_fs", campaign.duration_fs, straight_fs / math.cos(steepest)),
+            ("attempts_duration_fs", self.attempts.attempts_duration_fs, straight_fs),
+        ):
+            if flight_fs >= length_fs:
+                yield (
+                    where,
+                    f"allowed: above {flight_fs:.0f} fs, which {name} needs to reach the surface at the lowest of "
+                    "[energies_K] from [start_height_A]",
+                )
 
     def _system_problems(self) -> Iterator[tuple[str, str]]:
         """Yield what molecules, potential and training do not have in common."""
@@ -505,6 +540,14 @@ def elements_of(what: Sequence[str]) -> set[str]:
     """Return the elements of molecules named by their formulas; those of files and SMILES are not known."""
     formulas = [name for name in what if not is_file_name(name) and not name.startswith("smiles:")]
     return {element for name in formulas for element in re.findall(r"[A-Z][a-z]?", name)}
+
+
+def formula_mass_amu(name: str) -> float:
+    """Return the mass of a molecule named by its formula; 0 where it is not one, or of other elements."""
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", name)
+    if "".join(map("".join, parts)) != name or not {element for element, _ in parts} <= set(MASSES_amu):
+        return 0.0
+    return sum(MASSES_amu[element] * int(count or 1) for element, count in parts)
 
 
 GROUPS = {"sticking": Sticking}

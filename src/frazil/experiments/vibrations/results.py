@@ -75,6 +75,19 @@ LINES_TOLD = (
 )
 
 
+def _ends(table: pandas.DataFrame) -> str:
+    """Return how the runs of each member ended, and when the first of each kind did."""
+    parts = []
+    for member, own in table.groupby("member"):
+        ends = [
+            f"{len(runs)} {outcome}"
+            + ("" if outcome == FINISHED else f" from {runs['ended_fs'].min():g} fs on")
+            for outcome, runs in own.groupby("outcome")
+        ]
+        parts.append(f"member {member}: {', '.join(ends)}")
+    return "; ".join(parts)
+
+
 def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, out: Path) -> Section:
     """Write the tables and figures of all runs into ``out``, and return the section.
 
@@ -87,8 +100,9 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
     whole = np.flatnonzero(finished.reshape(shape).all(axis=1))
     if len(whole) < 2:
         raise UserError(
-            f"{len(whole)} of {settings.n_trajectories} starts were finished by every member; lower "
-            "temperature_K, or train the potential on hotter frames"
+            f"{len(whole)} of {settings.n_trajectories} starts were finished by every member "
+            f"({_ends(table)}); train members that break a molecule at once for longer, lower "
+            "vibrations.temperature_K, or train on hotter frames"
         )
     runs = np.stack(table["density"].tolist()).reshape(*shape, -1)[whole].swapaxes(0, 1)
     judged = calibration(settings, subject)

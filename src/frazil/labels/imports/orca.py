@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from ase.units import Bohr, Hartree
 
+from frazil.data.frames import fingerprint
 from frazil.errors import UserError
 from frazil.labels.imports.reading import Reading, labelled, without_repeats
 
@@ -50,6 +51,8 @@ class _Job:
 def read_orca(path: Path) -> Reading:
     """Return the steps of an output: those with a gradient, or all energies where there is none.
 
+    A note says how many geometries without a gradient were left out, but for those that also have one.
+
     Raises UserError for gradients whose energy the file does not settle.
     """
     lines = path.read_text(errors="replace").splitlines()
@@ -82,6 +85,12 @@ def read_orca(path: Path) -> Reading:
         _look_for_energies(step, line)
     end()
     with_forces = [atoms for atoms in reading.frames if "forces" in atoms.calc.results]
+    known = {fingerprint(atoms) for atoms in with_forces}
+    bare = [atoms for atoms in reading.frames if fingerprint(atoms) not in known]
+    if with_forces and bare:
+        reading.notes.append(
+            f"{len(bare)} of {len(reading.frames)} geometries left out: an energy alone, without a gradient"
+        )
     reading.frames = without_repeats(with_forces or reading.frames)
     return reading
 

@@ -30,6 +30,11 @@ NEAREST_TOLERANCE = 0.3
 """Part of the work that it may be off by besides, between frames that are no neighbours of a trajectory."""
 SHORTEST_WORK_eV = 0.01
 """Steps of less work and less energy difference say nothing about units."""
+FEWEST_STEPS = 10
+UNIT_TOLERANCE, UNIT_SIGMAS = 0.25, 5.0
+"""Of so many steps that each fit within their tolerance, the slope of energy differences over work may be off
+1 by this much, and by so many of its standard errors: small steps hide a unit that all of them show.
+"""
 THOMAS_FERMI_eV = -20.92
 """Energy of a neutral Thomas–Fermi atom divided by Z^(7/3)."""
 ALL_ELECTRONS = (0.5, 1.05)
@@ -285,6 +290,32 @@ def unit_ratio(steps_: Sequence[Step]) -> float:
     return float(np.median(ratios)) if ratios else float("nan")
 
 
+def unit_slope(steps_: Sequence[Step]) -> tuple[float, float]:
+    """Return the slope of energy differences over work through zero, and its standard error.
+
+    The error holds steps of unequal scatter (White, Econometrica 48, 817 (1980)). Not numbers without work.
+    """
+    work = np.array([step.work_eV for step in steps_])
+    difference = np.array([step.difference_eV for step in steps_])
+    if not work.any():
+        return float("nan"), float("nan")
+    slope = float(work @ difference / (work @ work))
+    return slope, float(np.linalg.norm((difference - slope * work) * work) / (work @ work))
+
+
+def _other_unit(steps_: Sequence[Step]) -> str:
+    """Return in words that steps which fit one by one show another unit together, with a guess at it."""
+    slope, error = unit_slope(steps_)
+    off = abs(slope - 1)
+    if len(steps_) < FEWEST_STEPS or not off > max(UNIT_TOLERANCE, UNIT_SIGMAS * error):
+        return ""
+    hints = [
+        text for value, text in UNIT_HINTS.items() if abs(slope - value) < max(0.1 * abs(value), 3 * error)
+    ]
+    told = f"energies change by {slope:.2f} ± {error:.2f} times the forces' work over {len(steps_)} steps"
+    return told + (f": {hints[0]}" if hints else "")
+
+
 def misfits(suspects: Sequence[Suspect], compared: Sequence[Step], numbers: Sequence[int]) -> tuple[int, int]:
     """Return how many of a file's frames do not fit their neighbours, and how many were compared."""
     own = set(numbers)
@@ -293,7 +324,10 @@ def misfits(suspects: Sequence[Suspect], compared: Sequence[Step], numbers: Sequ
 
 
 def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
-    """Return frames all of whose steps disagree, with a guess at the unit where most of a trajectory's do."""
+    """Return frames all of whose steps disagree, with a guess at the unit where most of a trajectory's do.
+
+    Where most agree, those may still show together that a unit is another one: all their frames are suspect.
+    """
     of_trajectory: dict[str, list[Step]] = {}
     for step in steps(frames, good):
         names = {str(frames[i].info.get("trajectory_id", "")) for i in (step.first, step.second)}
@@ -302,6 +336,10 @@ def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     found = []
     for members in of_trajectory.values():
         wrong = [step for step in members if not step.agrees]
+        if 2 * len(wrong) <= len(members) and (told := _other_unit([s for s in members if s.agrees])):
+            touched = sorted({i for step in members for i in (step.first, step.second)})
+            found += [Suspect(i, "mismatch", told) for i in touched]
+            continue
         if not wrong:
             continue
         ratio, hint = unit_ratio(members), ""

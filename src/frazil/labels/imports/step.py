@@ -243,10 +243,16 @@ def _places(files: Sequence[Imported]) -> list[tuple[str, int]]:
 
 def _told(suspects: Sequence[Suspect], places: Sequence[tuple[str, int]], folder: Path) -> str:
     counts = Counter(suspect.kind for suspect in suspects)
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    for suspect in suspects:
+        file, number = places[suspect.frame]
+        alike.setdefault((file, suspect.kind, suspect.detail), []).append(number)
     first = "; ".join(
-        f"{places[s.frame][0]}, frame {places[s.frame][1]}: {s.kind}, {s.detail}" for s in suspects[:SHOWN]
+        f"{file}, frame {numbers[0]}" + (f" and {len(numbers) - 1} more" if len(numbers) > 1 else "") + ": "
+        f"{kind}, {detail}"
+        for (file, kind, detail), numbers in list(alike.items())[:SHOWN]
     )
-    more = f"; and {len(suspects) - SHOWN} more in {folder}/suspects.csv" if len(suspects) > SHOWN else ""
+    more = f"; all are in {folder}/suspects.csv" if len(suspects) > 1 else ""
     kinds = ", ".join(f"{n} {kind}" for kind, n in counts.items())
     return f"suspect frames ({kinds}): {first}{more}; repair them, or set --labels.on_suspect drop or keep"
 

@@ -25,7 +25,7 @@ from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, Bounced
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.preparation import geometry
 from frazil.experiments.sticking.projectile import Projectile
-from frazil.experiments.sticking.settings import Campaign, Preparation, Sticking
+from frazil.experiments.sticking.settings import Attempts, Campaign, Preparation, Sticking, formula_mass_amu
 from frazil.experiments.sticking.surfaces import amorphous, crystalline, shared_out
 from frazil.potentials.analytic import n2
 from frazil.report.movie import read
@@ -308,6 +308,23 @@ def test_systems_that_cannot_be_are_refused_at_launch(asked: dict[str, Any], tol
             potential=given["potential"], preparation=ice, campaign=campaign,
             phases=given.get("phases", ("crystalline", "amorphous")),
         )  # fmt: skip
+
+
+def test_a_projectile_that_cannot_arrive_is_refused_at_launch() -> None:
+    """8 Å at 100 K and along the normal: N2 takes 8 Å / √(2 kT/m) = 3.3 ps."""
+    ice = Preparation(phase="amorphous", molecules=("N2",), projectile="N2")
+    attempts = Attempts(attempts_duration_fs=3000.0, attempts_after_fs=1000.0, attempts_temperature_K=10.0)
+    for duration_fs, name in ((3000.0, "duration_fs"), (4000.0, "attempts_duration_fs")):
+        campaign = Campaign(model_error=False, energies_K=(100.0,), n_polar=1, duration_fs=duration_fs)
+        with pytest.raises(
+            UserError, match=rf"{name}: given 3000 fs; allowed: above 328\d fs, which N2 needs"
+        ):
+            Sticking(
+                potential="n2-trappe", preparation=ice, campaign=campaign, phases=("amorphous",),
+                attempts=replace(attempts, attempts_duration_fs=3000.0 if name != "duration_fs" else 4000.0),
+            )  # fmt: skip
+    assert formula_mass_amu("CH3OH") == pytest.approx(32.042)
+    assert formula_mass_amu("methanol.xyz") == formula_mass_amu("smiles:CO") == formula_mass_amu("n2") == 0
 
 
 def test_nitrogen_on_nitrogen_ice_by_the_command_line(tmp_path: Path) -> None:

@@ -185,7 +185,11 @@ def test_starts_that_a_member_did_not_finish_are_counted_and_left_out(harmonic: 
     left = pandas.read_csv(tmp_path / "peak_positions.csv")["trajectory_id"].unique()
     assert left.tolist() == [0, 2, 3, 4, 5], "start 1, of which member 1 broke, is left out"
     table["outcome"] = "broken"
-    with pytest.raises(UserError, match="0 of 6 starts were finished by every member"):
+    table.loc[table["member"] == 0, "outcome"] = "finished"
+    table.loc[4, "outcome"] = "broken"
+    table["ended_fs"] = 10.0 * (1 + table.index)
+    ends = r"\(member 0: 1 broken from 50 fs on, 5 finished; member 1: 6 broken from 20 fs on\)"
+    with pytest.raises(UserError, match=f"0 of 6 starts were finished by every member {ends}"):
         results.analyse(settings, table, 3, tmp_path)
 
 

@@ -42,7 +42,9 @@ def test_scans_and_jobs_keep_their_own_gradients(trajectory: Trajectory, tmp_pat
     lines = orca_head()
     for number, atoms in enumerate(frames):
         lines += orca_step(atoms, number not in (3, 7), *([unfinished] if number == 5 else []))
-    found = read(tmp_path / "scan.out", lines).frames
+    imported = read(tmp_path / "scan.out", [*lines, *orca_step(frames[6], gradient=False)])
+    assert imported.notes == ["2 of 9 geometries left out: an energy alone, without a gradient"]
+    found = imported.frames
     same(found, [frames[i] for i in (0, 1, 2, 4, 5, 6)])
     assert [atoms.info.get("converged") for atoms in found] == [None, None, None, None, False, None]
 

@@ -51,6 +51,38 @@ def test_wrong_units_are_guessed(
     assert all(suspect.detail.endswith(hint) for suspect in found)
 
 
+@pytest.mark.parametrize(
+    ("change", "hint"),
+    [
+        (
+            lambda energy, forces, positions: (energy / 27.2114, forces / 51.4221, positions),
+            "in atomic units",
+        ),
+        (
+            lambda energy, forces, positions: (energy, forces, positions / 0.529177),
+            "the positions are in Bohr",
+        ),
+        (lambda energy, forces, positions: (energy, -forces, positions), "the sign of gradients"),
+    ],
+)
+def test_a_unit_that_every_step_hides_shows_over_all(
+    trajectory: Trajectory, change: Callable[..., tuple[float, np.ndarray, np.ndarray]], hint: str
+) -> None:
+    """Near the minimum a step changes the energy by less than one step is allowed to be off."""
+    frames = trajectory(60)
+    at_rest = np.array([[0, 0, 0], [0, 0, 1.13], [3.5, 0, 0], [3.5, 0.74, 0]])
+    for atoms in frames:
+        energy, forces = 0.0004 * (atoms.get_potential_energy() + 3110.0), 0.02 * atoms.get_forces()
+        positions = at_rest + 0.02 * (atoms.positions - at_rest)
+        energy, forces, atoms.positions = change(energy - 3110.0, forces, positions)
+        relabelled(atoms, energy, forces)
+    assert all(step.agrees for step in steps(frames, range(60)))
+    found = [suspect for suspect in find_suspects(frames) if suspect.kind == "mismatch"]
+    assert len(found) == 60
+    assert all(suspect.detail.endswith(hint) for suspect in found)
+    assert "times the forces' work over 59 steps" in found[0].detail
+
+
 def test_doubles_contacts_and_labels(trajectory: Trajectory) -> None:
     frames = trajectory(8)
     frames[5] = frames[1].copy()
