@@ -120,7 +120,7 @@ def prepare(text: str, folder: Path) -> None:
 
 
 def commands(text: str) -> str:
-    """A block's commands, small: runs of Nextflow without their tasks, make by what it would do, one epoch."""
+    """A block's commands, small: no tasks of Nextflow, make by what it would do, one epoch."""
     text = NEXTFLOW.sub(lambda m: m[0] if "--help" in m[2] else f"{m[1]}{m[2]} -preview ", text)
     text = text.replace("--n-epochs 2000", "--n-epochs 1 --n-radial 1 --n-basis 3 --cutoff-A 4 --hidden 4")
     return re.sub(r"^make ", "make -n ", text, flags=re.MULTILINE)

@@ -70,7 +70,7 @@ def test_training_on_one_s_own_frames_costs_what_these_have(root: Path, tmp_path
 def test_molecules_of_an_ice_count_with_their_atoms(root: Path) -> None:
     """A step of pairs goes with the square of the atoms, one of tight binding costs as its label."""
     pairs = {"potential": "analytic", "model_error": "false"}
-    water = {**pairs, "molecules": "H2O", "projectile": "H2O", "phases": "amorphous"}
+    water = {**pairs, "molecules": "H2O", "projectile": "H2O", "phases": "amorphous", "duration_fs": 20000}
     by_pairs, by_xtb, co = (
         hours(experiments="sticking", sticking=asked)["attempts"]
         for asked in ({**water, "potential": "q-tip4p-f"}, {**water, "potential": "gfn2-xtb"}, pairs)

@@ -637,8 +637,8 @@ def _errors_told(state: Progress, n_test: int) -> str:
         row = rows[epoch, member]
         energy, force = (row[f"test_{name}"] for name in ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A"))
         lines.append(
-            f"network {member}, epoch {epoch}: {energy:.3g} meV an atom and {force:.3g} eV/Å on {n_test} test frames "
-            "(root mean square)"
+            f"network {member}, epoch {epoch}: {energy:.3g} meV an atom, {force:.3g} eV/Å on {n_test} "
+            "test frames (root mean square)"
         )
     return "\n".join(lines)
 

@@ -188,7 +188,7 @@ def test_starts_that_a_member_did_not_finish_are_counted_and_left_out(harmonic: 
     table.loc[table["member"] == 0, "outcome"] = "finished"
     table.loc[4, "outcome"] = "broken"
     table["ended_fs"] = 10.0 * (1 + table.index)
-    ends = r"\(member 0: 1 broken from 50 fs on, 5 finished; member 1: 6 broken from 20 fs on\)"
+    ends = r"\(member 0: 1 broken from 50 fs on, 5 finished; member 1: 6 broken from 20 fs on; "
     with pytest.raises(UserError, match=f"0 of 6 starts were finished by every member {ends}"):
         results.analyse(settings, table, 3, tmp_path)
 
