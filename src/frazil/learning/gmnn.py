@@ -633,11 +633,11 @@ def _errors_told(state: Progress, n_test: int) -> str:
     """Return each network's errors on the test set, in the epoch that was kept."""
     rows = {(int(row["epoch"]), int(row["member"])): row for row in state.curve}
     lines = []
-    for member, epoch in enumerate(state.best_epoch.tolist()):
-        row = rows[epoch, member]
+    for number, epoch in enumerate(state.best_epoch.tolist()):
+        row = rows[epoch, number]
         energy, force = (row[f"test_{name}"] for name in ("energy_rmse_meV_per_atom", "force_rmse_eV_per_A"))
         lines.append(
-            f"network {member}, epoch {epoch}: {energy:.3g} meV an atom, {force:.3g} eV/Å on {n_test} "
+            f"network {number}, epoch {epoch}: {energy:.3g} meV an atom, {force:.3g} eV/Å on {n_test} "
             "test frames (root mean square)"
         )
     return "\n".join(lines)
