@@ -6,6 +6,7 @@ include { DYNAMIC_TRAINING        } from './subworkflows/dynamic_training'
 include { INFRARED                } from './subworkflows/infrared'
 include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
+include { LEARN_REACTION          } from './subworkflows/reaction'
 include { STICKING                } from './subworkflows/sticking'
 include { RENDER_REPORT; SHOW_TRAJECTORIES; VERSIONS } from './modules/report'
 
@@ -50,7 +51,15 @@ workflow {
     }
     alone = settings.experiments.findAll { it in run.alone.keySet() }
     if (alone) {
-        CAMPAIGN(alone, settings, checkpoints)
+        learns = 'reaction' in alone && !settings.reaction.model
+        given = Channel.fromList((learns ? alone - 'reaction' : alone).collect { name ->
+            [name, run.reads[name].keySet() as List, run.reads[name].values().collect { file(it, glob: false) }]
+        })
+        if (learns) {
+            LEARN_REACTION(settings, checkpoints)
+            given = given.mix(LEARN_REACTION.out.given)
+        }
+        CAMPAIGN(given, settings, checkpoints)
         sections = sections.mix(CAMPAIGN.out.sections)
     }
     SHOW_TRAJECTORIES(shown, settings.code['show_trajectories.py'])

@@ -4,27 +4,27 @@ include { RUN_CAMPAIGN; ANALYSE_CAMPAIGN; RUN_LABELLING; ANALYSE_LABELLING } fro
 
 workflow CAMPAIGN {
     take:
-    experiments // e.g. ['toy']
+    given // [experiment, settings that are files, these files], e.g. ['toy', ['model'], [model/]]
     settings
     checkpoints
 
     main:
-    def read = { name -> settings.reads[name].values().collect { file(it, glob: false) } }
-    def shards = experiments.collectMany { name ->
+    def shards = given.flatMap { name, reads, files ->
         def s = settings.alone[name]
-        def of = [experiment: name, settings: s, reads: settings.reads[name].keySet() as List, code: settings.code[name]]
-        Settings.shards(s.n_trajectories, s.shard_size).collect { [it + of, read(name)] }
+        def of = [experiment: name, settings: s, reads: reads, code: settings.code[name]]
+        Settings.shards(s.n_trajectories, s.shard_size).collect { [it + of, files] }
     }
-    // An experiment whose settings name a level of theory labels its frames, or runs under it.
-    def kinds = Channel.fromList(shards).branch { meta, files ->
+    // An experiment whose settings name a level of theory labels its frames, or some of its samples.
+    def kinds = shards.branch { meta, files ->
         labels: meta.settings.containsKey('level') || meta.settings.truth in ['gfn1-xtb', 'gfn2-xtb']
         runs: true
     }
     RUN_CAMPAIGN(kinds.runs, settings.campaign_seed, checkpoints, settings.code['run_campaign.py'])
     RUN_LABELLING(kinds.labels, settings.campaign_seed, checkpoints, settings.code['run_campaign.py'])
     def whole = { ended ->
-        ended.map { meta, shard -> [meta.subMap('experiment', 'settings', 'reads', 'code'), shard] }.groupTuple()
-            .map { meta, found -> [meta, read(meta.experiment), found.sort { it.name }] }
+        ended.map { meta, shard -> [meta.experiment, meta.subMap('experiment', 'settings', 'reads', 'code'), shard] }
+            .groupTuple(by: [0, 1]).join(given.map { name, reads, files -> [name, files] })
+            .map { name, meta, found, files -> [meta, files, found.sort { it.name }] }
     }
     ANALYSE_CAMPAIGN(whole(RUN_CAMPAIGN.out), settings.campaign_seed, settings.code['analyse_campaign.py'])
     ANALYSE_LABELLING(whole(RUN_LABELLING.out), settings.campaign_seed, settings.code['analyse_campaign.py'])

@@ -344,8 +344,20 @@ def _reaction(run: Any) -> Iterator[tuple[str, float]]:
 
     own = run.reaction
     files = files_of("reaction", own)
-    n_atoms = _first(Path(files["structures"]))
-    members, step_s = _members(Path(files["model"]), n_atoms)
+    composition = next(compositions(Path(files["structures"])))
+    n_atoms = sum(composition.values())
+    if own.model is not None:
+        members, step_s = _members(Path(files["model"]), n_atoms)
+    else:
+        weights, members = gmnn_weights(own.architecture), own.training.n_members
+        step_s = n_atoms * network_s("gmnn", weights)
+        n_first, rounds = own.sampling.n_initial, own.learning.max_rounds
+        frames = [n_first + number * own.learning.max_frames for number in range(rounds + 1)]
+        train_s = n_atoms * network_s("gmnn", weights, training=True)
+        yield "training", members * own.training.n_epochs * sum(frames) * train_s
+        each_s = label_s(own.sampling.label_level, composition)
+        # The band's steps, Hessians of the tube by differences, the frames.
+        yield "labels", (100 * own.n_images + 5 * 12 * n_atoms + frames[-1]) * each_s
     length_fs = own.duration_fs + own.equilibration_fs
     steps = own.n_trajectories * own.n_windows * length_fs / own.timestep_fs
     for n_beads in own.n_beads:
@@ -353,7 +365,8 @@ def _reaction(run: Any) -> Iterator[tuple[str, float]]:
         name = f"windows, {n_beads} bead{'s' * (n_beads > 1)}"
         yield name, members * steps * isotopes * n_beads * step_s
     if own.truth != NO_TRUTH:
-        yield "the level's own windows", steps * _step_s(own.truth, n_atoms, 0.0)
+        samples = own.n_trajectories * members * own.n_windows * own.n_truth_samples
+        yield "the truth", samples * label_s(own.truth, composition)
 
 
 def _density(run: Any) -> Iterator[tuple[str, float]]:

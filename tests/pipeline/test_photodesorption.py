@@ -21,11 +21,12 @@ def tasks(folder: Path) -> pd.DataFrame:
 
 def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path, tmp_path: Path) -> None:
     experiments = "photodesorption,level_of_theory,sticking,infrared,dynamic_training,vibrations"
-    experiments += ",hydrogen_bond,raman,density"
+    experiments += ",hydrogen_bond,raman,density,reaction"
     run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments)
     counts = tasks(tmp_path)["process"].value_counts()
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"
     assert counts["TRAIN_DEEPMD"] == 4, "two members in one round and at the end"
+    assert counts["KEEP_POTENTIAL"] == 1, "a reaction without a potential learns one"
     assert counts["RENDER_REPORT"] == 1
     check(SNAPSHOT, "pipeline, stub", files_of(nextflow, root, tmp_path / "results", tmp_path / "files"))
 

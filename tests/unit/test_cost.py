@@ -242,7 +242,11 @@ def test_a_reaction_costs_its_windows_beads_and_isotopes(tmp_path: Path) -> None
     assert found["windows, 1 bead"] == pytest.approx(classical)
     assert found["windows, 40 beads"] == pytest.approx(2 * 40 * classical)
     level_s = cost.label_s("gfn2-xtb", {"": 9})
-    assert found["the level's own windows"] == pytest.approx(8 * 10 * 22_000 * level_s / 3600)
+    assert found["the truth"] == pytest.approx(8 * 10 * 50 * level_s / 3600)
+    learnt = parts(model=None, n_beads="1", max_rounds=1, n_members=2, n_epochs=100)
+    atom_s = cost.network_s("gmnn", cost.gmnn_weights(parameters.resolve({}).reaction.architecture), True)
+    assert learnt["training"] == pytest.approx(2 * 100 * (60 + 120) * 9 * atom_s / 3600)
+    assert learnt["labels"] == pytest.approx((1100 + 540 + 120) * level_s / 3600)
 
 
 def test_densities_cost_their_labels_and_twice_with_a_response() -> None:

@@ -139,7 +139,7 @@ def read_path(file: Path) -> tuple[list[Atoms], str]:
                 f"frame {number} of {file} is {atoms.symbols}, the first {frames[0].symbols}; a path's "
                 "frames have the same atoms in the same order"
             )
-    return frames, file.stem
+    return frames, str(frames[0].info.get("path", file.stem))
 
 
 def path_of(frames: Sequence[Atoms], name: str, surface: Surface, n_images: int) -> ReactionPath:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-import scipy.stats
 from scipy.signal import savgol_filter
 
 from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, TwoWay, two_way
@@ -28,6 +27,7 @@ from frazil.experiments.reaction import figures
 from frazil.experiments.reaction.path import basin_and_top
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import (
+    ARRAYS,
     BARRIERS,
     CENTROID,
     DENSITY,
@@ -94,8 +94,14 @@ MEMBERS_TOLD = (
     "Label frames where they differ, and train on them too (more frames of the tube).",
 )
 TRUTH_TOLD = (
-    "The level's own dynamics along the same windows is what the potential stands for.",
-    "Train on more frames, or sample both longer where the interval is wide.",
+    "The level's own profile is what the potential stands for.",
+    "Train on more frames about the path (reaction.max_rounds, reaction.max_frames), and longer.",
+)
+REWEIGHTED_TOLD = (
+    "Where few samples carry all the weight, potential and level visit other places, and the level's profile "
+    "is not known; of twenty that count it is too high by about a fortieth of kT.",
+    "Train on more frames about the path, evaluate the level on more samples (reaction.n_truth_samples), or "
+    "run the experiment under the level itself (a folder whose model.json names it).",
 )
 
 
@@ -131,10 +137,6 @@ class Profile:
         lowest, highest = self.places_A[[self.basin, self.beyond]]
         return float(min(lowest - self.places_A[0], self.places_A[-1] - highest))
 
-    def bin_at(self, place_A: float) -> int:
-        """Return the bin nearest to a coordinate."""
-        return int(np.abs(self.places_A - place_A).argmin())
-
     @property
     def relative(self) -> np.ndarray:
         """The profiles (M, R, B), meV, 0 at the smoothed left minimum."""
@@ -145,12 +147,14 @@ class Profile:
 class Sampled:
     """What all passes of some members found of one set: see ``Profile`` for the axes.
 
-    coordinates (M, R, K, n, 1 + P), Å. overlaps (M, R, K − 1). log_rates (M, R), 1/ps. halves (M, R):
-    barrier of the first half of each window less that of the second, meV. kinetic (M, R, K, 2), eV.
+    coordinates (M, R, K, n, 1 + P), Å; weights (M, R, K n) without any window. overlaps (M, R, K − 1).
+    log_rates (M, R), 1/ps. halves (M, R): barrier of the first half of each window less that of the second,
+    meV. kinetic (M, R, K, 2), eV.
     """
 
     of: Set
     coordinates: np.ndarray
+    weights: np.ndarray
     overlaps: np.ndarray
     profiles: tuple[Profile, ...]
     log_rates: np.ndarray
@@ -171,8 +175,7 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
     between others.
     """
     subject = subject_of(settings)
-    n_members, with_truth = subject.source.n_members, settings.truth != NO_TRUTH
-    shape = (settings.n_trajectories, n_members + with_truth)
+    shape = (settings.n_trajectories, subject.source.n_members)
     finished = finished_by_all(table, shape)
     if (n := int(finished.sum())) < 2:
         raise UserError(
@@ -181,21 +184,12 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
         )
     chosen = np.flatnonzero(finished)
 
-    names = ("coordinates_A", "roots", "kinetic_eV")
-    coordinates, roots, kinetic = (arranged(table, name, shape, chosen) for name in names)
-    sets, own = sets_of(settings), slice(n_members)
+    coordinates, roots, kinetic, added = (arranged(table, name, shape, chosen) for name in ARRAYS)
     found = [
-        sampled(
-            settings, of, coordinates[own, :, i, :, :, : 1 + of.n_beads], roots[own, :, i], kinetic[own, :, i]
-        )
-        for i, of in enumerate(sets)
+        sampled(settings, of, coordinates[:, :, i, :, :, : 1 + of.n_beads], roots[:, :, i], kinetic[:, :, i])
+        for i, of in enumerate(sets_of(settings))
     ]
-    truth = None
-    if with_truth:
-        i = next(i for i, of in enumerate(sets) if of.n_beads == 1)
-        last = slice(n_members, None)
-        truth = sampled(settings, sets[i], coordinates[last, :, i, :, :, :2], roots[last, :, i],
-                        kinetic[last, :, i])  # fmt: skip
+    truth = None if settings.truth == NO_TRUTH else truth_of(settings, _classical(found), added)
     tables = {
         "path": PATH.frame(subject.path.rows(subject.coordinate)),
         "windows": WINDOWS.frame([row for one in found for row in _windows(settings, subject, one)]),
@@ -252,7 +246,7 @@ def sampled(
         ]
         for k in range(n_members)
     ])  # fmt: skip
-    return Sampled(of, coordinates, overlaps, profiles, rates, drift, kinetic)
+    return Sampled(of, coordinates, weighted, overlaps, profiles, rates, drift, kinetic)
 
 
 def weights_of(settings: Reaction, coordinates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -422,32 +416,64 @@ def _classical(found: Sequence[Sampled]) -> Sampled:
     return next(own for own in found if own.of.n_beads == 1)
 
 
-def _truth(own: Sampled, truth: Sampled) -> list[tuple[Any, ...]]:
-    """Return the rows of ``TRUTH``: both classical profiles, from the minimum of the potential's."""
-    model, level = own.centroid, truth.centroid
-    zero = level.bin_at(model.places_A[model.basin])
-    ours, theirs = two_way(model.relative), two_way(level.values - level.smooth[..., [zero]])
-    places = {round(place, 9): i for i, place in enumerate(level.places_A)}
-    return [
-        (place, ours.mean[i], ours.standard_error[i], theirs.mean[j], theirs.standard_error[j])
-        for i, place in enumerate(model.places_A)
-        if (j := places.get(round(place, 9))) is not None
-    ]
+@dataclass(frozen=True)
+class Truth:
+    """What the level adds to the classical profile (M, R, B), meV, from the potential's left minimum on.
+
+    n_effective: the least number of samples that the reweighted ones near a place between the minima are
+    worth, of a pass, and place_A where. n_without: samples that have no energy at the level.
+    """
+
+    adds: np.ndarray
+    n_effective: float
+    place_A: float
+    n_without: int
 
 
-def truth_difference(own: Sampled, truth: Sampled) -> tuple[float, tuple[float, float]]:
-    """Return the potential's barrier less the truth's at the same places, meV, and its 95 % interval."""
-    model, level = own.centroid, truth.centroid
-    top, basin = (level.bin_at(model.places_A[place]) for place in (model.top, model.basin))
-    ours = model.barrier.mean(axis=0)
-    theirs = (level.smooth[..., top] - level.smooth[..., basin]).mean(axis=0)
-    found = scipy.stats.ttest_ind(ours, theirs, equal_var=False)
-    interval = found.confidence_interval()
-    return float(ours.mean() - theirs.mean()), (float(interval.low), float(interval.high))
+def truth_of(settings: Reaction, own: Sampled, added: np.ndarray) -> Truth:
+    """Return what the level adds to the profile, of energies that it adds (M, R, K, n), eV.
+
+    −kT ln ⟨exp(−ΔV/kT)⟩ over the samples within half of ``SMOOTH_A`` of a place, with their weights: the
+    level's own profile where the potential's samples reach what the level would visit (Zwanzig, J. Chem.
+    Phys. 22, 1420, 1954). Raises UserError where a place has no such sample.
+    """
+    thermal, profile = kB * settings.temperature_K, own.centroid
+    adds, worth = np.empty(profile.values.shape), np.full(len(profile.places_A), np.inf)
+    for k, r in np.ndindex(added.shape[:2]):
+        coordinates = own.coordinates[k, r, ..., 0].astype(float)
+        weights = own.weights[k, r]
+        known = ~np.isnan(added[k, r]).ravel()
+        places, weights = coordinates.ravel()[known], weights[known]
+        factors = added[k, r].ravel()[known] / thermal
+        near = np.abs(places - profile.places_A[:, None]) <= SMOOTH_A / 2
+        if (empty := ~near.any(axis=1)).any():
+            raise UserError(
+                f"no sample for {settings.truth} near {profile.places_A[empty.argmax()]:.3g} Å; evaluate it "
+                "on more of them (n_truth_samples)"
+            )
+        shift = factors.min()
+        ratios = weights * np.exp(shift - factors)
+        adds[k, r] = thermal / meV * (shift - np.log((near @ ratios) / (near @ weights)))
+        part = (near @ ratios) ** 2 / (near @ ratios**2) * (near @ weights**2) / (near @ weights) ** 2
+        worth = np.minimum(worth, part * near.sum(axis=1))
+    least = profile.basin + int(worth[profile.basin : profile.beyond + 1].argmin())
+    place = float(profile.places_A[least])
+    return Truth(adds - adds[..., [profile.basin]], float(worth[least]), place, int(np.isinf(added).sum()))
+
+
+def _truth(own: Sampled, truth: Truth) -> list[tuple[Any, ...]]:
+    """Return the rows of ``TRUTH``."""
+    model = own.centroid.relative
+    level, added = two_way(model + truth.adds), two_way(truth.adds)
+    several = len(added.members) > 1
+    largest = np.abs(added.members).max(axis=0) if several else np.full(model.shape[-1], np.nan)
+    columns = (own.centroid.places_A, two_way(model).mean, level.mean, level.standard_error, added.mean,
+               added.standard_error, largest)  # fmt: skip
+    return list(zip(*columns, strict=True))
 
 
 def _gates(
-    settings: Reaction, subject: Subject, table: pandas.DataFrame, found: list[Sampled], truth: Sampled | None
+    settings: Reaction, subject: Subject, table: pandas.DataFrame, found: list[Sampled], truth: Truth | None
 ) -> list[Gate]:  # fmt: skip
     margin = margin_meV(settings.temperature_K)
     escaped = table["n_escaped"].sum() / max(table["n_samples"].sum(), 1)
@@ -483,11 +509,18 @@ def _gates(
             where = f"{one.places_A[most]:.3g} Å"
             gates.append(Gate.at_most(name, spread[most], margin, where).because(*MEMBERS_TOLD))
     if truth is not None:
-        difference, interval = truth_difference(_classical(found), truth)
-        name = f"classical barrier less that of {settings.truth} itself (meV)"
+        model = _classical(found).centroid
+        added = two_way(truth.adds[..., model.top]).estimate()
+        name = f"classical barrier of {settings.truth} less the potential's (meV)"
+        interval = (added.low_95, added.high_95)
         gates.append(
-            Gate.equivalent(name, difference, interval, settings.truth_limit_meV).because(*TRUTH_TOLD)
+            Gate.equivalent(name, added.value, interval, settings.truth_limit_meV).because(*TRUTH_TOLD)
         )
+        name = f"least number that samples near a place are worth when reweighted to {settings.truth}"
+        where = f"{truth.place_A:.3g} Å"
+        gates.append(Gate.at_least(name, truth.n_effective, LEAST_EFFECTIVE, where).because(*REWEIGHTED_TOLD))
+        name = f"samples without an energy at {settings.truth}"
+        gates.append(Gate.at_most(name, truth.n_without, 0, shown="none").because(*LOST_TOLD))
     if subject.source.n_members == 1:
         gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
     return gates
@@ -533,7 +566,13 @@ def _section(
         Table("path.csv", "The path: its length, its coordinate and its energies."),
     ]
     if "truth" in tables:
-        files.insert(1, Table("truth.csv", f"Classical profiles of the potential and of {settings.truth}."))
+        files.insert(
+            1,
+            Table(
+                "truth.csv",
+                f"The classical profile of {settings.truth}, by reweighting, beside the potential's.",
+            ),
+        )
     return Section(
         title="Reaction",
         headline=f"{subject.path.name} along {coordinate} at {settings.temperature_K:g} K, barriers of the "

@@ -4,16 +4,65 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from frazil.experiments.settings import problems_of_samples
-from frazil.settings import is_multiple, setting, settings
+from frazil.labels.settings import DFT, SEMIEMPIRICAL, Seed
+from frazil.learning.settings import GmnnArchitecture, GmnnTraining
+from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 CAMPAIGN = "frazil.experiments.reaction.physics"
 ISOTOPES = ("natural", "D", "T")
 NO_TRUTH = "none"
 TRUTHS = (NO_TRUTH, "gfn1-xtb", "gfn2-xtb")
-"""Levels whose own dynamics are cheap enough."""
+"""Levels whose labels are cheap enough for thousands of samples."""
+
+
+@settings
+class TubeSampling:
+    """How frames about the path are made, where a committee is trained."""
+
+    label_level: str = setting(
+        "Labelling level of the path and of the frames about it", default="gfn2-xtb",
+        choices=(*SEMIEMPIRICAL, *DFT),
+    )  # fmt: skip
+    n_initial: int = setting(
+        "Displaced frames that are labelled first, besides the path's",
+        default=60,
+        minimum=10,
+        maximum=100_000,
+    )
+    n_candidates: int = setting(
+        "Displaced frames that the committee chooses from", default=1000, minimum=1, maximum=1_000_000
+    )
+    tube_temperature_K: float = setting(
+        "Temperature of the displacements", default=400.0, above=0, maximum=5000
+    )
+    tube_nuclei: str = setting(
+        "Nuclei whose harmonic displacements these are; both takes them in turns", default="both",
+        choices=("both", "classical", "quantum"),
+    )  # fmt: skip
+
+
+@settings
+class TubeLearning:
+    """How the rounds of learning go."""
+
+    max_rounds: int = setting(
+        "Rounds in which the committee chooses frames, at most", default=4, minimum=0, maximum=63
+    )
+    max_frames: int = setting("Frames labelled in a round, at most", default=60, minimum=1)
+
+
+@settings
+class TubeTraining:
+    """How the committee is trained."""
+
+    n_members: int = setting("Networks of the committee", default=4, minimum=2, maximum=50)
+    n_epochs: int = same_as(GmnnTraining, "n_epochs", default=2000)
+    batch_size: int = same_as(GmnnTraining, "batch_size", default=8)
+    learning_rate: float = same_as(GmnnTraining, "learning_rate", default=0.01)
+    energy_weight: float = same_as(GmnnTraining, "energy_weight")
+    force_weight: float = same_as(GmnnTraining, "force_weight", default=10)
 
 
 @settings
@@ -27,7 +76,8 @@ class Reaction:
     )  # fmt: skip
     model: Path | None = setting(
         "Folder of a potential, whose members each run: one that training wrote, or with a model.json that "
-        "names any other",
+        "names any other. When not set: a committee "
+        "that learns from frames about the path",
         default=None, path="any",
     )  # fmt: skip
     coordinate_atoms: tuple[int, ...] = setting(
@@ -69,14 +119,21 @@ class Reaction:
     )
 
     truth: str = setting(
-        "Level at which the classical passes run too, beside the potential's",
-        default=NO_TRUTH,
+        "Level that the classical samples are reweighted to, for its own profile beside", default=NO_TRUTH,
         choices=TRUTHS,
+    )  # fmt: skip
+    n_truth_samples: int = setting(
+        "Samples of each window and pass, evenly in time, that it is evaluated on", default=50, minimum=10
     )
     truth_limit_meV: float = setting(
         "Largest difference of the barriers of potential and truth, with the interval of sampling", default=5.0,
         above=0,
     )  # fmt: skip
+
+    sampling: TubeSampling = part(TubeSampling)
+    learning: TubeLearning = part(TubeLearning)
+    training: TubeTraining = part(TubeTraining)
+    architecture: GmnnArchitecture = part(GmnnArchitecture)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
@@ -90,6 +147,8 @@ class Reaction:
             yield "n_beads", "allowed: one number or more"
         if self.truth != NO_TRUTH and 1 not in self.n_beads:
             yield "truth", "is of classical nuclei: needs 1 in [n_beads]"
+        if self.truth != NO_TRUTH and self.n_truth_samples * self.observe_every_fs > self.duration_fs:
+            yield "n_truth_samples", "allowed: at most [duration_fs] over [observe_every_fs]"
         if not self.isotopes:
             yield "isotopes", "allowed: one or more"
         yield from problems_of_samples(self)
@@ -100,12 +159,36 @@ class Reaction:
 GROUPS = {"reaction": Reaction}
 
 
-def contradictions(run: Any) -> Iterator[tuple[str, str]]:
-    """Yield what does not go together between the groups of a run of reactions."""
-    if "reaction" in run.experiments and run.reaction.model is None:
-        yield "reaction.model", "needed: the folder of a potential"
-
-
 def shipped(own: Reaction) -> dict[str, str]:
     """Return the files of ``assets`` that stand for those that are not set."""
     return {"structures": "structures/malonaldehyde.extxyz"} if own.structures is None else {}
+
+
+@step("frazil.experiments.reaction.tube:sample_tube", group="reaction")
+class SampleTube:
+    """A path at a labelling level, and frames displaced about it."""
+
+    structures: Path = given("The path's ends, or all of it, xyz or extended XYZ", path="file")
+    n_images: int = same_as(Reaction, "n_images")
+    sampling: TubeSampling = part(TubeSampling)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    out: Path = given("Folder of path.extxyz, initial.extxyz and tube.extxyz", path="new folder")
+
+
+@step("frazil.experiments.reaction.tube:learn_tube", group="reaction")
+class LearnTube:
+    """Train a committee on all frames so far, and say which frames of a tube it does not know."""
+
+    frames: tuple[Path, ...] = given(
+        "Labelled frames, extxyz: those to begin with, then those of each round", path="file"
+    )
+    tube: Path = given("tube.extxyz of sample-tube", path="file")
+    round_number: int = given("Number of the round", default=0, minimum=0, maximum=63)
+    before: Path | None = given("Folder of the round before", default=None, path="folder")
+    label_level: str = same_as(TubeSampling, "label_level")
+    learning: TubeLearning = part(TubeLearning)
+    training: TubeTraining = part(TubeTraining)
+    architecture: GmnnArchitecture = part(GmnnArchitecture)
+    campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+    checkpoints: Path = given("Folder that outlives the task", path="new folder")
+    out: Path = given("Folder of the round: a potential, candidates.extxyz, tables", path="new folder")

@@ -13,11 +13,12 @@ TRAJECTORIES = Table(
     limits={"outcome": tuple(OUTCOMES.values())},
 )
 """A row per pass and member: windows that were lost, samples, and of these those that left their window."""
-ARRAYS = ("coordinates_A", "roots", "kinetic_eV")
+ARRAYS = ("coordinates_A", "roots", "kinetic_eV", "truth_adds_eV")
 """Beside each row: coordinates (sets, windows, n, 1 + beads), of the centroid and of every bead; roots of the
 inverse effective mass, √(Σ|∇ξ|²/m) (sets, windows, n), 1/√amu; mean kinetic energies (sets, windows, 2) by
-the centroid virial and the primitive estimator. A set is a number of beads and an isotope; nan where nothing
-is.
+the centroid virial and the primitive estimator. What the truth's
+energy adds to the potential's (windows, n), eV, of classical samples that it was evaluated on. A set is a
+number of beads and an isotope; nan where nothing is.
 """
 PATH = Table("path", "*image:int arc_sqrt_amu_A coordinate_A energy_meV label_energy_meV?")
 WINDOWS = Table(
@@ -45,5 +46,19 @@ RATES = Table(
     "rates", "*n_beads:int *isotope:str dividing_A rate_per_ps low_95? high_95? total_low_95? total_high_95?"
 )
 """Of transition-state theory, of the centroid; no recrossing is in them."""
-TRUTH = Table("truth", "*coordinate_A model_meV model_se_meV truth_meV truth_se_meV")
-"""Classical profiles from the potential's left minimum, sampled under the potential and under the level."""
+TRUTH = Table(
+    "truth",
+    """
+    *coordinate_A model_meV truth_meV truth_se_meV difference_meV difference_se_meV largest_member_meV?
+    """,
+)
+"""Classical profiles from the potential's left minimum, and what the level adds: the mean of the members with
+its standard error of sampling, and the largest difference of a member.
+"""
+ROUNDS = Table(
+    "rounds",
+    """
+    *round:int n_train:int n_test:int energy_rmse_meV_per_atom force_rmse_eV_per_A train_spread_eV_per_A
+    tube_spread_eV_per_A? n_chosen:int
+    """,
+)

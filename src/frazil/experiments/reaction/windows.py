@@ -128,10 +128,10 @@ def sets_of(settings: Reaction) -> list[Set]:
 
 
 def potential_of(
-    subject: Subject, source: Source, settings: Reaction, n_beads: int, n_isotopes: int, member: int | None
+    subject: Subject, settings: Reaction, n_beads: int, n_isotopes: int, member: int | None
 ) -> RingPolymer:
     """Return the rings' potential, of a kind for each window of each isotope, the windows last."""
-    whole = SameForAll(source.potential(subject.atoms, member))
+    whole = SameForAll(subject.source.potential(subject.atoms, member))
     stiffness = settings.window_eV_per_A2
     weights = [[0.5 * stiffness, -stiffness * centre] for centre in centres_of(settings)] * n_isotopes
     parts = [SameForAll(Bias(own(subject.coordinate))) for own in (Squared, Linear)]
@@ -146,17 +146,26 @@ def reduced(coordinates_A: np.ndarray, settings: Reaction) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Samples:
-    """``coordinates`` (1 + beads,) of the centroid and the beads, Å; ``root`` (), see ``Coordinate.root``."""
+    """``coordinates`` (1 + beads,) of the centroid and the beads, Å; ``root`` (), see ``Coordinate.root``.
+
+    ``with_energy``: also ``positions_A`` of the centroid and ``potential_eV``, without the window's, of one
+    bead.
+    """
 
     coordinate: Coordinate
     n_beads: int
+    with_energy: bool = False
 
     def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
-        """Return both."""
+        """Return them."""
         beads = state.positions.reshape(self.n_beads, -1, 3)
         centroid, masses = beads.mean(axis=0), system.masses.reshape(self.n_beads, -1)[0]
         every = jnp.concatenate([self.coordinate(centroid)[None], self.coordinate(beads)])
-        return {"coordinates": every, "root": self.coordinate.root(centroid, masses)}
+        found = {"coordinates": every, "root": self.coordinate.root(centroid, masses)}
+        if self.with_energy:
+            own = state.energy / self.n_beads - state.info["centroid_energy_eV"]
+            found |= {"positions_A": centroid, "potential_eV": own}
+        return found
 
 
 def starts_of(subject: Subject, centres: np.ndarray) -> np.ndarray:

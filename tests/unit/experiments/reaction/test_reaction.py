@@ -20,8 +20,9 @@ from frazil.analysis.free_energy import mbar, unbiased
 from frazil.errors import UserError
 from frazil.experiments.reaction import physics, results, windows
 from frazil.experiments.reaction.coordinate import Coordinate
-from frazil.experiments.reaction.path import path_of, read_path
+from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
 from frazil.experiments.reaction.settings import Reaction
+from frazil.experiments.reaction.tube import tube_of
 from frazil.parameters import resolve
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
@@ -29,7 +30,7 @@ from frazil.potentials.transform import Bias, SameForAll
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from frazil.systems.minima import aligned
-from frazil.units import fs, kB
+from frazil.units import fs, hbar, kB
 from shards import run_in_shards
 
 BARRIER_eV, MINIMUM_A, APART_A, TEMPERATURE_K = 0.25, 0.4, 100.0, 300.0
@@ -180,27 +181,60 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Any:
             folder = tmp_path_factory.mktemp(name)
             given = {
                 **SMALL, **write(folder, *np.linspace(-0.6, 0.6, 13)), "n_trajectories": 2, "n_beads": [1],
-                "duration_fs": 1500, "truth": "gfn2-xtb", "truth_limit_meV": 100, "escape_A": 0.25,
+                "duration_fs": 1500, "truth": "gfn2-xtb", "truth_limit_meV": 60, "escape_A": 0.25,
             }  # fmt: skip
             folders.append(campaign(folder, given, sizes))
         yield folders
 
 
-def test_members_and_the_truth_are_told_apart(members: list[Path]) -> None:
+def test_members_are_told_apart(members: list[Path]) -> None:
     out = members[0]
-    assert len(pandas.read_csv(out / "trajectories.csv")) == 2 * 3
+    assert len(pandas.read_csv(out / "trajectories.csv")) == 2 * 2
     row = of(out, "barriers").loc[(1, "H")]
     assert row["model_std_meV"] == pytest.approx(40 / np.sqrt(2), abs=12)
     assert row["barrier_meV"] == pytest.approx(220, abs=15)
-    section = Section.read(out)
-    spread = next(gate for gate in section.gates if gate.name.startswith("what members differ by"))
-    assert spread.passed is False
-    assert any(
-        gate.name.startswith("classical barrier less that of gfn2-xtb itself") for gate in section.gates
+    gates = {gate.name: gate.passed for gate in Section.read(out).gates}
+    assert gates["what members differ by along the coordinate, classical, centroid (meV)"] is False
+
+
+def test_the_truth_is_what_reweighted_samples_say(members: list[Path]) -> None:
+    truth = pandas.read_csv(members[0] / "truth.csv")
+    top = truth[truth["coordinate_A"].abs() < 0.1].mean()
+    assert top["difference_meV"] == pytest.approx(0, abs=2), "members are 20 meV above and below"
+    assert top["largest_member_meV"] == pytest.approx(20, abs=2)
+    assert top["truth_meV"] == pytest.approx(220, abs=15)
+    names = {gate.name: gate.passed for gate in Section.read(members[0]).gates}
+    assert "classical barrier of gfn2-xtb less the potential's (meV)" in names
+    few = "least number that samples near a place are worth when reweighted to gfn2-xtb"
+    assert names[few] is False, "of 50 samples in each soft window ten are near the top"
+    assert names["samples without an energy at gfn2-xtb"] is True
+
+
+def test_reweighting_is_exact_where_a_hidden_mode_stiffens_along_the_way() -> None:
+    """A level whose mode has a(x) times the potential's stiffness adds ½ kT ln a; worth is √(2a − 1)/a."""
+    random, settings = np.random.default_rng(4), load_settings(Reaction, {**SMALL, "n_beads": [1]})
+    x = random.uniform(0, 1, (1, 2, 1, 60_000))
+    factor = np.exp(3 * x)
+    added = 0.5 * kB * TEMPERATURE_K * (factor - 1) * random.normal(size=x.shape) ** 2
+    places, zeros = np.linspace(0.1, 0.9, 17), np.zeros((1, 2, 17))
+    profile = results.Profile(windows.Set(1, "natural"), "centroid", places, zeros, zeros, 0, 16)
+    weights = np.full((1, 2, x.shape[-1]), 1 / x.shape[-1])
+    own = results.Sampled(
+        profile.of, np.stack([x, x], axis=-1), weights, zeros, (profile,), zeros, zeros, zeros
     )
-    truth = pandas.read_csv(out / "truth.csv")
-    near = truth[truth["coordinate_A"].abs() < 0.1]
-    assert near["truth_meV"].mean() == pytest.approx(220, abs=15)
+    truth = results.truth_of(settings, own, added)
+    expected = 0.5e3 * kB * TEMPERATURE_K * 3 * (places - places[0])
+    assert truth.adds.mean(axis=(0, 1)) == pytest.approx(expected, abs=0.8)
+    stiff = np.exp(3 * places[-1])
+    near = results.SMOOTH_A * x.shape[-1]
+    assert truth.n_effective == pytest.approx(near * np.sqrt(2 * stiff - 1) / stiff, rel=0.15)
+    assert truth.place_A == pytest.approx(places[-1])
+    assert truth.n_without == 0
+    added[0, 0, 0, :7] = np.inf
+    assert results.truth_of(settings, own, added).n_without == 7
+    added[0, 0, 0, :] = np.nan
+    with pytest.raises(UserError, match=r"no sample for none near 0.1 Å; evaluate it on more"):
+        results.truth_of(settings, own, added)
 
 
 def test_shards_of_any_size_give_the_same_bytes(members: list[Path]) -> None:
@@ -288,26 +322,56 @@ def test_frames_of_other_atoms(tmp_path: Path) -> None:
         read_path(tmp_path / "mixed.xyz")
 
 
-def test_a_path_is_found_between_two_minima() -> None:
-    """A bent molecule whose energy is that of its distances: the barrier is the double well's."""
+def bent(positions: Any, _: Any) -> Any:
+    """The energy of a bent molecule by its distances: the barrier is the double well's."""
+    pairs = ((0, 1), (1, 2), (0, 2))
+    lengths = jnp.sqrt(jnp.stack([((positions[i] - positions[j]) ** 2).sum() for i, j in pairs]))
+    kept = 0.5 * 20 * ((lengths[0] + lengths[1] - 2.8) ** 2 + (lengths[2] - 2.5) ** 2)
+    return double_well((lengths[0] - lengths[1]) / 2) + kept
 
-    def bent(positions: Any, _: Any) -> Any:
-        lengths = jnp.sqrt(
-            jnp.stack([((positions[i] - positions[j]) ** 2).sum() for i, j in ((0, 1), (1, 2), (0, 2))])
-        )
-        kept = 0.5 * 20 * ((lengths[0] + lengths[1] - 2.8) ** 2 + (lengths[2] - 2.5) ** 2)
-        return double_well((lengths[0] - lengths[1]) / 2) + kept
 
+@pytest.fixture(scope="module")
+def bent_path() -> tuple[ReactionPath, Any]:
     source = Source("bent", "exact", "bent", lambda structures, member: SameForAll(Bias(bent, 0.0)))
     ends = [Atoms("OHO", [[0, 0, 0], [x, 0.5, 0], [2.5, 0, 0]]) for x in (0.9, 1.6)]
-    path = path_of(ends, "bent", members_of(source, ends[0]).surface, 7)
-    values = np.asarray(Coordinate((0, 1, 2))(path.positions_A))
+    surface = members_of(source, ends[0]).surface
+    return path_of(ends, "bent", surface, 7), surface
+
+
+def test_a_path_is_found_between_two_minima(bent_path: tuple[ReactionPath, Any]) -> None:
+    path, _ = bent_path
+    coordinate = Coordinate((0, 1, 2))
+    values = np.asarray(coordinate(path.positions_A))
     assert path.barrier_eV == pytest.approx(BARRIER_eV, abs=1e-3)
     assert values[[path.basin, path.saddle, path.beyond]] == pytest.approx([-0.8, 0, 0.8], abs=0.02)
     assert (np.diff(path.lengths) > 0).all()
-    place = path.nearest(Coordinate((0, 1, 2)), 0.3)
-    assert float(Coordinate((0, 1, 2))(place)) == pytest.approx(0.3, abs=0.002)
+    place = path.nearest(coordinate, 0.3)
+    assert float(coordinate(place)) == pytest.approx(0.3, abs=0.002)
     assert aligned(place, path.positions_A[0], path.atoms.get_masses()) == pytest.approx(place, abs=0.02)
+
+
+@pytest.mark.parametrize("quantum", [False, True])
+def test_frames_of_the_tube_have_the_energy_of_their_modes(
+    bent_path: tuple[ReactionPath, Any], quantum: bool
+) -> None:
+    """Equipartition: kT/2 of every mode, (ħω/4) coth(ħω/2kT) of quantum nuclei; as much above the path."""
+    path, surface = bent_path
+    tube = tube_of(path, surface)
+    assert [len(own) for own in tube.squares] == [3, 2, 2, 2, 3], "of three internal ones the path takes one"
+    random, temperature_K, thermal = np.random.default_rng(3), 100.0, kB * 100.0
+    drawn = [tube.draw(random, temperature_K, quantum) for _ in range(1500)]
+    expected = []
+    for squares in tube.squares:
+        frequencies = np.sqrt(squares)
+        each = np.full(len(squares), thermal / 2)
+        if quantum:
+            each = 0.25 * hbar * frequencies / np.tanh(0.5 * hbar * frequencies / thermal)
+        expected.append(each.sum())
+    shares = np.array([1, 2, 2, 2, 1]) / 8
+    energies = np.array([energy for _, _, energy in drawn])
+    assert energies.mean() == pytest.approx(shares @ expected, rel=0.08)
+    above = [surface(x)[0] - surface(path.spline(place))[0] for x, place, _ in drawn[:200]]
+    assert np.mean(above) == pytest.approx(energies[:200].mean(), rel=0.3)
 
 
 def test_weights_are_those_of_the_unbiased_state() -> None:
