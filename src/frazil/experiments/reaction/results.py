@@ -34,6 +34,7 @@ from frazil.experiments.reaction.tables import (
     PATH,
     PROFILES,
     RATES,
+    ROUNDS,
     TRUTH,
     WINDOWS,
 )
@@ -56,6 +57,13 @@ REFERENCES = [
     "@ceriotti2010: the thermostat of the rings",
     "@korol2020: the step of the free ring",
 ]
+LEARNED_REFERENCES = [
+    "@brezina2023: frames displaced about the path, by modes of control points",
+    "@schran2020: frames that a committee differs on",
+]
+TRUTH_REFERENCES = ["@zwanzig1954: reweighting to another potential"]
+ENOUGH = 1.1
+"""Of the tube's mean spread, over that of the frames trained on: what learning from the tube ends at."""
 MORE = "take more of them (n_windows), or softer ones (window_eV_per_A2)"
 """What to do where windows do not overlap."""
 LOST_TOLD = (
@@ -93,6 +101,11 @@ MEMBERS_TOLD = (
     "committee knows it.",
     "Label frames where they differ, and train on them too (more frames of the tube).",
 )
+SETTLED_TOLD = (
+    "Where members differ more on frames about the path than on those that they learned from, more labels "
+    "would have told them something.",
+    "Allow more rounds (reaction.max_rounds) or more frames in each (reaction.max_frames).",
+)
 TRUTH_TOLD = (
     "The level's own profile is what the potential stands for.",
     "Train on more frames about the path (reaction.max_rounds, reaction.max_frames), and longer.",
@@ -103,6 +116,13 @@ REWEIGHTED_TOLD = (
     "Train on more frames about the path, evaluate the level on more samples (reaction.n_truth_samples), or "
     "run the experiment under the level itself (a folder whose model.json names it).",
 )
+
+
+LEARNED_METHODS = (
+    " The committee was trained on frames at {level}, displaced along harmonic modes about the path and "
+    "chosen by its own disagreement (query by committee)."
+)
+TRUTH_METHODS = " The classical profile of {level} itself is by reweighting of the same samples."
 
 
 @dataclass(frozen=True)
@@ -189,6 +209,7 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
         sampled(settings, of, coordinates[:, :, i, :, :, : 1 + of.n_beads], roots[:, :, i], kinetic[:, :, i])
         for i, of in enumerate(sets_of(settings))
     ]
+    rounds = rounds_of(settings)
     truth = None if settings.truth == NO_TRUTH else truth_of(settings, _classical(found), added)
     tables = {
         "path": PATH.frame(subject.path.rows(subject.coordinate)),
@@ -201,10 +222,29 @@ def analyse(settings: Reaction, table: pandas.DataFrame, campaign_seed: int, out
     if truth is not None:
         tables["truth"] = TRUTH.frame(_truth(_classical(found), truth))
         declared.append(TRUTH)
+    if rounds is not None:
+        tables["rounds"] = rounds
+        declared.append(ROUNDS)
     for one in declared:
         one.write(tables[one.name], out)
-    gates = _gates(settings, subject, table, found, truth)
+    gates = _gates(settings, subject, table, found, truth) + _learning_gates(rounds)
     return _section(settings, subject, found, tables, gates, out)
+
+
+def rounds_of(settings: Reaction) -> pandas.DataFrame | None:
+    """Return the rounds in which the potential learned from a tube; None of any other potential."""
+    assert settings.model is not None
+    file = settings.model / ROUNDS.file
+    return ROUNDS.read(file) if file.is_file() else None
+
+
+def _learning_gates(rounds: pandas.DataFrame | None) -> list[Gate]:
+    if rounds is None:
+        return []
+    last = rounds.iloc[-1]
+    ratio = last["tube_spread_eV_per_A"] / last["train_spread_eV_per_A"]
+    name = "members' mean spread on the tube over that on the frames trained on"
+    return [Gate.at_most(name, ratio, ENOUGH).because(*SETTLED_TOLD)]
 
 
 def sampled(
@@ -573,11 +613,15 @@ def _section(
                 f"The classical profile of {settings.truth}, by reweighting, beside the potential's.",
             ),
         )
+    references = REFERENCES + (TRUTH_REFERENCES if "truth" in tables else [])
+    if "rounds" in tables:
+        files.append(Table("rounds.csv", "Rounds of learning: frames, errors, spreads, what was asked for."))
+        references += LEARNED_REFERENCES
     return Section(
         title="Reaction",
         headline=f"{subject.path.name} along {coordinate} at {settings.temperature_K:g} K, barriers of the "
         f"centroid: {', '.join(said)}.",
-        text=_text(settings, subject, found, coordinate),
+        text=_text(settings, subject, found, coordinate, tables.get("rounds")),
         gates=gates,
         figures=drawn,
         tables=files,
@@ -590,12 +634,17 @@ def _section(
             "Quantum nuclei are ring polymers under PILE-L dynamics; the centroid's profile and the beads' "
             "density are given apart. Rates are those of transition-state theory of the centroid, without a "
             "recrossing factor."
+            + (LEARNED_METHODS.format(level=subject.source.level) if "rounds" in tables else "")
+            + (TRUTH_METHODS.format(level=settings.truth) if "truth" in tables else "")
         ),
-        references=REFERENCES,
+        references=references,
     )  # fmt: skip
 
 
-def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate: str) -> list[str]:
+def _text(
+    settings: Reaction, subject: Subject, found: list[Sampled], coordinate: str,
+    rounds: pandas.DataFrame | None,
+) -> list[str]:  # fmt: skip
     path = subject.path
     label = ""
     if path.label_energies_eV is not None:
@@ -619,6 +668,14 @@ def _text(settings: Reaction, subject: Subject, found: list[Sampled], coordinate
             "Of rings there are two profiles, which are not the same. That of the centroid is for rate "
             "theory. The density is that of the nuclei themselves, all beads having the weights of their "
             "centroid."
+        )
+    if rounds is not None:
+        last = rounds.to_dict("records")[-1]
+        text.append(
+            f"The committee learned from {last['n_train']} frames, in {len(rounds)} "
+            f"round{'s' * (len(rounds) > 1)}. On {last['n_test']} others, which chose the best epoch, its "
+            f"mean errs by {last['energy_rmse_meV_per_atom']:.2f} meV per atom and "
+            f"{last['force_rmse_eV_per_A']:.3f} eV/Å (root mean square)."
         )
     if subject.source.n_members == 1:
         text.append(ONE_POTENTIAL)

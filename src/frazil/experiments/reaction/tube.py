@@ -22,6 +22,7 @@ from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.learning import divided, labelled_frames
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
+from frazil.experiments.reaction.results import ENOUGH
 from frazil.experiments.reaction.settings import TubeLearning, TubeSampling, TubeTraining
 from frazil.experiments.reaction.tables import ROUNDS
 from frazil.files import write_json
@@ -42,8 +43,6 @@ CONTROL_POINTS = 5
 """Both minima, the top, and one between each."""
 MOST_DRAWS = 200
 """Of one frame, until no two atoms overlap."""
-ENOUGH = 1.1
-"""Rounds end where the tube's mean spread is at most so many times that of the frames trained on."""
 FRAMES_PER_CALL = 32
 FEWEST_FRAMES = 10
 SPREAD_MOMENT = 6

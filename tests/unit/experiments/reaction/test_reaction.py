@@ -22,6 +22,7 @@ from frazil.experiments.reaction import physics, results, windows
 from frazil.experiments.reaction.coordinate import Coordinate
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
 from frazil.experiments.reaction.settings import Reaction
+from frazil.experiments.reaction.tables import ROUNDS
 from frazil.experiments.reaction.tube import tube_of
 from frazil.parameters import resolve
 from frazil.potentials.registry import Source
@@ -170,6 +171,12 @@ def test_section_tells_barriers_and_gates(proton: Path) -> None:
     assert any("not the same" in text for text in section.text)
 
 
+ROUND = {
+    "round": 0, "n_train": 90, "n_test": 10, "energy_rmse_meV_per_atom": 1.25, "force_rmse_eV_per_A": 0.05,
+    "train_spread_eV_per_A": 0.05, "tube_spread_eV_per_A": 0.05, "n_chosen": 0,
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Two members whose barriers differ by 40 meV, and a truth between them; in two ways of sharding."""
@@ -179,6 +186,8 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr(physics, "load", lambda level: source_of(0.22))
         for name, sizes in (("whole", (2,)), ("parts", (1, 1))):
             folder = tmp_path_factory.mktemp(name)
+            (folder / "model").mkdir()
+            ROUNDS.write([ROUND, {**ROUND, "round": 1, "tube_spread_eV_per_A": 0.06}], folder / "model")
             given = {
                 **SMALL, **write(folder, *np.linspace(-0.6, 0.6, 13)), "n_trajectories": 2, "n_beads": [1],
                 "duration_fs": 1500, "truth": "gfn2-xtb", "truth_limit_meV": 60, "escape_A": 0.25,
@@ -195,6 +204,18 @@ def test_members_are_told_apart(members: list[Path]) -> None:
     assert row["barrier_meV"] == pytest.approx(220, abs=15)
     gates = {gate.name: gate.passed for gate in Section.read(out).gates}
     assert gates["what members differ by along the coordinate, classical, centroid (meV)"] is False
+
+
+def test_the_report_tells_how_the_potential_learned(members: list[Path], proton: Path) -> None:
+    section = Section.read(members[0])
+    name = "members' mean spread on the tube over that on the frames trained on"
+    gate = next(gate for gate in section.gates if gate.name == name)
+    assert gate.passed is False, "1.2 in the last round, 1 in the one before"
+    assert any(text.startswith("The committee learned from 90 frames, in 2 rounds.") for text in section.text)
+    assert "query by committee" in section.methods
+    assert pandas.read_csv(members[0] / "rounds.csv")["n_train"].tolist() == [90, 90]
+    assert not any(gate.name == name for gate in Section.read(proton).gates), "its potential was given"
+    assert not (proton / "rounds.csv").exists()
 
 
 def test_the_truth_is_what_reweighted_samples_say(members: list[Path]) -> None:
