@@ -16,3 +16,6 @@ inverse_cm: float = ase.units.invcm
 
 meV: float = 1e-3
 """One meV, eV."""
+
+COULOMB_eV_A = 14.3996454785
+"""e²/4πε0, eV Å."""

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from frazil.errors import UserError
+from frazil.md.fields import Drive
 from frazil.md.rings import ring_frequencies, ring_modes
 from frazil.md.state import State, System
+from frazil.potentials.interface import beads_of
 from frazil.pytrees import pytree
 from frazil.units import fs, kB
 
@@ -347,6 +349,84 @@ class OwnTemperature:
         thermostat = replace(self.thermostat, temperature_K=temperature_K)
         moved = getattr(thermostat, half)(system, replace(state, thermostat=own))
         return replace(moved, thermostat=(moved.thermostat, temperature_K))
+
+
+@pytree
+@dataclass(frozen=True)
+class Driven:
+    """An integrator under a field E(t) along one direction, and the field's work on the replica.
+
+    The potential is a ``transform.FieldCoupling``, whose info says what a field does; the state's energy and
+    forces stay those without it. The force of the field acts in the kicks, with E(t) at their times. The
+    state of the thermostat is (the integrator's, work () eV, step 0 at time 0), the work being ∫E d(μ·e)
+    (and ∫½E² d(e·α·e) where there is a polarizability) by the trapezoidal rule: without a thermostat, energy
+    less work is conserved as well as the energy is without a field. Of rings all are those of H_P, P-fold.
+    """
+
+    integrator: Any
+    drive: Drive
+
+    @property
+    def conserves_momentum(self) -> bool:
+        """As the integrator does; of a neutral structure, on which a uniform field has no net force."""
+        return bool(self.integrator.conserves_momentum)
+
+    @property
+    def timestep_fs(self) -> Any:
+        """The integrator's."""
+        return self.integrator.timestep_fs
+
+    @property
+    def n_beads(self) -> int | None:
+        """The integrator's, where it is of rings."""
+        return beads_of(self.integrator)
+
+    def check(self) -> None:
+        """Raise UserError for an integrator or a field that makes no dynamics."""
+        self.integrator.check()
+        self.drive.check(float(self.timestep_fs))
+
+    def start(self, system: System) -> Any:
+        """Return the integrator's own start, and no work."""
+        return self.integrator.start(system), jnp.zeros(())
+
+    def begin(self, system: System, state: State) -> State:
+        """As the integrator, under the field at the step's start."""
+        now, then = self._fields(state)
+        moved = self._under(now, system, state, "begin")
+        return replace(moved, thermostat=(moved.thermostat[0], state.thermostat[1] - _work(state, now, then)))
+
+    def finish(self, system: System, state: State) -> State:
+        """As the integrator, under the field at the step's end; its work is complete."""
+        now, then = self._fields(state)
+        moved = self._under(then, system, state, "finish")
+        own, work = moved.thermostat[0], state.thermostat[1] + _work(state, now, then)
+        return replace(moved, forces=state.forces, thermostat=(own, work))
+
+    def conserved_energy(self, system: System, state: State) -> jax.Array:
+        """Return energy less work (), eV: constant but for the time step under a conserving integrator."""
+        return state.energy + system.kinetic_energy(state.velocities) - state.thermostat[1]
+
+    def _fields(self, state: State) -> tuple[jax.Array, jax.Array]:
+        """Return the fields at the step's start and end."""
+        start_fs = state.step * self.timestep_fs
+        return self.drive.at(start_fs), self.drive.at(start_fs + self.timestep_fs)
+
+    def _under(self, field: jax.Array, system: System, state: State, half: str) -> State:
+        forces = state.forces + field * state.info["coupling_slope_e"]
+        if "induced_slope_e2_A_per_eV" in state.info:
+            forces = forces + field**2 * state.info["induced_slope_e2_A_per_eV"]
+        own, work = state.thermostat
+        moved: State = getattr(self.integrator, half)(system, replace(state, forces=forces, thermostat=own))
+        return replace(moved, thermostat=(moved.thermostat, work))
+
+
+def _work(state: State, now: jax.Array, then: jax.Array) -> jax.Array:
+    """Return (), eV, what μ·e and ½ e·α·e of a state weigh in the work between two times."""
+    found = 0.5 * (now + then) * state.info["coupling_e_A"]
+    if "induced_e2_A2_per_eV" in state.info:
+        found = found + 0.5 * (now**2 + then**2) * state.info["induced_e2_A2_per_eV"]
+    return found
 
 
 def _check_temperature(temperature_K: Any) -> None:

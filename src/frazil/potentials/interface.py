@@ -78,6 +78,10 @@ class Analytic(ABC):
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy (), eV, of one structure (natoms, 3)."""
 
+    def info(self, positions_A: jax.Array) -> dict[str, jax.Array]:
+        """Return what else is known of one structure (natoms, 3), by name: nothing, or its dipole."""
+        return {}
+
     @property
     def cutoff_A(self) -> float | None:
         """None: every pair is taken."""
@@ -94,7 +98,7 @@ class Analytic(ABC):
 
         def evaluate(_: Any, positions: jax.Array) -> Evaluation:
             energies, gradients = value_and_gradient(positions)
-            return Evaluation(energies, -gradients, {})
+            return Evaluation(energies, -gradients, jax.vmap(self.info)(positions))
 
         return Batched(lambda _: jnp.zeros(0), evaluate)
 

@@ -6,16 +6,17 @@ All parts see the same atoms. A batch may hold several structures wherever all p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
-from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential
+from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential, beads_of
 from frazil.potentials.neighbours import Neighbours, within
 from frazil.pytrees import pytree
+from frazil.units import COULOMB_eV_A
 
 Combine = Callable[[list[Evaluation], Any], Evaluation]
 """Of the parts' evaluations and the parameters."""
@@ -149,49 +150,143 @@ class _Around:
         found: int | None = self.potential.n_atoms
         return found
 
+    @property
+    def n_beads(self) -> int | None:
+        """The potential's, where it is of rings."""
+        return beads_of(self.potential)
+
+
+AlphaOf = Callable[[jax.Array], jax.Array]
+"""Of positions (natoms, 3), Å: a polarizability (3, 3), Å³, symmetric."""
+
+
+class _Coupling(NamedTuple):
+    """What R replicas and a field E have to do with each other; rings count each bead.
+
+    found: the potential without the field. linear (R,): μ·E, eV, and its slope (R, natoms, 3), eV/Å. induced
+    (R, 3): α·E, e Å. quadratic (R,): ½ E·α·E, and its slope; None without a polarizability.
+    """
+
+    found: Evaluation
+    linear: jax.Array
+    linear_slope: jax.Array
+    induced: jax.Array | None
+    quadratic: jax.Array | None
+    quadratic_slope: jax.Array | None
+
+
+@dataclass(frozen=True)
+class _WithDipole(_Around):
+    """A potential with a dipole that meets a field, and a polarizability if there is one.
+
+    ``n_beads``: the potential may be of rings, each bead of which meets the field.
+    """
+
+    def _coupled(
+        self, ready: Batched, alpha: AlphaOf | None, lists: Any, positions: jax.Array, field: jax.Array
+    ) -> _Coupling:
+        """Return the coupling of positions (R, natoms, 3) to fields (R, 3), V/Å.
+
+        Raises UserError for a potential that has no dipole, or none that can be differentiated.
+        """
+        name, n_beads = type(self.potential).__name__, self.n_beads or 1
+
+        def coupled(positions: jax.Array) -> tuple[jax.Array, Evaluation]:
+            found = ready.evaluate(lists, positions)
+            if "dipole_e_A" not in found.info:
+                raise UserError(
+                    f"a field on {name}, which has no dipole; take a potential that has one (a GM-NN with "
+                    "charges, van-hemert with its dipole, q-tip4p-f)"
+                )
+            return n_beads * (found.info["dipole_e_A"] * field).sum(axis=-1), found
+
+        try:
+            linear, pull, found = jax.vjp(coupled, positions, has_aux=True)
+        except ValueError as error:
+            if "callback" not in str(error).lower():
+                raise
+            raise UserError(
+                f"a field on {name}, whose dipole is called back and cannot be differentiated; give its "
+                "calculator the field instead"
+            ) from error
+        (slope,) = pull(jnp.ones_like(linear))
+        if alpha is None:
+            return _Coupling(found, linear, slope, None, None, None)
+
+        def own(positions: jax.Array, field: jax.Array) -> tuple[jax.Array, jax.Array]:
+            tensors = jax.vmap(alpha)(positions.reshape(n_beads, -1, 3))
+            induced = tensors.mean(axis=0) @ field / COULOMB_eV_A
+            return 0.5 * n_beads * induced @ field, induced
+
+        (quadratic, induced), gained = jax.vmap(jax.value_and_grad(own, has_aux=True))(positions, field)
+        return _Coupling(found, linear, slope, induced, quadratic, gained)
+
 
 @pytree
 @dataclass(frozen=True)
-class InField(_Around):
-    """A potential with a dipole μ in a uniform electric field: V − μ·E, for E (3,) in V/Å.
+class InField(_WithDipole):
+    """A potential with a dipole μ in a uniform electric field E (3,), V/Å: V − μ·E − ½ E·α·E.
 
-    The force on an atom is that of V, plus (∂μ/∂r)·E by differentiation of the potential's dipole. Raises
-    UserError for a potential that has no dipole, or none that can be differentiated.
+    The force on an atom is that of V and (∂μ/∂r)·E, by one vector–Jacobian product of the potential's
+    dipole. With ``polarizability`` the induced dipole α·E and its force are there too, and the info's dipole
+    is μ + α·E; without one, what is of second order in the field is neglected. ``by_kind``: an axis of
+    structures leads the fields (kinds, 3), so that replicas of one batch are in fields of their own.
     """
 
     field_V_per_A: Any
+    polarizability: AlphaOf | None = field(default=None, metadata={"static": True})
+    by_kind: bool = field(default=False, metadata={"static": True})
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the potential's functions in the field."""
-        return self._in_field(self.potential.batched(n_replicas))
+        fields = jnp.broadcast_to(jnp.asarray(self.field_V_per_A, jnp.float64), (n_replicas, 3))
+        return self._in_field(self.potential.batched(n_replicas), fields)
 
     def mixed(self, kinds: jax.Array) -> Batched:
         """Return the same for replicas of several structures (R,). Raises UserError for one of one."""
-        return self._in_field(mixed_of(self.potential, kinds))
+        fields = jnp.asarray(self.field_V_per_A, jnp.float64)
+        own = fields[kinds] if self.by_kind else jnp.broadcast_to(fields, (kinds.shape[0], 3))
+        return self._in_field(mixed_of(self.potential, kinds), own)
 
-    def _in_field(self, ready: Batched) -> Batched:
+    def _in_field(self, ready: Batched, fields: jax.Array) -> Batched:
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
-            def dipoles(positions: jax.Array) -> tuple[jax.Array, Evaluation]:
-                found = ready.evaluate(lists, positions)
-                if "dipole_e_A" not in found.info:
-                    raise UserError(
-                        f"a field on {type(self.potential).__name__}, which has no dipole; take a potential "
-                        "that has one (a GM-NN with charges, van-hemert with its dipole)"
-                    )
-                return found.info["dipole_e_A"], found
+            own = self._coupled(ready, self.polarizability, lists, positions, fields)
+            found = own.found
+            energies, forces = found.energies - own.linear, found.forces + own.linear_slope
+            if own.induced is None:
+                return found._replace(energies=energies, forces=forces)
+            info = {**found.info, "dipole_e_A": found.info["dipole_e_A"] + own.induced}
+            return Evaluation(energies - own.quadratic, forces + own.quadratic_slope, info)
 
-            try:
-                dipole, pull, found = jax.vjp(dipoles, positions, has_aux=True)
-            except ValueError as error:
-                if "callback" not in str(error).lower():
-                    raise
-                raise UserError(
-                    f"a field on {type(self.potential).__name__}, whose dipole is called back and cannot be "
-                    "differentiated; give its calculator the field instead"
-                ) from error
-            field = jnp.asarray(self.field_V_per_A, jnp.float64)
-            (added,) = pull(jnp.broadcast_to(field, dipole.shape))
-            return found._replace(energies=found.energies - dipole @ field, forces=found.forces + added)
+        return Batched(ready.arrange, evaluate)
+
+
+@pytree
+@dataclass(frozen=True)
+class FieldCoupling(_WithDipole):
+    """A potential whose info says what a field along the unit vector ``direction`` (3,) would do to it.
+
+    Energies and forces stay those without the field; ``integrators.Driven`` adds one that changes with
+    time. The info has ``coupling_e_A`` (R,), μ·e, and its slope ``coupling_slope_e`` (R, natoms, 3); with a
+    polarizability also ``induced_e2_A2_per_eV``, ½ e·α·e, and ``induced_slope_e2_A_per_eV``.
+    """
+
+    direction: Any
+    polarizability: AlphaOf | None = field(default=None, metadata={"static": True})
+
+    def batched(self, n_replicas: int) -> Batched:
+        """Return the potential's functions with the coupling."""
+        ready: Batched = self.potential.batched(n_replicas)
+        direction = jnp.broadcast_to(jnp.asarray(self.direction, jnp.float64), (n_replicas, 3))
+
+        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
+            own = self._coupled(ready, self.polarizability, lists, positions, direction)
+            info = {**own.found.info, "coupling_e_A": own.linear, "coupling_slope_e": own.linear_slope}
+            if own.quadratic is not None:
+                info |= {
+                    "induced_e2_A2_per_eV": own.quadratic, "induced_slope_e2_A_per_eV": own.quadratic_slope
+                }  # fmt: skip
+            return own.found._replace(info=info)
 
         return Batched(ready.arrange, evaluate)
 

@@ -1,15 +1,21 @@
 """Every integrator and thermostat goes on from a checkpoint to the same bytes."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from frazil.md import integrators
 from frazil.md.ensemble import Ensemble
+from frazil.md.fields import Drive
 from frazil.md.integrators import (
     PILE,
     Berendsen,
+    Driven,
     Integrator,
     Langevin,
     NoseHooverChain,
@@ -21,6 +27,8 @@ from frazil.md.rings import of_beads
 from frazil.potentials.analytic.simple import LennardJones
 from frazil.potentials.interface import beads_of
 from frazil.potentials.rings import RingPolymer
+from frazil.potentials.transform import FieldCoupling
+from frazil.pytrees import pytree
 
 CASES = [
     VelocityVerlet(0.5),
@@ -30,7 +38,19 @@ CASES = [
     PILE(0.5, 300.0, 100.0, 4),
     OwnTemperature(Berendsen(0.5, 300.0, 100.0)),
     OwnTemperature(NoseHooverChain(0.5, 300.0, 50.0)),
+    Driven(VelocityVerlet(0.5), Drive(0.3, 10.0, 10.0, 5.0)),
 ]
+
+
+@pytree
+@dataclass(frozen=True)
+class Charged(LennardJones):
+    """Atoms with a charge each, none together."""
+
+    def info(self, positions_A: jax.Array) -> dict[str, jax.Array]:
+        return {"dipole_e_A": jnp.array([0.1, -0.1] * 4) @ positions_A}
+
+
 CUBE = 3.0 * np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
 
 
@@ -50,7 +70,10 @@ def test_every_integrator_is_here() -> None:
 @pytest.mark.parametrize("integrator", CASES, ids=str)
 def test_twice_n_steps_are_n_and_a_restart(integrator: Integrator, tmp_path: Path) -> None:
     """Killed after each chunk of 20 of 40 steps, in a new call of ``run`` each time."""
-    field, n_beads = LennardJones(0.01, 2.5), beads_of(integrator)
+    field: Any = LennardJones(0.01, 2.5)
+    n_beads = beads_of(integrator)
+    if isinstance(integrator, Driven):
+        field = FieldCoupling(Charged(0.01, 2.5), [0.0, 0.0, 1.0])
     ensemble = Ensemble(
         field if n_beads is None else RingPolymer(field, n_beads), integrator,
         of_beads(np.arange(8) + 10.0, n_beads or 1), 40, 10, campaign_seed=3,

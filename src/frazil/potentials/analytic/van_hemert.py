@@ -21,7 +21,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 
-from frazil.potentials.interface import Analytic, Batched, Evaluation
+from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
 
 MORSE_DEPTH_eV = 11.2301
@@ -158,16 +158,9 @@ class VanHemert(Analytic):
         """Return the potential energy, eV."""
         return energy(positions_A, self.coupling_eV)
 
-    def batched(self, n_replicas: int) -> Batched:
-        """Return the energy's value and gradient, mapped over replicas, and the dipole if asked for."""
-        ready = super().batched(n_replicas)
-        if not self.with_dipole:
-            return ready
-
-        def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
-            return ready.evaluate(lists, positions)._replace(info={"dipole_e_A": jax.vmap(dipole)(positions)})
-
-        return Batched(ready.arrange, evaluate)
+    def info(self, positions_A: jax.Array) -> dict[str, jax.Array]:
+        """Return the dipole if asked for."""
+        return {"dipole_e_A": dipole(positions_A)} if self.with_dipole else {}
 
 
 @jax.jit

@@ -15,11 +15,14 @@ from ase.units import kcal, mol
 from frazil.errors import UserError
 from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
+from frazil.units import COULOMB_eV_A
 
 EPSILON_eV = 0.1852 * kcal / mol
 SIGMA_A = 3.1589
 CHARGE_e = 1.1128
 """Of the place M, negative; each hydrogen has half of it."""
+CHARGES_e = CHARGE_e * np.array([-1.0, 0.5, 0.5])
+"""Of M and the two hydrogens."""
 TO_OXYGEN = 0.73612
 """M is γ r_O + (1 − γ)(r_H1 + r_H2)/2."""
 DEPTH_eV = 116.09 * kcal / mol
@@ -28,8 +31,6 @@ LENGTH_A = 0.9419
 BENDING_eV = 87.85 * kcal / mol
 """Per rad²."""
 ANGLE_rad = np.radians(107.4)
-COULOMB_eV_A = 14.3996454785
-"""e²/4πε0."""
 
 
 @pytree
@@ -42,6 +43,11 @@ class QTIP4PF(Analytic):
         molecules = positions_A.reshape(-1, 3, 3)
         return self._alone(molecules) + self._between(molecules)
 
+    def info(self, positions_A: jax.Array) -> dict[str, jax.Array]:
+        """Return the dipole (3,), e Å, of the molecules' charges."""
+        sites = _sites(positions_A.reshape(-1, 3, 3))
+        return {"dipole_e_A": jnp.einsum("s,msx->x", CHARGES_e, sites)}
+
     def _alone(self, molecules: jax.Array) -> jax.Array:
         bonds = molecules[:, 1:] - molecules[:, :1]
         lengths = jnp.sqrt((bonds**2).sum(axis=-1))
@@ -53,15 +59,19 @@ class QTIP4PF(Analytic):
 
     def _between(self, molecules: jax.Array) -> jax.Array:
         first, second = np.triu_indices(molecules.shape[0], 1)
-        oxygen, hydrogens = molecules[:, 0], molecules[:, 1:]
-        middle = TO_OXYGEN * oxygen + 0.5 * (1.0 - TO_OXYGEN) * hydrogens.sum(axis=1)
+        oxygen, sites = molecules[:, 0], _sites(molecules)
         squares = ((oxygen[first] - oxygen[second]) ** 2).sum(axis=-1)
         sixth = (SIGMA_A**2 / squares) ** 3
-        sites = jnp.concatenate([middle[:, None], hydrogens], axis=1)
         apart = jnp.sqrt(((sites[first][:, :, None] - sites[second][:, None]) ** 2).sum(axis=-1))
-        charges = CHARGE_e * np.array([-1.0, 0.5, 0.5])
-        electric = COULOMB_eV_A * np.outer(charges, charges) / apart
+        electric = COULOMB_eV_A * np.outer(CHARGES_e, CHARGES_e) / apart
         return 4.0 * EPSILON_eV * (sixth**2 - sixth).sum() + electric.sum()
+
+
+def _sites(molecules: jax.Array) -> jax.Array:
+    """Return where the charges are (molecules, 3, 3): M and the hydrogens, of atoms (molecules, 3, 3)."""
+    oxygen, hydrogens = molecules[:, 0], molecules[:, 1:]
+    middle = TO_OXYGEN * oxygen + 0.5 * (1.0 - TO_OXYGEN) * hydrogens.sum(axis=1)
+    return jnp.concatenate([middle[:, None], hydrogens], axis=1)
 
 
 def of_water(atoms: Atoms) -> QTIP4PF:
