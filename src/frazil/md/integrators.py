@@ -365,11 +365,7 @@ class Driven:
 
     integrator: Any
     drive: Drive
-
-    @property
-    def conserves_momentum(self) -> bool:
-        """As the integrator does; of a neutral structure, on which a uniform field has no net force."""
-        return bool(self.integrator.conserves_momentum)
+    conserves_momentum: ClassVar[bool] = False  # a field turns what has a dipole
 
     @property
     def timestep_fs(self) -> Any:

@@ -1,0 +1,68 @@
+"""Figures of clusters in electric fields, each with its data beside it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from frazil.experiments.field.tables import POLARIZATION
+from frazil.experiments.passes import nuclei_of
+from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, ORANGE, label, new, save
+from frazil.report.section import Figure
+
+
+def response(table: pandas.DataFrame, expected: pandas.DataFrame, n_molecules: int, out: Path) -> Figure:
+    """Draw each quantity against the field, polarization over what Langevin's function expects."""
+    names = list(dict.fromkeys(table["quantity"]))
+    canvas, axes = new(1, len(names), width_in=1.0 + 2.6 * len(names), height_in=3.1)
+    for axis, name in zip(axes[0], names, strict=True):
+        for place, (n_beads, own) in enumerate(table[table["quantity"] == name].groupby("n_beads")):
+            colour = CYCLE[place % len(CYCLE)]
+            both = np.abs(own[["low_95", "high_95"]].to_numpy().T - own["value"].to_numpy())
+            axis.errorbar(
+                own["field_V_per_A"], own["value"], both, fmt="o", color=colour, markersize=3,
+                label=nuclei_of(int(n_beads)),
+            )  # fmt: skip
+            if name == POLARIZATION:
+                rows = expected[expected["n_beads"] == n_beads]
+                axis.plot(
+                    [0.0, *rows["field_V_per_A"]], [0.0, *(rows["expected_e_A"] / n_molecules)], "-",
+                    color=colour, linewidth=0.8, label="expected of dipoles without a field",
+                )  # fmt: skip
+        if name == POLARIZATION:
+            rows = expected.drop_duplicates("field_V_per_A")
+            axis.plot(
+                [0.0, *rows["field_V_per_A"]], [0.0, *(rows["rigid_e_A"] / n_molecules)], ":", color=GREY,
+                label="rigid, as at rest",
+            )  # fmt: skip
+            axis.legend()
+        unit = table[table["quantity"] == name]["unit"].iloc[0]
+        label(axis, "field (V/Å)", f"{name} ({unit})")
+    return save(
+        canvas, table, out, "polarization",
+        "Polarization and lengths against the field, 95 % of sampling; lines: what the dipoles without a "
+        "field lead to by Langevin's function, and a rigid dipole.",
+    )  # fmt: skip
+
+
+def driven(table: pandas.DataFrame, out: Path) -> Figure:
+    """Draw the field that changes with time, the polarization under it and the energy gained."""
+    canvas, axes = new(3, width_in=5.0, height_in=5.2, share_x=True)
+    times = table["time_fs"]
+    axes[0, 0].plot(times, table["field_V_per_A"], color=BLACK, linewidth=1.0)
+    label(axes[0, 0], "", "field (V/Å)")
+    for axis, name, unit, colour in (
+        (axes[1, 0], "polarization", "e_A", BLUE), (axes[2, 0], "gained", "meV", ORANGE)
+    ):  # fmt: skip
+        axis.fill_between(
+            times, table[f"{name}_low_95_{unit}"], table[f"{name}_high_95_{unit}"], color=colour, alpha=0.3,
+            linewidth=0,
+        )  # fmt: skip
+        axis.plot(times, table[f"{name}_{unit}"], color=colour, linewidth=1.0)
+    label(axes[1, 0], "", "polarization (e Å)")
+    label(axes[2, 0], "time (fs)", "energy gained (meV)")
+    return save(
+        canvas, table, out, "drive",
+        "The field that changes with time, and means per molecule of the dipole along it and of the energy "
+        "gained; 95 % of sampling.",
+    )  # fmt: skip

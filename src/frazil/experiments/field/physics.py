@@ -1,0 +1,180 @@
+"""Starts in every field at once, as kinds of one batch; then runs at constant energy under a changing one.
+
+A start is the cluster at rest, turned at random, with velocities of the temperature. In each field it is
+brought to equilibrium and sampled, with each number of beads. From the last frame without a field, which is
+canonical, it runs on at constant energy under the field that changes with time. All is a function of
+(campaign seed, its number, the member); all members have the same starts and the same noise.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from frazil.campaigns import Check, Row, Runner, Start, in_engine
+from frazil.experiments.at_rest import source_of
+from frazil.experiments.field.results import analyse
+from frazil.experiments.field.settings import Field
+from frazil.experiments.field.subject import ALONG, Samples, Subject, drive_of, subject_of
+from frazil.experiments.field.tables import ARRAYS
+from frazil.experiments.field.tables import TRAJECTORIES as TABLE
+from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV
+from frazil.md.ensemble import Ensemble
+from frazil.md.integrators import PILE, Driven, VelocityVerlet
+from frazil.md.integrity import OUTCOMES
+from frazil.md.observers import Conserved, energies, frames, potential_info
+from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.trajectory import FINISHED, Trajectory
+from frazil.potentials.rings import RingPolymer
+from frazil.potentials.transform import FieldCoupling, InField, SameForAll
+from frazil.seeds import rng
+
+__all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
+
+DAMPING_fs = 200.0
+"""Of the centroids: slow enough for a small cluster to turn."""
+DETACHED_A = 5.0
+"""A cluster has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest."""
+MOST_AT_ONCE = 128
+"""Replicas of a batch, at most."""
+MOST_BEADS = 1024
+"""Beads of a batch, about."""
+
+
+def members(settings: Field) -> int:
+    """Return how many members run every start."""
+    assert settings.model is not None
+    return source_of(settings.model).n_members
+
+
+def runner(settings: Field, campaign_seed: int) -> Runner:
+    """Return the runner of all starts and members; ids count (start, member), the last fastest."""
+
+    def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
+        subject = subject_of(settings)
+        n_members = subject.source.n_members
+        for member in sorted({identity % n_members for identity in ids}):
+            numbers = [identity // n_members for identity in ids if identity % n_members == member]
+            own = _Member(subject, settings, campaign_seed, member)
+            for number, row in own.rows(numbers, check):
+                yield number * n_members + member, row
+
+    return run
+
+
+@dataclass
+class _Member:
+    """All runs of one member."""
+
+    subject: Subject
+    settings: Field
+    campaign_seed: int
+    member: int
+
+    def rows(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
+        """Yield the rows of starts by number."""
+        settings, n_fields = self.settings, len(self.settings.fields_V_per_A)
+        n_runs = len(settings.n_beads) * n_fields
+        sampling = in_engine(self._start, self._ensemble, lambda start, ended: {"ended": ended})
+        every = [number * n_runs + run for number in numbers for run in range(n_runs)]
+        sampled: dict[int, Trajectory] = {i: row["ended"] for i, row in sampling(every, check)}
+        classical = settings.n_beads.index(1) * n_fields
+        free = {number: sampled[number * n_runs + classical] for number in numbers}
+
+        def last(number: int) -> Start:
+            return Start(*(free[number].rows[name][-1] for name in ("positions", "velocities")))
+
+        driving = in_engine(last, lambda _: self._driven(), lambda start, ended: {"ended": ended})
+        begun = [number for number in numbers if OUTCOMES[free[number].outcome] == FINISHED]
+        driven: dict[int, Trajectory] = {i: row["ended"] for i, row in driving(begun, check)} if begun else {}
+        for number in numbers:
+            runs = [sampled[number * n_runs + run] for run in range(n_runs)]
+            yield number, self._row(number, runs, driven.get(number))
+
+    def _row(self, number: int, runs: list[Trajectory], driven: Trajectory | None) -> Row:
+        settings = self.settings
+        shape = (len(settings.n_beads), len(settings.fields_V_per_A))
+        n_samples = round(settings.duration_fs / settings.observe_every_fs)
+        n_driven = round(settings.drive_duration_fs / settings.drive_every_fs) + 1
+        n_columns = 3 + len(self.subject.lengths) + (self.subject.alpha is not None)
+        samples = np.full((len(runs), n_samples, n_columns), np.nan)
+        kinetic = np.full((len(runs), 2), np.nan)
+        under = np.full((n_driven, 3), np.nan)
+        outcomes = [OUTCOMES[ended.outcome] for ended in runs]
+        for place, ended in enumerate(runs):
+            if outcomes[place] == FINISHED:
+                rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
+                samples[place], kinetic[place] = rows["samples"], kinetic_eV(rows)
+        if driven is not None:
+            outcomes.append(OUTCOMES[driven.outcome])
+            if outcomes[-1] == FINISHED:
+                total = driven.rows["energy"] + driven.rows["kinetic_energy"]
+                work = total - driven.rows["conserved_energy"]
+                under[:] = np.stack([total, work, driven.rows["dipole_e_A"] @ ALONG], axis=1)
+        return {
+            "trajectory_id": number, "member": self.member, **_ended(outcomes),
+            "samples": samples.reshape(*shape, n_samples, n_columns),
+            "kinetic_eV": kinetic.reshape(*shape, 2), "driven": under,
+        }  # fmt: skip
+
+    def _place(self, run: int) -> tuple[int, int, int]:
+        """Return number, beads and the field's place of a run by its id."""
+        n_fields = len(self.settings.fields_V_per_A)
+        number, run = divmod(run, len(self.settings.n_beads) * n_fields)
+        return number, self.settings.n_beads[run // n_fields], run % n_fields
+
+    def _start(self, run: int) -> Start:
+        number, n_beads, field = self._place(run)
+        atoms, random = self.subject.atoms, rng(self.campaign_seed, "field-start", number)
+        turn = Rotation.random(random_state=random).as_matrix()
+        centre = atoms.get_center_of_mass()
+        positions = (atoms.positions - centre) @ turn.T
+        temperature_K = self.settings.temperature_K
+        begun = start_of_ring(positions, atoms.get_masses(), temperature_K, n_beads, random)
+        return Start(*begun, group=n_beads, kind=field)
+
+    def _potential(self) -> Any:
+        source = self.subject.source
+        return source.potential(self.subject.atoms, self.member if source.n_members > 1 else None)
+
+    def _ensemble(self, n_beads: int) -> Ensemble:
+        """Return what all fields share: each is a kind."""
+        settings, subject = self.settings, self.subject
+        fields = np.array(settings.fields_V_per_A)[:, None] * ALONG
+        every = InField(SameForAll(self._potential()), fields, subject.alpha, by_kind=True)
+        masses = np.repeat(of_beads(subject.atoms.get_masses(), n_beads)[None], len(fields), axis=0)
+        length_fs = settings.equilibration_fs + settings.duration_fs
+        seen = (Samples.of(subject, n_beads), RingEnergies(settings.temperature_K, n_beads))
+        starts = min(settings.n_trajectories, settings.shard_size)
+        width = min(starts * len(fields), MOST_AT_ONCE, max(len(fields), MOST_BEADS // n_beads))
+        return Ensemble(
+            RingPolymer(every, n_beads),
+            PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads), masses,
+            round(length_fs / settings.timestep_fs), round(settings.observe_every_fs / settings.timestep_fs),
+            self.campaign_seed, observers=(*seen, frames) if n_beads == 1 else seen,
+            stop=self._whole(n_beads), width=width, chunk=50,
+        )  # fmt: skip
+
+    def _driven(self) -> Ensemble:
+        """Return what runs under the field that changes with time share."""
+        settings, timestep_fs = self.settings, self.settings.drive_timestep_fs
+        integrator = Driven(VelocityVerlet(timestep_fs), drive_of(settings))
+        return Ensemble(
+            FieldCoupling(self._potential(), ALONG, self.subject.alpha), integrator,
+            self.subject.atoms.get_masses(), round(settings.drive_duration_fs / timestep_fs),
+            round(settings.drive_every_fs / timestep_fs), self.campaign_seed,
+            observers=(energies, potential_info, Conserved(integrator)), stop=self._whole(1),
+            width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=50,
+        )  # fmt: skip
+
+    def _whole(self, n_beads: int) -> WholeParts:
+        atoms = self.subject.atoms
+        return WholeParts.at_rest(atoms, [np.arange(len(atoms))], n_beads, DETACHED_A)
+
+
+def _ended(outcomes: Sequence[str]) -> Row:
+    """Return how a start's runs ended, and how many were lost."""
+    told = ended_as(outcomes)
+    return {"outcome": told["outcome"], "lost_runs": told["lost_windows"]}

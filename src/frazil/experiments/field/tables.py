@@ -1,0 +1,48 @@
+"""Tables of molecular dynamics in electric fields."""
+
+from frazil.md.integrity import OUTCOMES
+from frazil.tables import Table
+
+POLARIZATION, NEIGHBOURS = "polarization", "neighbour distance"
+"""Names of quantities; bonds are named by their elements."""
+INTERVALS = "low_95? high_95? model_std? total_low_95? total_high_95?"
+TRAJECTORIES = Table(
+    "trajectories",
+    "*trajectory_id:int *member:int outcome:str lost_runs:int",
+    limits={"outcome": tuple(OUTCOMES.values())},
+)
+"""A row per start and member: how its runs ended (the first that was lost, else finished), and how many were
+lost.
+"""
+ARRAYS = ("samples", "kinetic_eV", "driven")
+"""Beside each row: samples (sets, fields, n, 3 + quantities) of the dipole, e Å, and of the quantities, Å and
+Å³; mean kinetic energies (sets, fields, 2) by the centroid virial and the primitive estimator. A set is a
+number of beads. driven (n, 3): energy and work, eV, and dipole along the field, e Å, under the field that
+changes with time. nan where a run was lost.
+"""
+RESPONSE = Table("response", f"*n_beads:int *quantity:str *field_V_per_A unit:str value {INTERVALS}")
+LANGEVIN = Table(
+    "langevin",
+    """
+    *n_beads:int *field_V_per_A dipole_e_A expected_e_A relative_difference low_95 high_95 n_effective
+    rigid_e_A
+    """,
+)
+"""Mean dipole along the field, of the whole structure: by dynamics in the field, and as Langevin's function
+expects it from dipoles without one; that of a rigid dipole as at rest.
+"""
+LINEAR = Table("linear_response", f"*n_beads:int *by:str value_e2_A2_per_eV {INTERVALS}")
+"""dipole over field at the smallest field, and the fluctuations without one: ⟨|μ|²⟩/3kT (and ⟨α⟩)."""
+BOOKS = Table(
+    "energy_books",
+    "*trajectory_id:int *member:int work_meV gained_meV difference_meV energy_std_meV",
+)
+"""Under the field that changes with time: its work ∫E·dμ, the energy gained, scatter of energy less work."""
+DRIVEN = Table(
+    "driven",
+    """
+    *time_fs field_V_per_A polarization_e_A polarization_low_95_e_A? polarization_high_95_e_A? gained_meV
+    gained_low_95_meV? gained_high_95_meV?
+    """,
+)
+"""Means over starts and members, per molecule; 95 % of sampling."""
