@@ -338,6 +338,20 @@ def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
         yield f"windows, {n_beads} bead{'s' * (n_beads > 1)}", 2 * members * steps * n_beads * step_s
 
 
+def _field(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.parameters import files_of
+
+    own = run.field
+    files = files_of("field", own)
+    members, step_s = _members(Path(files["model"]), _first(Path(files["structure"])))
+    starts = own.n_trajectories * members
+    steps = (own.duration_fs + own.equilibration_fs) / own.timestep_fs
+    for n_beads in own.n_beads:
+        name = f"constant fields, {n_beads} bead{'s' * (n_beads > 1)}"
+        yield name, starts * len(own.fields_V_per_A) * steps * n_beads * step_s
+    yield "a field that changes with time", starts * own.drive_duration_fs / own.drive_timestep_fs * step_s
+
+
 def _reaction(run: Any) -> Iterator[tuple[str, float]]:
     from frazil.experiments.reaction.settings import NO_TRUTH
     from frazil.parameters import files_of
@@ -417,6 +431,7 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "dynamic_training": _dynamic_training,
     "vibrations": _vibrations,
     "hydrogen_bond": _hydrogen_bond,
+    "field": _field,
     "raman": _raman,
     "reaction": _reaction,
     "density": _density,

@@ -29,8 +29,8 @@ def test_bad_parameters_stop_the_run_with_a_line_each_before_any_task(
             "did you mean --frames.n_molecules? (--help lists all)",
             "error: --colour: unknown parameter; allowed: see --help",
             "error: --experiments: given sticking,stickin (did you mean sticking?); allowed: a "
-            "comma-separated list, each one of density, dynamic_training, hydrogen_bond, infrared, "
-            "level_of_theory, photodesorption, raman, reaction, sticking, vibrations, none twice",
+            "comma-separated list, each one of density, dynamic_training, field, hydrogen_bond, "
+            "infrared, level_of_theory, photodesorption, raman, reaction, sticking, vibrations, none twice",
             "error: --labels.dataset: given nowhere.xyz (which does not exist); "
             "allowed: an existing file or folder",
             "error: --frames.n_molecules: given 1; allowed: an integer from 3 to 500",

@@ -21,7 +21,7 @@ def tasks(folder: Path) -> pd.DataFrame:
 
 def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path, tmp_path: Path) -> None:
     experiments = "photodesorption,level_of_theory,sticking,infrared,dynamic_training,vibrations"
-    experiments += ",hydrogen_bond,raman,density,reaction"
+    experiments += ",hydrogen_bond,raman,density,reaction,field"
     run_pipeline(tmp_path, *SMALL, "-stub-run", "--experiments", experiments)
     counts = tasks(tmp_path)["process"].value_counts()
     assert counts["RUN_TRAJECTORIES"] == 5, "two shards of the model, the teacher, two controls"

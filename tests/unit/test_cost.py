@@ -229,6 +229,18 @@ def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
     assert hours(n_beads="1,40", mass_integral=True) == pytest.approx((1 + 40 * 24 / 14) * classical)
 
 
+def test_fields_cost_their_number_beads_and_the_one_that_changes() -> None:
+    def parts(**given: object) -> dict[str, float]:
+        return cost.of_run(parameters.resolve({"experiments": "field", "field": given}))
+
+    asked = {"fields_V_per_A": "0,0.1", "n_beads": "1,90", "n_trajectories": 8}
+    hours = list(parts(**asked, duration_fs=9000, equilibration_fs=1000).values())
+    per_step = 36 * cost.PAIR_s / 3600
+    assert hours == pytest.approx(
+        [8 * 2 * 20_000 * per_step, 8 * 2 * 20_000 * 90 * per_step, 8 * 4000 * per_step]
+    )
+
+
 def test_a_reaction_costs_its_windows_beads_and_isotopes(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text('{"kind": "lennard-jones"}')
 

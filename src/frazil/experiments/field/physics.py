@@ -30,11 +30,12 @@ from frazil.md.trajectory import FINISHED, Trajectory
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.transform import FieldCoupling, InField, SameForAll
 from frazil.seeds import rng
+from frazil.units import fs, kB
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
 
-DAMPING_fs = 200.0
-"""Of the centroids: slow enough for a small cluster to turn."""
+SLOWEST_fs = 1000.0
+"""Damping of the centroids, at most."""
 DETACHED_A = 5.0
 """A cluster has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest."""
 MOST_AT_ONCE = 128
@@ -62,6 +63,16 @@ def runner(settings: Field, campaign_seed: int) -> Runner:
                 yield number * n_members + member, row
 
     return run
+
+
+def turning_fs(subject: Subject, temperature_K: float) -> float:
+    """Return √(I/kT), fs: in which a free cluster turns by some radian, I its mean moment of inertia.
+
+    Friction of that time lets a dipole forget its direction soonest: less of it leaves the cluster turning
+    about one axis, more of it hinders it.
+    """
+    inertia = subject.atoms.get_moments_of_inertia().mean()
+    return float(np.sqrt(inertia / (kB * temperature_K)) / fs)
 
 
 @dataclass
@@ -148,10 +159,11 @@ class _Member:
         length_fs = settings.equilibration_fs + settings.duration_fs
         seen = (Samples.of(subject, n_beads), RingEnergies(settings.temperature_K, n_beads))
         starts = min(settings.n_trajectories, settings.shard_size)
+        damping = min(turning_fs(subject, settings.temperature_K), SLOWEST_fs)
         width = min(starts * len(fields), MOST_AT_ONCE, max(len(fields), MOST_BEADS // n_beads))
         return Ensemble(
             RingPolymer(every, n_beads),
-            PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads), masses,
+            PILE(settings.timestep_fs, settings.temperature_K, damping, n_beads), masses,
             round(length_fs / settings.timestep_fs), round(settings.observe_every_fs / settings.timestep_fs),
             self.campaign_seed, observers=(*seen, frames) if n_beads == 1 else seen,
             stop=self._whole(n_beads), width=width, chunk=50,

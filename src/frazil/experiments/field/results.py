@@ -58,7 +58,8 @@ LANGEVIN_TOLD = (
 )
 BOOK_TOLD = (
     "The energy gained is the work of the field, ∫E·dμ. What differs is the error of the time step.",
-    "Take a shorter time step (field.drive_timestep_fs).",
+    "Take a shorter time step (field.drive_timestep_fs); or a stronger field, or one of another frequency, "
+    "where next to no work is done.",
 )
 HALVES_TOLD = (
     "A cluster that still turns into the field when sampling starts is polarized more in the second half.",
@@ -106,8 +107,8 @@ def analyse(settings: Field, table: pandas.DataFrame, campaign_seed: int, out: P
     chosen = np.flatnonzero(finished_by_all(table, shape))
     if len(chosen) < 2:
         raise UserError(
-            f"{len(chosen)} of {settings.n_trajectories} starts were finished by every member in every "
-            "field; lower temperature_K or the strongest of fields_V_per_A, or train the potential on such frames"
+            f"{len(chosen)} of {settings.n_trajectories} starts were finished by all members in every field; "
+            "lower temperature_K or fields_V_per_A, or train the potential on such frames"
         )
     samples, kinetic, driven = (arranged(table, name, shape, chosen) for name in ARRAYS)
     sets = [Set(n, samples[:, :, i], kinetic[:, :, i]) for i, n in enumerate(settings.n_beads)]
@@ -137,7 +138,7 @@ def langevin(settings: Field, subject: Subject, own: Set) -> Expected:
     """
     thermal = kB * settings.temperature_K
     sizes = np.linalg.norm(own.samples[:, :, 0, :, :3], axis=-1)
-    n_members, n_starts, n_samples = sizes.shape
+    n_members, n_starts, _ = sizes.shape
     found, fields = own.along(), np.array(settings.fields_V_per_A)
     differences = np.full((n_members, n_starts, len(fields)), np.nan)
     expected, effective = np.zeros(len(fields)), np.full(len(fields), float(sizes.size))
@@ -363,10 +364,11 @@ def _text(settings: Field, subject: Subject) -> list[str]:
         f"({subject.source.kind}, {subject.source.level}), where its dipole is "
         f"{number(subject.dipole_e_A)} e Å. The field acts along z by H0 − μ·E, on every bead of the rings. "
         + second,
-        "Each start is sampled in each field, a run of its own; errors of sampling are the scatter of the "
+        "Each start is sampled in each field, a run of its own; errors of sampling are the scatter of "
         "starts. Polarization is the mean dipole along the field, per molecule. A free cluster turns into "
-        "the field: the energy without a field does not change when it turns, so that the dipoles without a "
-        "field tell the polarization in one, by Langevin's function (langevin.csv). Lengths are means over beads.",
+        "the field: since its energy without a field does not change when it turns, the dipoles without a "
+        "field tell the polarization in one, by Langevin's function (langevin.csv). Lengths are means over "
+        "the beads.",
         f"From frames without a field, classical nuclei run on at constant energy under {shape}, of "
         f"{settings.drive_V_per_A:g} V/Å. The energy gained is the field's work ∫E·dμ but for the time step.",
     ]
