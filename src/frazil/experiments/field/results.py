@@ -359,8 +359,10 @@ def _text(settings: Field, subject: Subject) -> list[str]:
         else "No polarizability was given: what the field induces, −½E·α·E, is neglected. Of its effect on "
         "forces that is some 0.5 % at 0.05 and 5 % at 0.5 V/Å (water at GFN2-xTB)."
     )
+    n_molecules = len(subject.molecules)
+    molecules = f"{n_molecules} molecule{'s' * (n_molecules > 1)}"
     text = [
-        f"{subject.name} ({len(subject.molecules)} molecules) was relaxed under the potential "
+        f"{subject.name} ({molecules}) was relaxed under the potential "
         f"({subject.source.kind}, {subject.source.level}), where its dipole is "
         f"{number(subject.dipole_e_A)} e Å. The field acts along z by H0 − μ·E, on every bead of the rings. "
         + second,

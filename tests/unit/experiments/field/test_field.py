@@ -181,7 +181,9 @@ def test_what_a_field_induces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     row = pandas.read_csv(out / "langevin.csv").iloc[0]
     induced = 0.3 * (2.31 + 2 * 1.78) / 3 / COULOMB_eV_A
     assert induced < row["expected_e_A"] < 1.2 * induced
-    assert row["dipole_e_A"] == pytest.approx(row["expected_e_A"], rel=0.05)
+    error = (row["high_95"] - row["low_95"]) / (2 * 3.18)
+    assert error < 0.05
+    assert abs(row["relative_difference"]) < 4 * error + 0.02, "α turns the molecule too: 1.3 %"
     books = pandas.read_csv(out / "energy_books.csv")
     assert (books["difference_meV"].abs() < 0.01 * np.sqrt((books["work_meV"] ** 2).mean())).all()
     assert not any("is neglected" in text for text in Section.read(out).text)
