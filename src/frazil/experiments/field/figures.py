@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from frazil.experiments.field.tables import POLARIZATION
+from frazil.experiments.field.tables import EXPECTED, POLARIZATION, RIGID
 from frazil.experiments.passes import nuclei_of
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, ORANGE, label, new, save
 from frazil.report.section import Figure
 
 
-def response(table: pandas.DataFrame, expected: pandas.DataFrame, n_molecules: int, out: Path) -> Figure:
-    """Draw each quantity against the field, polarization over what Langevin's function expects."""
+def response(table: pandas.DataFrame, curves: pandas.DataFrame, out: Path) -> Figure:
+    """Draw each quantity against the field, polarization over the curves of ``results.curves``."""
     names = list(dict.fromkeys(table["quantity"]))
     canvas, axes = new(1, len(names), width_in=1.0 + 2.6 * len(names), height_in=3.1)
     for axis, name in zip(axes[0], names, strict=True):
@@ -24,22 +24,19 @@ def response(table: pandas.DataFrame, expected: pandas.DataFrame, n_molecules: i
                 label=nuclei_of(int(n_beads)),
             )  # fmt: skip
             if name == POLARIZATION:
-                rows = expected[expected["n_beads"] == n_beads]
+                rows = curves[(curves["quantity"] == EXPECTED) & (curves["n_beads"] == n_beads)]
                 axis.plot(
-                    [0.0, *rows["field_V_per_A"]], [0.0, *(rows["expected_e_A"] / n_molecules)], "-",
-                    color=colour, linewidth=0.8, label="expected of dipoles without a field",
+                    rows["field_V_per_A"], rows["value"], "-", color=colour, linewidth=0.8,
+                    label=EXPECTED if place == 0 else None,
                 )  # fmt: skip
         if name == POLARIZATION:
-            rows = expected.drop_duplicates("field_V_per_A")
-            axis.plot(
-                [0.0, *rows["field_V_per_A"]], [0.0, *(rows["rigid_e_A"] / n_molecules)], ":", color=GREY,
-                label="rigid, as at rest",
-            )  # fmt: skip
+            rows = curves[curves["quantity"] == RIGID]
+            axis.plot(rows["field_V_per_A"], rows["value"], ":", color=GREY, label=RIGID)
             axis.legend()
         unit = table[table["quantity"] == name]["unit"].iloc[0]
         label(axis, "field (V/Å)", f"{name} ({unit})")
     return save(
-        canvas, table, out, "polarization",
+        canvas, pandas.concat([table, curves], ignore_index=True), out, "polarization",
         "Polarization and lengths against the field, 95 % of sampling; lines: what the dipoles without a "
         "field lead to by Langevin's function, and a rigid dipole.",
     )  # fmt: skip

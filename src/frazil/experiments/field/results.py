@@ -17,10 +17,12 @@ from frazil.experiments.field.tables import (
     ARRAYS,
     BOOKS,
     DRIVEN,
+    EXPECTED,
     LANGEVIN,
     LINEAR,
     POLARIZATION,
     RESPONSE,
+    RIGID,
 )
 from frazil.experiments.passes import ENDS, arranged, finished_by_all, kinetic_gate, nuclei_of
 from frazil.report.section import Gate, Result, Section, Table, number, with_interval
@@ -32,6 +34,8 @@ LEAST_EFFECTIVE = 0.3
 """Part of the samples without a field that still count in one: with fewer they say nothing of it."""
 BOOK, WORST_BOOK = 0.002, 0.01
 """Energy gained less work, of the root mean square of the work: the median, and the largest."""
+N_CURVE = 61
+"""Fields of a drawn curve."""
 ENDS_OF_BOOKS = 0.1
 """Part of a run at either end over which energies are averaged for the books."""
 REFERENCES = [
@@ -137,18 +141,13 @@ def langevin(settings: Field, subject: Subject, own: Set) -> Expected:
     beads) without a field. Of a polarizability its isotropic part adds ⟨α⟩E.
     """
     thermal = kB * settings.temperature_K
-    sizes = np.linalg.norm(own.samples[:, :, 0, :, :3], axis=-1)
-    n_members, n_starts, _ = sizes.shape
+    n_members, n_starts = own.samples.shape[:2]
     found, fields = own.along(), np.array(settings.fields_V_per_A)
     differences = np.full((n_members, n_starts, len(fields)), np.nan)
-    expected, effective = np.zeros(len(fields)), np.full(len(fields), float(sizes.size))
+    expected, effective = np.zeros(len(fields)), np.full(len(fields), float(own.samples[:, :, 0, :, 0].size))
     for place in range(1, len(fields)):
-        x = sizes * fields[place] / thermal
-        weights = np.exp(_log_sinhc(x) - _log_sinhc(x).max())
-        tops = weights * sizes * _langevin_function(x)
-        if subject.alpha is not None:
-            tops = tops + weights * own.samples[:, :, 0, :, -1] * fields[place] / COULOMB_eV_A
-        above, below = tops.sum(axis=2), weights.sum(axis=2)  # (M, R)
+        weights, above = _weighed(subject, own, fields[place] / thermal, thermal)
+        above, below = above.sum(axis=2), weights.sum(axis=2)  # (M, R)
         expected[place] = (above.sum(axis=1) / below.sum(axis=1)).mean()
         effective[place] = (weights.sum() ** 2) / (weights**2).sum()
         whole = found[:, :, place].mean(axis=1) / (above.sum(axis=1) / below.sum(axis=1)) - 1
@@ -160,6 +159,32 @@ def langevin(settings: Field, subject: Subject, own: Set) -> Expected:
             )
             differences[:, start, place] = n_starts * whole - (n_starts - 1) * without
     return Expected(differences, expected, effective)
+
+
+def _weighed(
+    subject: Subject, own: Set, field_per_thermal: float, thermal: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights in a field (M, R, n) of samples without one, and these times the dipole along it."""
+    sizes = np.linalg.norm(own.samples[:, :, 0, :, :3], axis=-1)
+    x = sizes * field_per_thermal
+    weights = np.exp(_log_sinhc(x) - _log_sinhc(x).max())
+    dipoles = sizes * _langevin_function(x)
+    if subject.alpha is not None:
+        dipoles = dipoles + own.samples[:, :, 0, :, -1] * field_per_thermal * thermal / COULOMB_eV_A
+    return weights, weights * dipoles
+
+
+def curves(settings: Field, subject: Subject, sets: list[Set]) -> pandas.DataFrame:
+    """Return polarizations per molecule in many fields: as expected, and of a rigid dipole."""
+    thermal, rows = kB * settings.temperature_K, []
+    for field in np.linspace(0, settings.fields_V_per_A[-1], N_CURVE):
+        for own in sets:
+            weights, above = _weighed(subject, own, field / thermal, thermal)
+            rows.append((own.n_beads, EXPECTED, field, float(above.sum() / weights.sum())))
+        rigid = subject.dipole_e_A * float(_langevin_function(np.array(subject.dipole_e_A * field / thermal)))
+        rows.append((1, RIGID, field, rigid))
+    found = pandas.DataFrame(rows, columns=["n_beads", "quantity", "field_V_per_A", "value"])
+    return found.assign(unit="e Å per molecule", value=found["value"] / len(subject.molecules))
 
 
 def _log_sinhc(x: np.ndarray) -> np.ndarray:
@@ -317,7 +342,7 @@ def _section(
         name = f"Response to weak fields, {nuclei_of(row['n_beads'])}"
         results.append(Result.of_row(name, "value_e2_A2_per_eV", row, "e² Å²/eV", n=n_starts, of="starts"))
     drawn = [
-        figures.response(response, tables["langevin"], len(subject.molecules), out),
+        figures.response(response, curves(settings, subject, sets), out),
         figures.driven(tables["driven"], out),
     ]
     neglected = "" if subject.alpha is not None else " What a field induces (−½E·α·E) is neglected."

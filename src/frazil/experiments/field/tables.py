@@ -5,6 +5,8 @@ from frazil.tables import Table
 
 POLARIZATION, NEIGHBOURS = "polarization", "neighbour distance"
 """Names of quantities; bonds are named by their elements."""
+EXPECTED, RIGID = "expected of dipoles without a field", "rigid, as at rest"
+"""Polarizations that curves show."""
 INTERVALS = "low_95? high_95? model_std? total_low_95? total_high_95?"
 TRAJECTORIES = Table(
     "trajectories",
