@@ -35,7 +35,7 @@ class Field:
     temperature_K: float = setting("Temperature", default=150.0, above=0, maximum=5000)
     fields_V_per_A: tuple[float, ...] = setting(
         "Constant fields, along z: 0 first, then rising; the smallest tells the linear response",
-        default=(0.0, 0.01, 0.03, 0.1), minimum=0, maximum=5,
+        default=(0.0, 0.03, 0.1, 0.2), minimum=0, maximum=5,
     )  # fmt: skip
     n_beads: tuple[int, ...] = setting(
         "Beads of the path integrals; 1 has classical nuclei", default=(1, 80), minimum=1, maximum=1024
@@ -45,7 +45,7 @@ class Field:
     )
     shard_size: int = setting("Starts in one task; changes no result", default=4, minimum=1)
     equilibration_fs: float = setting("Dynamics in each field before what counts", default=5000.0, above=0)
-    duration_fs: float = setting("Dynamics in each field that counts", default=50000.0, above=0)
+    duration_fs: float = setting("Dynamics in each field that counts", default=100000.0, above=0)
     timestep_fs: float = setting(
         "Time step; the fastest mode's period is at least 14", default=0.5, above=0, maximum=5
     )
