@@ -68,7 +68,7 @@ class Combined:
 
 
 def sum_of(parts: Sequence[Potential]) -> Combined:
-    """Return Σ V_i; infos are those of all parts, later ones before earlier ones."""
+    """Return Σ V_i; dipoles add up, other infos are those of all parts, later ones before earlier ones."""
     return Combined(tuple(parts), (), _add)
 
 
@@ -91,7 +91,16 @@ def mixture_of(parts: Sequence[Potential], weights: Any, by_kind: bool = False) 
 
 def _add(found: list[Evaluation], _: Any) -> Evaluation:
     info = {name: value for one in found for name, value in one.info.items()}
+    if len(dipoles := _dipoles(found)) > 1:
+        info["dipole_e_A"] = sum(dipoles)
     return Evaluation(sum(f.energies for f in found), sum(f.forces for f in found), info)
+
+
+def _dipoles(found: list[Evaluation]) -> list[jax.Array]:
+    """Return the parts' dipoles (R, 3), none of a part without one; empty where no part has any."""
+    if not any("dipole_e_A" in f.info for f in found):
+        return []
+    return [f.info.get("dipole_e_A", jnp.zeros((*f.energies.shape, 3))) for f in found]
 
 
 def _mean(found: list[Evaluation], _: Any) -> Evaluation:
@@ -113,6 +122,8 @@ def _weighted(found: list[Evaluation], weights: jax.Array) -> Evaluation:
 
     energies = [f.energies for f in found]
     info = _add(found, ()).info | {"part_energies_eV": jnp.stack(energies, axis=1)}
+    if dipoles := _dipoles(found):
+        info["dipole_e_A"] = total(dipoles)
     return Evaluation(total(energies), total([f.forces for f in found]), info)
 
 

@@ -19,7 +19,7 @@ from frazil.potentials.analytic.simple import LennardJones
 from frazil.potentials.analytic.water import QTIP4PF
 from frazil.potentials.interface import Evaluation, Potential, jit
 from frazil.potentials.rings import RingPolymer
-from frazil.potentials.transform import FieldCoupling, InField, SameForAll
+from frazil.potentials.transform import FieldCoupling, InField, OnAtoms, SameForAll, mixture_of, sum_of
 
 WATER = Atoms(
     "OHH" * 2,
@@ -75,6 +75,19 @@ def test_energies_forces_and_dipoles_belong_together() -> None:
     induced = here.info["dipole_e_A"] - bare.info["dipole_e_A"]
     assert np.abs(induced[1]).max() > 0.02
     np.testing.assert_array_equal(induced[0], 0.0)
+
+
+def test_dipoles_of_parts_add_up_as_their_energies_do() -> None:
+    """Of two potentials on molecules of their own, of one beside a potential without a dipole, and mixed."""
+    one, other = (OnAtoms(QTIP4PF(), own) for own in ((0, 1, 2), (3, 4, 5)))
+    alone = compiled(QTIP4PF(), FRAMES).info["dipole_e_A"]
+    parts = [compiled(part, FRAMES).info["dipole_e_A"] for part in (one, other)]
+    for potential, expected in (
+        (sum_of([one, other]), alone),
+        (sum_of([QTIP4PF(), LennardJones(0.01, 2.5)]), alone),
+        (mixture_of([one, other], [0.25, 0.75]), 0.25 * parts[0] + 0.75 * parts[1]),
+    ):
+        np.testing.assert_allclose(compiled(potential, FRAMES).info["dipole_e_A"], expected, atol=1e-14)
 
 
 def test_the_dipole_of_a_water_molecule() -> None:

@@ -7,7 +7,7 @@ canonical, it runs on at constant energy under the field that changes with time.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,11 +37,15 @@ __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
 SLOWEST_fs = 1000.0
 """Damping of the centroids, at most."""
 DETACHED_A = 5.0
-"""A cluster has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest."""
+"""A cluster has come apart where atoms of it have no other so near, nor 1.5 times as near as at rest; a
+molecule by the latter alone.
+"""
 MOST_AT_ONCE = 128
 """Replicas of a batch, at most."""
 MOST_BEADS = 1024
 """Beads of a batch, about."""
+LAST = ("positions", "velocities")
+"""Of what is observed the last is kept alone."""
 
 
 def members(settings: Field) -> int:
@@ -85,19 +89,24 @@ class _Member:
     member: int
 
     def rows(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
-        """Yield the rows of starts by number."""
+        """Yield the rows of starts by number, as many together as fill a batch of points."""
+        together = max(1, MOST_AT_ONCE // len(self.settings.fields_V_per_A))
+        for first in range(0, len(numbers), together):
+            yield from self._block(numbers[first : first + together], check)
+
+    def _block(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         settings, n_fields = self.settings, len(self.settings.fields_V_per_A)
         n_runs = len(settings.n_beads) * n_fields
-        sampling = in_engine(self._start, self._ensemble, lambda start, ended: {"ended": ended})
+        sampling = in_engine(self._start, self._ensemble, _kept)
         every = [number * n_runs + run for number in numbers for run in range(n_runs)]
         sampled: dict[int, Trajectory] = {i: row["ended"] for i, row in sampling(every, check)}
         classical = settings.n_beads.index(1) * n_fields
         free = {number: sampled[number * n_runs + classical] for number in numbers}
 
         def last(number: int) -> Start:
-            return Start(*(free[number].rows[name][-1] for name in ("positions", "velocities")))
+            return Start(*(free[number].rows[name][-1] for name in LAST))
 
-        driving = in_engine(last, lambda _: self._driven(), lambda start, ended: {"ended": ended})
+        driving = in_engine(last, lambda _: self._driven(), _kept)
         begun = [number for number in numbers if OUTCOMES[free[number].outcome] == FINISHED]
         driven: dict[int, Trajectory] = {i: row["ended"] for i, row in driving(begun, check)} if begun else {}
         for number in numbers:
@@ -182,8 +191,18 @@ class _Member:
         )  # fmt: skip
 
     def _whole(self, n_beads: int) -> WholeParts:
-        atoms = self.subject.atoms
-        return WholeParts.at_rest(atoms, [np.arange(len(atoms))], n_beads, DETACHED_A)
+        """Return the rule that ends a run whose cluster, or one of its molecules, came apart."""
+        atoms, molecules = self.subject.atoms, self.subject.molecules.members
+        cluster = WholeParts.at_rest(atoms, [np.arange(len(atoms))], n_beads, DETACHED_A)
+        return replace(
+            cluster, parts=cluster.parts + WholeParts.at_rest(atoms, molecules, n_beads, 0.0).parts
+        )
+
+
+def _kept(start: Start, ended: Trajectory) -> Row:
+    """Return a trajectory with the last of its frames alone."""
+    rows = {name: values[-1:] if name in LAST else values for name, values in ended.rows.items()}
+    return {"ended": replace(ended, rows=rows)}
 
 
 def _ended(outcomes: Sequence[str]) -> Row:

@@ -24,7 +24,7 @@ from frazil.experiments.field.tables import (
     RESPONSE,
     RIGID,
 )
-from frazil.experiments.passes import ENDS, arranged, finished_by_all, kinetic_gate, nuclei_of
+from frazil.experiments.passes import arranged, finished_by_all, kinetic_gate, nuclei_of
 from frazil.report.section import Gate, Result, Section, Table, number, with_interval
 from frazil.units import COULOMB_eV_A, kB, meV
 
@@ -402,6 +402,3 @@ def _text(settings: Field, subject: Subject) -> list[str]:
     if subject.source.n_members == 1:
         text.append(ONE_POTENTIAL)
     return text
-
-
-__all__ = ["ENDS", "analyse", "langevin"]
