@@ -257,8 +257,8 @@ def test_a_reaction_costs_its_windows_beads_and_isotopes(tmp_path: Path) -> None
     assert found["the truth"] == pytest.approx(8 * 10 * 50 * level_s / 3600)
     learnt = parts(model=None, n_beads="1", max_rounds=1, n_members=2, n_epochs=100)
     atom_s = cost.network_s("gmnn", cost.gmnn_weights(parameters.resolve({}).reaction.architecture), True)
-    assert learnt["training"] == pytest.approx(2 * 100 * (60 + 120) * 9 * atom_s / 3600)
-    assert learnt["labels"] == pytest.approx((1100 + 540 + 120) * level_s / 3600)
+    assert learnt["training"] == pytest.approx(2 * 100 * (200 + 400) * 9 * atom_s / 3600)
+    assert learnt["labels"] == pytest.approx((1100 + 540 + 400) * level_s / 3600)
 
 
 def test_densities_cost_their_labels_and_twice_with_a_response() -> None:

@@ -27,12 +27,12 @@ class TubeSampling:
     )  # fmt: skip
     n_initial: int = setting(
         "Displaced frames that are labelled first, besides the path's",
-        default=60,
+        default=200,
         minimum=10,
         maximum=100_000,
     )
     n_candidates: int = setting(
-        "Displaced frames that the committee chooses from", default=1000, minimum=1, maximum=1_000_000
+        "Displaced frames that the committee chooses from", default=2000, minimum=1, maximum=1_000_000
     )
     tube_temperature_K: float = setting(
         "Temperature of the displacements", default=400.0, above=0, maximum=5000
@@ -50,7 +50,7 @@ class TubeLearning:
     max_rounds: int = setting(
         "Rounds in which the committee chooses frames, at most", default=4, minimum=0, maximum=63
     )
-    max_frames: int = setting("Frames labelled in a round, at most", default=60, minimum=1)
+    max_frames: int = setting("Frames labelled in a round, at most", default=200, minimum=1)
 
 
 @settings

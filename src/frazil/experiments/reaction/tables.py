@@ -55,6 +55,8 @@ TRUTH = Table(
 """Classical profiles from the potential's left minimum, and what the level adds: the mean of the members with
 its standard error of sampling, and the largest difference of a member.
 """
+ENOUGH = 1.1
+"""Of the tube's mean spread, over that of the frames trained on: what learning from the tube ends at."""
 ROUNDS = Table(
     "rounds",
     """

@@ -22,9 +22,8 @@ from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.learning import divided, labelled_frames
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
-from frazil.experiments.reaction.results import ENOUGH
 from frazil.experiments.reaction.settings import TubeLearning, TubeSampling, TubeTraining
-from frazil.experiments.reaction.tables import ROUNDS
+from frazil.experiments.reaction.tables import ENOUGH, ROUNDS
 from frazil.files import write_json
 from frazil.labels.label import label
 from frazil.labels.settings import SEMIEMPIRICAL

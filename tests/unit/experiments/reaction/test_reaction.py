@@ -18,11 +18,12 @@ from exact import ring_density
 
 from frazil.analysis.free_energy import mbar, unbiased
 from frazil.errors import UserError
-from frazil.experiments.reaction import physics, results, windows
+from frazil.experiments.reaction import physics, profiles, results, windows
 from frazil.experiments.reaction.coordinate import Coordinate
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
 from frazil.experiments.reaction.settings import Reaction
 from frazil.experiments.reaction.tables import ROUNDS
+from frazil.experiments.reaction.truth import truth_of
 from frazil.experiments.reaction.tube import tube_of
 from frazil.parameters import resolve
 from frazil.potentials.registry import Source
@@ -238,24 +239,24 @@ def test_reweighting_is_exact_where_a_hidden_mode_stiffens_along_the_way() -> No
     factor = np.exp(3 * x)
     added = 0.5 * kB * TEMPERATURE_K * (factor - 1) * random.normal(size=x.shape) ** 2
     places, zeros = np.linspace(0.1, 0.9, 17), np.zeros((1, 2, 17))
-    profile = results.Profile(windows.Set(1, "natural"), "centroid", places, zeros, zeros, 0, 16)
+    profile = profiles.Profile(windows.Set(1, "natural"), "centroid", places, zeros, zeros, 0, 16)
     weights = np.full((1, 2, x.shape[-1]), 1 / x.shape[-1])
-    own = results.Sampled(
+    own = profiles.Sampled(
         profile.of, np.stack([x, x], axis=-1), weights, zeros, (profile,), zeros, zeros, zeros
     )
-    truth = results.truth_of(settings, own, added)
+    truth = truth_of(settings, own, added)
     expected = 0.5e3 * kB * TEMPERATURE_K * 3 * (places - places[0])
     assert truth.adds.mean(axis=(0, 1)) == pytest.approx(expected, abs=0.8)
     stiff = np.exp(3 * places[-1])
-    near = results.SMOOTH_A * x.shape[-1]
+    near = profiles.SMOOTH_A * x.shape[-1]
     assert truth.n_effective == pytest.approx(near * np.sqrt(2 * stiff - 1) / stiff, rel=0.15)
     assert truth.place_A == pytest.approx(places[-1])
     assert truth.n_without == 0
     added[0, 0, 0, :7] = np.inf
-    assert results.truth_of(settings, own, added).n_without == 7
+    assert truth_of(settings, own, added).n_without == 7
     added[0, 0, 0, :] = np.nan
     with pytest.raises(UserError, match=r"no sample for none near 0.1 Å; evaluate it on more"):
-        results.truth_of(settings, own, added)
+        truth_of(settings, own, added)
 
 
 def test_shards_of_any_size_give_the_same_bytes(members: list[Path]) -> None:
@@ -281,7 +282,7 @@ def test_minima_at_the_end_of_windows_fail_a_gate(first_A: float, last_A: float,
     """Minima are at -0.8 and 0.8 Å: beyond windows that end there it may be lower."""
     edges = np.linspace(first_A, last_A, round((last_A - first_A) / 0.02) + 1)
     values = 1e3 * double_well(0.25 * (edges[1:] + edges[:-1]))[None, None]
-    own = results._placed(windows.Set(1, "natural"), "centroid", edges, values)
+    own = profiles.placed(windows.Set(1, "natural"), "centroid", edges, values)
     gate = results.edge_gate("classical", own)
     assert gate.passed is passed
 
@@ -293,17 +294,17 @@ def test_windows_that_do_not_overlap() -> None:
     with pytest.raises(
         UserError, match=r"windows at -0.4 and -0.2 Å do not overlap \(1e-06, 20 beads\); take more"
     ):
-        results.check_overlap(settings, overlaps, 20)
+        profiles.check_overlap(settings, overlaps, 20)
 
 
 def test_a_gap_in_a_profile() -> None:
     values = np.zeros((2, 30))
     values[:, :3] = np.inf
     edges = np.linspace(0, 3, 31)
-    assert results.sampled_bins(values, edges, 1) == slice(3, 30)
+    assert profiles.sampled_bins(values, edges, 1) == slice(3, 30)
     values[1, 12] = np.inf
     with pytest.raises(UserError, match=r"no sample of a pass from 1.2 to 1.3 Å \(classical nuclei\)"):
-        results.sampled_bins(values, edges, 1)
+        profiles.sampled_bins(values, edges, 1)
 
 
 @pytest.mark.parametrize(
@@ -417,10 +418,10 @@ def test_a_rate_out_of_a_harmonic_basin_is_its_frequency() -> None:
     free = (-thermal_eV * np.log(weights / weights.sum() / 0.001) * 1000)[None, None]
     top = int(np.abs(places - top_A).argmin())
     basin = int(np.abs(places).argmin())
-    profile = results.Profile(windows.Set(1, "natural"), "centroid", places, free, free, basin, top)
+    profile = profiles.Profile(windows.Set(1, "natural"), "centroid", places, free, free, basin, top)
     settings = load_settings(Reaction, {"temperature_K": 300.0})
     roots = np.full(len(places), mass_amu**-0.5)
-    found = results.log_rate(places, weights / weights.sum(), roots, profile, 0, 0, settings)
+    found = profiles.log_rate(places, weights / weights.sum(), roots, profile, 0, 0, settings)
     per_s = np.sqrt(stiffness_eV_per_A2 * 16.02177 / (mass_amu * 1.660539e-27)) / (2 * np.pi)
     assert np.exp(found) == pytest.approx(1e-12 * per_s * np.exp(-barrier_eV / thermal_eV), rel=0.02)
 
