@@ -8,7 +8,7 @@ include { LEVEL_OF_THEORY         } from './subworkflows/level_of_theory'
 include { PHOTODESORPTION         } from './subworkflows/photodesorption'
 include { LEARN_REACTION          } from './subworkflows/reaction'
 include { STICKING                } from './subworkflows/sticking'
-include { RENDER_REPORT; SHOW_TRAJECTORIES; VERSIONS } from './modules/report'
+include { KEEP_TRAJECTORIES; RENDER_REPORT; SHOW_TRAJECTORIES; VERSIONS } from './modules/report'
 
 workflow {
     main:
@@ -27,6 +27,7 @@ workflow {
 
     sections = Channel.empty()
     shown = Channel.empty() // [experiment, [its folder of results, its potential's]]
+    others = Channel.empty() // the same of experiments whose typical trajectories are not shown
     if ('photodesorption' in settings.experiments) {
         PHOTODESORPTION(settings, checkpoints)
         sections = sections.mix(PHOTODESORPTION.out.sections)
@@ -44,6 +45,7 @@ workflow {
     if ('infrared' in settings.experiments) {
         INFRARED(settings, checkpoints)
         sections = sections.mix(INFRARED.out.sections)
+        others = others.mix(INFRARED.out.sections.mix(INFRARED.out.learned).toSortedList { a, b -> a.name <=> b.name }.map { ['infrared', it] })
     }
     if ('dynamic_training' in settings.experiments) {
         DYNAMIC_TRAINING(settings, checkpoints)
@@ -61,9 +63,16 @@ workflow {
         }
         CAMPAIGN(given, settings, checkpoints)
         sections = sections.mix(CAMPAIGN.out.sections)
+        others = others.mix(CAMPAIGN.out.sections.map { [it.name, [it]] })
     }
     SHOW_TRAJECTORIES(shown, settings.code['show_trajectories.py'])
-    sections = sections.mix(SHOW_TRAJECTORIES.out)
+    kept = (settings.keep_trajectories ? shown.mix(others) : Channel.empty()).map { name, results ->
+        def reads = settings.reads[name] ?: [:]
+        def own = settings.alone[name] ?: run.parameters[name]
+        [name, results, [campaign_seed: settings.campaign_seed, (name): own], reads.keySet() as List, reads.values().collect { file(it, glob: false) }]
+    }
+    KEEP_TRAJECTORIES(kept, settings.keep_trajectories, settings.keep_frames, settings.code['keep_trajectories.py'])
+    sections = sections.mix(SHOW_TRAJECTORIES.out, KEEP_TRAJECTORIES.out)
     VERSIONS(settings.code['collect_versions.py'])
     RENDER_REPORT(sections.collect(sort: { it.name }), VERSIONS.out, run.parameters, settings.code['render_report.py'])
 

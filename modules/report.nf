@@ -56,6 +56,34 @@ process SHOW_TRAJECTORIES {
     "mkdir ${experiment}_trajectories && touch ${experiment}_trajectories/section.json"
 }
 
+// The first trajectories of an experiment, run again from their ids, for their frames.
+process KEEP_TRAJECTORIES {
+    tag "${experiment}"
+    label 'gpu'
+    label 'published'
+
+    input:
+    // e.g. ['vibrations', [vibrations/], [campaign_seed: 1, vibrations: […]], ['model'], [potential/]]
+    tuple val(experiment), path(sections, stageAs: 'results/*'), val(parameters), val(reads), path(files, stageAs: 'given*/*')
+    val n_trajectories
+    val n_frames
+    val code
+
+    output:
+    path "${experiment}_kept"
+
+    script:
+    """
+    ${Settings.file([parameters: parameters])}
+    mv settings.json results/run.json
+    keep_trajectories.py --experiment ${experiment} --results results --n-trajectories ${n_trajectories} --n-frames ${n_frames} \
+        ${reads ? "--file-settings ${reads.join(' ')} --files ${files}" : ''} --out ${experiment}_kept
+    """
+
+    stub:
+    "mkdir ${experiment}_kept && touch ${experiment}_kept/section.json"
+}
+
 process VERSIONS {
     label 'cpu'
 

@@ -83,4 +83,5 @@ workflow INFRARED {
 
     emit:
     sections = ANALYSE_INFRARED.out.mix(imported)
+    learned
 }

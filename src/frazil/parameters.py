@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from frazil.analysis.settings import ModelError
 from frazil.errors import UserError
+from frazil.experiments.settings import MOST_KEPT
 from frazil.labels.settings import Seed
 from frazil.settings import (
     BadSettings,
@@ -61,6 +62,17 @@ class Run:
         "Start a run of 2 core hours or more (estimated); without it such a run says its cost and ends",
         default=False,
     )
+    keep_trajectories: int = setting(
+        "Trajectories of each experiment, those of the lowest ids, that are run again when it has ended, which "
+        "costs them once more, and are published with their frames (NAME_kept/frames.extxyz); 0: none",
+        default=0, minimum=0, maximum=MOST_KEPT,
+    )  # fmt: skip
+    keep_frames: int = setting(
+        "Frames of each of these, at equal steps; at most all observations",
+        default=100,
+        minimum=1,
+        maximum=10**6,
+    )
     seed: Seed = part(Seed)
     model_error: ModelError = part(ModelError)
 
@@ -91,6 +103,11 @@ def campaigns() -> dict[str, str]:
         if hasattr(module, "CAMPAIGN"):
             found[module.__name__.split(".")[-2]] = str(module.CAMPAIGN)
     return found
+
+
+def showing() -> list[str]:
+    """Return the experiments whose trajectories can be published with their frames, ``KEEPS_FRAMES``."""
+    return [m.__name__.split(".")[-2] for m in settings_modules() if getattr(m, "KEEPS_FRAMES", False)]
 
 
 def files_of(experiment: str, own: Any) -> dict[str, str]:
@@ -304,6 +321,12 @@ def _between(run: SimpleNamespace, typed: Mapping[str, Any], known: Mapping[str,
         unit = f" {known[match[1]].unit}" if known[match[1]].unit else ""
         return f"--{match[1]}, now {text_of(typed[match[1]])}{unit}"
 
+    blind = [name for name in run.experiments if name not in showing()]
+    if run.keep_trajectories and blind:
+        yield (
+            f"--keep_trajectories: given {run.keep_trajectories}; allowed: 0 with {', '.join(blind)}, which "
+            f"has no frames of trajectories to publish; {', '.join(sorted(showing()))} have"
+        )
     for module in settings_modules():
         for name, text in module.contradictions(run) if hasattr(module, "contradictions") else ():
             unit = f" {known[name].unit}" if known[name].unit else ""

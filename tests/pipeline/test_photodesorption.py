@@ -49,7 +49,8 @@ def test_stubs_of_the_whole_graph(run_pipeline: Run, nextflow: Path, root: Path,
     rounds = tasks(tmp_path)
     assert (rounds["process"] == "ENOUGH").sum() == 4, "the stubs have enough after two rounds"
     nitrogen = ("--photodesorption.molecule", "N2", "--photodesorption.potential", "n2-trappe")
-    run_pipeline(tmp_path, *SMALL, "-stub-run", *nitrogen, "--photodesorption.n_truth", "0")
+    nitrogen += ("--photodesorption.n_truth", "0", "--keep_trajectories", "2")
+    run_pipeline(tmp_path, *SMALL, "-stub-run", *nitrogen)
     given = tasks(tmp_path)["process"].value_counts()
     assert given["PREPARE_AGGREGATES"] == given["RENDER_REPORT"] == 1
     assert "TRAIN_DEEPMD" not in given, "nothing is trained"

@@ -10,6 +10,8 @@ Such an experiment has two files. Its ``settings.py`` has its group, with ``n_tr
 
 It may also have
 
+- a third argument ``see`` of ``runner``, a function that is called with the id and the frames of each
+  trajectory as it ends: then these can be published, and looked at again (``repeated``);
 - ``members(settings)``: how many members of a committee run every trajectory. The ids that the runner is
   given count (trajectory, member), the last fastest, and the table has the key ``member`` too;
 - ``ARRAYS``, names of what its rows hold besides the table: arrays of one shape, which ``analyse`` finds as
@@ -20,6 +22,7 @@ Files that settings name are staged into a task, and where they are not set, the
 """
 
 import importlib
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +30,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+from ase import Atoms
 
 from frazil.campaigns import ArrayLedger, Row, Runner, run_shard
 from frazil.checkpoints import Claim, Ledger, key_of, read_arrays
@@ -149,9 +153,22 @@ def physics_of(experiment: str, values: dict[str, Any]) -> tuple[Any, Any]:
     return importlib.import_module(known[experiment]), whole
 
 
-def rows_of(physics: Any, settings: Any, campaign_seed: int, trajectory_id: int) -> list[Row]:
-    """Return the rows of one trajectory, of each member, as they stand in the table."""
+def has_frames(physics: Any) -> bool:
+    """Return whether an experiment can show the frames of its trajectories."""
+    return "see" in inspect.signature(physics.runner).parameters
+
+
+def repeated(
+    physics: Any, settings: Any, campaign_seed: int, trajectory_ids: Sequence[int]
+) -> tuple[list[Row], dict[int, list[Atoms]]]:
+    """Run trajectories again: return their rows of each member as they stand in the table, and their frames.
+
+    Frames go by the id that counts (trajectory, member); there are none where the experiment has none.
+    """
     n_members, arrays = _members(physics, settings), getattr(physics, "ARRAYS", ())
-    ids = range(trajectory_id * n_members, (trajectory_id + 1) * n_members)
-    found = dict(physics.runner(settings, campaign_seed)(ids, lambda: None))
-    return [{name: found[i][name] for name in found[i] if name not in arrays} for i in ids]
+    ids = [i for one in trajectory_ids for i in range(one * n_members, (one + 1) * n_members)]
+    seen: dict[int, list[Atoms]] = {}
+    looking = {"see": seen.__setitem__} if has_frames(physics) else {}
+    found = dict(physics.runner(settings, campaign_seed, **looking)(ids, lambda: None))
+    rows = [{name: found[i][name] for name in found[i] if name not in arrays} for i in ids]
+    return rows, {i: seen[i] for i in ids if i in seen}

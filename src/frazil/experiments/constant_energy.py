@@ -29,6 +29,8 @@ SEEN_EVERY = 100
 """Steps between two looks at it, at most."""
 MOST_AT_ONCE = 128
 
+See = Callable[[int, list[Atoms]], None]
+"""Is given an id (start, member) and the frames of its run, with ``time_fs`` and ``potential_energy_eV``."""
 Motion = tuple[np.ndarray, np.ndarray]
 """Positions and velocities (natoms, 3)."""
 
@@ -44,7 +46,8 @@ def _cell_of(potential: Potential, atoms: Atoms) -> np.ndarray | None:
 class Runs:
     """Runs of all members of a potential from the same starts about its minimum, observed every so often.
 
-    stop: the rule that ends a run whose structure broke. width: of a batch, at most.
+    stop: the rule that ends a run whose structure broke. width: of a batch, at most. see: is called with the
+    frames of each run as it ends, but for those of a start that broke.
     """
 
     source: Source
@@ -55,6 +58,7 @@ class Runs:
     every_fs: float
     observer: Observer
     width: int
+    see: See | None = None
 
     def starts(
         self, temperature_K: float, equilibration_fs: float, campaign_seed: int, stream: str,
@@ -108,6 +112,8 @@ class Runs:
             return Start(*good[identity], group=identity % self.source.n_members)
 
         def of_run(start: Start, ended: Trajectory) -> Row:
+            if self.see is not None:
+                self.see(ended.trajectory_id, self._frames(ended))
             return row(ended.trajectory_id, ended, OUTCOMES[ended.outcome])
 
         yield from in_engine(start, self._ensemble, of_run)(list(good), check)
@@ -119,9 +125,27 @@ class Runs:
         potential = self.source.potential(atoms, member if self.source.n_members > 1 else None)
         return Ensemble(
             potential, VelocityVerlet(self.timestep_fs), atoms.get_masses(), n_rows * observe_every,
-            observe_every, observers=(energies, self.observer), stop=self.stop,
-            cell_A=_cell_of(potential, atoms), width=min(self.width, MOST_AT_ONCE), chunk=250,
+            observe_every, observers=(energies, self.observer, *((frames,) if self.see else ())),
+            stop=self.stop, cell_A=_cell_of(potential, atoms), width=min(self.width, MOST_AT_ONCE), chunk=250,
         )  # fmt: skip
+
+    def _frames(self, ended: Trajectory) -> list[Atoms]:
+        """Return the observations of a run as frames."""
+        number, member = divmod(ended.trajectory_id, self.source.n_members)
+        found = []
+        for step, energy, positions, velocities in zip(
+            *(ended.rows[name] for name in ("step", "energy", "positions", "velocities")), strict=True
+        ):
+            frame = self.minimum.atoms.copy()
+            frame.calc = None
+            frame.positions = positions
+            frame.set_velocities(velocities)
+            frame.info = {
+                "trajectory_id": number, "member": member, "time_fs": float(step * self.timestep_fs),
+                "potential_energy_eV": float(energy),
+            }  # fmt: skip
+            found.append(frame)
+        return found
 
     def told(self, identity: int, ended: Trajectory, outcome: str, temperature: str) -> Row:
         """Return the columns that every such table has; ``temperature`` names that of the kinetic energy.

@@ -6,6 +6,7 @@ look at one runs it again, and its row has to come out as it stands in the table
 
 import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from ase import Atoms
 
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.campaign import physics_of, rows_of
+from frazil.experiments import campaign
+from frazil.experiments.campaign import physics_of
 from frazil.files import write_atomic
 from frazil.parameters import campaigns
 from frazil.report import plot
@@ -37,6 +39,7 @@ ENSEMBLES = {
 }
 """Experiment -> its ensembles, where there are more than the model's."""
 CAMPAIGN = "campaign.json"
+FRAMES = "frames.extxyz"
 SAME = (
     "A trajectory is a function of the campaign's seed and its id. Run again on the same kind of processor "
     "it has to give the same row, to the last digit.",
@@ -99,7 +102,7 @@ def _run(
     for declared, content in found.tables:
         declared.write(content, out)
     if found.frames:
-        write_frames(out / "frames.extxyz", thinned(_whole(found.frames), n_frames))
+        write_frames(out / FRAMES, _few(found.frames, n_frames))
     if found.curve is not None:
         with write_atomic(out / "curve.csv") as partial:
             found.curve.to_csv(partial, index=False, float_format="%.8g")
@@ -116,10 +119,62 @@ def _repeat(experiment: str, results: Path, identity: int, ensemble: str) -> Rep
         parameters = parameters_of(results)
         physics, settings = physics_of(experiment, parameters[experiment])
         row_of(results / experiment / physics.TABLE.file, identity)
-        rows = rows_of(physics, settings, parameters["campaign_seed"], identity)
-        return Repeated([(physics.TABLE, physics.TABLE.frame(rows))])
+        rows, frames = campaign.repeated(physics, settings, parameters["campaign_seed"], [identity])
+        moving = [frame for own in frames.values() for frame in own]
+        return Repeated([(physics.TABLE, physics.TABLE.frame(rows))], moving)
     allowed = ", ".join([*REPEATS, *campaigns()])
     raise UserError(f"experiment {experiment!r} has no trajectories with ids; allowed: {allowed}")
+
+
+def keep(
+    experiment: str, results: Path, n_trajectories: int, n_frames: int, file_settings: Sequence[str],
+    files: Sequence[Path], out: Path,
+) -> None:  # fmt: skip
+    """Run the first trajectories of a run again and write their frames, and a section with a gate.
+
+    ``results`` has what ``repeat`` reads; ``file_settings`` and ``files`` say where files are that the
+    settings of a campaign name. ``frames.extxyz`` has at most ``n_frames`` of each, at equal steps. Raises
+    UserError as ``repeat`` does, but for a row that comes out otherwise: the gate tells that.
+    """
+    if experiment in REPEATS:
+        module = importlib.import_module(REPEATS[experiment].partition(":")[0])
+        table: Table = module.TABLE
+        ids = ids_of(results / experiment / table.file)[:n_trajectories]
+        parts, kept = [], []
+        for identity in ids:
+            found = _repeat(experiment, results, identity, MODEL)
+            parts.append(found.tables[0][1])
+            kept += _few(found.frames, n_frames)
+        content = pandas.concat(parts)
+    else:
+        parameters = parameters_of(results)
+        placed = dict(zip(file_settings, map(str, files), strict=True))
+        physics, settings = physics_of(experiment, parameters[experiment] | placed)
+        table = physics.TABLE
+        ids = ids_of(results / experiment / table.file)[:n_trajectories]
+        rows, frames = campaign.repeated(physics, settings, parameters["campaign_seed"], ids)
+        content = table.frame(rows)
+        kept = [frame for own in frames.values() for frame in _few(own, n_frames)]
+    table.write(content, out)
+    known = results / experiment / table.file
+    n_same = sum(row_of(out / table.file, identity) == row_of(known, identity) for identity in ids)
+    write_frames(out / FRAMES, kept)
+    same = Gate.equal(f"{experiment}: kept trajectories that come out the same", n_same, len(ids))
+    told = (
+        f"The first {len(ids)} trajectories of {experiment} were run again from their ids; "
+        f"{out.name}/{FRAMES} has {len(kept)} of their frames: positions, velocities where the run has them, "
+        "time_fs and trajectory_id."
+    )
+    Section(f"Kept trajectories of {experiment}", text=[told], gates=[same.because(*SAME)]).write(out)
+
+
+def ids_of(table: Path) -> list[int]:
+    """Return the trajectory ids of a table, each once, ascending. Raises UserError where it is missing."""
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
+    return sorted({int(line.split(",")[0]) for line in lines[1:]})
 
 
 def row_of(table: Path, trajectory_id: int) -> str:
@@ -142,6 +197,14 @@ def row_of(table: Path, trajectory_id: int) -> str:
 def _whole(frames: list[Atoms]) -> list[Atoms]:
     """Return frames without the last ones of a failed trajectory, whose positions are no numbers."""
     return [frame for frame in frames if np.isfinite(frame.positions).all()]
+
+
+def _few(frames: list[Atoms], n_frames: int) -> list[Atoms]:
+    """Return at most so many whole frames of each member that ran the trajectory, at equal steps."""
+    members: dict[int, list[Atoms]] = {}
+    for frame in _whole(frames):
+        members.setdefault(frame.info.get("member", 0), []).append(frame)
+    return [frame for own in members.values() for frame in thinned(own, n_frames)]
 
 
 def marked(frame: Atoms, atoms: Any) -> Atoms:

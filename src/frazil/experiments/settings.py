@@ -10,6 +10,9 @@ from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, LIGHT_c
 from frazil.labels.settings import Seed
 from frazil.settings import given, is_multiple, part, same_as, settings, step
 
+MOST_KEPT = 100
+"""Trajectories of an experiment that are run again for their frames: the estimate of a run's cost leaves them out."""
+
 
 @settings
 class Parameters:
@@ -139,6 +142,21 @@ class RepeatCollision:
     trajectory_id: int = same_as(RepeatTrajectory, "trajectory_id")
     n_frames: int = same_as(RepeatTrajectory, "n_frames")
     out: Path = same_as(RepeatTrajectory, "out")
+
+
+@step("frazil.experiments.repeated:keep")
+class KeepTrajectories:
+    """Run the first trajectories of a finished experiment again, and write their frames."""
+
+    experiment: str = given("Name of the experiment")
+    results: Path = given(
+        "Folder with the results of the experiment and its potential, and run.json", path="folder"
+    )
+    n_trajectories: int = given("Trajectories, those of the lowest ids", minimum=1, maximum=MOST_KEPT)
+    n_frames: int = same_as(RepeatTrajectory, "n_frames")
+    file_settings: tuple[str, ...] = same_as(Parameters, "file_settings")
+    files: tuple[Path, ...] = same_as(Parameters, "files")
+    out: Path = given("Folder of frames and section", path="new folder")
 
 
 @step("frazil.experiments.repeated:show")

@@ -1,5 +1,6 @@
 """Experiments that are one campaign: members, arrays, and the files that their settings name."""
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from ase import Atoms
 
 pytest.importorskip("jax")
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments import campaign
-from frazil.experiments.repeated import repeat
+from frazil.experiments.constant_energy import See
+from frazil.experiments.repeated import keep, repeat
 from frazil.experiments.settings import Parameters
 from frazil.experiments.vibrations.settings import Vibrations
-from frazil.parameters import files_of
+from frazil.parameters import campaigns, files_of, showing
+from frazil.report.movie import read as read_movie
 from frazil.report.section import Section
 from frazil.settings import load
 from frazil.tables import Table
@@ -37,11 +41,14 @@ class Physics:
     def members(settings: Vibrations) -> int:
         return 2
 
-    def runner(self, settings: Vibrations, campaign_seed: int) -> Runner:
+    def runner(self, settings: Vibrations, campaign_seed: int, see: See | None = None) -> Runner:
         def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
             for identity in reversed(ids):
                 self.ran.append(identity)
                 number, member = divmod(identity, 2)
+                if see is not None:
+                    about = {"trajectory_id": number, "member": member}
+                    see(identity, [Atoms("H", info={**about, "time_fs": 2.0 * i}) for i in range(9)])
                 row = {"trajectory_id": number, "member": member, "square": identity**2}
                 yield identity, {**row, "series": np.array([identity, 0.5])}
 
@@ -94,6 +101,33 @@ def test_a_trajectory_of_several_members_is_repeated_under_each(physics: Physics
     table.write_text(table.read_text().replace("2,1,25", "2,1,26"))
     with pytest.raises(UserError, match="trajectory 2 came out as 2,0,16"):
         repeat("vibrations", tmp_path / "results", 2, 10, tmp_path / "other")
+    assert len(read_movie(tmp_path / "again/frames.extxyz")) == 2 * 9, "fewer than ten of each member"
+
+
+def test_the_first_trajectories_are_kept_with_frames_of_each_member(physics: Physics, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"n_trajectories": 4}))
+    asked = Parameters(experiment="vibrations", parameters=tmp_path / "settings.json", campaign_seed=1)
+    campaign.run(asked, 0, 4, tmp_path / "kept", tmp_path / "results/vibrations")
+    parameters = {"campaign_seed": 1, "vibrations": {"n_trajectories": 4}}
+    (tmp_path / "results/run.json").write_text(json.dumps({"parameters": parameters}))
+    structure = ASSETS / "structures/mgsio3.extxyz"
+    given = ("vibrations", tmp_path / "results", 3, 5, ("structure",), (structure,))
+    keep(*given, tmp_path / "out")
+    told = [(frame.info["trajectory_id"], frame.info["member"], frame.info["time_fs"])
+            for frame in read_movie(tmp_path / "out/frames.extxyz")]  # fmt: skip
+    assert told == [(i, m, t) for i in range(3) for m in range(2) for t in (0, 4, 8, 12, 16)]
+    (gate,) = Section.read(tmp_path / "out").gates
+    assert gate.passed
+    table = tmp_path / "results/vibrations/trajectories.csv"
+    table.write_text(table.read_text().replace("2,1,25", "2,1,26"))
+    keep(*given, tmp_path / "other")
+    (gate,) = Section.read(tmp_path / "other").gates
+    assert (gate.passed, gate.value, gate.limit) == (False, 2, 3)
+
+
+def test_what_settings_say_of_frames_is_what_runners_can_show() -> None:
+    for name, module in campaigns().items():
+        assert campaign.has_frames(importlib.import_module(module)) == (name in showing()), name
 
 
 def test_rows_belong_to_the_content_of_files_and_not_to_their_place(physics: Physics, tmp_path: Path) -> None:

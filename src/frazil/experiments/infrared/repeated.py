@@ -17,6 +17,8 @@ from frazil.experiments.repeated import MODEL, Repeated, parameters_of, row_of
 from frazil.md.trajectory import Trajectory
 from frazil.settings import fields_of, load
 
+TABLE = RUNS
+
 
 def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
     """Run one run of ``runs.csv`` again, alone, for the structures that shared its batch.

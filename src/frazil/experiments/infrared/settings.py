@@ -212,6 +212,7 @@ class Infrared:
             yield "label_timestep_fs", "allowed: a whole part of [dipole_every_fs]"
 
 
+KEEPS_FRAMES = True
 GROUPS = {"infrared": Infrared}
 
 

@@ -428,6 +428,7 @@ class Exploration:
     max_frames: int = setting("Most frames that a round adds", default=500, minimum=1)
 
 
+KEEPS_FRAMES = True
 GROUPS = {
     "frames": Frames,
     "exploration": Exploration,

@@ -5,6 +5,7 @@ So members of a learned polarizability cost no dynamics, and share every start a
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from frazil.analysis.raman import PAIRS, components_of, packed
 from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.constant_energy import Motion, Runs
+from frazil.experiments.constant_energy import Motion, Runs, See
 from frazil.experiments.raman.results import analyse
 from frazil.experiments.raman.settings import Raman
 from frazil.experiments.raman.subject import Subject, cross_spectra_of, subject_of, wavenumbers_cm1
@@ -40,12 +41,15 @@ def temperature_of(settings: Raman, number: int) -> float:
     return settings.temperatures_K[number % len(settings.temperatures_K)]
 
 
-def runner(settings: Raman, campaign_seed: int) -> Runner:
-    """Return the runner of all starts and members; ids count (start, member), the last fastest."""
+def runner(settings: Raman, campaign_seed: int, see: See | None = None) -> Runner:
+    """Return the runner of all starts and members; ids count (start, member), the last fastest.
+
+    ``see`` is called with the frames of each.
+    """
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
-        runs, n_members = runs_of(subject, settings), subject.source.n_members
+        runs, n_members = replace(runs_of(subject, settings), see=see), subject.source.n_members
         numbers = sorted({identity // n_members for identity in ids})
         begun: dict[int, Motion | Trajectory] = {}
         for temperature_K in settings.temperatures_K:

@@ -117,6 +117,7 @@ class Raman:
             )
 
 
+KEEPS_FRAMES = True
 GROUPS = {"raman": Raman}
 
 

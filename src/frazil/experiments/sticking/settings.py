@@ -550,6 +550,7 @@ def formula_mass_amu(name: str) -> float:
     return sum(MASSES_amu[element] * int(count or 1) for element, count in parts)
 
 
+KEEPS_FRAMES = True
 GROUPS = {"sticking": Sticking}
 
 

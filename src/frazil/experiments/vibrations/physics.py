@@ -6,13 +6,14 @@ by. Starts are canonical under the members' mean: drawn from the harmonic ensemb
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import jax
 import numpy as np
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.constant_energy import Runs
+from frazil.experiments.constant_energy import Runs, See
 from frazil.experiments.vibrations.results import analyse
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
@@ -36,12 +37,15 @@ def members(settings: Vibrations) -> int:
     return source_of(settings.model).n_members
 
 
-def runner(settings: Vibrations, campaign_seed: int) -> Runner:
-    """Return the runner of all starts and members; ids count (start, member), the last fastest."""
+def runner(settings: Vibrations, campaign_seed: int, see: See | None = None) -> Runner:
+    """Return the runner of all starts and members; ids count (start, member), the last fastest.
+
+    ``see`` is called with the frames of each.
+    """
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
-        runs = runs_of(subject, settings)
+        runs = replace(runs_of(subject, settings), see=see)
         numbers = sorted({identity // subject.n_members for identity in ids})
         begun = runs.starts(
             settings.temperature_K,

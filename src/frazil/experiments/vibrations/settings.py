@@ -73,6 +73,7 @@ class Vibrations:
         yield from problems_of_times(self, "velocity_every_fs", self.density, "band_halfwidth_cm1")
 
 
+KEEPS_FRAMES = True
 GROUPS = {"vibrations": Vibrations}
 
 

@@ -12,7 +12,7 @@ import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.repeated import repeat, show, typical
+from frazil.experiments.repeated import keep, repeat, show, typical
 from frazil.experiments.sticking.collisions import (
     check_members,
     condition,
@@ -176,6 +176,15 @@ def test_typical_trajectories_are_shown(finished: Path, tmp_path: Path) -> None:
     assert "No trajectory ended as" in section.text[1]
     for movie in section.movies:
         assert read(tmp_path / "shown" / movie.file)[-1].info["time_fs"] <= 200
+
+
+def test_the_first_collisions_are_kept_with_their_frames(finished: Path, tmp_path: Path) -> None:
+    keep("sticking", finished, 2, 3, (), (), tmp_path)
+    assert Section.read(tmp_path).gates[0].passed
+    known = pandas.read_csv(finished / "sticking/trajectories.csv")["trajectory_id"].tolist()
+    frames = read(tmp_path / "frames.extxyz")
+    assert [frame.info["trajectory_id"] for frame in frames] == [known[0]] * 3 + [known[1]] * 3
+    assert frames[0].get_velocities().any()
 
 
 def test_the_typical_one_is_in_the_middle_of_its_outcome() -> None:
