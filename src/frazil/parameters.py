@@ -63,8 +63,8 @@ class Run:
         default=False,
     )
     keep_trajectories: int = setting(
-        "Trajectories of each experiment, those of the lowest ids, that are run again when it has ended, which "
-        "costs them once more, and are published with their frames (NAME_kept/frames.extxyz); 0: none",
+        "Trajectories of each experiment, those of the lowest ids, that run again when it has ended, which "
+        "costs them once more, for their frames (NAME_kept/frames.extxyz); 0: none",
         default=0, minimum=0, maximum=MOST_KEPT,
     )  # fmt: skip
     keep_frames: int = setting(
