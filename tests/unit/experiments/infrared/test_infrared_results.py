@@ -40,7 +40,7 @@ from frazil.experiments.infrared.spectra_tables import (
     sums,
 )
 from frazil.experiments.infrared.tables import RUNS
-from frazil.experiments.repeated import repeat
+from frazil.experiments.repeated import keep, repeat
 from frazil.files import write_json
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import Committee
@@ -48,6 +48,7 @@ from frazil.potentials.gmnn.files import read_model, write_model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.pytrees import pytree
 from frazil.report.movie import read as read_movie
+from frazil.report.section import Section
 from frazil.systems.minima import Minimum, ModelModes
 
 LINES_cm1 = {"P1": (450.0, 1030.0), "P2": (470.0, 1040.0)}
@@ -415,6 +416,9 @@ def test_a_run_is_repeated_from_its_id(published: Path, tmp_path: Path) -> None:
         assert curve is not None
         assert curve["time_fs"].tolist() == list(np.arange(0.0, 23.0, 2.0))
         np.testing.assert_array_equal(curve[[f"dipole_{axis}_e_A" for axis in "xyz"]][1:], known)
+    keep("infrared", published, 1, 4, (), (), tmp_path / "kept")
+    assert Section.read(tmp_path / "kept").gates[0].passed
+    assert [frame.info["trajectory_id"] for frame in read_movie(tmp_path / "kept/frames.extxyz")] == [0] * 4
     with pytest.raises(UserError, match=r"trajectory 18; .*runs\.csv has 18, 0 to 17"):
         repeat("infrared", published, 18, 5, tmp_path)
     with pytest.raises(UserError, match="ensemble 'teacher'; infrared has model"):
