@@ -95,8 +95,8 @@ def launch() -> str:
     parameters: all of them, checked. steps: what each step takes of them. code: the hash of what each script
     reaches, and of all. files: those that each data set names, and their names in it.
     alone: settings of the experiments that are one campaign, with one graph for all. reads: the files that
-    each of these reads, by setting. cost: what to say of
-    the run's cost, perhaps nothing. Raises UserError with all problems, or the cost where it is asked.
+    each of these reads, by setting. cost: what to say of the run's cost and of the results of another run in
+    its folder, perhaps nothing. Raises UserError with all problems, or the cost where it is asked.
     """
     try:
         given = json.loads(sys.stdin.read() or "{}")
@@ -121,7 +121,9 @@ def launch() -> str:
     entries = {name: entries_of(Path(name)) for name in datasets}
     files = {name: [str(entry.file.resolve()) for entry in found] for name, found in entries.items()}
     names = {name: [entry.name for entry in found] for name, found in entries.items()}
-    told = cost.agreed(cost.of_run(resolved), resolved.yes)
+    warned = others_results(resolved.outdir, resolved.experiments)
+    lines = [cost.agreed(cost.of_run(resolved), resolved.yes), warned]
+    told = "\n".join(line for line in lines if line)
     found = {
         "parameters": run, "steps": parameters.of_steps(run), "code": hashes, "files": files, "names": names,
         "alone": {name: values_of(getattr(resolved, name)) for name in alone},
@@ -129,6 +131,21 @@ def launch() -> str:
         "cost": told,
     }  # fmt: skip
     return json.dumps(found)
+
+
+def others_results(outdir: Path, experiments: Sequence[str]) -> str:
+    """Return a warning where a folder has results of other experiments, empty where it has not."""
+    try:
+        earlier = json.loads((outdir / "run.json").read_text(encoding="utf-8"))["experiments"]
+        earlier = earlier.split(",") if isinstance(earlier, str) else list(earlier)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if set(earlier) <= set(experiments):
+        return ""
+    return (
+        f"warning: {outdir} holds a run of {', '.join(earlier)}; its report.html and run.json will be "
+        "replaced: give another --outdir to keep them"
+    )
 
 
 def entry() -> None:

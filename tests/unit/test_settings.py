@@ -48,6 +48,18 @@ def test_a_data_set_that_nothing_would_be_trained_on_is_refused() -> None:
     )
 
 
+def test_results_of_other_experiments_are_not_replaced_without_a_word(tmp_path: Path) -> None:
+    assert launcher.others_results(tmp_path, ["raman"]) == ""
+    (tmp_path / "run.json").write_text(json.dumps({"experiments": ["sticking"]}))
+    assert launcher.others_results(tmp_path, ["sticking", "raman"]) == ""
+    told = launcher.others_results(tmp_path, ["raman"])
+    assert told.startswith(
+        f"warning: {tmp_path} holds a run of sticking; its report.html and run.json will be"
+    )
+    (tmp_path / "run.json").write_text("cut")
+    assert launcher.others_results(tmp_path, ["raman"]) == ""
+
+
 def test_frames_are_kept_of_experiments_that_have_them() -> None:
     given = {"keep_trajectories": 3, "sticking": {"potential": "analytic", "model_error": False}}
     assert parameters.resolve({**given, "experiments": "sticking,raman"}).keep_trajectories == 3
