@@ -5,7 +5,7 @@ All parts see the same atoms. A batch may hold several structures wherever all p
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -186,6 +186,20 @@ class _Coupling(NamedTuple):
     quadratic_slope: jax.Array | None
 
 
+def differentiable(potential: Any) -> Any:
+    """Return a potential without compiled kernels, whose dipole JAX can differentiate; parts too."""
+    own: dict[str, Any] = {}
+    for name in (f.name for f in fields(potential)):
+        value = getattr(potential, name)
+        if hasattr(value, "batched"):
+            own[name] = differentiable(value)
+        elif isinstance(value, tuple) and value and all(hasattr(part, "batched") for part in value):
+            own[name] = tuple(map(differentiable, value))
+    if hasattr(potential, "compiled"):
+        own["compiled"] = False
+    return replace(potential, **own) if own else potential
+
+
 @dataclass(frozen=True)
 class _WithDipole(_Around):
     """A potential with a dipole that meets a field, and a polarizability if there is one.
@@ -240,7 +254,8 @@ class InField(_WithDipole):
 
     The force on an atom is that of V and (∂μ/∂r)·E, by one vector–Jacobian product of the potential's
     dipole. With ``polarizability`` the induced dipole α·E and its force are there too, and the info's dipole
-    is μ + α·E; without one, what is of second order in the field is neglected. ``by_kind``: an axis of
+    is μ + α·E; without one, what is of second order in the field is neglected. A GM-NN takes JAX's fast path
+    in place of its compiled kernel, which cannot be differentiated. ``by_kind``: an axis of
     structures leads the fields (kinds, 3), so that replicas of one batch are in fields of their own.
     """
 
@@ -250,18 +265,18 @@ class InField(_WithDipole):
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the potential's functions in the field."""
-        fields = jnp.broadcast_to(jnp.asarray(self.field_V_per_A, jnp.float64), (n_replicas, 3))
-        return self._in_field(self.potential.batched(n_replicas), fields)
+        own = jnp.broadcast_to(jnp.asarray(self.field_V_per_A, jnp.float64), (n_replicas, 3))
+        return self._in_field(differentiable(self.potential).batched(n_replicas), own)
 
     def mixed(self, kinds: jax.Array) -> Batched:
         """Return the same for replicas of several structures (R,). Raises UserError for one of one."""
-        fields = jnp.asarray(self.field_V_per_A, jnp.float64)
-        own = fields[kinds] if self.by_kind else jnp.broadcast_to(fields, (kinds.shape[0], 3))
-        return self._in_field(mixed_of(self.potential, kinds), own)
+        every = jnp.asarray(self.field_V_per_A, jnp.float64)
+        own = every[kinds] if self.by_kind else jnp.broadcast_to(every, (kinds.shape[0], 3))
+        return self._in_field(mixed_of(differentiable(self.potential), kinds), own)
 
-    def _in_field(self, ready: Batched, fields: jax.Array) -> Batched:
+    def _in_field(self, ready: Batched, field: jax.Array) -> Batched:
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
-            own = self._coupled(ready, self.polarizability, lists, positions, fields)
+            own = self._coupled(ready, self.polarizability, lists, positions, field)
             found = own.found
             energies, forces = found.energies - own.linear, found.forces + own.linear_slope
             if own.induced is None:
@@ -287,7 +302,7 @@ class FieldCoupling(_WithDipole):
 
     def batched(self, n_replicas: int) -> Batched:
         """Return the potential's functions with the coupling."""
-        ready: Batched = self.potential.batched(n_replicas)
+        ready: Batched = differentiable(self.potential).batched(n_replicas)
         direction = jnp.broadcast_to(jnp.asarray(self.direction, jnp.float64), (n_replicas, 3))
 
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:

@@ -38,6 +38,8 @@ class GMNN:
 
     A network with several heads costs one evaluation, whatever drives, the energies' spread included. Its
     forces' spread costs a way back for each head, and is there only if ``force_spread`` asks for it.
+
+    ``compiled``: whether the compiled kernel may serve, which JAX cannot differentiate.
     """
 
     weights: Weights
@@ -45,6 +47,7 @@ class GMNN:
     architecture: Architecture = field(metadata={"static": True})
     drive: Any = None
     force_spread: bool = field(default=False, metadata={"static": True})
+    compiled: bool = field(default=True, metadata={"static": True})
 
     @classmethod
     def of(cls, model: Model, numbers: np.ndarray, precision: str | None = None) -> "GMNN":
@@ -164,7 +167,8 @@ class GMNN:
     def _for(self, species: jax.Array, there: jax.Array | None) -> Batched:
         """Return the functions for species (R, natoms); where atoms are ``there`` (R, natoms), None: all."""
         architecture, members = self.architecture, self._members
-        arrange, run = self._kernel(species) if kernel.serves(architecture) else self._lanes(species, there)
+        served = self.compiled and kernel.serves(architecture)
+        arrange, run = self._kernel(species) if served else self._lanes(species, there)
         masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
         if there is not None:
             masses = jnp.where(there, masses, 0.0)
