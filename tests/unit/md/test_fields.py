@@ -1,6 +1,7 @@
 """Electric fields on a water dimer whose dipole is known, constant and changing with time."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +18,12 @@ from frazil.md.observers import Conserved, energies, frames, potential_info
 from frazil.md.rings import of_beads
 from frazil.potentials.analytic.simple import LennardJones
 from frazil.potentials.analytic.water import QTIP4PF
+from frazil.potentials.gmnn import kernel
+from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
+from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.interface import Evaluation, Potential, jit
+from frazil.potentials.neighbours import allocate
+from frazil.potentials.registry import load
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.transform import FieldCoupling, InField, OnAtoms, SameForAll, mixture_of, sum_of
 
@@ -88,6 +94,29 @@ def test_dipoles_of_parts_add_up_as_their_energies_do() -> None:
         (mixture_of([one, other], [0.25, 0.75]), 0.25 * parts[0] + 0.75 * parts[1]),
     ):
         np.testing.assert_allclose(compiled(potential, FRAMES).info["dipole_e_A"], expected, atol=1e-14)
+
+
+def test_a_network_in_a_field_does_without_its_compiled_kernel(tmp_path: Path) -> None:
+    """That has no derivatives: tracing one would raise. Parts of other potentials too, and of rings."""
+    small = Architecture(
+        ("H", "O"), cutoff_A=4.5, n_basis=4, n_radial=2, hidden=(8,), heads=("energy", "charge")
+    )
+    metadata = {"label_level": "test", "training_data_sha256": ""}
+    write_folder(tmp_path, small, initialize_committee(small, 3, 1), metadata)
+    network = load(tmp_path).potential(WATER)
+    assert small.precision == "float32"
+    assert kernel.serves(small), "else nothing is asked here"
+    neighbours = allocate(WATER.positions, 4.5, 0.5)
+    lists = jax.tree.map(lambda leaf: np.stack([leaf] * 2), neighbours)
+    for potential in (InField(network, Z), RingPolymer(InField(SameForAll(network), Z), 2)):
+        beads = potential.n_beads or 1
+        ready = potential.batched(2 // beads)
+        own = lists if beads == 1 else jax.tree.map(lambda leaf: leaf[None], lists)
+        positions = jax.ShapeDtypeStruct((2 // beads, 6 * beads, 3), jnp.float64)
+        found = jax.eval_shape(
+            lambda x, own=own, ready=ready: ready.evaluate(ready.arrange(own), x), positions
+        )
+        assert found.forces.shape == positions.shape
 
 
 def test_the_dipole_of_a_water_molecule() -> None:

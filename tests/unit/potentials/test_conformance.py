@@ -153,12 +153,6 @@ CASES = {
         described({"kind": "field", "field_V_per_A": [0.1, -0.2, 0.3], "parts": ["../gmnn"]}),
         turns=False, extensive=False, tolerance=2e-6,  # charges add up to none over all atoms together
     ),
-    "field on gmnn, float32": Case(
-        lambda folder, _: load(
-            {"kind": "field", "field_V_per_A": [0.1, 0.2, 0.3], "parts": [str(folder / "heads-float32")]}
-        ).potential(CO),
-        turns=False, extensive=False, tolerance=2e-2, exact=2e-5,
-    ),
     "field on van-hemert": Case(
         mapped({"kind": "field", "field_V_per_A": [0, 0, 0.3], "parts": [{**FIELD, "with_dipole": 1}]}),
         turns=False,
