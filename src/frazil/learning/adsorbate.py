@@ -2,9 +2,11 @@
 
 The share of an adsorbate is E(all atoms) − E(all but the adsorbate's). Its slopes by the adsorbate's atoms
 are the forces on them, so every labelled frame tells these. The share itself, and the forces that the
-adsorbate puts on others, are known where the same frame is labelled without it too (``batches.PAIR``), and of
-the adsorbate alone. Few centres, and no others' energies to be learnt beside: an epoch costs a tenth of one
-of the whole network's.
+adsorbate puts on others, are known where the same atoms are labelled without it too, at the same places
+(one such frame serves all places of the adsorbate), and of the adsorbate alone. Without them the network
+turns and shakes the others too much where it hits them, and too much energy goes over (docs/validation.md).
+Few centres, and no others' energies to be learnt beside: an epoch costs a tenth of one of the whole
+network's.
 """
 
 import hashlib
@@ -85,29 +87,29 @@ def shares_of(frames: Sequence[Atoms], adsorbate: Sequence[str], interactions: b
     Raises UserError where no frame has it, where none tells the share's energy, and for a pair of frames that
     differ by more than the adsorbate.
     """
-    bare: dict[str, Atoms] = {}
+    bare: dict[tuple[bytes, bytes], Atoms] = {}
+    paired: dict[str, Atoms] = {}
     for atoms in frames:
-        if atoms.info.get(PAIR) and not np.isin(atoms.get_chemical_symbols(), adsorbate).any():
-            bare[str(atoms.info[PAIR])] = atoms
+        if not np.isin(atoms.get_chemical_symbols(), adsorbate).any():
+            bare[_place(atoms)] = atoms
+            paired[str(atoms.info.get(PAIR, ""))] = atoms
     found: list[Share] = []
     for atoms in frames:
         own = np.isin(atoms.get_chemical_symbols(), adsorbate)
         if not own.any():
             continue
-        without = bare.get(str(atoms.info.get(PAIR, "")))
+        without, pair = bare.get(_place(atoms[~own])), str(atoms.info.get(PAIR, ""))
         energy, forces = None, atoms.get_forces().copy()
         if own.all():
             energy = atoms.get_potential_energy()
         elif without is not None:
-            if len(without) != (~own).sum() or (
-                np.abs(without.positions - atoms.positions[~own]).max() > SAME_A
-            ):
-                raise UserError(
-                    f"pair {atoms.info[PAIR]}: {atoms.symbols} and {without.symbols} differ by more than the "
-                    f"adsorbate of {' '.join(adsorbate)}; give the same atoms at the same places"
-                )
             energy = atoms.get_potential_energy() - without.get_potential_energy()
             forces[~own] -= without.get_forces()
+        elif pair and pair in paired:
+            raise UserError(
+                f"pair {pair}: {atoms.symbols} and {paired[pair].symbols} differ by more than the "
+                f"adsorbate of {' '.join(adsorbate)}; give the same atoms at the same places"
+            )
         order = np.argsort(~own, kind="stable")
         share = Share(
             atoms.numbers[order], atoms.positions[order], int(own.sum()), energy, forces[order],
@@ -122,10 +124,15 @@ def shares_of(frames: Sequence[Atoms], adsorbate: Sequence[str], interactions: b
         )
     if all(share.energy_eV is None for share in found):
         raise UserError(
-            f"no frame tells the energy that {' '.join(adsorbate)} adds; give frames with it and without, "
-            f'joined by "{PAIR}", frames of it alone, or labels of interactions'
+            f"no frame tells the energy that {' '.join(adsorbate)} adds; give frames with it and without "
+            "at the same places, frames of it alone, or labels of interactions"
         )
     return found
+
+
+def _place(atoms: Atoms) -> tuple[bytes, bytes]:
+    """Return what atoms at the same places have alike, to ``SAME_A``."""
+    return atoms.numbers.tobytes(), (np.round(atoms.positions / SAME_A) + 0.0).tobytes()
 
 
 def arrange(shares: Sequence[Share], architecture: Architecture) -> list[Shares]:

@@ -70,6 +70,20 @@ def test_a_share_is_known_of_a_pair_and_of_what_is_alone() -> None:
     np.testing.assert_array_equal(unpaired.forces_eV_per_A[:2], lone.get_forces()[-2:])
 
 
+def test_one_frame_without_it_serves_all_places_of_the_adsorbate() -> None:
+    """Its atoms tell which it is; no name has to join them."""
+    whole, bare = frame(3, 1), frame(3, 1, h2=False)
+    moved = whole.copy()
+    moved.positions[-2:] += 0.3
+    moved.calc = SinglePointCalculator(moved, energy=0.2, forces=whole.get_forces())
+    other = bare.copy()
+    other.positions[0] += 1e-3
+    other.calc = SinglePointCalculator(other, energy=9.0, forces=bare.get_forces())
+    shares = shares_of([whole, bare, moved, other], ["H"], interactions=False)
+    wanted = [float(atoms.get_potential_energy() - bare.get_potential_energy()) for atoms in (whole, moved)]
+    assert [share.energy_eV for share in shares] == pytest.approx(wanted)
+
+
 def test_frames_that_tell_no_share_are_refused() -> None:
     with pytest.raises(UserError, match="no frame has atoms of H"):
         shares_of([frame(2, 1, h2=False)], ["H"], interactions=True)
