@@ -573,7 +573,8 @@ def train(
 
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
-    rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy.
+    rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy;
+    with 0 ``further_epochs`` it alone is trained, beside the committee of ``before`` as it is.
     Raises UserError for data without labels, under unknown names or of mixed levels, for a committee of
     another architecture or level, for an adsorbate that frames say nothing of, and OutOfTime after SIGTERM.
     """
@@ -590,14 +591,17 @@ def train(
     warm, first_rate = None, settings.learning_rate
     if before is not None:
         warm = to_go_on_from(before, network, settings.n_members, str(frames[0].info.get("label_level")))
-        rate = FURTHER_RATE * settings.learning_rate
-        settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
+        if further_epochs:
+            rate = FURTHER_RATE * settings.learning_rate
+            settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
     level = str(frames[0].info.get("label_level", "not stated"))
     shares = _shares(adsorbate, frames, held_out, level)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
     added = None
     with Claim(kept), TimeLimit() as limit:
-        state = fit(network, settings, frames, held_out, kept / "training.npz", limit, warm)
+        state = None
+        if before is None or further_epochs:
+            state = fit(network, settings, frames, held_out, kept / "training.npz", limit, warm)
         if adsorbate and shares:
             own = replace(
                 settings, n_members=settings.n_members * settings.n_heads, n_heads=1,
@@ -616,21 +620,27 @@ def train(
         "label_level": level,
         "training_data_sha256": sha256_of(*files),
         "settings": said(settings),
-        "best_epoch": state.best_epoch.tolist(),
     }
-    write_curve(out / "learning_curve.csv", CURVE_COLUMNS, state.curve)
+    if state is None:
+        base = read_model(Path(before or "") / "model.h5")
+        of_surface, best = base.metadata, base.parameters
+    else:
+        of_surface, best = metadata | {"best_epoch": state.best_epoch.tolist()}, state.best
+        write_curve(out / "learning_curve.csv", CURVE_COLUMNS, state.curve)
     if added is None:
-        write_folder(out, network, state.best, metadata)
+        write_folder(out, network, best, of_surface)
         return _errors_told(state, len(held_out))
     write_curve(out / "adsorbate_learning_curve.csv", tuple(added.curve[0]), added.curve)
-    metadata["adsorbate"] = list(one.adsorbate)
-    told = {**metadata, "settings": said(own), "best_epoch": added.best_epoch.tolist()}
-    write_folder(out, network, state.best, metadata, (one, added.best, told))
+    told = {"adsorbate": list(one.adsorbate)}
+    own_told = metadata | told | {"settings": said(own), "best_epoch": added.best_epoch.tolist()}
+    write_folder(out, network, best, of_surface | told, (one, added.best, own_told))
     return _errors_told(state, len(held_out))
 
 
-def _errors_told(state: Progress, n_test: int) -> str:
+def _errors_told(state: Progress | None, n_test: int) -> str:
     """Return each network's errors on the test set, in the epoch that was kept."""
+    if state is None:
+        return "the committee stays as it is"
     rows = {(int(row["epoch"]), int(row["member"])): row for row in state.curve}
     lines = []
     for number, epoch in enumerate(state.best_epoch.tolist()):

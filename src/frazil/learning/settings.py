@@ -295,8 +295,13 @@ class TrainGmnn:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        if (self.before is None) != (self.further_epochs == 0):
-            yield "further_epochs", "allowed: above 0 with [before], 0 without"
+        if self.before is None and self.further_epochs:
+            yield "further_epochs", "allowed: 0 without [before]"
+        if self.before is not None and not self.further_epochs and not self.adsorbate.adsorbate:
+            yield (
+                "further_epochs",
+                "allowed: above 0 with [before], or 0 with an [adsorbate], which is trained beside it",
+            )
         if self.adsorbate.adsorbate and self.settings.dipole_weight:
             yield "adsorbate", "allowed: none with a [dipole_weight]; a network of its own gives no charges"
 

@@ -20,7 +20,7 @@ from frazil.potentials.calculator import PotentialCalculator
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, fold, initialize
 from frazil.potentials.gmnn.committee import Committee, neighbours_of
-from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.molecular import write_curves
 from frazil.potentials.registry import load
 
@@ -134,6 +134,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spring = CubicHermiteSpline([0.5, 1.5], [0.3, 0.5], [-0.4, 0.6])
     write_curves(folder / "out" / "molecular_curves.csv", {"CO": spring, "H2": spring})
     return folder
+
+
+def test_an_adsorbates_network_is_trained_beside_a_committee_that_is_there(
+    trained: Path, tmp_path: Path
+) -> None:
+    gmnn.train(
+        trained, tmp_path / "out", tmp_path / "checkpoints",
+        GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
+        GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5), before=trained / "out",
+        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=1),
+    )  # fmt: skip
+    before, after = (read_model(folder / "out/model.h5") for folder in (trained, tmp_path))
+    assert before.metadata == after.metadata
+    jax.tree.map(np.testing.assert_array_equal, before.parameters, after.parameters)
+    assert read_model(tmp_path / "out/adsorbate.h5").metadata["settings"]["n_epochs"] == 1
+    assert not (tmp_path / "out/learning_curve.csv").exists(), "nothing of the surface's was learnt"
 
 
 def test_a_training_learns_the_share(trained: Path) -> None:
