@@ -134,6 +134,14 @@ def test_a_launch_refuses_what_no_run_can_use(group: str, name: str, value: Any,
     assert all(line.startswith("--") for line in lines)
 
 
+def test_frames_of_a_semiempirical_level_may_train_for_sticking() -> None:
+    """It is frazil's own level, so that no folder can declare it: it has to be one of those allowed."""
+    given = {"experiments": "sticking", "sticking": {"label_level": "gfn2-xtb"}}
+    assert parameters.resolve(given).sticking.label_level == "gfn2-xtb"
+    lines = refused({"experiments": "sticking", "sticking": {"label_level": "pbe0/def2-svp"}})
+    assert any("--sticking.label_level: given pbe0/def2-svp" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

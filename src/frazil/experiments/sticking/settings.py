@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
-from frazil.labels.settings import LEVEL_PATTERN, Seed, TakeMoleculesOut, dataset_problems, level_problems
+from frazil.labels.settings import (
+    LEVEL_PATTERN,
+    SEMIEMPIRICAL,
+    Seed,
+    TakeMoleculesOut,
+    dataset_problems,
+    level_problems,
+)
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
 
@@ -24,7 +31,7 @@ MOST_STEPS = 1_000_000_000
 ANALYTIC = "analytic"
 LABEL_LEVELS = (
     "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
-    "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp",
+    "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp", *SEMIEMPIRICAL,
 )  # fmt: skip
 MASSES_amu = {
     "H": 1.008,
