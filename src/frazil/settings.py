@@ -39,7 +39,7 @@ REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 KINDS = {"int": "integer", "float": "number", "bool": "boolean", "str": "string", "Path": "path"}
 UNITS = {
     "g_per_cm3": "g/cm³", "meV_per_atom": "meV/atom", "meV_per_ps": "meV/ps", "km_per_mol": "km/mol",
-    "eV_per_A": "eV/Å", "per_ps": "ps⁻¹", "meV": "meV", "cm1": "cm⁻¹", "deg": "°", "hours": "h", "fs": "fs", "nm": "nm",
+    "eV_per_A2": "eV/Å²", "eV_per_A": "eV/Å", "V_per_A": "V/Å", "per_A": "Å⁻¹", "THz": "THz", "per_ps": "ps⁻¹", "meV": "meV", "cm1": "cm⁻¹", "deg": "°", "hours": "h", "fs": "fs", "nm": "nm",
     "ps": "ps", "ns": "ns", "eV": "eV", "A2": "Å²", "A": "Å", "K": "K", "s": "s",
 }  # fmt: skip
 """Unit at the end of a name -> how it is printed."""

@@ -10,6 +10,11 @@ MORE_UNITS = {
     "kJ_per_mol": "kJ/mol",
     "eV_per_atom": "eV/atom",
     "per_meV": "meV⁻¹",
+    "e2_A2_per_eV": "e² Å²/eV",
+    "meV_per_atom_per_ps": "meV/atom/ps",
+    "A4_per_amu": "Å⁴/amu",
+    "A4_cm_per_amu": "Å⁴ cm/amu",
+    "sqrt_amu_A": "√amu Å",
     **UNITS,
 }
 WHOLE = {
@@ -53,6 +58,7 @@ WORDS = {
 }  # fmt: skip
 
 
+_ENDS = {"_low_95": ", 95 % from", "_high_95": ", 95 % to", "_paper": ", paper"}
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*_[A-Za-z0-9]+")
 
 
@@ -60,13 +66,16 @@ def head(name: str) -> str:
     """Return the words for a column's name, with the unit in brackets."""
     if name in WHOLE:
         return WHOLE[name]
-    for end, text in (("_low_95", ", 95 % from"), ("_high_95", ", 95 % to"), ("_paper", ", paper")):
+    for end, text in _ENDS.items():
         if name.endswith(end):
             return head(name.removesuffix(end)) + text
     endings = (ending for ending in sorted(MORE_UNITS, key=len, reverse=True) if name.endswith("_" + ending))
     ending = next(endings, "")
     bare = name.removesuffix("_" + ending) if ending else name
     unit = MORE_UNITS.get(ending, "")
+    for end, text in _ENDS.items():
+        if ending and bare.endswith(end):  # the unit stands last: polarization_low_95_e_A
+            return head(f"{bare.removesuffix(end)}_{ending}") + text
     if bare.startswith("n_"):
         bare, unit = bare[2:], "number"
     text = " ".join(

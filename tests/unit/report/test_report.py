@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import importlib
 import json
+import pkgutil
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas
 import pytest
 
 import frazil
+from frazil import tables as tables_of
 from frazil.analysis.statistics import difference_unpaired
 from frazil.errors import UserError
 from frazil.parameters import all_parameters
@@ -315,10 +318,28 @@ def test_drawings_with_scripts_are_refused(results: Path) -> None:
         ("half_life_s", "half-life (s)"),
         ("j_peak_low_95", "J_peak, 95 % from"),
         ("fraction_above_200_meV", "fraction above 200 meV"),
+        ("polarization_low_95_e_A", "polarization (e Å), 95 % from"),
+        ("field_V_per_A", "field (V/Å)"),
     ],
 )
 def test_columns_have_heads_in_words(name: str, text: str) -> None:
     assert head(name) == text
+
+
+def test_a_unit_is_the_whole_unit() -> None:
+    """Of all tables and settings: no eV_per_A2 is in Å²."""
+    names = [found.name for found in pkgutil.walk_packages(frazil.__path__, "frazil.")]
+    modules = [importlib.import_module(name) for name in names if name.endswith("tables")]
+    tables = [value for module in modules for value in vars(module).values()]
+    columns = {
+        column.name for table in tables if isinstance(table, tables_of.Table) for column in table.columns
+    }
+    assert len(columns) > 300
+    assert not [name for name in columns if " per " in head(name)]
+    halves = ("A", "A2", "atom", "mol", "amu", "ps", "meV", "cm3", "eV")
+    ratios = [name for name in all_parameters() if "_per_" in name and name.rpartition("_per_")[2] in halves]
+    assert len(ratios) > 10
+    assert not [name for name in ratios if not re.search("[/⁻]", unit_of(name))]
 
 
 def test_cells_that_are_names_are_words_too() -> None:
