@@ -6,6 +6,7 @@ Only the standard library: a login node runs it.
 
 from __future__ import annotations
 
+import fcntl
 import re
 import time
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ _BAR = re.compile(
 """A line of tqdm: ``epochs:  40%|████      | 40/100 [00:20<00:30,  2.00it/s]``."""
 _NAME = re.compile(r"^### name: '(.*)'$|^# NEXTFLOW TASK: (.*)$", re.MULTILINE)
 WIDTH, TAIL_bytes = 20, 8192
+_TOLD = {
+    True: "running since",
+    False: "not running any more, begun",
+    None: "not running any more (it was killed; -resume goes on with it), begun",
+}
 SILENT_s = 600
 """A task whose output has not changed for longer is said to be silent: it may wait, or be gone."""
 
@@ -42,25 +48,40 @@ def told(folder: Path) -> str:
     own = [path for path in work if _time(path / ".command.begin") >= begun - 1]
     ended = [path for path in own if (path / ".exitcode").is_file()]
     tasks = sorted(_tasks(path for path in own if path not in set(ended)), key=lambda task: task[:2])
-    what, of_tasks = ("running", "run") if running else ("not running any more", "had begun and not ended")
-    since = f"{what} since {datetime.fromtimestamp(begun):%d %b %H:%M}"
+    of_tasks = "run" if running else "had begun and not ended"
+    since = f"{_TOLD[running]} {datetime.fromtimestamp(begun):%d %b %H:%M}"
     lines = [f"{since}, {len(ended)} tasks have ended, {len(tasks)} {of_tasks}"]
     width = max((len(task.name) for task in tasks), default=0)
     return "\n".join(lines + [_line(task, width) for task in tasks])
 
 
-def _run(folder: Path) -> tuple[float, bool, Path]:
-    """Return when the last run of a folder began, seconds, whether it goes on, and its work folder."""
+def _run(folder: Path) -> tuple[float, bool | None, Path]:
+    """Return when the last run of a folder began, seconds, whether it goes on (None: it died), and its work
+    folder.
+    """
     try:
         rows = (folder / ".nextflow/history").read_text(encoding="utf-8").splitlines()
-        began, _, _, status, *_, command = rows[-1].split("\t")
+        began, _, _, status, _, session, command = rows[-1].split("\t")
         work = re.search(r" -w(?:ork-dir)? '?([^ ']+)", command)
         begun = datetime.strptime(began, "%Y-%m-%d %H:%M:%S").timestamp()
-        return begun, status == "-", folder / (work[1] if work else "work")
+        goes_on = status == "-"
+        if goes_on and not _is_locked(folder / ".nextflow/cache" / session / "db/LOCK"):
+            return begun, None, folder / (work[1] if work else "work")
+        return begun, goes_on, folder / (work[1] if work else "work")
     except (OSError, ValueError, IndexError):
         raise UserError(
             f"no run was started in {folder.resolve()}; give the folder in which nextflow was started"
         ) from None
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether Nextflow holds its cache, as it does while it lives; True where that cannot be known."""
+    try:
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except OSError:
+        return True
 
 
 def _time(path: Path) -> float:

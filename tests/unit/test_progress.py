@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import time
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -55,7 +57,26 @@ def test_running_tasks_show_the_bar_of_their_step(tmp_path: Path) -> None:
     assert excite == "  EXCITE (model:0)     20:00  (silent for 20:00)"
     assert train.startswith("  TRAIN (1)            02:05  ████████░░░░░░░░░░░░  40 %  4 of 10 epochs")
     history(tmp_path, 3700, "ERR")
-    assert progress.told(tmp_path).startswith("not running any more since ")
+    assert progress.told(tmp_path).startswith("not running any more, begun ")
+
+
+def test_a_run_whose_head_was_killed_does_not_run(tmp_path: Path) -> None:
+    """Nextflow locks its cache while it lives; its history is not written by a head that is killed."""
+    history(tmp_path, 60, "-")
+    lock = tmp_path / ".nextflow/cache/session/db/LOCK"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    code = f"import fcntl; f = open({str(lock)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(1); input()"
+    head = subprocess.Popen(
+        [sys.executable, "-c", code.replace("print(1)", "print(1, flush=True)")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert head.stdout
+    head.stdout.readline()
+    assert progress.told(tmp_path).startswith("running since ")
+    head.kill()
+    head.communicate()
+    assert progress.told(tmp_path).startswith("not running any more (it was killed; -resume goes on with it)")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
