@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable
@@ -16,6 +17,7 @@ from frazil.analysis.settings import ModelError
 from frazil.errors import UserError
 from frazil.experiments.settings import MOST_KEPT
 from frazil.labels.settings import Seed
+from frazil.potentials.folder import elements_of
 from frazil.settings import (
     BadSettings,
     Setting,
@@ -327,10 +329,36 @@ def _between(run: SimpleNamespace, typed: Mapping[str, Any], known: Mapping[str,
             f"--keep_trajectories: given {run.keep_trajectories}; allowed: 0 with {', '.join(blind)}, which "
             f"has no frames of trajectories to publish; {', '.join(sorted(showing()))} have"
         )
+    yield from _no_potentials(typed)
     for module in settings_modules():
         for name, text in module.contradictions(run) if hasattr(module, "contradictions") else ():
             unit = f" {known[name].unit}" if known[name].unit else ""
             yield f"--{name}: given {text_of(typed[name])}{unit}; " + re.sub(r"\[([\w.]+)\]", told, text)
+
+
+def _no_potentials(typed: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which folders of potentials are none, and which structures have atoms that theirs do not know."""
+    for name, model in typed.items():
+        group, _, last = name.rpartition(".")
+        if last != "model" or not isinstance(model, Path):
+            continue
+        try:
+            elements = elements_of(model)
+        except UserError as problem:
+            yield f"--{name}: given {model}; {problem}"
+            continue
+        structure = typed.get(f"{group}.structure")
+        if not elements or not isinstance(structure, Path):
+            continue
+        import ase.io  # only where there is something to read: help and the schema need none
+
+        with suppress(Exception):  # a file that cannot be read is refused by who reads it
+            symbols = {symbol for atoms in ase.io.iread(structure) for symbol in atoms.symbols}
+            if foreign := symbols - set(elements):
+                yield (
+                    f"--{group}.structure: given {structure}, with {', '.join(sorted(foreign))}; allowed: "
+                    f"atoms of --{name}, now {model}: {', '.join(elements)}"
+                )
 
 
 def _letters(name: str) -> str:

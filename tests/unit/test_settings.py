@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ase import Atoms
 
 from frazil import launcher, parameters
 from frazil.cli import run
@@ -132,6 +133,23 @@ def test_a_launch_refuses_what_no_run_can_use(group: str, name: str, value: Any,
     lines = refused({group: {name: value}})
     assert any(told in line for line in lines), lines
     assert all(line.startswith("--") for line in lines)
+
+
+def test_a_launch_looks_at_the_folders_of_potentials(tmp_path: Path, root: Path) -> None:
+    """What is none, and atoms that it does not know, are told before any task."""
+    lines = refused({"experiments": "vibrations", "vibrations": {"model": str(tmp_path)}})
+    assert any("--vibrations.model" in line and "is no potential's" in line for line in lines), lines
+    (tmp_path / "model.json").write_text("{")
+    lines = refused({"experiments": "vibrations", "vibrations": {"model": str(tmp_path)}})
+    assert any("model.json is damaged" in line for line in lines), lines
+    own = tmp_path / "water.xyz"
+    Atoms("OH2", [[0, 0, 0], [0, 0, 1], [0, 1, 0]]).write(own)
+    known = root / "assets/potentials/mgsio3-pbe0"
+    given = {"structure": str(own), "model": str(known)}
+    lines = refused({"experiments": "vibrations", "vibrations": given})
+    assert any("with H; allowed: atoms of --vibrations.model" in line for line in lines), lines
+    given["model"] = str(root / "assets/potentials/q-tip4p-f")
+    assert parameters.resolve({"experiments": "vibrations", "vibrations": given})
 
 
 def test_frames_of_a_semiempirical_level_may_train_for_sticking() -> None:

@@ -19,6 +19,12 @@ DESCRIPTION = "model.json"
 INTERACTION = " interaction"
 """Ends the label level of labels without the molecules themselves, and of a model trained on them."""
 FORMAT, FORMAT_VERSION = "frazil-potential", 1
+FILES = {
+    "gmnn": ("model.h5",),
+    "egnn": ("egnn.h5",),
+    "deepmd": ("model.pb", "without_bonds.network", "residual.pb"),
+}
+"""Of each kind of folder that training writes, the files of which it has one: what runs."""
 
 
 def describe(folder: Path, kind: str, files: Sequence[str], **fields: Any) -> None:
@@ -55,3 +61,19 @@ def read_description(folder: Path | str) -> dict[str, Any]:
                 f"{path} is damaged: it is not the file that {DESCRIPTION} says; copy it again or train again"
             )
     return found
+
+
+def elements_of(path: Path) -> list[str]:
+    """Return the elements that a potential's folder (or file in one) says it knows; none where it says none.
+
+    Nothing of the potential is loaded. Raises UserError for a folder that is no potential's, or is damaged.
+    """
+    folder = path if path.is_dir() else path.parent
+    description = read_description(folder) if (folder / DESCRIPTION).is_file() else {}
+    names = [name for files in FILES.values() for name in files]
+    if path.is_dir() and not description and not any((folder / name).is_file() for name in names):
+        raise UserError(
+            f"the folder is no potential's; give one that training wrote ({', '.join(names)}), or with a "
+            f"{DESCRIPTION}"
+        )
+    return list(description.get("elements", ()))

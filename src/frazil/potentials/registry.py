@@ -25,7 +25,7 @@ from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.files import sha256_of
-from frazil.potentials.folder import DESCRIPTION, INTERACTION, read_description
+from frazil.potentials.folder import DESCRIPTION, FILES, INTERACTION, read_description
 
 if TYPE_CHECKING:
     from frazil.potentials.interface import Potential
@@ -118,18 +118,16 @@ def _found(
 
 def _folder(path: Path, curves: Path | str, precision: str) -> Source:
     """Return the source of a folder, or of a file in one."""
-    from frazil.potentials.deepmd.model import MODEL_FILES
-
     folder = path if path.is_dir() else path.parent
     named = "" if path.is_dir() else path.name
     description: dict[str, Any] = {}
     if (folder / DESCRIPTION).is_file():
         description = read_description(folder)
     # Folders of earlier versions have no description, or one that names no kind.
-    known = (named,) if named else ("model.h5", "egnn.h5", *MODEL_FILES)
+    known = (named,) if named else tuple(name for files in FILES.values() for name in files)
     file = next((folder / name for name in known if (folder / name).is_file()), None)
     kind = description.get("kind") or ("gmnn" if file and file.suffix == ".h5" else "deepmd")
-    if kind not in TRAINED:
+    if kind not in FILES:
         return _described(description, folder, curves, folder)
     if file is None:
         raise UserError(
@@ -189,10 +187,6 @@ def _combined(kind: str, parts: Sequence["Potential"], fields: Mapping[str, Any]
         return transform.mixture_of(parts, fields["weights"])
     whole = transform.sum_of(parts) if len(parts) > 1 else parts[0]
     return transform.InField(whole, np.asarray(fields["field_V_per_A"], float)) if kind == "field" else whole
-
-
-TRAINED = ("gmnn", "egnn", "deepmd")
-"""Kinds of folders that training writes."""
 
 
 def _egnn(file: Path) -> Source:

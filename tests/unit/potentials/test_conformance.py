@@ -15,11 +15,12 @@ from scipy.spatial.transform import Rotation
 
 from frazil.potentials.egnn import architecture as egnn
 from frazil.potentials.egnn.files import write_folder as write_egnn
+from frazil.potentials.folder import FILES
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.interface import Evaluation, Potential, jit
 from frazil.potentials.neighbours import allocate
-from frazil.potentials.registry import COMBINED, NAMED, TRAINED, load
+from frazil.potentials.registry import COMBINED, NAMED, load
 from frazil.potentials.transform import Bias, sum_of
 from frazil.systems.co import set_excited
 
@@ -165,7 +166,7 @@ CASES = {
 
 
 def test_every_kind_is_here() -> None:
-    assert {*NAMED, *COMBINED, *TRAINED} <= {name.split()[0] for name in CASES}
+    assert {*NAMED, *COMBINED, *FILES} <= {name.split()[0] for name in CASES}
 
 
 @pytest.fixture(scope="module")

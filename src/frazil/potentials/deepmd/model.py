@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from frazil.errors import UserError
 from frazil.potentials.deepmd.bond_baseline import TABLE, BondBaseline
-from frazil.potentials.folder import DESCRIPTION, read_description
+from frazil.potentials.folder import DESCRIPTION, FILES, read_description
 from frazil.systems.co import TYPE_MAP, deepmd_types
 
 SINGLE_THREAD = {
@@ -36,7 +36,7 @@ SINGLE_THREAD = {
 }
 """Environment of every process that runs a DeePMD-kit model, unless the user set it otherwise."""
 
-MODEL_FILES = ("model.pb", "without_bonds.network", "residual.pb")
+MODEL_FILES = FILES["deepmd"]
 FROZEN_FILES = ("frozen.pb", "without_bonds_frozen.network", "residual_frozen.pb")
 """A model directory's files, to run and before compression: of a plain model, of one without bonds (plain
 DeePMD-kit does not load that ending), and of one without bonds by an earlier version.
