@@ -1,5 +1,6 @@
-"""What experiments on one structure at rest share: its file, its potential, its time step."""
+"""What experiments on one structure at rest share: its file, its potential, its time step, its beads."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ase import Atoms
 from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.data.structures import check_names, read_structures
 from frazil.errors import UserError
+from frazil.md.rings import beads_needed
 from frazil.potentials.registry import Source, load
 
 STEPS_PER_PERIOD = 20
@@ -61,3 +63,14 @@ def check_timestep(name: str, timestep_fs: float, fastest_cm1: float, steps_per_
             f"a time step of {timestep_fs:g} fs for {name}, whose fastest mode has {fastest_cm1:.0f} cm⁻¹; "
             f"allowed are {steps_per_period} steps a period, {longest_fs:.2g} fs: lower timestep_fs"
         )
+
+
+def check_beads(name: str, n_beads: Sequence[int], temperature_K: float, fastest_cm1: float) -> None:
+    """Raise UserError for rings of fewer beads than the fastest mode needs; one is a classical nucleus."""
+    needed = beads_needed(fastest_cm1, temperature_K)
+    for number in n_beads:
+        if 1 < number < needed:
+            raise UserError(
+                f"{number} beads for {name} at {temperature_K:g} K, whose fastest mode has {fastest_cm1:.0f} "
+                f"cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): raise n_beads"
+            )

@@ -12,11 +12,10 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_timestep, source_of, structure_of
+from frazil.experiments.at_rest import check_beads, check_timestep, source_of, structure_of
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.tables import NEIGHBOURS
 from frazil.md.fields import Drive
-from frazil.md.rings import beads_needed
 from frazil.md.state import State, System
 from frazil.potentials.polarizability import load as polarizability_of
 from frazil.potentials.registry import Source
@@ -83,14 +82,7 @@ def subject_of(settings: Field) -> Subject:
     check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
     check_timestep(found.name, settings.drive_timestep_fs, fastest, STEPS_DRIVEN)
     drive_of(settings).check(settings.drive_timestep_fs)
-    needed = beads_needed(fastest, settings.temperature_K)
-    for n_beads in settings.n_beads:
-        if 1 < n_beads < needed:
-            raise UserError(
-                f"{n_beads} beads for {found.name} at {settings.temperature_K:g} K, whose fastest mode has "
-                f"{fastest:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): raise "
-                "n_beads"
-            )
+    check_beads(found.name, settings.n_beads, settings.temperature_K, fastest)
     return found
 
 

@@ -20,9 +20,8 @@ import scipy.integrate
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_timestep, source_of, structure_of
+from frazil.experiments.at_rest import check_beads, check_timestep, source_of, structure_of
 from frazil.experiments.hydrogen_bond.settings import MASS_NODES, HydrogenBond
-from frazil.md.rings import beads_needed
 from frazil.md.state import State, System
 from frazil.potentials.interface import Analytic, Potential
 from frazil.potentials.registry import Source
@@ -95,14 +94,7 @@ def subject_of(settings: HydrogenBond) -> Subject:
     found = _relaxed(settings.structure, settings.model, settings.molecule_atoms)
     fastest = float(found.minimum.modes.wavenumbers_cm1.max())
     check_timestep(found.name, settings.timestep_fs, fastest, STEPS_PER_PERIOD)
-    needed = beads_needed(fastest, settings.temperature_K)
-    for n_beads in settings.n_beads:
-        if 1 < n_beads < needed:
-            raise UserError(
-                f"{n_beads} beads for {found.name} at {settings.temperature_K:g} K, whose fastest mode has "
-                f"{fastest:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): raise "
-                "n_beads"
-            )
+    check_beads(found.name, settings.n_beads, settings.temperature_K, fastest)
     return found
 
 

@@ -17,11 +17,10 @@ from ase.data import atomic_numbers
 
 from frazil.analysis.normal_modes import normal_modes
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_timestep, source_of
+from frazil.experiments.at_rest import check_beads, check_timestep, source_of
 from frazil.experiments.reaction.coordinate import Coordinate, Linear, Squared, coordinate_of
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
 from frazil.experiments.reaction.settings import Reaction
-from frazil.md.rings import beads_needed
 from frazil.md.state import State, System
 from frazil.potentials.registry import Source
 from frazil.potentials.rings import RingPolymer
@@ -87,14 +86,7 @@ def subject_of(settings: Reaction) -> Subject:
             "(coordinate_atoms)"
         )
     check_timestep(found.path.name, settings.timestep_fs, found.fastest_cm1, STEPS_PER_PERIOD)
-    needed = beads_needed(found.fastest_cm1, settings.temperature_K)
-    for n_beads in settings.n_beads:
-        if 1 < n_beads < needed:
-            raise UserError(
-                f"{n_beads} beads for {found.path.name} at {settings.temperature_K:g} K, whose fastest mode "
-                f"has {found.fastest_cm1:.0f} cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical "
-                "nuclei): raise n_beads"
-            )
+    check_beads(found.path.name, settings.n_beads, settings.temperature_K, found.fastest_cm1)
     return found
 
 
