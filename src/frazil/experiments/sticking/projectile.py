@@ -16,7 +16,7 @@ from scipy.integrate import cumulative_trapezoid
 
 from frazil.errors import UserError
 from frazil.experiments.sticking.driver import Driver
-from frazil.experiments.sticking.settings import H2, Campaign
+from frazil.experiments.sticking.settings import H2, Campaign, flight_fs_of
 from frazil.files import write_atomic
 from frazil.potentials.surface import bond_curve_of, members_of
 from frazil.seeds import rng
@@ -24,7 +24,7 @@ from frazil.systems.diatomic import BondCurve
 from frazil.systems.minima import Minimum, model_minimum
 from frazil.systems.molecules import Molecules, molecule
 from frazil.systems.starts import canonical
-from frazil.units import fs, hbar, kB
+from frazil.units import hbar, kB
 
 FILE = "projectile.extxyz"
 AS_GIVEN = H2
@@ -142,9 +142,7 @@ def check(projectile: Projectile, campaign: Campaign) -> None:
     H2 is left as the published study has it; at its energies it arrives within half of its 10 ps.
     """
     slowest_K = min(campaign.energies_K)
-    speed = np.sqrt(2 * slowest_K * kB / projectile.mass_amu)
-    steepest = np.radians(campaign.polar_max_deg if campaign.n_polar > 1 else 0.0)
-    flight_fs = campaign.start_height_A / np.cos(steepest) / speed / fs
+    flight_fs = flight_fs_of(campaign, projectile.mass_amu)
     if projectile.name != AS_GIVEN and flight_fs >= campaign.duration_fs:
         raise UserError(
             f"{projectile.name} at {slowest_K:g} K needs {flight_fs:.0f} fs to reach the surface, "

@@ -44,7 +44,7 @@ MASSES_amu = {
     "Ar": 39.95,
 }
 """Of the elements of common projectiles, since a login node that checks settings has no ASE."""
-SQUARE_SPEED_A2_per_fs2 = 1.6629e-6
+SQUARE_SPEED_A2_per_fs2 = 1.6628925e-6
 """2 k / amu: times energy (K) over mass (amu) it is the square of a speed."""
 NEEDED_OF_A_MODEL = ("model.h5", "learning_curve.csv", "validation.extxyz", "scans.extxyz")
 WIDTH_DOC = (
@@ -492,12 +492,10 @@ class Sticking:
         mass_amu = formula_mass_amu(name)
         if name == H2 or not mass_amu:
             return
-        steepest = math.radians(campaign.polar_max_deg if campaign.n_polar > 1 else 0.0)
-        slowest_K = min(campaign.energies_K)
-        straight_fs = campaign.start_height_A / math.sqrt(SQUARE_SPEED_A2_per_fs2 * slowest_K / mass_amu)
+        longest_fs = flight_fs_of(campaign, mass_amu)
         for where, length_fs, flight_fs in (
-            ("duration_fs", campaign.duration_fs, straight_fs / math.cos(steepest)),
-            ("attempts_duration_fs", self.attempts.attempts_duration_fs, straight_fs),
+            ("duration_fs", campaign.duration_fs, longest_fs),
+            ("attempts_duration_fs", self.attempts.attempts_duration_fs, longest_fs * cosine_of(campaign)),
         ):
             if flight_fs >= length_fs:
                 yield (
@@ -547,6 +545,17 @@ def elements_of(what: Sequence[str]) -> set[str]:
     """Return the elements of molecules named by their formulas; those of files and SMILES are not known."""
     formulas = [name for name in what if not is_file_name(name) and not name.startswith("smiles:")]
     return {element for name in formulas for element in re.findall(r"[A-Z][a-z]?", name)}
+
+
+def cosine_of(campaign: Campaign) -> float:
+    """Return the cosine of the steepest polar angle of a campaign."""
+    return math.cos(math.radians(campaign.polar_max_deg if campaign.n_polar > 1 else 0.0))
+
+
+def flight_fs_of(campaign: Campaign, mass_amu: float) -> float:
+    """Return the time of flight, fs, of a campaign's slowest projectile along its longest way."""
+    speed_A_per_fs = math.sqrt(SQUARE_SPEED_A2_per_fs2 * min(campaign.energies_K) / mass_amu)
+    return campaign.start_height_A / cosine_of(campaign) / speed_A_per_fs
 
 
 def formula_mass_amu(name: str) -> float:
