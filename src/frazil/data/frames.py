@@ -147,18 +147,15 @@ def _read_with_stress(path: Path) -> list[Atoms]:
     return list(ase.io.read(StringIO(text), index=":", format="extxyz"))
 
 
-def read_at(path: Path | str, ranges: Iterable[tuple[int, int]]) -> list[Atoms]:
-    """Return the frames at ranges of bytes of an extended XYZ file; nothing else of it is read.
+def read_at(path: Path | str, first: int, last: int) -> Atoms:
+    """Return the frame from a byte of an extended XYZ file to another; nothing else of it is read.
 
     Raises UserError for what is no frame.
     """
-    found = []
     with _told(path), Path(path).open("rb") as file:
-        for first, last in ranges:
-            file.seek(first)
-            text = file.read(last - first).decode()
-            found.append(ase.io.read(StringIO(text), format="extxyz", do_not_split_by_at_sign=True))
-    return found
+        file.seek(first)
+        text = file.read(last - first).decode()
+        return ase.io.read(StringIO(text), format="extxyz", do_not_split_by_at_sign=True)
 
 
 def ranges_of(path: Path | str) -> Iterator[tuple[int, int, bytes]]:

@@ -15,7 +15,7 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.potentials.deepmd.model import DeepPotential
-from frazil.potentials.deepmd.se_e2_a import DeepPotSE, Table, constants
+from frazil.potentials.deepmd.se_e2_a import DeepPotSE, Table, read_graph
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import allocate
 from frazil.potentials.registry import load
@@ -102,7 +102,7 @@ def test_what_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None:
         DeepPotSE.of(frozen, [0, 4])
     (tmp_path / "text.pb").write_text(json.dumps({"no": "graph"}))
     with pytest.raises(UserError, match=r"text\.pb is no frozen"):
-        constants(tmp_path / "text.pb")
+        read_graph(tmp_path / "text.pb")
     content = frozen.read_bytes()
     for old, new, message in (
         (b'"se_e2_a"', b'"se_e2_r"', "has descriptor 'se_e2_r'; read here is only 'se_e2_a'"),

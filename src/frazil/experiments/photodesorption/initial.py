@@ -138,7 +138,7 @@ class Snapshots:
     def _read(self, place: int) -> ase.Atoms:
         identity, number, first, last = self._places[place]
         path = self._files[number]
-        (frame,) = read_at(path, [(first, last)])
+        frame = read_at(path, first, last)
         if frame.info.get("snapshot_id") != identity or not frame.has("momenta"):
             raise UserError(
                 f"{path}: snapshot {identity} is not where snapshots.csv has it, or lacks momenta; run "

@@ -5,7 +5,7 @@ Nothing of a graph is executed here, and TensorFlow is not needed.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,8 @@ _TYPES: dict[int, np.dtype[Any]] = {
 }
 _STRING, _DOUBLE, _INT32 = 7, 2, 3
 _VIRIAL = b"o_atom_virial"
+_TABLE = b"TabulateFusionSeA"
+"""The operation that ``dp compress`` puts in place of an embedding network."""
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
@@ -86,27 +88,29 @@ def _tensor(message: bytes) -> Any:
     return np.resize(np.array(values or [0], _TYPES[dtype]), shape)
 
 
-def constants(path: Path | str) -> dict[str, Any]:
-    """Return the constants of a frozen TensorFlow graph by name. Raises UserError for a file that is none."""
+class Graph(NamedTuple):
+    """A frozen graph: constants by name, and by each embedding table's name those of its inputs."""
+
+    constants: dict[str, Any]
+    tables: dict[str, list[str]]
+
+
+def read_graph(path: Path | str) -> Graph:
+    """Return a frozen model's graph. Raises UserError for a file that is none."""
+    found = Graph({}, {})
     try:
-        found = {
-            name: _tensor(dict(_fields(attributes[b"value"]))[8])
-            for name, operation, _, attributes in _nodes(Path(path).read_bytes())
-            if operation == b"Const" and b"value" in attributes
-        }
+        for name, operation, inputs, attributes in _nodes(Path(path).read_bytes()):
+            if operation == b"Const" and b"value" in attributes:
+                found.constants[name] = _tensor(dict(_fields(attributes[b"value"]))[8])
+            elif operation == _TABLE:
+                found.tables[name] = inputs
     except (OSError, ValueError, IndexError, TypeError, AttributeError, KeyError) as error:
         raise UserError(
             f"{path} is no frozen graph ({error}); give the frozen.pb of train_deepmd.py"
         ) from error
-    if "train_attr/training_script" not in found:
+    if "train_attr/training_script" not in found.constants:
         raise UserError(f"{path} is no frozen model of DeePMD-kit; give the frozen.pb of train_deepmd.py")
     return found
-
-
-def inputs(path: Path | str, operation: bytes) -> dict[str, list[str]]:
-    """Return the names of the inputs of each node of an operation, by the node's name, of a frozen graph."""
-    nodes = _nodes(Path(path).read_bytes())
-    return {name: own for name, kind, own, _ in nodes if kind == operation}
 
 
 def _nodes(graph: bytes) -> Iterator[tuple[str, bytes, list[str], dict[bytes, bytes]]]:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from frazil.errors import UserError
 from frazil.potentials.deepmd import kernel
 from frazil.potentials.deepmd.bond_baseline import EXCITED, GROUND, BondBaseline
-from frazil.potentials.deepmd.frozen_graph import constants, inputs
+from frazil.potentials.deepmd.frozen_graph import read_graph
 from frazil.potentials.interface import Analytic, Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
 from frazil.pytrees import pytree
@@ -111,14 +111,13 @@ class DeepPotSE:
         Raises UserError for another kind of model, a type that it does not have, or structures with other
         numbers of a type than the first.
         """
-        graph = constants(frozen)
+        graph, tables = read_graph(frozen)
         model = json.loads(graph["train_attr/training_script"])["model"]
         descriptor, fitting = model.get("descriptor", {}), model.get("fitting_net", {})
         _check(frozen, model, descriptor, fitting)
         if "descrpt_attr/t_avg" not in graph or "layer_0_type_0/matrix" not in graph:
             raise UserError(f"{frozen} holds no network of se_e2_a; give the frozen.pb of train_deepmd.py")
         shared = descriptor.get("type_one_side", False)
-        tables = inputs(frozen, b"TabulateFusionSeA")
         if not tables and not any(name.endswith("/matrix_1_0") for name in graph):
             raise UserError(f"{frozen} holds no embedding of se_e2_a; give a .pb that dp freeze has written")
         names = graph["model_attr/tmap"].decode().split()
@@ -359,7 +358,7 @@ class Bonds(Analytic):
 
 def type_map_of(frozen: Path | str) -> list[str]:
     """Return the names of a frozen model's types. Raises UserError for a file that is none."""
-    names: list[str] = constants(frozen)["model_attr/tmap"].decode().split()
+    names: list[str] = read_graph(frozen).constants["model_attr/tmap"].decode().split()
     return names
 
 
