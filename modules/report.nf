@@ -76,7 +76,7 @@ process KEEP_TRAJECTORIES {
     """
     ${Settings.file([parameters: parameters])}
     mv settings.json results/run.json
-    keep_trajectories.py --experiment ${experiment} --results results --n-trajectories ${n_trajectories} --n-frames ${n_frames} \
+    keep_trajectories.py --experiment ${experiment} --results results --n-trajectories ${n_trajectories} --n-frames ${n_frames} \\
         ${reads ? "--file-settings ${reads.join(' ')} --files ${files}" : ''} --out ${experiment}_kept
     """
 

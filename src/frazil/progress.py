@@ -64,9 +64,9 @@ def _run(folder: Path) -> tuple[float, bool | None, Path]:
         began, _, _, status, _, session, command = rows[-1].split("\t")
         work = re.search(r" -w(?:ork-dir)? '?([^ ']+)", command)
         begun = datetime.strptime(began, "%Y-%m-%d %H:%M:%S").timestamp()
-        goes_on = status == "-"
+        goes_on: bool | None = status == "-"
         if goes_on and not _is_locked(folder / ".nextflow/cache" / session / "db/LOCK"):
-            return begun, None, folder / (work[1] if work else "work")
+            goes_on = None
         return begun, goes_on, folder / (work[1] if work else "work")
     except (OSError, ValueError, IndexError):
         raise UserError(

@@ -88,14 +88,20 @@ def error_cm1(found: Modes, expected: Modes, masses_amu: np.ndarray) -> np.ndarr
     return np.asarray(found.wavenumbers_cm1[partners] - expected.wavenumbers_cm1)
 
 
-def _vibrations(positions: np.ndarray, roots: np.ndarray, periodic: bool) -> np.ndarray:
-    """Return an orthonormal basis (3 natoms, n_modes) of what is no translation nor, if free, rotation."""
+def overall_motions(positions: np.ndarray, roots: np.ndarray, periodic: bool = False) -> np.ndarray:
+    """Return translations, then rotations about the centre of mass unless periodic, (3 natoms, 6 or 3), as
+    they are in mass-weighted coordinates; roots (3 natoms,): of the masses.
+    """
     weights = roots[::3] ** 2 / (roots[::3] ** 2).sum()
     arms = positions - weights @ positions
     moved = [np.tile(axis, len(positions)) for axis in np.eye(3)]
     turned = [np.cross(axis, arms).ravel() for axis in np.eye(3)] if not periodic else []
-    overall = roots[:, None] * np.array([*moved, *turned]).T
-    left, sizes, _ = np.linalg.svd(overall)
+    return np.asarray(roots[:, None] * np.array([*moved, *turned]).T)
+
+
+def _vibrations(positions: np.ndarray, roots: np.ndarray, periodic: bool) -> np.ndarray:
+    """Return an orthonormal basis (3 natoms, n_modes) of what is no translation nor, if free, rotation."""
+    left, sizes, _ = np.linalg.svd(overall_motions(positions, roots, periodic))
     rank = int((sizes > 1e-6 * sizes.max()).sum())
     return np.asarray(left[:, rank:])
 

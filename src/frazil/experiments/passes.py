@@ -75,10 +75,10 @@ class WholeParts:
         return jnp.where(jnp.stack(holds).all(), 0, BROKEN)
 
 
-def ended_as(outcomes: Sequence[str]) -> dict[str, Any]:
-    """Return a pass's outcome, and how many of its windows were lost, by the outcomes of all."""
+def ended_as(outcomes: Sequence[str], parts: str = "windows") -> dict[str, Any]:
+    """Return a pass's outcome, and how many of its parts were lost (``lost_windows``), by their outcomes."""
     lost = [outcome for outcome in outcomes if outcome != FINISHED]
-    return {"outcome": lost[0] if lost else FINISHED, "lost_windows": len(lost)}
+    return {"outcome": lost[0] if lost else FINISHED, f"lost_{parts}": len(lost)}
 
 
 def kinetic_eV(rows: Mapping[str, np.ndarray]) -> list[float]:

@@ -134,7 +134,7 @@ class _Member:
                 work = total - driven.rows["conserved_energy"]
                 under[:] = np.stack([total, work, driven.rows["dipole_e_A"] @ ALONG], axis=1)
         return {
-            "trajectory_id": number, "member": self.member, **_ended(outcomes),
+            "trajectory_id": number, "member": self.member, **ended_as(outcomes, "runs"),
             "samples": samples.reshape(*shape, n_samples, n_columns),
             "kinetic_eV": kinetic.reshape(*shape, 2), "driven": under,
         }  # fmt: skip
@@ -203,9 +203,3 @@ def _kept(start: Start, ended: Trajectory) -> Row:
     """Return a trajectory with the last of its frames alone."""
     rows = {name: values[-1:] if name in LAST else values for name, values in ended.rows.items()}
     return {"ended": replace(ended, rows=rows)}
-
-
-def _ended(outcomes: Sequence[str]) -> Row:
-    """Return how a start's runs ended, and how many were lost."""
-    told = ended_as(outcomes)
-    return {"outcome": told["outcome"], "lost_runs": told["lost_windows"]}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas
-import scipy.stats
 
 from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, two_way
 from frazil.errors import UserError
@@ -231,9 +230,8 @@ def _langevin(settings: Field, subject: Subject, own: Set, found: Expected) -> l
 
 def _of_starts(values: np.ndarray) -> tuple[float, tuple[float, float]]:
     """Return the mean of values (M, R) and its 95 % interval by the scatter of the starts."""
-    layout = two_way(values)
-    half = float(scipy.stats.t.ppf(0.975, values.shape[1] - 1) * layout.standard_error)
-    return float(layout.mean), (float(layout.mean) - half, float(layout.mean) + half)
+    found = two_way(values).estimate()
+    return float(found.value), (float(found.low_95), float(found.high_95))
 
 
 def _linear(settings: Field, subject: Subject, own: Set) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from frazil.experiments.field.settings import Field
 from frazil.experiments.field.tables import NEIGHBOURS
 from frazil.md.fields import Drive
 from frazil.md.state import State, System
+from frazil.potentials.neighbours import allocate
 from frazil.potentials.polarizability import load as polarizability_of
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
@@ -115,8 +116,6 @@ def _mean_of(members: Callable[[jax.Array], jax.Array]) -> Alpha:
 
 def _dipole_and_charge(source: Source, atoms: Atoms) -> tuple[np.ndarray, float]:
     """Return the dipole (3,), e Å, and the charge, e, by its sum rule: Σ ∂μ/∂r is the charge times 1."""
-    from frazil.potentials.neighbours import allocate
-
     coupling = FieldCoupling(source.potential(atoms), ALONG)
     lists = None
     if coupling.cutoff_A is not None:

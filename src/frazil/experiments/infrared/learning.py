@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import ase.data
 import numpy as np
@@ -475,7 +474,7 @@ class _Exploration:
 def committee_errors(model: Model, frames: Sequence[Atoms]) -> np.ndarray:
     """Return spreads and errors (n, 4): the largest of an atom's force, eV/Å, then the energy's, eV/atom."""
     rows = []
-    for atoms, found in zip(frames, _predicted(model, frames), strict=True):
+    for atoms, found in zip(frames, Committee(model).predict_in_parts(frames, FRAMES_PER_CALL), strict=True):
         missed = np.linalg.norm(found.forces_mean_eV_per_A - atoms.get_forces(), axis=1).max()
         energy = abs(found.energy_eV - atoms.get_potential_energy()) / len(atoms)
         spread = found.energy_spread_eV / len(atoms)
@@ -509,7 +508,7 @@ def errors_of(model: Model, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.nda
     without; the spread of the force on each atom (any,), eV/Å.
     """
     energies, forces, dipoles, spreads = [], [np.zeros(0)], [], [np.zeros(0)]
-    for atoms, found in zip(frames, _predicted(model, frames), strict=True):
+    for atoms, found in zip(frames, Committee(model).predict_in_parts(frames, FRAMES_PER_CALL), strict=True):
         energies.append((found.energy_eV - atoms.get_potential_energy()) / len(atoms))
         forces.append((found.forces_mean_eV_per_A - atoms.get_forces()).ravel())
         spreads.append(found.forces_spread_eV_per_A)
@@ -518,13 +517,3 @@ def errors_of(model: Model, frames: Sequence[Atoms]) -> tuple[np.ndarray, np.nda
     return (
         np.array(energies), np.concatenate(forces), np.array(dipoles).reshape(-1, 3), np.concatenate(spreads),
     )  # fmt: skip
-
-
-def _predicted(model: Model, frames: Sequence[Atoms]) -> list[Any]:
-    """Return predictions of frames, in parts of one shape (the last one filled up)."""
-    committee, out = Committee(model), []
-    for first in range(0, len(frames), FRAMES_PER_CALL):
-        part = list(frames[first : first + FRAMES_PER_CALL])
-        full = part + [part[-1]] * (FRAMES_PER_CALL - len(part))
-        out += committee.predict(full)[: len(part)]
-    return out

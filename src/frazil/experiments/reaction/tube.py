@@ -18,6 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from frazil.analysis.normal_modes import overall_motions
 from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.learning import divided, labelled_frames
@@ -132,11 +133,7 @@ def tube_of(path: ReactionPath, surface: Surface) -> Tube:
 
 def _overall(positions: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """Return an orthonormal basis (3 natoms, k) of translations and rotations, mass-weighted."""
-    about = positions - np.average(positions, axis=0, weights=roots[::3] ** 2)
-    motions = [np.tile(axis, (len(positions), 1)) for axis in np.eye(3)]
-    motions += [np.cross(axis, about) for axis in np.eye(3)]
-    raw = np.array([(motion.ravel() * roots) for motion in motions]).T
-    left, sizes, _ = np.linalg.svd(raw, full_matrices=False)
+    left, sizes, _ = np.linalg.svd(overall_motions(positions, roots), full_matrices=False)
     return np.asarray(left[:, sizes > 1e-6 * sizes.max()])
 
 
@@ -253,7 +250,7 @@ def learn_tube(
 def spreads_of(model: Model, frames: Sequence[Atoms]) -> np.ndarray:
     """Return of each frame (n, 2) the sixth moment and the mean of its force components' spreads, eV/Å."""
     rows = []
-    for found in _predicted(model, frames):
+    for found in Committee(model).predict_in_parts(frames, FRAMES_PER_CALL):
         spread = found.forces_eV_per_A.std(axis=0, ddof=1)
         rows.append(((spread**SPREAD_MOMENT).mean() ** (1 / SPREAD_MOMENT), spread.mean()))
     return np.array(rows)
@@ -262,16 +259,7 @@ def spreads_of(model: Model, frames: Sequence[Atoms]) -> np.ndarray:
 def errors_of(model: Model, frames: Sequence[Atoms]) -> tuple[float, float]:
     """Return root mean square errors of the members' mean on labelled frames: meV/atom, eV/Å."""
     energies, forces = [], []
-    for atoms, found in zip(frames, _predicted(model, frames), strict=True):
+    for atoms, found in zip(frames, Committee(model).predict_in_parts(frames, FRAMES_PER_CALL), strict=True):
         energies.append((found.energy_eV - atoms.get_potential_energy()) / len(atoms))
         forces.append(found.forces_mean_eV_per_A - atoms.get_forces())
     return 1e3 * float(np.sqrt(np.mean(np.square(energies)))), float(np.sqrt(np.mean(np.square(forces))))
-
-
-def _predicted(model: Model, frames: Sequence[Atoms]) -> list[Any]:
-    """Return predictions of frames, in parts of one shape (the last one filled up)."""
-    committee, out = Committee(model), []
-    for first in range(0, len(frames), FRAMES_PER_CALL):
-        part = list(frames[first : first + FRAMES_PER_CALL])
-        out += committee.predict(part + [part[-1]] * (FRAMES_PER_CALL - len(part)))[: len(part)]
-    return out

@@ -149,6 +149,14 @@ class Committee:
         outputs, forces = _compiled(self.architecture)(self.weights, species, neighbours, positions)
         return outputs, forces
 
+    def predict_in_parts(self, structures: Sequence[Atoms], at_once: int) -> list[Prediction]:
+        """Return predictions of structures, so many together that one shape serves all parts."""
+        found: list[Prediction] = []
+        for first in range(0, len(structures), at_once):
+            part = list(structures[first : first + at_once])
+            found += self.predict(part + [part[-1]] * (at_once - len(part)))[: len(part)]
+        return found
+
     def predict(
         self, structures: Sequence[Atoms], total_charges_e: Sequence[float] | None = None
     ) -> list[Prediction]:
