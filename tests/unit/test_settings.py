@@ -148,6 +148,12 @@ def test_a_launch_looks_at_the_folders_of_potentials(tmp_path: Path, root: Path)
     given = {"structure": str(own), "model": str(known)}
     lines = refused({"experiments": "vibrations", "vibrations": given})
     assert any("with H; allowed: atoms of --vibrations.model" in line for line in lines), lines
+    done = subprocess.run(
+        [sys.executable, "-S", root / "bin/frazil", "launch"], env={"PATH": "/usr/bin"}, text=True,
+        input=json.dumps({"experiments": "vibrations", "vibrations": given}), capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "with H; allowed: atoms of" in done.stderr, "a login node has no other packages"
     given["model"] = str(root / "assets/potentials/q-tip4p-f")
     assert parameters.resolve({"experiments": "vibrations", "vibrations": given})
 
