@@ -77,7 +77,7 @@ def test_one_frame_without_it_serves_all_places_of_the_adsorbate() -> None:
     moved.positions[-2:] += 0.3
     moved.calc = SinglePointCalculator(moved, energy=0.2, forces=whole.get_forces())
     other = bare.copy()
-    other.positions[0] += 1e-3
+    other.positions[0] += 1e-5
     other.calc = SinglePointCalculator(other, energy=9.0, forces=bare.get_forces())
     shares = shares_of([whole, bare, moved, other], ["H"], interactions=False)
     wanted = [float(atoms.get_potential_energy() - bare.get_potential_energy()) for atoms in (whole, moved)]
