@@ -15,7 +15,7 @@ from ase.build import molecule
 
 SMALL = {
     "structures": "two.extxyz",
-    "level": "gfn2-xtb", "on_no_minimum": "relax", "n_initial": 12, "initial_temperatures_K": "50,300",
+    "level": "gfn2-xtb", "on_no_minimum": "relax", "n_initial": 20, "initial_temperatures_K": "50,300",
     "max_rounds": 1, "patience": 1, "learning_temperatures_K": "100,200", "n_learning_replicas": 2,
     "learning_duration_fs": 20, "max_frames": 2, "n_members": 2, "n_epochs": 30, "retraining_epochs": 10,
     "batch_size": 8, "learning_rate": 0.01, "n_radial": 1, "hidden": "8", "n_test": 1,

@@ -18,6 +18,7 @@ from frazil.data.frames import (
     max_force,
     molecular_formulas,
     read_co_frames,
+    read_frames,
     summarise,
     write_frames,
 )
@@ -29,6 +30,8 @@ from frazil.seeds import rng
 SUBSETS = ("train", "test", "validation")
 FEWEST_PARENTS = 5
 """With fewer there is none for each subset."""
+FEWEST_FRAMES = 20
+"""Fewer labelled frames are not ``divided``."""
 
 
 def split(
@@ -71,6 +74,28 @@ def split(
         for place, unit in enumerate(members):
             subset_of[unit] = SUBSETS[int(place >= n_train) + int(place >= n_train + n_test)]
     return np.array([subset_of[unit] for unit in units])
+
+
+def divided(frames: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms], list[Atoms]]:
+    """Return the frames to train on, to choose the best epoch by, and to judge by, of a set that grows.
+
+    Every tenth frame is held out for good, in turn for the one and for the other: errors on frames that chose
+    the epoch flatter. A set of ``FEWEST_FRAMES`` has one of each.
+    """
+    train = [atoms for number, atoms in enumerate(frames) if number % 10 != 9]
+    return train, list(frames[9::20]), list(frames[19::20])
+
+
+def labelled_frames(file: Path, level: str) -> list[Atoms]:
+    """Return the frames of a file, none of an empty one. Raises UserError for labels of another level."""
+    frames = read_frames([file]) if file.stat().st_size else []
+    other = next((a.info.get("label_level") for a in frames if a.info.get("label_level") != level), level)
+    if other != level:
+        raise UserError(
+            f"{file} holds labels of {other or 'no stated level'}, the run's are {level}; "
+            "labels of two levels or codes never share a set"
+        )
+    return frames
 
 
 def _share(n: int, train_fraction: float, validation_fraction: float) -> tuple[int, int]:

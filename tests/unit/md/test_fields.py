@@ -150,6 +150,15 @@ def test_no_field_changes_no_bit() -> None:
                 assert own[name].tobytes() == bare[name].tobytes(), name
 
 
+def test_a_field_in_time_has_its_frequency_and_its_width() -> None:
+    """5 THz has a period of 200 fs; one width from its centre a pulse is e^(−1/2) of its height."""
+    assert np.asarray(Drive(0.3, 5.0).at([0.0, 25.0, 50.0, 100.0, 200.0])) == pytest.approx(
+        0.3 * np.array([1, 0.5**0.5, 0, -1, 1]), abs=1e-12
+    )
+    pulse = Drive(0.3, 0.0, 100.0, 20.0).at([80.0, 100.0, 120.0, 140.0])
+    assert np.asarray(pulse) == pytest.approx(0.3 * np.exp([-0.5, 0, -0.5, -2]), rel=1e-12)
+
+
 @cache
 def driven(timestep_fs: float, pulse: bool) -> list[dict[str, Any]]:
     """Runs of 160 fs under a pulse of 20 THz, or a constant field, with a polarizability."""

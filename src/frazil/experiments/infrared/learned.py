@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas
 
 from frazil.data.frames import write_frames
+from frazil.data.split import labelled_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.learning import (
     LIKE_OTHERS,
@@ -15,7 +16,6 @@ from frazil.experiments.infrared.learning import (
     Round,
     errors_on,
     known_frames,
-    labelled_frames,
     pausing_limits,
     references_at,
 )

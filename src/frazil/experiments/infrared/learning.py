@@ -26,7 +26,8 @@ from ase import Atoms
 
 from frazil.analysis.normal_modes import error_cm1
 from frazil.checkpoints import Claim, TimeLimit, key_of, read_kept, write_kept
-from frazil.data.frames import load_frames, max_force, read_frames, write_frames
+from frazil.data.frames import load_frames, max_force, write_frames
+from frazil.data.split import FEWEST_FRAMES, divided, labelled_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.committee_md import (
     Limits,
@@ -49,8 +50,6 @@ from frazil.potentials.gmnn.files import Model, read_model, write_model
 
 FRAMES_PER_CALL = 16
 """Frames that are predicted at once."""
-FEWEST_FRAMES = 10
-"""Fewer labelled frames begin nothing."""
 PROPOSED, LIKE_OTHERS = "proposed", "like others"
 """Fates of a replica that paused: its frame is to be labelled, or one that resembles it is."""
 
@@ -65,7 +64,7 @@ class Round:
     force_factor: float
     energy_factor: float
     spreads: list[list[float]]
-    """Of each held-out frame: force spread and error (eV/Å), energy spread and error (eV/atom)."""
+    """Of each calibration frame: force spread and error (eV/Å), energy spread and error (eV/atom)."""
 
 
 def displace_minima(
@@ -187,7 +186,7 @@ def wanted_limits(settings: Learning, state: Round) -> Limits:
 
 
 def pausing_limits(settings: Learning, state: Round) -> Limits:
-    """Return the spreads at which replicas pause: those wanted, or the held-out frames' median.
+    """Return the spreads at which replicas pause: those wanted, or the calibration frames' median.
 
     A committee that is worse than wanted everywhere would else pause all replicas at their first steps.
     """
@@ -237,7 +236,7 @@ def known_frames(
     """Return the frames to train on, in order, and of each file the names of the others with the reason.
 
     Frames to train on are labelled, with a dipole, and physical. Raises UserError for labels of another
-    level, and for fewer than ten frames to begin with.
+    level, and for fewer than ``FEWEST_FRAMES`` to begin with.
     """
     known: list[Atoms] = []
     others = []
@@ -250,18 +249,6 @@ def known_frames(
         known += kept
         others.append(dropped)
     return known, others
-
-
-def labelled_frames(file: Path, level: str) -> list[Atoms]:
-    """Return the frames of a file, none of an empty one. Raises UserError for labels of another level."""
-    frames = read_frames([file]) if file.stat().st_size else []
-    other = next((a.info.get("label_level") for a in frames if a.info.get("label_level") != level), level)
-    if other != level:
-        raise UserError(
-            f"{file} holds labels of {other or 'no stated level'}, the run's are {level}; "
-            "labels of two levels or codes never share a set"
-        )
-    return frames
 
 
 def physical(
@@ -289,12 +276,6 @@ def physical(
     return kept, dropped
 
 
-def divided(frames: Sequence[Atoms]) -> tuple[list[Atoms], list[Atoms]]:
-    """Return training and held-out frames: every tenth of a set is held out, for good."""
-    train = [atoms for i, atoms in enumerate(frames) if i % 10 != 9]
-    return train, [atoms for i, atoms in enumerate(frames) if i % 10 == 9]
-
-
 def _trained(
     known: Sequence[Atoms],
     network: Architecture,
@@ -306,12 +287,12 @@ def _trained(
     level: str,
 ) -> Model:
     """Train the committee into ``out``, from the weights of the round before; return it as it was written."""
-    train, held_out = divided(known)
+    train, validation, _ = divided(known)
     warm = gmnn.to_go_on_from(before, network, settings.n_members, level) if before else None
-    state = gmnn.fit(network, settings, train, held_out, ledger / "training.npz", limit, warm)
+    state = gmnn.fit(network, settings, train, validation, ledger / "training.npz", limit, warm)
     metadata = {
         "label_level": level,
-        "training_data_sha256": gmnn.fingerprint_of(network, settings, train, held_out),
+        "training_data_sha256": gmnn.fingerprint_of(network, settings, train, validation),
         "settings": gmnn.said(settings),
     }
     with write_atomic(out / "learning_curve.csv") as partial:
@@ -321,7 +302,7 @@ def _trained(
 
 
 def _judged(model: Model, known: Sequence[Atoms], references: Sequence[Reference], ledger: Path) -> Round:
-    """Measure a committee: its modes at every minimum, and its spreads on held-out frames; kept."""
+    """Measure a committee: its modes at every minimum, and its spreads on calibration frames; kept."""
     file = ledger / "judged.json"
     kept = read_kept(file)
     if kept is None:
@@ -336,8 +317,8 @@ def _judged(model: Model, known: Sequence[Atoms], references: Sequence[Reference
             errors = error_cm1(modes, expected, atoms.get_masses())
             found[reference.name] = float(np.abs(errors).mean())
         values = [value for value in found.values() if value is not None]
-        train, held_out = divided(known)
-        spreads = committee_errors(model, held_out)
+        train, _, calibration = divided(known)
+        spreads = committee_errors(model, calibration)
         ratios = np.sqrt((spreads[:, 1::2] ** 2).sum(axis=0) / (spreads[:, ::2] ** 2).sum(axis=0))
         mean = float(np.mean(values)) if len(values) == len(found) else None
         kept = asdict(Round(len(train), mean, found, float(ratios[0]), float(ratios[1]), spreads.tolist()))

@@ -15,13 +15,14 @@ from frazil.analysis.normal_modes import matched
 from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import resolution_cm1
 from frazil.data.frames import load_frames, read_extxyz
+from frazil.data.split import divided
 from frazil.errors import UserError
 from frazil.experiments.conservation import drift_gates
 from frazil.experiments.infrared import figures, spectra_tables
 from frazil.experiments.infrared.descriptors import Plane, soap_vectors
 from frazil.experiments.infrared.dipoles import Dipoles, read_dipoles
 from frazil.experiments.infrared.harmonic import modes_of
-from frazil.experiments.infrared.learning import divided, errors_of
+from frazil.experiments.infrared.learning import errors_of
 from frazil.experiments.infrared.minima import MINIMA, Reference, read_minima
 from frazil.experiments.infrared.settings import ClusterSpectrum
 from frazil.experiments.infrared.tables import (
@@ -152,11 +153,13 @@ def accuracy(
     """Return the errors of the committee's mean by subset, dipoles in Debye (the paper's Table I), and the
     dipoles of the test set beside the label's (its Fig. 4).
 
-    Errors of forces and dipoles are those of components. Validation frames are those held out in training.
+    Errors of forces and dipoles are those of components. Validation frames chose the
+    best epoch, calibration frames are held out and calibrate the spread.
     """
-    train, validation = divided(known)
     rows = []
-    for subset, frames in (("train", train), ("validation", validation), ("test", test)):
+    for subset, frames in zip(
+        ("train", "validation", "calibration", "test"), (*divided(known), test), strict=True
+    ):
         energies, forces, dipoles, _ = errors_of(model, frames)
         for quantity, unit, errors in (
             ("energy", "meV/atom", 1000 * energies),

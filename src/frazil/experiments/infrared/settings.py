@@ -29,7 +29,7 @@ class Learning:
     )
     n_initial: int = setting(
         "Frames displaced along normal modes, of each structure (farthest-point sampling of four times as many)",
-        default=100, minimum=2,
+        default=100, minimum=20,
     )  # fmt: skip
     initial_temperatures_K: tuple[float, ...] = setting(
         "Lowest and highest temperature whose energy the displaced modes get",
@@ -313,7 +313,7 @@ class RunDipoles:
 class SchnetTraining:
     """SchNet and its training.
 
-    Mean squared error of dipoles, Adam, the rate falling to a hundredth, best on every tenth frame.
+    Mean squared error of dipoles, Adam, the rate falling to a hundredth, best on every twentieth frame.
     """
 
     seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")

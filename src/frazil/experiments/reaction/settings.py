@@ -28,7 +28,7 @@ class TubeSampling:
     n_initial: int = setting(
         "Displaced frames that are labelled first, besides the path's",
         default=200,
-        minimum=10,
+        minimum=20,
         maximum=100_000,
     )
     n_candidates: int = setting(

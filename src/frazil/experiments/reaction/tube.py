@@ -20,8 +20,8 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from frazil.analysis.normal_modes import overall_motions
 from frazil.data.frames import load_frames, write_frames
+from frazil.data.split import FEWEST_FRAMES, divided, labelled_frames
 from frazil.errors import UserError
-from frazil.experiments.infrared.learning import divided, labelled_frames
 from frazil.experiments.reaction.path import ReactionPath, path_of, read_path
 from frazil.experiments.reaction.settings import TubeLearning, TubeSampling, TubeTraining
 from frazil.experiments.reaction.tables import ENOUGH, ROUNDS
@@ -44,7 +44,6 @@ CONTROL_POINTS = 5
 MOST_DRAWS = 200
 """Of one frame, until no two atoms overlap."""
 FRAMES_PER_CALL = 32
-FEWEST_FRAMES = 10
 SPREAD_MOMENT = 6
 """Of the spreads of a frame's force components: high, so that one atom alone counts."""
 
@@ -214,7 +213,7 @@ def learn_tube(
     known = [atoms for file in frames for atoms in labelled_frames(file, label_level)]
     if len(known) < FEWEST_FRAMES:
         raise UserError(f"only {len(known)} labelled frames; give at least {FEWEST_FRAMES} (n_initial)")
-    train, held_out = divided(known)
+    train, validation, judges = divided(known)
     own = GmnnTraining(
         n_members=training.n_members, seed=campaign_seed, n_epochs=training.n_epochs,
         batch_size=training.batch_size, learning_rate=training.learning_rate,
@@ -222,7 +221,7 @@ def learn_tube(
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         write_frames(Path(scratch) / "train.extxyz", train)
-        write_frames(Path(scratch) / "test.extxyz", held_out)
+        write_frames(Path(scratch) / "test.extxyz", validation)
         gmnn.train(Path(scratch), out, checkpoints, own, architecture)
     model = read_model(out / "model.h5")
     done = {str(atoms.info.get("trajectory_id")) for atoms in known}
@@ -233,9 +232,9 @@ def learn_tube(
     last = round_number >= learning.max_rounds or enough
     order = np.argsort(-spreads[:, 0], kind="stable")[: 0 if last else learning.max_frames]
     candidates = [pool[number] for number in sorted(order)]
-    energy, force = errors_of(model, held_out)
+    energy, force = errors_of(model, judges)
     row = {
-        "round": round_number, "n_train": len(train), "n_test": len(held_out),
+        "round": round_number, "n_train": len(train), "n_test": len(judges),
         "energy_rmse_meV_per_atom": energy, "force_rmse_eV_per_A": force,
         "train_spread_eV_per_A": of_known[:, 1].mean(),
         "tube_spread_eV_per_A": spreads[:, 1].mean() if len(pool) else np.nan, "n_chosen": len(candidates),

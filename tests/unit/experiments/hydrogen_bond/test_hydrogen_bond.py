@@ -167,7 +167,7 @@ def test_the_restraints_volume() -> None:
     [
         ({"molecule_atoms": [0, 1]}, r"atoms 0,1 of pair \(He2\) are no whole molecule beside others"),
         ({"molecule_atoms": [2]}, "its molecules are 0; 1: give one"),
-        ({"n_beads": [1, 4]}, r"4 beads for pair at 100 K, whose fastest mode has 354 cm⁻¹; .* 11 or more"),
+        ({"n_beads": [1, 10]}, r"10 beads for pair at 100 K, whose fastest mode has 354 cm⁻¹; .* 11 or more"),
     ],
 )
 def test_bad_input_of_a_structure(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -32,7 +32,7 @@ from frazil.md.integrity import OneCluster
 from frazil.potentials.gmnn.architecture import initialize_committee
 
 SETTINGS = Learning(
-    level="gfn2-xtb", campaign_seed=3, n_initial=12, max_rounds=2, patience=2,
+    level="gfn2-xtb", campaign_seed=3, n_initial=20, max_rounds=2, patience=2,
     learning_temperatures_K=(300.0, 600.0), n_learning_replicas=3, max_frames=3, n_test=2,
     retraining_epochs=3,
 )  # fmt: skip
@@ -56,6 +56,7 @@ class Stage:
         self.calls: Counter[str] = Counter()
         self.dies_at = dies_at
         self.fits: list[tuple[Any, list[Atoms], list[Atoms]]] = []
+        self.judges: list[list[Atoms]] = []
         self.runs: list[tuple[Any, Any, Any]] = []
         monkeypatch.setattr(gmnn, "fit", self.fit)
         monkeypatch.setattr(learning, "modes_of", self.modes)
@@ -80,6 +81,7 @@ class Stage:
         raise UserError("no minimum")
 
     def errors(self, model: Any, frames: Any) -> np.ndarray:
+        self.judges.append(list(frames))
         return np.array([[0.1, 0.2, 0.01, 0.03]] * 3)
 
     def run(self, model: Any, references: Any, replicas: Any, *rest: Any) -> list[Visit]:
@@ -106,7 +108,7 @@ class Rounds:
 
     def displaced(self) -> Path:
         file = self.folder / "in/frames.extxyz"
-        learning.displace_minima(self.minima, file, 12, (100.0, 1000.0), 3)
+        learning.displace_minima(self.minima, file, 20, (100.0, 1000.0), 3)
         return file
 
     def label(self, name: str, candidates: Path) -> Path:
@@ -185,16 +187,15 @@ def test_a_round_killed_at_any_moment_ends_at_the_same_folder(
 
 
 def test_the_protocol_of_the_rounds(whole: Rounds) -> None:
-    """Later rounds train shorter; what is held out is never trained on; test runs have draws of their own."""
-    fits, runs = whole.stage.fits, whole.stage.runs
+    """Later rounds train shorter; judges neither train nor choose epochs; test runs have their own draws."""
+    fits, runs, judges = whole.stage.fits, whole.stage.runs, whole.stage.judges
     assert [settings.n_epochs for settings, _, _ in fits] == [4, 3, 3]
-    for (_, train, held_out), n_known in zip(fits, (13, 14, 15), strict=True):
-        names = [str(atoms.info["trajectory_id"]) for atoms in (*train, *held_out)]
+    for (_, train, chooses), judging, n_known in zip(fits, judges, (21, 22, 23), strict=True):
+        names = [str(atoms.info["trajectory_id"]) for atoms in (*train, *chooses, *judging)]
         assert len(names) == len(set(names)) == n_known
-        assert len(held_out) == n_known // 10
-    assert [str(held[0].info["trajectory_id"]) for _, _, held in fits] == [
-        str(fits[0][2][0].info["trajectory_id"])
-    ] * 3
+        assert (len(chooses), len(judging)) == (1, 1)
+    for held_out in ([chooses for _, _, chooses in fits], judges):
+        assert len({str(atoms.info["trajectory_id"]) for frames in held_out for atoms in frames}) == 1
     assert [schedule.campaign_seed for schedule, _, _ in runs] == [3, 3, 4]
     assert [schedule.n_replicas for schedule, _, _ in runs] == [3, 3, 2]
     assert [np.isinf(limits.force_eV_per_A) for _, limits, _ in runs] == [False, False, True]

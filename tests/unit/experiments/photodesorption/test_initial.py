@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,7 +180,11 @@ def test_an_index_tells_where_snapshots_are(tmp_path: Path, monkeypatch: pytest.
     for name in ("snapshot_id", "positions_A", "velocities_A_per_fs", "reference_A"):
         assert_array_equal(getattr(states, name), getattr(without, name))
     assert len(looked) == 3, "the first of all, which tells the molecules, and two of its own"
-    path.write_text(path.read_text() + path.read_text())
+    text = path.read_text()
+    path.write_text(re.sub(r"snapshot_id=(\d)", lambda found: f"snapshot_id={9 - int(found[1])}", text))
+    with pytest.raises(UserError, match=r"snapshot \d is not where snapshots\.csv has it"):
+        excite(tmp_path)
+    path.write_text(text + text)
     with pytest.raises(UserError, match=r"has another length than its snapshots\.csv says"):
         excite(tmp_path)
 

@@ -165,6 +165,9 @@ def test_section_tells_barriers_and_gates(proton: Path) -> None:
     assert names["windows that broke"]
     assert names["samples that left their window (part)"]
     assert names["the potential's error"] is None
+    halves = [gate.value for gate in section.gates if gate.name.startswith("barrier of the first halves")]
+    assert len(halves) > 1
+    assert all(abs(float(value or 0)) < 40 for value in halves), "not the barrier, 220 meV, or twice that"
     edges = [passed for name, passed in names.items() if name.startswith("a minimum's distance from the end")]
     assert edges == [True] * 5
     assert names["primitive over virial kinetic energy, D, 20 beads"]
@@ -312,8 +315,8 @@ def test_a_gap_in_a_profile() -> None:
     [
         (
             np.linspace(-0.6, 0.6, 13),
-            {"n_beads": [1, 8]},
-            r"8 beads for proton at 300 K, .* 1[78]\d\d cm⁻¹; .* 18 or",
+            {"n_beads": [1, 16]},
+            r"16 beads for proton at 300 K, .* 1[78]\d\d cm⁻¹; .* 18 or",
         ),
         (np.linspace(-0.6, 0.6, 13), {"coordinate_atoms": [0, 1, 3]}, "atom 3 of proton, which has 3"),
         (

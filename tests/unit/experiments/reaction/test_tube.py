@@ -23,7 +23,7 @@ from frazil.potentials.surface import members_of
 from frazil.settings import load as load_settings
 
 ENDS = Path(__file__).parents[4] / "assets/structures/malonaldehyde.extxyz"
-SAMPLING = {"n_initial": 12, "n_candidates": 20}
+SAMPLING = {"n_initial": 20, "n_candidates": 20}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_path_and_frames_about_it(sampled: Path) -> None:
     given = path_of(frames, name, members_of(load("gfn2-xtb"), frames[0]).surface, 7)
     assert given.label_energies_eV == pytest.approx(given.energies_eV, abs=1e-6), "frames keep their energies"
     first, rest = (load_frames(sampled / f"{own}.extxyz") for own in ("initial", "tube"))
-    assert (len(first), len(rest)) == (7 + 12, 20)
+    assert (len(first), len(rest)) == (7 + 20, 20)
     names = [atoms.info["trajectory_id"] for atoms in (*first, *rest)]
     assert len(set(names)) == len(names)
 

@@ -8,7 +8,15 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.spatial.transform import Rotation
 
-from frazil.labels.imports.quality import energy_zero, find_suspects, isolated, steps, unit_ratio
+from frazil.labels.imports.quality import (
+    Step,
+    energy_zero,
+    find_suspects,
+    isolated,
+    steps,
+    unit_ratio,
+    unit_slope,
+)
 
 from .conftest import Trajectory
 
@@ -81,6 +89,31 @@ def test_a_unit_that_every_step_hides_shows_over_all(
     assert len(found) == 60
     assert all(suspect.detail.endswith(hint) for suspect in found)
     assert "times the forces' work over 59 steps" in found[0].detail
+
+
+def test_the_slope_of_energies_over_work_and_its_error() -> None:
+    """Least squares through zero by hand: residuals −1/3, 2/3 and 1/3 at works 1, 1 and −1."""
+    found = [Step(0, 1, 1.0, 1.0, 9.0), Step(1, 2, 2.0, 1.0, 9.0), Step(2, 3, -1.0, -1.0, 9.0)]
+    assert unit_slope(found) == pytest.approx((4 / 3, (2 / 3) ** 0.5 / 3))
+
+
+@pytest.mark.parametrize(("scatter_eV", "refused"), [(3e-5, True), (3e-4, False)])
+def test_a_slope_is_another_unit_only_beyond_its_error(
+    trajectory: Trajectory, scatter_eV: float, refused: bool
+) -> None:
+    """Energies in atomic units with noise: ten errors off are told, one error is not."""
+    frames = trajectory(60)
+    at_rest = np.array([[0, 0, 0], [0, 0, 1.13], [3.5, 0, 0], [3.5, 0.74, 0]])
+    random = np.random.default_rng(5)
+    for atoms in frames:
+        energy, forces = 0.0004 * (atoms.get_potential_energy() + 3110.0), 0.02 * atoms.get_forces()
+        atoms.positions = at_rest + 0.02 * (atoms.positions - at_rest)
+        relabelled(atoms, 2 * energy + scatter_eV * random.normal() - 3110.0, forces)
+    slope, error = unit_slope(steps(frames, range(60)))
+    assert (abs(slope - 1) > 5 * error) is refused
+    assert abs(slope - 1) < 50 * error
+    kinds = {suspect.kind for suspect in find_suspects(frames)}
+    assert ("mismatch" in kinds) is refused
 
 
 def test_doubles_contacts_and_labels(trajectory: Trajectory) -> None:
