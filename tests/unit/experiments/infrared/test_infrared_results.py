@@ -219,7 +219,7 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     for name, columns in first.items():
         assert list(pandas.read_csv(out / f"{name}.csv").columns[: len(columns)]) == columns
     errors = pandas.read_csv(out / "errors.csv").set_index(["subset", "quantity"])
-    assert {subset for subset, _ in errors.index} == {"train", "validation", "test"}
+    assert {subset for subset, _ in errors.index} == {"train", "validation", "calibration", "test"}
     parity = pandas.read_csv(out / "dipole_parity.csv")
     label_D = np.concatenate([atoms.get_dipole_moment() for atoms in labelled[1:]]) / 0.20819434
     np.testing.assert_allclose(parity["label_D"], label_D, rtol=1e-6)

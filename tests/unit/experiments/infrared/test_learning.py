@@ -234,7 +234,7 @@ def test_every_replica_is_accounted_for(whole: Rounds) -> None:
     assert first["committee_std_meV_per_atom"].to_numpy() == pytest.approx(20 / 3)
     rounds = pandas.read_csv(out / "rounds.csv")
     assert list(rounds["round"]) == [0, 1, 2]
-    assert list(rounds["n_train"]) == [12, 13, 14]
+    assert list(rounds["n_train"]) == [19, 20, 21]
     assert list(rounds["n_failed"][:2]) == [2, 2]
     # Spread times factor is the wanted error: 0.2 eV/Å over a factor of 2.
     assert rounds["limit_force_std_eV_per_A"][0] == pytest.approx(0.1)

@@ -17,6 +17,7 @@ import kept
 from frazil.analysis.bands import bands_of, between
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
+from frazil.experiments.campaign import repeated
 from frazil.experiments.vibrations import physics, results
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import subject_of
@@ -24,7 +25,7 @@ from frazil.experiments.vibrations.tables import CALIBRATION, PEAKS
 from frazil.parameters import resolve
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
-from frazil.units import hbar, inverse_cm, kB
+from frazil.units import fs, hbar, inverse_cm, kB
 from shards import run_in_shards
 
 STIFFNESS_eV_per_A2, LENGTH_A = 118.0, 1.128
@@ -91,6 +92,18 @@ def test_harmonic_lines_are_where_they_belong_and_differ_as_the_members_do(harmo
 
 def test_all_that_a_run_comes_to_is_as_kept(harmonic: Path) -> None:
     kept.check(harmonic, "vibrations", rel=2e-4)
+
+
+def test_frames_of_a_run_move_as_their_velocities_say(tmp_path: Path) -> None:
+    """Central differences of positions over the frames' own times are the velocities, to second order."""
+    values = {**SMALL, **bonds(tmp_path, "harmonic", (1.0,))}
+    _, frames = repeated(physics, load_settings(Vibrations, values), 1, [2])
+    before, now, after = frames[2][40:43]
+    assert [frame.info["time_fs"] for frame in frames[2][:3]] == pytest.approx([0.0, 2.0, 4.0])
+    apart = (after.info["time_fs"] - before.info["time_fs"]) * fs
+    omega = LINES_cm1[1] * inverse_cm / hbar
+    expected = now.get_velocities() * np.sin(omega * apart / 2) / (omega * apart / 2)
+    assert (after.positions - before.positions) / apart == pytest.approx(expected, rel=0.02)
 
 
 def test_total_interval_is_that_of_another_member(harmonic: Path) -> None:
