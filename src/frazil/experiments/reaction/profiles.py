@@ -109,10 +109,14 @@ def sampled(
     profiles = tuple(placed(of, kind, edges, own) for kind, own in zip(kinds, values, strict=True))
     centroid = profiles[0]
     drift = np.full((n_members, n_passes), np.nan)
-    if np.isfinite(halves := halves[..., sampled_bins(values[0], edges, of.n_beads)]).all():
+    # Halves have fewer bins than the whole; only those that smooth the minimum and the top are needed.
+    low = max(centroid.basin - _smoothing_bins(settings.bin_A), 0)
+    halves = halves[..., sampled_bins(values[0], edges, of.n_beads)]
+    halves = halves[..., low : centroid.top + _smoothing_bins(settings.bin_A) + 1]
+    if np.isfinite(halves).all():
         first, second = (_smoothed(own, settings.bin_A) for own in halves)
         apart = first - second
-        drift = apart[..., centroid.top] - apart[..., centroid.basin]
+        drift = apart[..., centroid.top - low] - apart[..., centroid.basin - low]
     rates = np.array([
         [
             log_rate(
@@ -153,9 +157,12 @@ def profile(
         return np.asarray(-kB * temperature_K * np.log(found / np.diff(edges)) / meV)
 
 
+def _smoothing_bins(bin_A: float) -> int:
+    return max(int(SMOOTH_A / bin_A) // 2 * 2 + 1, 5)
+
+
 def _smoothed(values: np.ndarray, bin_A: float) -> np.ndarray:
-    width = int(SMOOTH_A / bin_A) // 2 * 2 + 1
-    width = min(max(width, 5), (values.shape[-1] - 1) // 2 * 2 + 1)
+    width = min(_smoothing_bins(bin_A), (values.shape[-1] - 1) // 2 * 2 + 1)
     return np.asarray(savgol_filter(values, width, 3, axis=-1))
 
 

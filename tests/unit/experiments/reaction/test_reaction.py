@@ -167,7 +167,9 @@ def test_section_tells_barriers_and_gates(proton: Path) -> None:
     assert names["the potential's error"] is None
     halves = [gate.value for gate in section.gates if gate.name.startswith("barrier of the first halves")]
     assert len(halves) > 1
-    assert all(abs(float(value or 0)) < 40 for value in halves), "not the barrier, 220 meV, or twice that"
+    assert all(value is not None and abs(float(value)) < 40 for value in halves), (
+        "not the barrier, 220 meV, or twice that"
+    )
     edges = [passed for name, passed in names.items() if name.startswith("a minimum's distance from the end")]
     assert edges == [True] * 5
     assert names["primitive over virial kinetic energy, D, 20 beads"]
