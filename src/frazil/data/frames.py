@@ -1,6 +1,7 @@
 """Labelled frames on disk: reading with every check, windows, splits, and DeePMD-kit's layout.
 
-``read_frames`` takes free molecules of any elements; ``read_co_frames`` is for what needs aggregates of CO.
+``read_frames`` takes molecules of any elements, and crystals and liquids where it is told so;
+``read_co_frames`` is for what needs aggregates of CO.
 """
 
 import itertools
@@ -16,6 +17,7 @@ import ase.io
 import numpy as np
 from ase import Atoms
 
+from frazil.data.cells import boundary_key, check_boundaries, wrapped_key
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.errors import UserError
 from frazil.files import write_atomic
@@ -43,13 +45,14 @@ STRESS = re.compile(r"\s(?:stress|virial)\w*=(?:\"[^\"\n]*\"|\{[^}\n]*\}|\[[^\n]
 """What free molecules have no use for; ASE refuses six numbers in Voigt's order."""
 
 
-def read_frames(paths: Iterable[Path | str], labelled: bool = True) -> list[Atoms]:
+def read_frames(paths: Iterable[Path | str], labelled: bool = True, periodic: str = "no") -> list[Atoms]:
     """Return the frames of extxyz files and DeePMD directories, in order, each checked.
 
-    Labels lie in a SinglePointCalculator (energy eV, forces eV/Å, perhaps dipole e Å). Raises UserError,
+    Labels lie in a SinglePointCalculator (energy eV, forces eV/Å, perhaps dipole e Å). ``periodic``: whether
+    frames are free or crystals and liquids in their cells, as ``check_boundaries`` has it. Raises UserError,
     naming file and frame, for whatever could not be trained on, and for labels of more than one level.
     """
-    return _checked_frames(paths, labelled, _checked)
+    return _checked_frames(paths, labelled, _checked, periodic)
 
 
 def read_co_frames(
@@ -64,12 +67,11 @@ def read_co_frames(
     )
 
 
-READERS = {"any": read_frames, "CO": read_co_frames}
-"""Readers by the molecules that they allow."""
-
-
 def _checked_frames(
-    paths: Iterable[Path | str], labelled: bool, check: Callable[[Atoms, str], Atoms]
+    paths: Iterable[Path | str],
+    labelled: bool,
+    check: Callable[[Atoms, str], Atoms],
+    periodic: str = "no",
 ) -> list[Atoms]:
     frames: list[Atoms] = []
     levels: dict[str, str] = {}
@@ -77,7 +79,9 @@ def _checked_frames(
     if not paths:
         raise UserError("no dataset given; give at least one extxyz file or DeePMD directory")
     for path in map(Path, paths):
-        for number, atoms in enumerate(load_frames(path)):
+        of_file = load_frames(path)
+        check_boundaries(of_file, [f"{path}, frame {number}" for number in range(len(of_file))], periodic)
+        for number, atoms in enumerate(of_file):
             where = f"{path}, frame {number}"
             checked = check(atoms, where)
             if labelled:
@@ -187,11 +191,9 @@ def ranges_of(path: Path | str) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _checked(atoms: Atoms, where: str) -> Atoms:
-    """Return a free frame whose elements, positions and tags make sense."""
+    """Return a frame whose elements, positions and tags make sense."""
     if "X" in atoms.get_chemical_symbols():
         raise UserError(f"{where}: an atom of no element (X); give chemical symbols")
-    if atoms.pbc.any():
-        raise UserError(f"{where}: the frame is periodic; only free aggregates, unwrapped, are allowed")
     if not np.isfinite(atoms.positions).all():
         raise UserError(f"{where}: a position is not a finite number")
     if "excited" in atoms.arrays:
@@ -282,13 +284,24 @@ def max_force(atoms: Atoms) -> float:
 
 
 def fingerprint(atoms: Atoms) -> bytes:
-    """Return what makes two frames doubles: equal elements, tags and positions (to 1e-6 Å)."""
+    """Return what makes two frames doubles: equal elements, tags and positions (to 1e-6 Å).
+
+    In a cell these are the places in it (to 1e-6 of its vectors), beside the cell.
+    """
     tags = np.asarray(atoms.arrays.get("excited", np.zeros(len(atoms))), int)
+    if atoms.pbc.any():
+        cell = boundary_key(atoms, digits=6).encode()
+        return atoms.numbers.tobytes() + tags.tobytes() + wrapped_key(atoms) + cell
     return atoms.numbers.tobytes() + tags.tobytes() + (np.round(atoms.positions, 6) + 0.0).tobytes()
 
 
 def molecular_formulas(atoms: Atoms) -> Counter[str]:
-    """Return how many molecules of each formula a frame holds; CO by its order, others by their bonds."""
+    """Return how many molecules of each formula a frame holds; CO by its order, others by their bonds.
+
+    A cell's content is one: which bonds cross its faces is not asked.
+    """
+    if atoms.pbc.any():
+        return Counter({f"cell of {atoms.get_chemical_formula()}": 1})
     if atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2):
         return Counter({"CO": len(atoms) // 2})
     return Counter(Atoms(atoms.numbers[members]).get_chemical_formula() for members in molecules_of(atoms))

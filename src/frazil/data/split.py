@@ -13,7 +13,6 @@ from ase import Atoms
 from frazil.data.frames import (
     CUTOFF_A,
     FRAME_COLUMNS,
-    READERS,
     fingerprint,
     max_force,
     molecular_formulas,
@@ -121,16 +120,20 @@ def prepare(
     window_intervals_fs: Sequence[float] | None = None,
     cutoff_A: float = CUTOFF_A,
     molecules: str = "CO",
+    periodic: str = "no",
 ) -> dict[str, Any]:
     """Write a dataset directory (three subsets, frames.csv, summary.json) of files and return the summary.
 
-    ``molecules`` is one of ``READERS``; ``cutoff_A`` is for CO only, as in ``read_co_frames``. Frames with a
-    force above ``max_force_eV_per_A`` and exact doubles are left out, and counted. Raises UserError where a
-    test set is asked for and would be empty.
+    ``molecules`` "CO" reads by ``read_co_frames`` with ``cutoff_A``, "any" by ``read_frames`` with
+    ``periodic``. Frames with a force above ``max_force_eV_per_A`` and exact doubles are left out, and
+    counted. Raises UserError where a test set is asked for and would be empty.
     """
     if (window_starts_fs is None) != (window_intervals_fs is None):
         raise UserError("window starts without intervals, or the reverse; give both or neither")
-    read = read_co_frames(frames, cutoff_A=cutoff_A) if molecules == "CO" else READERS[molecules](frames)
+    if molecules == "CO":
+        read = read_co_frames(frames, cutoff_A=cutoff_A)
+    else:
+        read = read_frames(frames, periodic=periodic)
     kept = read
     if window_starts_fs is not None and window_intervals_fs is not None:
         kept = apply_windows(read, window_starts_fs, window_intervals_fs)

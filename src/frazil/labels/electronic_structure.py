@@ -27,6 +27,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from frazil.cost import COST_OF_ATOMS, COST_OF_BASIS, COST_s
+from frazil.data.cells import problem_of_cell
 from frazil.errors import UserError
 
 CODE = "pyscf"
@@ -212,8 +213,10 @@ def seconds(atoms: Atoms, name: str) -> float:
     return float(COST_s * len(atoms) ** COST_OF_ATOMS * n_basis**COST_OF_BASIS)
 
 
-def check(atoms: Atoms) -> None:
+def check(atoms: Atoms, in_cells: bool = False) -> None:
     """Refuse a frame that no level here can describe, before any time is spent.
+
+    ``in_cells``: the level takes crystals and liquids, periodic in all three directions.
 
     Raises:
         UserError: periodic, charged by its electron count (odd), or with nuclei on top of each other.
@@ -221,14 +224,19 @@ def check(atoms: Atoms) -> None:
     formula = atoms.get_chemical_formula()
     if len(atoms) == 0:
         raise UserError("a frame without atoms cannot be labelled; remove it")
-    if atoms.pbc.any():
-        raise UserError(f"frame {formula} is periodic; PySCF labels isolated molecules: remove the cell")
+    if atoms.pbc.any() and not in_cells:
+        raise UserError(
+            f"frame {formula} is periodic; this level labels isolated molecules: remove the cell, or take "
+            "gfn1-xtb, gfn2-xtb, co-crystal or a level of your own"
+        )
+    if problem := problem_of_cell(atoms):
+        raise UserError(f"frame {formula}: {problem}")
     if int(atoms.numbers[~_ghosts(atoms)].sum()) % 2:
         raise UserError(f"frame {formula} has an odd number of electrons; only closed shells are labelled")
     if not np.isfinite(atoms.positions).all():
         raise UserError(f"frame {formula} has positions that are not finite numbers; remove it")
     if len(atoms) > 1:
-        distances = atoms.get_all_distances()
+        distances = atoms.get_all_distances(mic=bool(atoms.pbc.any()))
         shortest = float(distances[np.triu_indices(len(atoms), 1)].min())
         if shortest < SHORTEST_DISTANCE_A:
             raise UserError(

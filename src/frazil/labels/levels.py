@@ -25,6 +25,7 @@ from ase import Atoms
 
 import frazil
 from frazil.cost import FACTORS, label_s, times_asked
+from frazil.data.cells import moved, problem_of_cell
 from frazil.errors import UserError
 from frazil.files import sha256_of
 from frazil.labels import electronic_structure
@@ -41,6 +42,8 @@ UNSTRETCHED_SLACK_A = 0.2
 """A bond longer than the covalent radii by more than this is stretched: GFN-FF would not see it as a bond."""
 MOVED_A = 1e-3
 """A program that moves an atom by more (Å) has labelled another frame."""
+LEAST_HEIGHT_A = 10.0
+"""Opposite faces of a cell that are nearer want more than the Γ point; a rule of thumb."""
 KEPT_LINES = 3
 """Last lines of a program's complaint that a failure quotes."""
 
@@ -90,7 +93,9 @@ class VanHemertLabeller(Labeller):
         answers: list[Label | str] = ["not a list of CO molecules ordered C, O, C, O, …"] * len(frames)
         sizes: dict[int, list[int]] = {}
         for number, atoms in enumerate(frames):
-            if atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2) and len(atoms):
+            if atoms.pbc.any():
+                answers[number] = "periodic; van-hemert is for free aggregates, co-crystal for crystals"
+            elif atoms.get_chemical_symbols() == ["C", "O"] * (len(atoms) // 2) and len(atoms):
                 sizes.setdefault(len(atoms), []).append(number)
         for members in sizes.values():
             for start in range(0, len(members), self.batch):
@@ -107,6 +112,36 @@ class VanHemertLabeller(Labeller):
         padded = positions[np.minimum(np.arange(self.batch), len(frames) - 1)]
         energies, forces, dipoles = (np.asarray(value) for value in evaluate(padded, self.coupling_eV))
         return [Label(float(energies[i]), forces[i], dipoles[i]) for i in range(len(frames))]
+
+
+class COCrystalLabeller(Labeller):
+    """The known truth of crystals of CO (``analytic.co_crystal``), for frames C, O, C, O, … in cells."""
+
+    code = "frazil-co-crystal"
+    version = frazil.__version__
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        pass
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame."""
+        return label_s("co-crystal", Counter(atoms.get_chemical_symbols()))
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels, or why a frame is no crystal of CO."""
+        import jax
+
+        from frazil.potentials.analytic.co_crystal import COCrystal, of_crystal
+
+        compiled = jax.jit(jax.value_and_grad(lambda x, cell: COCrystal(cell).energy(x)))
+        for atoms in frames:
+            try:
+                cell_A = of_crystal(atoms).cell_A
+            except UserError as error:
+                yield str(error)
+                continue
+            energy_eV, slopes = compiled(atoms.positions, cell_A)
+            yield Label(float(energy_eV), -np.asarray(slopes), None)
 
 
 class H2OnCOLabeller(Labeller):
@@ -129,6 +164,9 @@ class H2OnCOLabeller(Labeller):
         from frazil.potentials.analytic.h2_co import evaluate
 
         for atoms in frames:
+            if atoms.pbc.any():
+                yield "periodic; the known truth of H2 on CO is for free clusters"
+                continue
             symbols = atoms.get_chemical_symbols()
             hydrogen = symbols[-2:] == ["H", "H"]
             n_co = len(symbols) // 2 - hydrogen
@@ -189,12 +227,21 @@ class PySCFLabeller(Labeller):
 
 
 class SemiempiricalLabeller(Labeller):
-    """GFN1-xTB or GFN2-xTB by tblite: energy, forces, dipole. Not for CO with CO or H2: see ``WARNING``."""
+    """GFN1-xTB or GFN2-xTB by tblite: energy, forces, dipole. Not for CO with CO or H2: see ``WARNING``.
+
+    Crystals and liquids are labelled in their cells, without a dipole, at the Γ point alone: tblite has no
+    other, see ``SMALL``.
+    """
 
     code = "tblite"
     WARNING = (
         "warning: {n} of {total} frames hold CO beside another molecule. GFN-xTB has no repulsion between "
         "carbons (CO dimers bind where BHLYP-D4 repels by 9 kJ/mol, and react): do not train on such labels"
+    )
+
+    SMALL = (
+        "warning: {n} of {total} frames have a cell of less than {least:g} Å between opposite faces. tblite "
+        "computes crystals at the Γ point alone, which is another level in each small cell: repeat the cells"
     )
 
     def __init__(self, method: str, settings: Mapping[str, Any]) -> None:
@@ -206,9 +253,13 @@ class SemiempiricalLabeller(Labeller):
         return label_s(self.method.lower(), Counter(atoms.get_chemical_symbols()))
 
     def warning(self, frames: Sequence[Atoms]) -> str:
-        """Return how many frames this method gets wrong."""
+        """Return how many frames this method gets wrong, and how many have cells too small for it."""
         wrong = sum(with_carbon_monoxide(atoms) for atoms in frames)
-        return self.WARNING.format(n=wrong, total=len(frames)) if wrong else ""
+        small = sum(bool(atoms.pbc.all()) and _least_height(atoms) < LEAST_HEIGHT_A for atoms in frames)
+        told = [self.WARNING.format(n=wrong, total=len(frames))] if wrong else []
+        if small:
+            told.append(self.SMALL.format(n=small, total=len(frames), least=LEAST_HEIGHT_A))
+        return "\n".join(told)
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Warn of frames that this method gets wrong; then yield labels."""
@@ -220,7 +271,8 @@ class SemiempiricalLabeller(Labeller):
         from ase.calculators.calculator import CalculatorError
         from tblite.ase import TBLite
 
-        return by_calculator(atoms, lambda: TBLite(method=self.method, verbosity=0), CalculatorError)
+        made = lambda: TBLite(method=self.method, verbosity=0)  # noqa: E731
+        return by_calculator(atoms, made, CalculatorError, in_cells=True)
 
 
 class ForceFieldLabeller(Labeller):
@@ -281,6 +333,8 @@ class OwnLevelLabeller(Labeller):
     def _label(self, atoms: Atoms) -> Label | str:
         if "ghost" in atoms.arrays:
             return "ghost atoms; a level of one's own labels real ones only"
+        if problem := problem_of_cell(atoms):
+            return problem
         with tempfile.TemporaryDirectory(prefix="frazil-level-") as scratch:
             try:
                 self._write(atoms, Path(scratch))
@@ -296,6 +350,9 @@ class OwnLevelLabeller(Labeller):
                 for symbol, (x, y, z) in zip(atoms.get_chemical_symbols(), atoms.positions, strict=True)
             ),
             "n_atoms": str(len(atoms)),
+            "cell": "\n".join(f"{x:.10f} {y:.10f} {z:.10f}" for x, y, z in atoms.cell.array)
+            if atoms.pbc.any()
+            else "",
             "name": atoms.get_chemical_formula(),
         }
         for file in sorted(self.folder.iterdir()):
@@ -308,7 +365,10 @@ class OwnLevelLabeller(Labeller):
                 shutil.copy(file, scratch)
         if self.own.structure:
             frame = type(atoms)(atoms.numbers, atoms.positions)
-            if self.own.vacuum_A:
+            if atoms.pbc.any():
+                frame.set_cell(atoms.cell)
+                frame.pbc = True
+            elif self.own.vacuum_A:
                 frame.center(vacuum=self.own.vacuum_A)
                 frame.pbc = True
             try:
@@ -350,12 +410,15 @@ class OwnLevelLabeller(Labeller):
         file = scratch / self.own.output
         if not file.exists():
             return f"{self.own.code} wrote no {self.own.output}"
-        frame = read_entry(Entry(file, name=self.own.output, format=self.own.format)).frames[-1]
+        periodic = "yes" if atoms.pbc.any() else "no"
+        entry = Entry(file, name=self.own.output, format=self.own.format, periodic=periodic)
+        frame = read_entry(entry).frames[-1]
         if frame.get_chemical_symbols() != atoms.get_chemical_symbols():
             found_atoms = frame.get_chemical_formula("reduce")
             return f"{self.own.output} holds {found_atoms}, not the frame's atoms in order"
-        given, found = (some.positions - some.positions.mean(axis=0) for some in (atoms, frame))
-        moved_A = float(np.abs(given - found).max())
+        if not np.allclose(frame.cell.array, atoms.cell.array, atol=MOVED_A) and atoms.pbc.any():
+            return f"{self.own.output} holds another cell: turned, or relaxed"
+        moved_A = float(np.abs(moved(atoms, frame)).max())
         if moved_A > MOVED_A:
             return f"{self.own.output} holds other positions (by {moved_A:.3g} Å): turned, moved or relaxed"
         if not frame.info.get("converged", True):
@@ -366,16 +429,31 @@ class OwnLevelLabeller(Labeller):
         return Label(float(results["energy"]), np.array(results["forces"]), results.get("dipole"))
 
 
-def by_calculator(atoms: Atoms, calculator: Callable[[], Any], failure: type[Exception]) -> Label | str:
-    """Return the label of an ASE calculator, or why the frame is refused or failed."""
+def _least_height(atoms: Atoms) -> float:
+    """Return the least distance between opposite faces of a frame's cell, Å; 0 of a flat one."""
+    if problem_of_cell(atoms):
+        return 0.0
+    return float((1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)).min())
+
+
+def by_calculator(
+    atoms: Atoms, calculator: Callable[[], Any], failure: type[Exception], in_cells: bool = False
+) -> Label | str:
+    """Return the label of an ASE calculator, or why the frame is refused or failed.
+
+    ``in_cells``: it takes periodic frames, too, whose dipole is left out: it has many values.
+    """
     copy = Atoms(atoms.numbers, atoms.positions)
+    if atoms.pbc.any():
+        copy.set_cell(atoms.cell)
+        copy.pbc = atoms.pbc
     try:
-        electronic_structure.check(atoms)
+        electronic_structure.check(atoms, in_cells)
         copy.calc = calculator()
         energy, forces = float(copy.get_potential_energy()), np.array(copy.get_forces())
     except (UserError, failure) as error:
         return str(error)
-    dipole = copy.calc.results.get("dipole")
+    dipole = None if copy.pbc.any() else copy.calc.results.get("dipole")
     return Label(energy, forces, None if dipole is None else np.array(dipole))
 
 
@@ -411,6 +489,7 @@ def estimate(frames: Sequence[Atoms], source: Labeller) -> str:
 LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
     "van-hemert": VanHemertLabeller,
     "h2-co-analytic": H2OnCOLabeller,
+    "co-crystal": COCrystalLabeller,
     "gfn1-xtb": partial(SemiempiricalLabeller, "GFN1-xTB"),
     "gfn2-xtb": partial(SemiempiricalLabeller, "GFN2-xTB"),
     "gfn-ff": ForceFieldLabeller,

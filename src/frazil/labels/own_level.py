@@ -8,12 +8,13 @@
       "command": "orca job.inp > job.out",   run by bash in a folder of the frame's own
       "output": "job.out", "format": "orca", what is read, as a samplesheet names it
       "structure": {"file": "POSCAR", "format": "vasp"},   optional: the frame, in a format that ASE writes
-      "vacuum_A": 8,                         optional: put the frame into a box, with so much on every side
+      "vacuum_A": 8,                         optional: put a free frame into a box, with so much on every side
       "seconds": 300, "limit_s": 3600        optional: cost of a frame, and the wall time it is allowed
     }
 
 Every other file is copied into the frame's folder. Of ``job.inp.template`` ``job.inp`` is made: ${atoms}
-becomes a line for each atom (symbol, x, y, z in Å), ${n_atoms} their number, ${name} the frame's formula.
+becomes a line for each atom (symbol, x, y, z in Å), ${n_atoms} their number, ${name} the frame's formula,
+${cell} the three vectors of a periodic frame's cell in Å, a line for each (nothing of a free frame).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.labels.imports.label_units import COLUMNS, spelled
-from frazil.labels.imports.sheet import entries_of
+from frazil.labels.imports.sheet import PERIODIC, entries_of
 from frazil.labels.own_level import read_own_level
 from frazil.settings import given, same_as, setting, settings, step
 
@@ -23,6 +23,8 @@ DFT = tuple(
 )
 SEMIEMPIRICAL = ("gfn1-xtb", "gfn2-xtb")
 LEVELS = ("van-hemert", "h2-co-analytic", *SEMIEMPIRICAL, "gfn-ff", *DFT)
+OF_CELLS = ("co-crystal",)
+"""Levels of periodic frames alone, for the label step by hand."""
 REFERENCES = (
     "ccsd(t)/cc-pvtz", "ccsd(t)/aug-cc-pvdz", "ccsd(t)/aug-cc-pvtz", "ccsd(t)-dmp2/aug-cc-pvtz",
 )  # fmt: skip
@@ -31,6 +33,7 @@ OTHER_BASES = tuple(
     f"{functional}/{basis}"
     for functional, basis in product(FUNCTIONALS, ("cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz"))
 )
+EVERY_LEVEL = (*LEVELS, *OF_CELLS, *REFERENCES, *OTHER_BASES)
 VELOCITIES = ("stated", "derived", "shifted")
 """Of trajectories: as the file has them; made of the frames; stated half a step off, and shifted."""
 LEVEL_PATTERN = r"[A-Za-z0-9][\w().,+*/-]*"
@@ -188,7 +191,7 @@ def level_problems(
         except UserError as problem:
             yield of, str(problem)
             return
-        if own in (*LEVELS, *REFERENCES, *OTHER_BASES):
+        if own in EVERY_LEVEL:
             yield of, f"it declares {own}, which is frazil's own; allowed: another name"
     if level not in (*allowed, own):
         near = difflib.get_close_matches(level, (*allowed, own), 1)
@@ -207,10 +210,16 @@ DATASETS = ("dataset", "aimd")
 def dataset_problems(dataset: Path | None, name: str = "dataset") -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the samplesheet of a data set."""
     try:
-        if dataset is not None:
-            entries_of(dataset)
+        entries = entries_of(dataset) if dataset is not None else []
     except UserError as problem:
         yield name, str(problem)
+        return
+    if in_cells := [entry.name for entry in entries if entry.periodic not in ("", "no")]:
+        yield (
+            name,
+            f"the samplesheet says that {in_cells[0]} is periodic; allowed: free aggregates. Crystals and liquids are "
+            "taken by the steps import-frames, prepare-dataset and train-gmnn (docs/models.md)",
+        )
 
 
 def unit_problems(values: Any) -> Iterator[tuple[str, str]]:
@@ -251,6 +260,11 @@ class ImportFrames:
     length_unit: str | None = same_as(Labels, "length_unit")
     forces_unit: str | None = same_as(Labels, "forces_unit")
     dipole_unit: str | None = same_as(Labels, "dipole_unit")
+    periodic: str = given(
+        "Where a samplesheet does not say it: no (free aggregates, a box is taken away), yes (crystals and liquids, whose "
+        "cells are kept; each frame needs one), mixed (as each frame's pbc says)",
+        default="no", choices=PERIODIC,
+    )  # fmt: skip
     on_suspect: str = same_as(Labels, "on_suspect")
     level: str | None = same_as(Labels, "level", default=None)
     own_level: Path | None = same_as(Labels, "own_level", of="")
@@ -286,7 +300,7 @@ class PlanLabels:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        yield from level_problems("level", self.level, (*LEVELS, *REFERENCES, *OTHER_BASES), self.own_level)
+        yield from level_problems("level", self.level, EVERY_LEVEL, self.own_level)
 
 
 @step("frazil.labels.shards:label_file", group="labels")
@@ -311,7 +325,7 @@ class LabelFrames:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what does not go together."""
-        yield from level_problems("level", self.level, (*LEVELS, *REFERENCES, *OTHER_BASES), self.own_level)
+        yield from level_problems("level", self.level, EVERY_LEVEL, self.own_level)
 
 
 @step("frazil.labels.shards:gather")
@@ -331,6 +345,10 @@ class PrepareDataset:
 
     frames: tuple[Path, ...] = given("Labelled frames: extxyz files or DeePMD directories", path="any")
     molecules: str = given("What the frames are made of", default="CO", choices=("CO", "any"))
+    periodic: str = given(
+        "With molecules any: no (free aggregates), yes (crystals and liquids, each frame in its cell), mixed (both)",
+        default="no", choices=PERIODIC,
+    )  # fmt: skip
     split_by: str = same_as(Labels, "split_by")
     train_fraction: float = same_as(Labels, "train_fraction", maximum=1, below=None)
     validation_fraction: float = same_as(Labels, "validation_fraction", minimum=0, above=None)
@@ -353,6 +371,8 @@ class PrepareDataset:
         """Yield what does not go together."""
         if self.train_fraction + self.validation_fraction > 1 + 1e-12:
             yield "train_fraction", "allowed: a sum with [validation_fraction] of at most 1"
+        if self.periodic != "no" and self.molecules == "CO":
+            yield "periodic", "allowed: no with [molecules]; crystals and liquids are any"
         yield from window_problems(self.window_starts_fs, self.window_intervals_fs)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.checkpoints import Claim, read_kept, write_kept
+from frazil.data.cells import boundary_key
 from frazil.errors import UserError
 
 
@@ -29,9 +30,9 @@ class Label:
 class LabelStore:
     """Finished labels of one level, code and version, in ``directory``/``level-…``/one JSON file per frame.
 
-    A frame is found again by its atoms and positions (to 1e-8 Å, as extxyz keeps them), whatever the file,
-    the order or the shard that it comes in. A frame without a label keeps its reason, and is tried again only
-    where it is allowed more wall time (``limit_s``, seconds; 0: any) than it was when it failed.
+    A frame is found again by its atoms, positions and cell (to 1e-8 Å, as extxyz keeps them), whatever the
+    file, the order or the shard that it comes in. A frame without a label keeps its reason, and is tried
+    again only where it is allowed more wall time (``limit_s``, seconds; 0: any) than it was when it failed.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class LabelStore:
     def _file(self, atoms: Atoms) -> Path:
         coordinates = " ".join(f"{value:.8f}" for value in atoms.positions.ravel())
         text = f"{' '.join(atoms.get_chemical_symbols())} {coordinates}".replace("-0.00000000", "0.00000000")
+        text += boundary_key(atoms, digits=8)
         if "ghost" in atoms.arrays:
             text += f" {atoms.arrays['ghost'].astype(int).tolist()}"
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"

@@ -27,6 +27,7 @@ import optax
 from ase import Atoms
 
 from frazil.checkpoints import Claim, TimeLimit, key_of
+from frazil.data.cells import boundary_key
 from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
@@ -511,7 +512,7 @@ def fingerprint_of(
             atoms.info.get("weight", 1.0),
         ):
             digest.update(np.ascontiguousarray(values, float).tobytes())
-        digest.update(str(atoms.info.get(PAIR, "")).encode())
+        digest.update((str(atoms.info.get(PAIR, "")) + boundary_key(atoms, digits=10)).encode())
     return key_of(architecture=architecture.to_json(), settings=asdict(settings), data=digest.hexdigest())
 
 
@@ -568,18 +569,31 @@ def train(
     adsorbate: AdsorbateTraining | None = None,
 ) -> str:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
-    learning_curve.csv in it. The checkpoint stays: a finished training that is asked for again is only
-    written again. Return the members' errors on the test set, in words.
+    learning_curve.csv in it. Frames are free, periodic in cells of any size (with as many images of an atom
+    as the cutoff reaches), or some of both. The checkpoint stays: a finished training that is asked for again
+    is only written again. Return the members' errors on the test set, in words.
 
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
     rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy;
     with 0 ``further_epochs`` it alone is trained, beside the committee of ``before`` as it is.
-    Raises UserError for data without labels, under unknown names or of mixed levels, for a committee of
-    another architecture or level, for an adsorbate that frames say nothing of, and OutOfTime after SIGTERM.
+    Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles or an
+    adsorbate of periodic frames, for a committee of another architecture or level, for an adsorbate that
+    frames say nothing of, and OutOfTime after SIGTERM.
     """
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
-    frames, held_out = (read_frames([file]) for file in files)
+    frames, held_out = (read_frames([file], periodic="mixed") for file in files)
+    in_cells = [atoms for atoms in (*frames, *held_out) if atoms.pbc.any()]
+    if in_cells and settings.dipole_weight > 0:
+        raise UserError(
+            f"{len(in_cells)} of {len(frames) + len(held_out)} frames are periodic, and the dipole of a cell "
+            "has many values; set the dipole weight to 0, or give free molecules"
+        )
+    if in_cells and adsorbate and adsorbate.adsorbate:
+        raise UserError(
+            f"{len(in_cells)} of {len(frames) + len(held_out)} frames are periodic; an adsorbate's network "
+            "learns from free clusters: give these, or no adsorbate"
+        )
     numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
     heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
     elements = tuple(ase.data.chemical_symbols[number] for number in numbers)

@@ -121,3 +121,8 @@ class OneCluster:
         for _ in range(max(n_atoms - 1, 1).bit_length()):  # paths of 1, 2, 4, … steps
             reached = (reached @ reached > 0).astype(jnp.float32)
         return ~overlap & ((reached[0] > 0) | ~there).all()
+
+
+def broken(atoms: Atoms) -> WholeMolecules | OneCluster:
+    """Return the rule that ends a run whose structure at rest broke: a crystal's bonds, or a cluster."""
+    return WholeMolecules.at_rest(atoms) if atoms.pbc.any() else OneCluster.at_rest(atoms)

@@ -3,6 +3,7 @@
     atoms.calc = frazil.load("model_0")              # a folder that training wrote, or model.h5, a .pb in it
     atoms.calc = frazil.load("lennard-jones", epsilon_eV=0.01, sigma_A=3.4)
     atoms.get_potential_energy(); atoms.get_forces()
+    atoms.get_stress()                               # of a GM-NN in a cell, where it is asked for
     atoms.calc.results["energy_spread"]              # of a committee: how far its members are apart
 
 What can be loaded is what ``potentials.registry.load`` knows. Periodic atoms take a GM-NN or an EGNN.
@@ -20,7 +21,7 @@ from frazil.potentials.registry import Source
 from frazil.potentials.registry import load as source_of
 
 PERIODIC = ("egnn", "co-crystal")
-"""Kinds whose potentials take atoms across the faces of a cell."""
+"""Kinds whose potentials take atoms across the faces of a cell, beside a GM-NN of whole energies."""
 KNOWN_FIELDS = ("excited", "fixed")
 """Arrays of atoms that a potential may look at; a change of one makes it anew."""
 
@@ -40,9 +41,10 @@ def load(
 
     Returns:
         A calculator of ``energy`` (eV) and ``forces`` (natoms, 3), eV/Å. Where the potential has them, also
-        ``dipole`` (3,), e Å. In ``results`` of a committee also ``energy_spread`` (eV) and
-        ``forces_spread`` (eV/Å), standard deviations over the members: the latter (natoms,) of a GM-NN, of
-        other committees that of the worst atom. Raises UserError for what is no potential.
+        ``dipole`` (3,), e Å, of free atoms, and, of a GM-NN in a cell, ``stress`` (6,), eV/Å³. In ``results``
+        of a committee also ``energy_spread`` (eV) and ``forces_spread`` (eV/Å), standard deviations over the
+        members: the latter (natoms,) of a GM-NN, of other committees that of the worst atom. Raises UserError
+        for what is no potential.
     """
     source = source_of(what, curves=curves, **parameters)
     if source.model is not None and not source.curves:
@@ -76,7 +78,7 @@ class PotentialCalculator(Calculator):
         """Fill ``results`` for ``atoms``."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        if self.atoms.pbc.any() and self.source.kind not in PERIODIC:
+        if self.atoms.pbc.any() and not takes_cells(self.source):
             raise UserError(
                 f"{self.atoms.symbols} with periodic boundaries under {self.source.kind}, which is for free "
                 "atoms; set pbc to False, or take a GM-NN without curves of molecules, or an EGNN"
@@ -87,7 +89,7 @@ class PotentialCalculator(Calculator):
         found = self._evaluate(self._potential, self._lists(self.atoms), self.atoms.positions[None])
         info = {name: np.asarray(value)[0] for name, value in found.info.items()}
         self.results = {"energy": float(found.energies[0]), "forces": np.array(found.forces[0])}
-        if "dipole_e_A" in info:
+        if "dipole_e_A" in info and not self.atoms.pbc.any():
             self.results["dipole"] = info["dipole_e_A"]
         for name in ("energy_spread_eV", "force_spread_eV_per_A"):
             if name in info:
@@ -118,6 +120,13 @@ class PotentialCalculator(Calculator):
             return None
         self._neighbours = current(self._neighbours, atoms, cutoff_A, self.skin_A)
         return jax.tree.map(lambda leaf: leaf[None], self._neighbours)
+
+
+def takes_cells(source: Source) -> bool:
+    """Say whether a source's potentials take atoms across the faces of a cell."""
+    return source.kind in PERIODIC or (
+        source.kind == "gmnn" and not source.curves and source.adsorbate is None
+    )
 
 
 def _key(atoms: Atoms) -> tuple[bytes, ...]:

@@ -15,6 +15,7 @@ from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial import cKDTree
 
+from frazil.data.cells import FLAT_A3
 from frazil.errors import UserError
 from frazil.potentials.kernels import library
 from frazil.pytrees import pytree
@@ -23,8 +24,6 @@ jax.config.update("jax_enable_x64", True)
 
 CLOSEST_A = 0.1
 """Atoms nearer than this are taken for a broken structure."""
-FLAT_A3 = 1e-6
-"""A cell of less volume is none."""
 MOST_NEIGHBOURS = 2000
 """More neighbours per atom than any matter has within a cutoff of a few Å."""
 

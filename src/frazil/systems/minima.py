@@ -186,6 +186,11 @@ def aligned(positions_A: np.ndarray, like_A: np.ndarray, masses_amu: np.ndarray)
 
 
 def moved_A(atoms: Atoms, other: Atoms) -> float:
-    """Return the largest distance of an atom in two structures, moved and turned onto each other."""
+    """Return the largest distance of an atom in two structures, moved and turned onto each other; in a cell
+    they are moved alone.
+    """
+    if atoms.pbc.any():
+        apart = atoms.positions - other.positions
+        return float(np.linalg.norm(apart - apart.mean(axis=0), axis=1).max())
     onto = aligned(atoms.positions, other.positions, atoms.get_masses())
     return float(np.linalg.norm(onto - other.positions, axis=1).max())

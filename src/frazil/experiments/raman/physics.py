@@ -19,8 +19,7 @@ from frazil.experiments.raman.settings import Raman
 from frazil.experiments.raman.subject import Subject, cross_spectra_of, subject_of, wavenumbers_cm1
 from frazil.experiments.raman.tables import ARRAYS
 from frazil.experiments.raman.tables import TRAJECTORIES as TABLE
-from frazil.md.ensemble import Stop
-from frazil.md.integrity import OneCluster, WholeMolecules
+from frazil.md.integrity import broken
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
 
@@ -72,12 +71,6 @@ def runner(settings: Raman, campaign_seed: int, see: See | None = None) -> Runne
     return run
 
 
-def stop_of(subject: Subject) -> Stop:
-    """Return the rule that ends a run whose structure broke."""
-    rule = WholeMolecules if subject.atoms.pbc.any() else OneCluster
-    return rule.at_rest(subject.atoms)
-
-
 def positions(state: State, system: System) -> dict[str, jax.Array]:
     """Observe ``positions`` (natoms, 3), Å."""
     return {"positions": state.positions}
@@ -88,7 +81,7 @@ def runs_of(subject: Subject, settings: Raman) -> Runs:
     n_rows = round(settings.duration_fs / settings.polarizability_every_fs)
     room = max(1, MOST_ROWS // (n_rows * len(subject.atoms)))
     return Runs(
-        subject.source, subject.minimum, stop_of(subject), settings.timestep_fs, settings.duration_fs,
+        subject.source, subject.minimum, broken(subject.atoms), settings.timestep_fs, settings.duration_fs,
         settings.polarizability_every_fs, positions, min(settings.n_trajectories, settings.shard_size, room),
     )  # fmt: skip
 

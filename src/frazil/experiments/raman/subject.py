@@ -11,9 +11,8 @@ from ase import Atoms
 from frazil.analysis.raman import Light, activity_spectra, components_of
 from frazil.analysis.settings import Spectrum
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_shown, source_of, structure_of
+from frazil.experiments.at_rest import check_cell, check_shown, source_of, structure_of
 from frazil.experiments.raman.settings import CM_in_nm, Raman
-from frazil.potentials.calculator import PERIODIC
 from frazil.potentials.polarizability import PolarizabilitySource, along, mode_tensors
 from frazil.potentials.polarizability import load as polarizability_of
 from frazil.potentials.registry import Source
@@ -58,9 +57,6 @@ class Subject:
     @property
     def moved_A(self) -> float:
         """The largest distance of an atom between the given structure and the one at rest."""
-        if self.atoms.pbc.any():
-            apart = self.atoms.positions - self.given.positions
-            return float(np.linalg.norm(apart - apart.mean(axis=0), axis=1).max())
         return moved_A(self.given, self.atoms)
 
     @property
@@ -108,13 +104,7 @@ def _relaxed(
     (given, name), source = structure_of(structure, periodic=True), source_of(model)
     response = polarizability_of(polarizability)
     check_light(name, given, light)
-    if given.pbc.any() and not given.pbc.all():
-        raise UserError(f"{name} is periodic along some axes only; give a crystal, or free atoms")
-    if given.pbc.any() and not (source.kind in PERIODIC or (source.kind == "gmnn" and not source.curves)):
-        raise UserError(
-            f"{name} is a crystal, and {model} of kind {source.kind} is for free atoms; give a GM-NN without "
-            f"curves of molecules, or one of {', '.join(PERIODIC)}"
-        )
+    check_cell(given, name, model, source)
     if min(source.n_members, response.n_members) > 1 and source.n_members != response.n_members:
         raise UserError(
             f"{source.n_members} members of the potential and {response.n_members} of the polarizability; "

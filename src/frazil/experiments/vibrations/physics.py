@@ -24,7 +24,7 @@ from frazil.experiments.vibrations.subject import (
 )
 from frazil.experiments.vibrations.tables import ARRAYS
 from frazil.experiments.vibrations.tables import TRAJECTORIES as TABLE
-from frazil.md.integrity import OneCluster
+from frazil.md.integrity import broken
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
 
@@ -68,7 +68,7 @@ def runner(settings: Vibrations, campaign_seed: int, see: See | None = None) -> 
 def runs_of(subject: Subject, settings: Vibrations) -> Runs:
     """Return what runs are, and how they are observed."""
     return Runs(
-        subject.source, subject.modes.minimum, OneCluster.at_rest(subject.atoms), settings.timestep_fs,
+        subject.source, subject.modes.minimum, broken(subject.atoms), settings.timestep_fs,
         settings.duration_fs, settings.velocity_every_fs, velocities,
         min(settings.n_trajectories, settings.shard_size),
     )  # fmt: skip

@@ -27,7 +27,8 @@ class Vibrations:
     """Vibrational density of states, harmonic and along dynamics, with the error of a committee's members."""
 
     structure: Path | None = setting(
-        "A molecule or cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. Of labels that "
+        "A molecule, a cluster or a crystal with its cell and pbc, xyz or extended XYZ with one frame; it is relaxed "
+        "under the potential, a crystal in its cell, which must exceed two cutoffs. Of labels that "
         "came with a Hessian (hessian_eV_per_A2) the harmonic lines stand beside. When not set: one MgSiO3",
         default=None, path="file",
     )  # fmt: skip

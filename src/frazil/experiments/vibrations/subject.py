@@ -12,7 +12,7 @@ from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import vibrational_density, without_timestep
 from frazil.data.structures import matrix_of
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_shown, source_of, structure_of
+from frazil.experiments.at_rest import check_cell, check_shown, source_of, structure_of
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
@@ -61,9 +61,9 @@ class Subject:
 def subject_of(settings: Vibrations) -> Subject:
     """Return what the settings name, relaxed, and checked against their times.
 
-    Raises UserError for a file that holds no single free structure, a potential that is not made for it, a
-    structure without a minimum near, a time step too long for its fastest mode, and a spectrum that ends
-    below it.
+    A crystal vibrates in its cell. Raises UserError for a file that holds no single structure, a potential
+    that is not made for it, a structure without a minimum near, a time step too long for its fastest mode,
+    and a spectrum that ends below it.
     """
     if settings.structure is None or settings.model is None:
         raise UserError("no structure and model; give both (vibrations.structure, vibrations.model)")
@@ -77,7 +77,8 @@ def subject_of(settings: Vibrations) -> Subject:
 
 @cache
 def _relaxed(structure: Path, model: Path) -> Subject:
-    (given, name), source = structure_of(structure), source_of(model)
+    (given, name), source = structure_of(structure, periodic=True), source_of(model)
+    check_cell(given, name, model, source)
     members = members_of(source, given)
     energy_eV, forces = members.surface(given.positions)
     modes = model_modes(members, source.n_members, given, name)
@@ -85,7 +86,7 @@ def _relaxed(structure: Path, model: Path) -> Subject:
     labels = None
     if "hessian_eV_per_A2" in given.info:
         hessian = matrix_of(given.info["hessian_eV_per_A2"])
-        labels = normal_modes(hessian, given.positions, given.get_masses())
+        labels = normal_modes(hessian, given.positions, given.get_masses(), periodic=bool(given.pbc.any()))
     largest = float(np.linalg.norm(forces, axis=1).max())
     return Subject(name, given, source, modes, largest, lowered, labels)
 

@@ -8,6 +8,7 @@ import numpy as np
 from ase import Atoms
 from scipy.spatial.distance import cdist, pdist
 
+from frazil.data.cells import boundary_key, moved, same_cell
 from frazil.data.frames import fingerprint, label_problem, max_force
 from frazil.labels.imports.reading import turned_onto
 
@@ -112,10 +113,12 @@ def unusable(atoms: Atoms) -> str:
 
 def _unfinished(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     found = []
+    # Symmetry makes the forces of a perfect crystal 0; those of all crystals are not.
+    moving = any(frames[i].get_forces().any() for i in good if frames[i].pbc.any())
     for i in good:
         if not says_converged(frames[i]):
             found.append(Suspect(i, "not converged", "SCF not converged, says the file"))
-        if len(frames[i]) > 1 and not frames[i].get_forces().any():
+        if len(frames[i]) > 1 and not frames[i].get_forces().any() and not (moving and frames[i].pbc.any()):
             found.append(
                 Suspect(i, "zero forces", "all forces are exactly 0: not computed, or a placeholder")
             )
@@ -126,7 +129,8 @@ def _contacts(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     found = []
     for i in good:
         if len(frames[i]) > 1:
-            shortest = frames[i].get_all_distances()[np.triu_indices(len(frames[i]), 1)].min()
+            apart = frames[i].get_all_distances(mic=bool(frames[i].pbc.any()))
+            shortest = apart[np.triu_indices(len(frames[i]), 1)].min()
             if shortest < SHORTEST_DISTANCE_A:
                 found.append(Suspect(i, "contact", f"two nuclei {shortest:.2f} Å apart"))
     return found
@@ -221,29 +225,52 @@ def steps(frames: Sequence[Atoms], good: Sequence[int]) -> list[Step]:
 def _to_nearest(frames: Sequence[Atoms], alone: Sequence[int]) -> list[Step]:
     groups: dict[bytes, list[int]] = {}
     for i in alone:
-        groups.setdefault(frames[i].numbers.tobytes(), []).append(i)
+        key = frames[i].numbers.tobytes() + boundary_key(frames[i], digits=3).encode()
+        groups.setdefault(key, []).append(i)
     found: dict[tuple[int, int], Step] = {}
     for members in groups.values():
         if len(frames[members[0]]) < 2:
             continue
         members = members[:: -(-len(members) // MOST_COMPARED)]
-        distances = np.array([pdist(frames[i].positions) for i in members])
-        apart = cdist(distances, distances)
+        apart = _how_far([frames[i] for i in members])
         np.fill_diagonal(apart, np.inf)
         for place, nearest in enumerate(apart.argmin(axis=1)):
             first, second = sorted((members[place], members[int(nearest)]))
             a, b = frames[first], frames[second]
-            turn, _ = turned_onto(b.positions, a.positions)
-            moved = _about_mean(b.positions) @ turn.T - _about_mean(a.positions)
+            turn = np.eye(3)
+            if not a.pbc.any():
+                turn, _ = turned_onto(b.positions, a.positions)
+            to_other = _about_mean(b.positions) @ turn.T - _about_mean(a.positions)
+            if a.pbc.any():
+                to_other = moved(a, b)
             turned = b.get_forces() @ turn.T
-            step = _step(first, second, a, b, moved, turned)
+            step = _step(first, second, a, b, to_other, turned) if same_cell(a, b) else None
             if first != second and step is not None:
                 # In any direction, not along a path of slow change: cubic terms stand beside the others.
-                works = [np.abs((forces * moved).sum(axis=1)).sum() for forces in (a.get_forces(), turned)]
-                changes = np.abs(((a.get_forces() - turned) * moved).sum(axis=1)).sum()
+                works = [np.abs((forces * to_other).sum(axis=1)).sum() for forces in (a.get_forces(), turned)]
+                changes = np.abs(((a.get_forces() - turned) * to_other).sum(axis=1)).sum()
                 tolerance = STEP_TOLERANCE_eV + STEP_TOLERANCE * changes + NEAREST_TOLERANCE * max(works)
                 found[first, second] = replace(step, tolerance_eV=float(tolerance))
     return list(found.values())
+
+
+def _how_far(frames: Sequence[Atoms]) -> np.ndarray:
+    """Return how far frames of like atoms are from each other (n, n), Å; turned ones are the same.
+
+    In a cell it is the root of the summed squares of what atoms move, so that wrapping does not count.
+    """
+    if not frames[0].pbc.any():
+        distances = np.array([pdist(atoms.positions) for atoms in frames])
+        return np.asarray(cdist(distances, distances))
+    cell = frames[0].cell.array
+    fractions = np.array([np.linalg.solve(cell.T, atoms.positions.T).T for atoms in frames])
+    fractions -= fractions[:, :1]
+    found = []
+    for own in fractions:
+        steps = fractions - own
+        steps = (steps - np.round(steps)) @ cell
+        found.append(np.sqrt(((steps - steps.mean(axis=1, keepdims=True)) ** 2).sum(axis=(1, 2))))
+    return np.array(found)
 
 
 def _about_mean(positions: np.ndarray) -> np.ndarray:
@@ -274,8 +301,9 @@ def _along_trajectories(frames: Sequence[Atoms], good: Sequence[int]) -> list[St
             a, b = frames[first], frames[second]
             if len(a) != len(b) or (a.numbers != b.numbers).any():
                 continue
-            moved = _about_mean(b.positions) - _about_mean(a.positions)
-            step = _step(first, second, a, b, moved, b.get_forces())
+            if not same_cell(a, b):
+                continue
+            step = _step(first, second, a, b, moved(a, b), b.get_forces())
             found += [step] if step is not None else []
     return found
 

@@ -1,8 +1,9 @@
-"""Labelled frames that other codes wrote, in our units and conventions: Å, eV, eV/Å, e Å, free molecules.
+"""Labelled frames that other codes wrote, in our units and conventions: Å, eV, eV/Å, e Å, free molecules, or
+crystals and liquids in their cells.
 
 Readers are ASE's, dpdata's and cclib's. What is settled here: energies that belong to the forces (VASP's free
-energy), one value of the Hartree, aggregates taken out of their box, tags of the excited molecule, and the
-level, which must be stated, of every frame.
+energy), one value of the Hartree, aggregates taken out of their box, unless they are said to be periodic,
+tags of the excited molecule, and the level, which must be stated, of every frame.
 """
 
 import re
@@ -15,6 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from frazil.data.cells import check_boundaries, problem_of_cell
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.data.trajectories import unwrapped
@@ -59,7 +61,7 @@ def read_dataset(
 
     ``staged`` says where the sheet's files lie now, in its order, if not where it says; ``names`` are then
     what the sheet calls them, which its patterns cannot find any more. ``said`` are names and units of labels
-    (``energy_key``, …) where an entry says none.
+    (``energy_key``, …), and whether frames are ``periodic``, where an entry says none.
 
     Frames carry energy, forces and perhaps dipole in a SinglePointCalculator, and the info trajectory_id,
     source, label_level, label_code, label_version, perhaps time_fs. Labels are not checked here.
@@ -105,7 +107,9 @@ def read_as_is(entry: Entry, said: Mapping[str, str] | None = None) -> tuple[str
         raise UserError(f"{entry.file}, read as {name}, holds no frame; give the output of a finished run")
     own = [name for name in (*LABEL_KEYS, *UNIT_COLUMNS) if getattr(entry, name)]
     if name in NAMED:
-        missing: dict[str, Any] = {k: v for k, v in (said or {}).items() if v and k not in own}
+        missing: dict[str, Any] = {
+            k: v for k, v in (said or {}).items() if v and k not in own and k != "periodic"
+        }
         entry = replace(entry, **missing)
         reading.frames, notes = find_labels(reading.frames, entry, must_say=name in ("npz", "hdf5"))
         reading.notes += notes
@@ -122,11 +126,16 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: boo
 
     A periodic frame becomes a free aggregate by itself, or, ``in_time``, by following its atoms from the
     frame before (``followed``). By itself, one without enough vacuum is marked (``IN_BOX``) where others of
-    its file have it; a file without any such frame is refused.
+    its file have it; a file without any such frame is refused. Frames of a file that is said to be
+    ``periodic`` keep their cells, and lose their dipoles, of which a cell has many.
     """
     name, reading = read_as_is(entry, said)
     check_stated(reading.frames, entry)
-    free = followed(reading.frames, entry.name) if in_time else _each_free(reading.frames, entry.name)
+    periodic = entry.periodic or (said or {}).get("periodic") or "no"
+    if periodic != "no" and not in_time:
+        free = _in_cells(reading, entry.name, periodic)
+    else:
+        free = followed(reading.frames, entry.name) if in_time else _each_free(reading.frames, entry.name)
     frames = [
         _ours(atoms, own, entry, number, reading)
         for number, (atoms, own) in enumerate(zip(reading.frames, free, strict=True))
@@ -225,13 +234,37 @@ def _each_free(frames: Sequence[Atoms], name: str) -> list[Atoms]:
     return free
 
 
+def _in_cells(reading: Reading, name: str, periodic: str) -> list[Atoms]:
+    """Return the frames with their cells, as ``check_boundaries`` has them; dipoles of cells are left out.
+
+    Raises UserError for a frame whose boundaries are not those that are said.
+    """
+    places = [f"{name}, frame {number}" for number in range(len(reading.frames))]
+    for atoms, place in zip(reading.frames, places, strict=True):
+        if problem := problem_of_cell(atoms):
+            raise UserError(f"{place}: {problem}")
+    if periodic == "yes":
+        check_boundaries(reading.frames, places, periodic)
+    kept, n_dipoles = [], 0
+    for atoms in reading.frames:
+        kept.append(_without_box(atoms))
+        if atoms.pbc.any():
+            kept[-1].set_cell(atoms.cell)
+            kept[-1].pbc = True
+            n_dipoles += atoms.calc is not None and atoms.calc.results.get("dipole") is not None
+    if n_dipoles:
+        reading.notes.append(f"{n_dipoles} frames: the dipole of a cell has many values and is left out")
+    return kept
+
+
 def _ours(atoms: Atoms, ours: Atoms, entry: Entry, number: int, reading: Reading) -> Atoms:
-    """Return ``ours``, a frame free of its box, with our info and its labels under ASE's names."""
+    """Return ``ours``, a frame with its boundaries settled, with our info and labels under ASE's names."""
     where = f"{entry.name}, frame {number}"
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
         results["energy"] = results["free_energy"]
-    kept = {name: results[name] for name in ("energy", "forces", "dipole") if results.get(name) is not None}
+    learned = ("energy", "forces") if ours.pbc.any() else ("energy", "forces", "dipole")
+    kept = {name: results[name] for name in learned if results.get(name) is not None}
     if kept:
         ours.calc = SinglePointCalculator(ours, **kept)
     stated = str(atoms.info.get("label_level", ""))

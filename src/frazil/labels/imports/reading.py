@@ -8,6 +8,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from frazil.data.cells import moved
+
 REPEAT_A = 1e-5
 REPEAT_eV = 1e-3
 """A geometry that follows itself with the same energy (SCF noise allowed) is one that is printed twice."""
@@ -73,13 +75,13 @@ def are_independent(frames: Sequence[Atoms]) -> bool:
     """
     random = np.random.default_rng(0)
     near, far = [], []
-    groups: dict[bytes, list[np.ndarray]] = {}
+    groups: dict[bytes, list[Atoms]] = {}
     for atoms in frames:
-        groups.setdefault(atoms.numbers.tobytes(), []).append(atoms.positions - atoms.positions.mean(axis=0))
+        groups.setdefault(atoms.numbers.tobytes(), []).append(atoms)
     for members in groups.values():
-        near += [float(np.linalg.norm(a - b)) for a, b in pairwise(members)]
+        near += [float(np.linalg.norm(moved(a, b))) for a, b in pairwise(members)]
         pairs = random.integers(len(members), size=(2 * len(members), 2))
-        far += [float(np.linalg.norm(members[i] - members[j])) for i, j in pairs if abs(i - j) > 1]
+        far += [float(np.linalg.norm(moved(members[i], members[j]))) for i, j in pairs if abs(i - j) > 1]
     if len(groups) == len(frames):
         return len(frames) > 1
     return (

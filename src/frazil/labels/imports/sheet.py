@@ -39,9 +39,11 @@ FORMAT_NAMES = (
     "psi4",
 )
 """Formats that a sheet may name; ``readers.FORMATS`` reads them."""
+PERIODIC = ("no", "yes", "mixed")
+"""Whether frames are free aggregates, crystals and liquids in cells, or some of both, as each frame says."""
 WHOLE_NUMBERS = ("charge", "multiplicity")
 LABEL_KEYS = ("energy_key", "forces_key", "dipole_key")
-TEXTS = ("level", "format", "code", "trajectory_id", *LABEL_KEYS)
+TEXTS = ("level", "format", "code", "trajectory_id", "periodic", *LABEL_KEYS)
 SHEET_COLUMNS = ("file", *TEXTS, *UNIT_COLUMNS, "interval_fs", "excited_atoms", *WHOLE_NUMBERS)
 REQUIRED_COLUMNS = ("file", "level")
 MEANINGS = {
@@ -50,6 +52,7 @@ MEANINGS = {
     "format": "Where it is not recognised",
     "code": "What labelled an xyz file",
     "trajectory_id": "Which trajectory the frames are of",
+    "periodic": "no (free aggregates, out of their box), yes (crystals and liquids in cells), or mixed",
     "energy_key": "Name of the energy in extended XYZ, ASE's files and arrays",
     "forces_key": "Name of the forces",
     "dipole_key": "Name of the dipole",
@@ -83,6 +86,8 @@ class Entry:
     charge: int | None = None
     """Of every frame; where it is not said only neutral frames are allowed."""
     multiplicity: int | None = None
+    periodic: str = ""
+    """One of ``PERIODIC``; where it is not said, what the step says."""
     energy_key: str = ""
     """Names and units of labels in a file that does not settle them (extended XYZ, ASE, arrays)."""
     forces_key: str = ""
@@ -101,6 +106,7 @@ def schema() -> dict[str, Any]:
     """Return the columns as a JSON Schema of rows, for nf-schema and forms that read such."""
     kinds: dict[str, dict[str, Any]] = {
         "format": {"enum": list(FORMAT_NAMES)},
+        "periodic": {"enum": list(PERIODIC)},
         "interval_fs": {"type": "number", "exclusiveMinimum": 0},
         **{name: {"type": "integer"} for name in WHOLE_NUMBERS},
         **{name: {"examples": list(units)} for name, units in SPELLINGS.items()},
@@ -238,6 +244,10 @@ def _entry(path: Path, where: str, row: dict[str, str]) -> Entry:
     if row.get("format", "") not in ("", *FORMAT_NAMES):
         raise UserError(
             f"{where}: format {row['format']!r}; allowed are {', '.join(FORMAT_NAMES)}, or nothing"
+        )
+    if row.get("periodic", "") not in ("", *PERIODIC):
+        raise UserError(
+            f"{where}: periodic {row['periodic']!r}; allowed are {', '.join(PERIODIC)}, or nothing"
         )
     try:
         interval = float(row["interval_fs"]) if row.get("interval_fs") else None

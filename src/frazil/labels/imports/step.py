@@ -62,6 +62,7 @@ def import_dataset(
     other_code: bool = False,
     window_starts_fs: Sequence[float] | None = None,
     window_intervals_fs: Sequence[float] | None = None,
+    periodic: str = "no",
     **settings: Any,
 ) -> str:
     """Write the usable frames of a samplesheet, file or folder, and the tables and section of what was read.
@@ -75,6 +76,7 @@ def import_dataset(
     the sheet says none. ``drop`` takes a file out whole if more than a fifth of its frames do not fit.
     ``other_code``: with ``same_level`` labels of another program at that level are taken over
     (``other_code.adopt``). ``window_…``: of every trajectory the frames in the sampling windows are kept.
+    ``periodic``: whether frames keep their cells, where the sheet does not say it.
 
     Raises UserError for what ``read_dataset`` refuses, mixed or other levels, no usable frame, frames without
     the dipoles that are needed, and suspects under "stop" (the tables are written before).
@@ -83,7 +85,7 @@ def import_dataset(
     said |= {name: spelled(name, said[name]) for name in UNIT_COLUMNS if said[name]}
     if on_suspect not in ON_SUSPECT:
         raise UserError(f"on suspect frames {on_suspect!r}; allowed are {', '.join(ON_SUSPECT)}")
-    files = read_dataset(dataset, staged, names, said)
+    files = read_dataset(dataset, staged, names, {**said, "periodic": periodic})
     frames = all_frames(files)
     wanted = f"{level} by {labeller(level, **settings).code}" if level is not None else ""
     adopting = bool(other_code and same_level and level and frames[0].info.get("label_level") == level)

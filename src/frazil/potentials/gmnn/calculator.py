@@ -1,4 +1,4 @@
-"""GM-NN in ASE: energy, forces, dipole and the committee's spread, for anything that ASE does."""
+"""GM-NN in ASE: energy, forces, stress, dipole and the committee's spread, for anything that ASE does."""
 
 from typing import Any, ClassVar
 
@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 
+from frazil.errors import UserError
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
@@ -17,11 +19,14 @@ class GMNNCalculator(Calculator):
     """ASE calculator of a model file's committee; energies and forces are the members' means.
 
     ``results`` also holds ``energy_spread`` (eV) and ``forces_spread`` (natoms,) eV/Å, standard deviations
-    over the members. Lists are kept until an atom has moved by half of ``skin_A``. Raises UserError for
-    elements that the model does not know, positions that are not finite and atoms on top of each other.
+    over the members. Lists are kept until an atom has moved by half of ``skin_A``, and hold as many images of
+    an atom as the cutoff reaches. ``stress`` (6,), eV/Å³ in Voigt's order, is computed where it is asked for:
+    dE/dε over the volume. A cell has no ``dipole``: it has many values. Raises UserError for elements that
+    the model does not know, positions that are not finite, atoms on top of each other, and the stress of
+    atoms that are not periodic in all three directions.
     """
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "dipole"]
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress", "dipole"]
 
     def __init__(
         self, model: Model, skin_A: float = 0.5, total_charge_e: float = 0.0, precision: str | None = None
@@ -31,7 +36,7 @@ class GMNNCalculator(Calculator):
         self.skin_A = skin_A
         self.total_charge_e = total_charge_e
         if "charge" not in model.architecture.heads:
-            self.implemented_properties = ["energy", "forces"]  # type: ignore[misc]
+            self.implemented_properties = ["energy", "forces", "stress"]  # type: ignore[misc]
         self._neighbours: Neighbours | None = None
 
     def calculate(
@@ -49,7 +54,7 @@ class GMNNCalculator(Calculator):
             self.committee.lanes(jnp.asarray(species), self._neighbours, jnp.asarray(self.atoms.positions)),
         )
         dipoles = None
-        if "charge" in architecture.heads:
+        if "charge" in architecture.heads and not self.atoms.pbc.any():
             positions = jnp.asarray(self.atoms.positions)
             dipoles = np.stack(
                 [
@@ -66,3 +71,18 @@ class GMNNCalculator(Calculator):
         }
         if dipoles is not None:
             self.results["dipole"] = dipoles.mean(axis=0)
+        elif "dipole" in (properties or ()):
+            raise UserError(
+                f"the dipole of {self.atoms.symbols} in a cell, which has many values; set pbc to False for "
+                "a molecule"
+            )
+        if "stress" in (properties or ()):
+            if not self.atoms.pbc.all():
+                raise UserError(
+                    f"the stress of {self.atoms.symbols}, which is not periodic in all three directions; "
+                    "give a cell and pbc T T T"
+                )
+            slopes = self.committee.energy_by_strain(
+                jnp.asarray(species), self._neighbours, jnp.asarray(self.atoms.positions)
+            )
+            self.results["stress"] = full_3x3_to_voigt_6_stress(slopes / self.atoms.get_volume())

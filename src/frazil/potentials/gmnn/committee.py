@@ -36,7 +36,7 @@ CHECK_TOLERANCE = {"float32": 2e-5, "float64": 1e-9}
 @dataclass(frozen=True)
 class Prediction:
     """What M members say of one structure: energies (M,) eV, forces (M, natoms, 3) eV/Å, dipoles (M, 3) e Å
-    or None.
+    or None: of a model without charges, and of a cell, whose dipole has many values.
     """
 
     energies_eV: np.ndarray
@@ -128,6 +128,13 @@ def _compiled(architecture: Architecture) -> Any:
 
 
 @cache
+def _compiled_strain(architecture: Architecture) -> Any:
+    """Return the compiled slopes of all networks' energies by strain, (networks, 3, 3)."""
+    one = partial(reference.energy_by_strain, architecture)
+    return jax.jit(jax.vmap(one, (0, None, None, None)))
+
+
+@cache
 def _compiled_reference(architecture: Architecture) -> Any:
     return jax.jit(partial(reference.energy_and_forces, architecture))
 
@@ -148,6 +155,13 @@ class Committee:
         """
         outputs, forces = _compiled(self.architecture)(self.weights, species, neighbours, positions)
         return outputs, forces
+
+    def energy_by_strain(
+        self, species: jax.Array, neighbours: Neighbours, positions: jax.Array
+    ) -> np.ndarray:
+        """Return the members' mean of dE/dε (3, 3), eV, of one structure (``reference.energy_by_strain``)."""
+        own = _compiled_strain(self.architecture)(self.weights, species, neighbours, positions)
+        return np.asarray(own.mean(axis=0))
 
     def predict_in_parts(self, structures: Sequence[Atoms], at_once: int) -> list[Prediction]:
         """Return predictions of structures, so many together that one shape serves all parts."""
@@ -179,7 +193,7 @@ class Committee:
         for atoms, here, charge in zip(structures, species, charges, strict=True):
             part = slice(start, start := start + len(atoms))
             dipoles = None
-            if "charge" in self.architecture.heads:
+            if "charge" in self.architecture.heads and not atoms.pbc.any():
                 dipole = partial(reference.dipole, self.architecture, here)
                 dipoles = np.stack([dipole(o.T, atoms.positions, charge) for o in outputs[:, :, part]])
             predictions.append(Prediction(outputs[:, 0, part].sum(axis=1), forces[:, part], dipoles))

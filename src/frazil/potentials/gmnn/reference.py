@@ -4,6 +4,8 @@ against.
 Zaverkin & Kästner 2020: moments Ψ_L (their eq. 4), contractions (eq. 5), trainable radial functions (eq. 6).
 """
 
+from dataclasses import replace
+
 import ase.data
 import jax
 import jax.numpy as jnp
@@ -178,6 +180,25 @@ def energy_and_forces(
         architecture, weights, species, neighbours, positions
     )
     return energy, -gradient, per_atom
+
+
+def energy_by_strain(
+    architecture: Architecture,
+    weights: Weights,
+    species: jax.Array,
+    neighbours: Neighbours,
+    positions: jax.Array,
+) -> jax.Array:
+    """Return dE/dε (3, 3), eV, at ε = 0, where atoms and cell go from r to (1 + ε) r; over the volume it is
+    the stress.
+    """
+
+    def strained(strain: jax.Array) -> jax.Array:
+        shift = neighbours.shift
+        lists = replace(neighbours, shift=None if shift is None else shift + shift @ strain.T)
+        return outputs(architecture, weights, species, lists, positions + positions @ strain.T)[0]
+
+    return jax.grad(strained)(jnp.zeros((3, 3)))
 
 
 def dipole(

@@ -205,7 +205,7 @@ def test_settings_that_contradict_each_other(changed: dict[str, Any], told: str)
         ({"highest_cm1": 2300.0}, "its fastest mode has 22"),
         ({"model": "free"}, "is a crystal, and .* of kind van-hemert is for free atoms"),
         ({"structure": "small"}, "needs 11.2 Å or more: repeat the cell"),
-        ({"structure": "slab"}, "is periodic along some axes only"),
+        ({"structure": "slab"}, "periodic along a, b only"),
         ({"structure": "atom"}, "holds a single atom, which has no vibrations"),
         ({"polarizability": FILES["model"]}, "holds a 'co-crystal', no polarizability"),
     ],

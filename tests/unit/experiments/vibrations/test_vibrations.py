@@ -296,7 +296,7 @@ def test_times_that_cannot_show_the_fastest_mode_are_refused(
         subject_of(load_settings(Vibrations, values))
 
 
-def test_structures_that_are_not_one_free_cluster_are_refused(tmp_path: Path) -> None:
+def test_structures_that_cannot_be_run_are_refused(tmp_path: Path) -> None:
     given = bonds(tmp_path, "harmonic")
     two = tmp_path / "two.xyz"
     Atoms("CO", [[0, 0, 0], [0, 0, 1.1]]).write(two)
@@ -305,7 +305,7 @@ def test_structures_that_are_not_one_free_cluster_are_refused(tmp_path: Path) ->
         subject_of(load_settings(Vibrations, {**SMALL, **given, "structure": str(two)}))
     boxed = tmp_path / "boxed.extxyz"
     Atoms("CO", [[0, 0, 0], [0, 0, 1.1]], cell=[9, 9, 9], pbc=True).write(boxed)
-    with pytest.raises(UserError, match="is periodic; give free clusters"):
+    with pytest.raises(UserError, match=r"is a crystal, and .* of kind .* is for free atoms; give a GM-NN"):
         subject_of(load_settings(Vibrations, {**SMALL, **given, "structure": str(boxed)}))
 
 
