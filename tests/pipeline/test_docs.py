@@ -91,6 +91,13 @@ def prepare(text: str, folder: Path) -> None:
         shutil.copyfile(ROOT / "assets/structures/water_dimer.extxyz", folder / "cluster.xyz")
         (folder / "learned").mkdir()
         (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
+    if " crystals.extxyz" in text:
+        crystal = ase.io.read(ROOT / "assets/structures/alpha_co.extxyz")
+        ase.io.write(folder / "crystal.extxyz", crystal)
+        moved = [crystal.copy() for _ in range(12)]
+        for seed, atoms in enumerate(moved):
+            atoms.rattle(0.02, seed=seed)
+        ase.io.write(folder / "crystals.extxyz", moved)
     if " path.xyz" in text:
         shutil.copyfile(ROOT / "assets/structures/malonaldehyde.extxyz", folder / "path.xyz")
         (folder / "learned").mkdir()

@@ -47,7 +47,7 @@ def load(
         for what is no potential.
     """
     source = source_of(what, curves=curves, **parameters)
-    if source.model is not None and not source.curves:
+    if source.is_one_network:
         from frazil.potentials.gmnn.calculator import GMNNCalculator
 
         model = source.model if member is None else source.model.select([member])
@@ -124,9 +124,7 @@ class PotentialCalculator(Calculator):
 
 def takes_cells(source: Source) -> bool:
     """Say whether a source's potentials take atoms across the faces of a cell."""
-    return source.kind in PERIODIC or (
-        source.kind == "gmnn" and not source.curves and source.adsorbate is None
-    )
+    return source.kind in PERIODIC or source.is_one_network
 
 
 def _key(atoms: Atoms) -> tuple[bytes, ...]:

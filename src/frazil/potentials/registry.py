@@ -56,6 +56,11 @@ class Source:
     curves: Mapping[str, Any] = field(default_factory=dict)
     """Of a GM-NN of interactions: what molecules do alone."""
 
+    @property
+    def is_one_network(self) -> bool:
+        """Whether a GM-NN's file is all there is to it: no curves of molecules, no network of an adsorbate."""
+        return self.model is not None and not self.curves and self.adsorbate is None
+
     def potential(self, atoms: Atoms | Sequence[Atoms], member: int | None = None) -> "Potential":
         """Return the potential of atoms like these, or of several structures in one batch.
 

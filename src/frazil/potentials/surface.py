@@ -31,7 +31,7 @@ def analytic_curvature(
 
 def members_of(source: Source, atoms: Atoms) -> Members:
     """Return the members of a source on atoms: a GM-NN in float64, differentiated; others by differences."""
-    if source.model is not None and not source.curves:
+    if source.is_one_network:
         from frazil.potentials.gmnn.surface import ModelSurface
 
         return ModelSurface(source.model, atoms)

@@ -1,6 +1,7 @@
 """What an adsorbate adds to the energy, by a network of its own: labels, laws, a training, bad input."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -21,8 +22,10 @@ from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, fold, initialize
 from frazil.potentials.gmnn.committee import Committee, neighbours_of
 from frazil.potentials.gmnn.files import Model, read_model
+from frazil.potentials.gmnn.surface import ModelSurface
 from frazil.potentials.molecular import write_curves
 from frazil.potentials.registry import load
+from frazil.potentials.surface import members_of
 
 
 def frame(n_co: int, seed: int, h2: bool = True, pair: str = "") -> Atoms:
@@ -183,6 +186,9 @@ def test_the_engine_runs_a_surface_and_its_adsorbate(trained: Path) -> None:
             moved.calc = atoms.calc
             slope += sign * moved.get_potential_energy() / (2 * step)
         assert -forces[i, axis] == pytest.approx(slope, abs=3e-4)
+    whole = replace(source, curves={})  # of labels that hold the molecules
+    assert not whole.is_one_network
+    assert not isinstance(members_of(whole, atoms), ModelSurface)
     surface, far = atoms[:-2], atoms.copy()
     far.positions[-2:] += [0, 0, 60.0]
     alone = far[-2:]

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,17 +18,21 @@ import kept
 from frazil.analysis.bands import bands_of, between
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
+from frazil.experiments.at_rest import check_cell
 from frazil.experiments.campaign import repeated
 from frazil.experiments.vibrations import physics, results
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import subject_of
 from frazil.experiments.vibrations.tables import CALIBRATION, PEAKS
+from frazil.md.integrity import WholeMolecules
 from frazil.parameters import resolve
+from frazil.potentials.registry import Source
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from frazil.units import fs, hbar, inverse_cm, kB
 from shards import run_in_shards
 
+ROOT = Path(__file__).parents[4]
 STIFFNESS_eV_per_A2, LENGTH_A = 118.0, 1.128
 FACTORS = (0.985, 1.0, 1.01, 1.005)
 MASS_amu = np.prod(Atoms("CO").get_masses()) / Atoms("CO").get_masses().sum()
@@ -332,3 +337,33 @@ def test_tables_have_what_their_readers_are_promised() -> None:
         "structure", "temperature_K", "band", "position_cm1", "stat_se_cm1", "model_std_cm1", "calibration",
     ]  # fmt: skip
     assert "calibration" in CALIBRATION.names
+
+
+def test_a_crystal_vibrates_in_its_cell(tmp_path: Path) -> None:
+    """α-CO under a known truth: modes of the cell's own period, known lines, the rule of whole molecules."""
+    (tmp_path / "model.json").write_text('{"kind": "co-crystal"}')
+    crystal = ROOT / "assets/structures/alpha_co.extxyz"
+    settings = load_settings(Vibrations, {**SMALL, "structure": str(crystal), "model": str(tmp_path)})
+    subject = subject_of(settings)
+    lines = subject.modes.minimum.modes.wavenumbers_cm1
+    assert len(lines) == 3 * 64 - 3
+    assert np.abs(lines - 31.3).min() < 0.7
+    assert np.abs(lines - 2198.2).min() < 0.7
+    assert subject.moved_A < 0.01
+    assert isinstance(physics.runs_of(subject, settings).stop, WholeMolecules)
+
+
+def test_a_cell_that_the_engine_cannot_take_is_refused_before_any_work() -> None:
+    def made(structures: Any, member: int | None) -> Any:
+        return SimpleNamespace(cutoff_A=6.0)
+
+    source = Source("egnn", "level", "digest", made)
+    crystal = Atoms("Ar", cell=[11.3, 13.1, 14.0], pbc=True)
+    with pytest.raises(
+        UserError, match=r"faces 11.3 Å apart; the engine needs more .* 13 Å of .*: repeat the"
+    ):
+        check_cell(crystal, "argon", Path("model"), source)
+    check_cell(crystal.repeat((2, 1, 1)), "argon", Path("model"), source)
+    crystal.pbc = (True, False, True)
+    with pytest.raises(UserError, match="argon: periodic along a, c only; allowed are all three"):
+        check_cell(crystal, "argon", Path("model"), source)
