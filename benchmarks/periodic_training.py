@@ -41,7 +41,7 @@ from frazil.potentials.analytic.co_crystal import COCrystal, alpha_co, of_crysta
 from frazil.potentials.registry import load
 
 TIMESTEP_fs, DAMPING_fs, TEMPERATURES_K = 1.0, 100.0, (15.0, 40.0)
-LATTICES_A, MIDDLE_A = (5.55, 5.65, 5.75), 5.65
+LATTICES_A, MIDDLE_A = (5.61, 5.65, 5.75), 5.65
 OBSERVE_EVERY, SETTLE_fs, SAMPLE_fs, BETWEEN_fs = 50, 1000, 2500, 50
 HELD_K, N_STARTS, EVERY_fs = 30.0, 2, 2
 GPa = units.GPa

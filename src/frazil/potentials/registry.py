@@ -58,7 +58,7 @@ class Source:
 
     @property
     def is_one_network(self) -> bool:
-        """Whether a GM-NN's file is all there is to it: no curves of molecules, no network of an adsorbate."""
+        """Whether a GM-NN's file is all there is: no curves of molecules, no network of an adsorbate."""
         return self.model is not None and not self.curves and self.adsorbate is None
 
     def potential(self, atoms: Atoms | Sequence[Atoms], member: int | None = None) -> "Potential":

@@ -26,6 +26,7 @@ from frazil.md.observers import energies, forces
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee, member
 from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model
+from frazil.potentials.gmnn.surface import slopes_of
 
 SHAPE = GmnnArchitecture(cutoff_A=4.5, n_basis=3, n_radial=1, hidden=(4,))
 NETWORK = Architecture(("Na", "Cl"), cutoff_A=4.5, n_basis=3, n_radial=1, hidden=(4,), precision="float64")
@@ -206,6 +207,16 @@ def test_stress_is_the_energys_slope_by_strain(crystal: Atoms, tmp_path: Path) -
     free.calc = atoms.calc
     with pytest.raises(UserError, match="which is not periodic in all three directions; give a cell and pbc"):
         free.get_stress()
+
+
+def test_second_derivatives_of_many_atoms_are_taken_in_parts() -> None:
+    def first(positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return positions**2 * positions.sum(), positions.sum(axis=0) ** 3
+
+    places = np.random.default_rng(0).normal(size=(5, 3))
+    for one, other in zip(slopes_of(first, places, 15), slopes_of(first, places, 4), strict=True):
+        assert one.shape[1] == 15
+        np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 def test_what_a_cell_cannot_teach_is_refused(crystal: Atoms, molecule: Atoms, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from frazil.potentials.gmnn.committee import neighbours_of
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.neighbours import Neighbours
 
+AT_ONCE = 128
+"""Directions along which a structure of more is differentiated together: memory grows with them."""
 SKIN_A = 1.0
 """Neighbour lists hold while a structure relaxes by less than half of this per atom."""
 
@@ -87,6 +89,20 @@ def _curvature(architecture: Architecture, parameters: Any, species: Any, lists:
             return gradient, jnp.zeros(3)
         return gradient, reference.dipole(architecture, species, per_atom, moved)
 
+    return slopes_of(first, positions, AT_ONCE)
+
+
+def slopes_of(function: Any, positions: jax.Array, at_once: int) -> Any:
+    """Return the forward derivatives of what a function of positions (natoms, 3) returns, each (…, 3 natoms)
+    with all else in one axis; no more than ``at_once`` directions together.
+    """
     size = positions.size
-    hessian, slopes = jax.jacfwd(first)(positions)
-    return hessian.reshape(size, size), slopes.reshape(3, size)
+    if size <= at_once:
+        return jax.tree.map(lambda rows: rows.reshape(-1, size), jax.jacfwd(function)(positions))
+
+    def along(direction: jax.Array) -> Any:
+        return jax.jvp(function, (positions,), (direction,))[1]
+
+    directions = jnp.eye(size).reshape(size, *positions.shape)
+    found = jax.lax.map(along, directions, batch_size=at_once)
+    return jax.tree.map(lambda rows: rows.reshape(size, -1).T, found)
