@@ -93,7 +93,6 @@ def prepare(text: str, folder: Path) -> None:
         (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
     if " crystals.extxyz" in text:
         crystal = ase.io.read(ROOT / "assets/structures/alpha_co.extxyz")
-        ase.io.write(folder / "crystal.extxyz", crystal)
         moved = [crystal.copy() for _ in range(12)]
         for seed, atoms in enumerate(moved):
             atoms.rattle(0.02, seed=seed)
