@@ -15,6 +15,7 @@ setup: ## Set up what is missing (demo, test and check do it by themselves)
 	@scripts/setup.sh
 
 demo: setup ## Run the demo into results/demo: make demo EXPERIMENTS=photodesorption,sticking
+	@bin/frazil free "$(OUTDIR)" > /dev/null
 	@.frazil/bin/nextflow run main.nf -profile demo --experiments "$(EXPERIMENTS)" --outdir "$(OUTDIR)" -resume
 	@echo "Report: $(OUTDIR)/report.html"
 

@@ -21,6 +21,7 @@ workflow {
         log.info(run.cost)
     }
     settings = run.parameters + [steps: run.steps, code: run.code, files: run.files, names: run.names, alone: run.alone, reads: run.reads]
+    Results.take(settings.outdir, workflow, projectDir)
     Grid.check(workflow.workDir)
     images = Images.verified(projectDir)
     checkpoints = "${workflow.workDir}/checkpoints".replace("'", "'\\''") // the scripts quote it
@@ -79,6 +80,7 @@ workflow {
     workflow.onComplete = {
         Provenance.write(workflow, run.parameters, images, run.code.all, projectDir)
         Settings.tell(projectDir, run.parameters.outdir)
+        Results.leave()
         if (workflow.success) {
             Settings.sweep(projectDir, "${workflow.workDir}/checkpoints".toString(), workflow.sessionId)
         }

@@ -35,6 +35,9 @@ class Settings {
     /** Write into the report where it came from, now that run.json is there. */
     static void tell(Object projectDir, Object outdir) { frazil(projectDir, ['tell', outdir.toString()], '') }
 
+    /** Go on where no run has the folder of results, else a line on standard error and exit 2. */
+    static void free(Object projectDir, Object outdir) { frazil(projectDir, ['free', outdir.toString()], '') }
+
     private static String frazil(Object projectDir, List<String> words, String input) {
         String own = "${projectDir}/.frazil/venv/bin/python"
         List<String> command = [new File(own).canExecute() ? own : 'python3', "${projectDir}/bin/frazil".toString()] + words

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from frazil import checkpoints, code, cost, parameters, progress
+from frazil import checkpoints, code, cost, holder, parameters, progress
 from frazil.errors import EXIT_BAD_INPUT, UserError
 from frazil.labels.imports import sheet
 from frazil.labels.imports.sheet import entries_of
@@ -25,6 +25,7 @@ USAGE = """usage: frazil STEP [--FLAG VALUE ...]   run one step; frazil STEP --h
        frazil schema | docs            nextflow_schema.json | docs/parameters.md on standard output
        frazil sheet                    assets/samplesheet_schema.json on standard output
        frazil progress [FOLDER]        the running tasks of the run started in a folder: bars and time left
+       frazil free RESULTS             that no run has this folder of results, or which one has (exit 2)
        frazil tell RESULTS             write into report.html what run.json says (every run does at its end)
        frazil sweep FOLDER             delete kept work that nobody needs (work/checkpoints)
 
@@ -42,6 +43,7 @@ def main(words: Sequence[str]) -> int:
         "--help": usage,
         "launch": launch,
         "progress": lambda: progress.told(Path(*words[1:2])),
+        "free": lambda: holder.free(Path(*words[1:2])),
         "tell": lambda: run_line.finish(Path(*words[1:2])),
         "sweep": lambda: checkpoints.sweep_by_hand(words[1:]),
     }

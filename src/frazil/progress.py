@@ -6,7 +6,6 @@ Only the standard library: a login node runs it.
 
 from __future__ import annotations
 
-import fcntl
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frazil.errors import UserError
+from frazil.holder import is_locked
 
 _BAR = re.compile(
     r"(?P<what>[^\r\n]*?):\s+(?P<percent>\d+)%\|[^|]*\| (?P<done>\d+)/(?P<total>\d+) "
@@ -65,23 +65,14 @@ def _run(folder: Path) -> tuple[float, bool | None, Path]:
         work = re.search(r" -w(?:ork-dir)? '?([^ ']+)", command)
         begun = datetime.strptime(began, "%Y-%m-%d %H:%M:%S").timestamp()
         goes_on: bool | None = status == "-"
-        if goes_on and not _is_locked(folder / ".nextflow/cache" / session / "db/LOCK"):
+        # Nextflow locks its cache while it lives.
+        if goes_on and is_locked(folder / ".nextflow/cache" / session / "db/LOCK") is False:
             goes_on = None
         return begun, goes_on, folder / (work[1] if work else "work")
     except (OSError, ValueError, IndexError):
         raise UserError(
             f"no run was started in {folder.resolve()}; give the folder in which nextflow was started"
         ) from None
-
-
-def _is_locked(path: Path) -> bool:
-    """Return whether Nextflow holds its cache, as it does while it lives; True where that cannot be known."""
-    try:
-        with path.open("rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return False
-    except OSError:
-        return True
 
 
 def _time(path: Path) -> float:

@@ -89,6 +89,12 @@ def test_nothing_is_run_twice_after_the_head_died(
     (tmp_path / "small.json").write_text(json.dumps({"experiments": "sticking", "sticking": COLLISIONS}))
     arguments = ("-params-file", "small.json")
     head = start(nextflow, root, tmp_path, *arguments)
+    wait_for(lambda: (tmp_path / "results/.frazil-run").is_file(), head)
+    (tmp_path / "elsewhere").mkdir()
+    second = run_pipeline(tmp_path / "elsewhere", "--outdir", tmp_path / "results", status=2)
+    assert f"started in {tmp_path} at 20" in second.stderr
+    assert not list(tmp_path.glob("elsewhere/work/*/*")), "it was refused before any work"
+
     wait_for(lambda: running(tmp_path, "ROUND_2:RUN_COLLISIONS"), head)
     killed_ns = time.time_ns()
     kill_the_head(head, tmp_path)  # while collisions of the second round start, or run
