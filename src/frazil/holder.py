@@ -1,9 +1,9 @@
 """Which run has a folder of results: two at a time would mix their files there.
 
-The head process of a run locks ``.frazil-run`` in its folder and writes into it who it is (lib/Results.groovy). The
-operating system frees the lock of a process that ends, however it ends, a killed one too. File systems whose
-locks reach no other node, or that have none, are told by the record: its head writes it anew every minute,
-so that one of another node that has been silent for ``SILENT_s`` is gone.
+The head process of a run locks ``.frazil-run`` in its folder and writes into it who it is
+(lib/Results.groovy). The operating system frees the lock of a process that ends, however it ends, a killed
+one too. Some file systems have no locks, or locks that reach no other node. There the record tells: its head
+writes it anew every minute, so that a run of another node that has been silent for ``SILENT_s`` is gone.
 
 Standard library only: it runs on a login node.
 """
@@ -36,7 +36,7 @@ def free(outdir: Path) -> str:
     locked = is_locked(file)
     here = record.get("host") == os.uname().nodename
     gone = bool(record.get("ended")) or silent_s > SILENT_s or (here and not _lives(record.get("process")))
-    if locked is False and (here or gone) or locked is None and gone:
+    if not locked and (gone or (here and locked is False)):
         return f"{outdir} is free"
     who = "another run, which has just begun,"
     if record:
@@ -44,8 +44,8 @@ def free(outdir: Path) -> str:
     told = f"--outdir {outdir}: {who} writes there; wait until it ends, stop it, or give another --outdir"
     if not locked:
         told += (
-            f". It was seen {max(0.0, silent_s):.0f} s ago, and locks do not say more of it: if it is gone, start "
-            f"again when {SILENT_s:.0f} s are over, or delete {file}"
+            f". It was seen {max(0.0, silent_s):.0f} s ago, and locks do not say more of it: if it is gone, "
+            f"start again when {SILENT_s:.0f} s are over, or delete {file}"
         )
     raise UserError(told)
 

@@ -28,8 +28,9 @@ def written(folder: Path, seen_s: float = 0.0, **changed: Any) -> Path:
 def test_a_folder_is_anothers_while_its_process_lives_and_no_longer(tmp_path: Path) -> None:
     assert holder.free(tmp_path / "new").endswith("new is free")
     file = tmp_path / holder.RECORD
-    code = f"import fcntl; f = open({str(file)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    lock = f"import fcntl; f = open({str(file)!r}, 'w'); fcntl.lockf(f, fcntl.LOCK_EX)"
+    words = [sys.executable, "-c", f"{lock}; print(1, flush=True); input()"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
         with pytest.raises(UserError, match="another run, which has just begun, writes there; wait until"):
@@ -58,7 +59,7 @@ def test_a_lock_of_this_node_says_nothing_of_another_nodes_run(
     if free:
         assert holder.free(tmp_path).endswith(" is free")
     else:
-        with pytest.raises(UserError, match="seen 10 s ago.* when 300 s are over, or delete "):
+        with pytest.raises(UserError, match=r"seen 10 s ago.* when 300 s are over, or delete "):
             holder.free(tmp_path)
 
 

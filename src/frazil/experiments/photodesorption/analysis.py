@@ -139,7 +139,6 @@ def analyse(
     n_aggregates: int = 0,
     truth_margin: float = 0.15,
     model_error_scale: float = MODEL_ERROR_SCALE,
-    keep_trajectories: bool = False,
     decision: Path | None = None,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
@@ -165,7 +164,6 @@ def analyse(
         truth_margin: how far the desorption probability may be from the teacher's, interval included.
         model_error_scale: of the prior of the members' part.
         decision: what ended a campaign that ran until it was enough.
-        keep_trajectories: also write the kept frames of the model's trajectories, ``frames.extxyz``.
 
     Raises:
         UserError: no model shard, broken tables, or a criterion that is not among the criteria.
@@ -230,8 +228,6 @@ def analyse(
             table.write(content, out)
     if worth_labelling is not None:
         shutil.copy(Path(worth_labelling) / "worth_labelling.extxyz", out)
-    if keep_trajectories:
-        run.write_frames(out / "frames.extxyz")
     for name in ensembles:
         keep_starts(shards[name] or "", out, name)
     counts = {name: ensemble.counts for name, ensemble in ensembles.items()}

@@ -171,10 +171,6 @@ class Photodesorption:
         default=400,
         minimum=0,
     )
-    keep_trajectories: bool = setting(
-        "Publish the frames that the first keep_frames_trajectories trajectories keep, as frames.extxyz",
-        default=False,
-    )
     truth_margin: float = setting(
         "How far the desorption probability may be from the teacher's, the 95 % interval of the difference included, "
         "for the gates to pass: few trajectories do not", default=0.15, above=0, maximum=1,
@@ -708,7 +704,6 @@ class AnalysePhotodesorption:
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
     n_aggregates: int = same_as(Sampling, "n_aggregates", of="frames.n_aggregates")
     truth_margin: float = same_as(Photodesorption, "truth_margin")
-    keep_trajectories: bool = same_as(Photodesorption, "keep_trajectories")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     out: Path = given("Folder of results", path="new folder")

@@ -1,6 +1,5 @@
 """Reading the shards of an ensemble: merged, sorted and checked."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from frazil.data.frames import read_extxyz
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.settings import SNAPSHOTS_PER_REPLICA
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, OUTCOMES, TRAJECTORIES
-from frazil.files import write_atomic
 
 ABOUT = "about.json"
 """In a shard of trajectories that another program ran: what is told of them."""
@@ -88,16 +86,6 @@ class Ensemble:
     def frames(self) -> list[ase.Atoms]:
         """Read the frames that were kept (none is an empty list)."""
         return [atoms for file in self.frame_files for atoms in read_extxyz(file)]
-
-    def write_frames(self, path: Path) -> None:
-        """Write the kept frames of all shards into one extended XYZ file, in the order of trajectories."""
-
-        def number(file: Path) -> list[int | str]:
-            return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.parent.name)]
-
-        with write_atomic(path) as partial, partial.open("wb") as whole:
-            for file in sorted(self.frame_files, key=number):
-                whole.write(file.read_bytes())
 
 
 def read_ensemble(directory: Path | str, n_aggregates: int = 0) -> Ensemble | None:

@@ -169,18 +169,6 @@ def test_every_figure_has_its_data(full: tuple[Results, Path], tmp_path: Path) -
     assert "No failed trajectory (model)" in [gate.name for gate in failed]
 
 
-def test_kept_frames_are_published_in_the_order_of_trajectories(
-    full: tuple[Results, Path], tmp_path: Path
-) -> None:
-    results, out = full
-    assert not (out / "frames.extxyz").exists()  # on request
-    results.model.write_frames(tmp_path / "frames.extxyz")
-    frames = ase.io.read(tmp_path / "frames.extxyz", ":")
-    ids = [frame.info["trajectory_id"] for frame in frames]
-    assert len(ids) == len(results.model.frames()) > 3
-    assert ids == sorted(ids)
-
-
 def test_two_runs_write_identical_files(full: tuple[Results, Path], tmp_path: Path) -> None:
     results, out = full
     shards = {name: out.parent / name for name in results.ensembles}
