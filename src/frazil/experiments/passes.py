@@ -75,7 +75,7 @@ class WholeParts:
         return jnp.where(jnp.stack(holds).all(), 0, BROKEN)
 
 
-def ended_as(outcomes: Sequence[str], parts: str = "windows") -> dict[str, Any]:
+def outcome_of(outcomes: Sequence[str], parts: str = "windows") -> dict[str, Any]:
     """Return a pass's outcome, and how many of its parts were lost (``lost_windows``), by their outcomes."""
     lost = [outcome for outcome in outcomes if outcome != FINISHED]
     return {"outcome": lost[0] if lost else FINISHED, f"lost_{parts}": len(lost)}

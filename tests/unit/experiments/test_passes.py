@@ -11,10 +11,10 @@ from frazil.experiments.passes import (
     WholeParts,
     arranged,
     check_connected,
-    ended_as,
     finished_by_all,
     kinetic_eV,
     kinetic_gate,
+    outcome_of,
     overlap_gate,
 )
 from frazil.md.state import State
@@ -27,8 +27,8 @@ def test_a_pass_counts_where_every_member_finished_it() -> None:
     assert counts.tolist() == [True, False, True]
     found = arranged(table, "x", (3, 2), np.flatnonzero(counts))
     assert found.tolist() == [[[0, 0], [4, 4]], [[1, 1], [5, 5]]], "members lead, then passes that count"
-    assert ended_as(["finished", "broken", "not_finite"]) == {"outcome": "broken", "lost_windows": 2}
-    assert ended_as(["finished"]) == {"outcome": "finished", "lost_windows": 0}
+    assert outcome_of(["finished", "broken", "not_finite"]) == {"outcome": "broken", "lost_windows": 2}
+    assert outcome_of(["finished"]) == {"outcome": "finished", "lost_windows": 0}
 
 
 def test_the_kinetic_energies_of_rings_agree_within_three_per_cent() -> None:

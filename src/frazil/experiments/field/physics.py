@@ -20,7 +20,7 @@ from frazil.experiments.field.settings import Field
 from frazil.experiments.field.subject import ALONG, Samples, Subject, drive_of, subject_of
 from frazil.experiments.field.tables import ARRAYS
 from frazil.experiments.field.tables import TRAJECTORIES as TABLE
-from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV
+from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE, Driven, VelocityVerlet
 from frazil.md.integrity import OUTCOMES
@@ -134,7 +134,7 @@ class _Member:
                 work = total - driven.rows["conserved_energy"]
                 under[:] = np.stack([total, work, driven.rows["dipole_e_A"] @ ALONG], axis=1)
         return {
-            "trajectory_id": number, "member": self.member, **ended_as(outcomes, "runs"),
+            "trajectory_id": number, "member": self.member, **outcome_of(outcomes, "runs"),
             "samples": samples.reshape(*shape, n_samples, n_columns),
             "kinetic_eV": kinetic.reshape(*shape, 2), "driven": under,
         }  # fmt: skip

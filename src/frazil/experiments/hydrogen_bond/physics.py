@@ -24,7 +24,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
     windows_of,
 )
-from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV, runner_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
@@ -85,7 +85,7 @@ def _pass(
     bound = samples[:, 0, :, 2]  # the window without a restraint
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),
-        **ended_as(outcomes),
+        **outcome_of(outcomes),
         "n_escaped": int((bound > subject.distance_A + settings.escape_A).sum()),
         "n_bound": int(np.isfinite(bound).sum()), "samples": samples, "kinetic_eV": kinetic,
     }  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.passes import WholeParts, ended_as, kinetic_eV, runner_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
 from frazil.experiments.reaction.results import analyse
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import ARRAYS
@@ -77,7 +77,7 @@ def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: in
                     added[window] = truth_adds(subject, settings, rows, check)
     left = np.abs(coordinates[..., 0] - centres_of(settings)[:, None])
     return {
-        "trajectory_id": number, "member": member, **ended_as(outcomes),
+        "trajectory_id": number, "member": member, **outcome_of(outcomes),
         "n_escaped": int((left > settings.escape_A).sum()),
         "n_samples": int(np.isfinite(left).sum()), "coordinates_A": coordinates, "roots": roots,
         "kinetic_eV": kinetic, "truth_adds_eV": added,

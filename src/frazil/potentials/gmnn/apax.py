@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from frazil.errors import UserError
-from frazil.potentials.gmnn.architecture import Architecture, COULOMB_eV_A, Parameters
+from frazil.potentials.gmnn.architecture import Architecture, Parameters
+from frazil.units import COULOMB_eV_A
 
 
 def from_apax(

@@ -25,8 +25,6 @@ networks."""
 SWISH_GAIN = 1.6765324703310907
 """Makes swish keep the second moment of a normal input."""
 NTK_BIAS = 0.1
-COULOMB_eV_A = 14.399645478425668
-"""e²/(4πε₀) in eV Å."""
 HEADS = ("energy", "charge")
 MOST_HEADS = 64
 

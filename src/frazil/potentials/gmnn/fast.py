@@ -18,7 +18,6 @@ import numpy as np
 
 from frazil.potentials.gmnn.architecture import (
     Architecture,
-    COULOMB_eV_A,
     Weights,
     gaussian_centres,
     gaussian_exponent,
@@ -33,6 +32,7 @@ from frazil.potentials.gmnn.reference import (
 )
 from frazil.potentials.neighbours import Neighbours
 from frazil.pytrees import pytree
+from frazil.units import COULOMB_eV_A
 
 _MIDDLE_A = 3.0
 """Gaussian centres are counted from here, which keeps float32 digits in the slope."""

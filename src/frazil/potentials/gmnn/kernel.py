@@ -13,7 +13,6 @@ import numpy as np
 
 from frazil.potentials.gmnn.architecture import (
     Architecture,
-    COULOMB_eV_A,
     Weights,
     gaussian_centres,
     gaussian_exponent,
@@ -22,6 +21,7 @@ from frazil.potentials.gmnn.contractions import feature_order
 from frazil.potentials.gmnn.reference import ZBL_COEFFICIENTS, ZBL_EXPONENTS, ZBL_LENGTH_A, ZBL_POWER
 from frazil.potentials.kernels import inputs, library
 from frazil.potentials.neighbours import Neighbours
+from frazil.units import COULOMB_eV_A
 
 TARGET = "frazil_gmnn"
 MOST_LAYERS = 12

@@ -13,12 +13,12 @@ import numpy as np
 
 from frazil.potentials.gmnn.architecture import (
     Architecture,
-    COULOMB_eV_A,
     Weights,
     gaussian_centres,
     gaussian_exponent,
 )
 from frazil.potentials.neighbours import Neighbours
+from frazil.units import COULOMB_eV_A
 
 UNIT_SOFTENING_A = 1e-5
 """Unit vectors are d/(r + this), as in apax."""
