@@ -8,7 +8,7 @@ from typing import Any
 
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, LIGHT_cm_per_fs, ModelError
 from frazil.labels.settings import Seed
-from frazil.settings import given, is_multiple, part, same_as, settings, step
+from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 MOST_KEPT = 100
 """Trajectories of an experiment that are run again for their frames: the estimate of a run's cost leaves them out."""
@@ -23,6 +23,26 @@ class Parameters:
     file_settings: tuple[str, ...] = given("Settings whose files are elsewhere than they say", default=())
     files: tuple[Path, ...] = given("Where these are, in that order", default=(), path="any", repeated=True)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
+
+
+def a_structure(what: str, unset: str, where: str = "") -> Any:
+    """Return the setting of what an experiment looks at, a file; ``unset`` stands for it where it is not set."""
+    meaning = f"{what}, xyz or extended XYZ with one frame; it is relaxed under the potential{where}"
+    return setting(f"{meaning}. When not set: {unset}", default=None, path="file")
+
+
+def a_potential(unset: str, kind: str = "a potential") -> Any:
+    """Return the setting of the potential whose members each run, a folder."""
+    meaning = (
+        f"Folder of {kind}, whose members each run: one that training wrote, or with a model.json that names "
+    )
+    return setting(f"{meaning}any other. When not set: {unset}", default=None, path="any")
+
+
+def beads(n_quantum: int) -> Any:
+    """Return the setting of the numbers of beads that path integrals have, classical nuclei first."""
+    meaning = "Beads of the path integrals; 1 has classical nuclei"
+    return setting(meaning, default=(1, n_quantum), minimum=1, maximum=1024)
 
 
 def problems_of_times(own: Any, every: str, transform: Any, *resolved: str) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.experiments.settings import problems_of_samples
+from frazil.experiments.settings import a_potential, a_structure, beads, problems_of_samples
 from frazil.settings import is_multiple, setting, settings
 
 CAMPAIGN = "frazil.experiments.field.physics"
@@ -18,16 +18,8 @@ WIDTHS_BEFORE = 3
 class Field:
     """Polarization and structure in constant fields, and the work of one that changes with time."""
 
-    structure: Path | None = setting(
-        "A molecule or cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. When "
-        "not set: two water molecules",
-        default=None, path="file",
-    )  # fmt: skip
-    model: Path | None = setting(
-        "Folder of a potential with a dipole, whose members each run: one that training wrote, or with a "
-        "model.json that names any other. When not set: q-TIP4P/F water",
-        default=None, path="any",
-    )  # fmt: skip
+    structure: Path | None = a_structure("A molecule or cluster", "two water molecules")
+    model: Path | None = a_potential("q-TIP4P/F water", "a potential with a dipole")
     polarizability: Path | None = setting(
         "Folder of a polarizability, for the dipole that the field induces; without one this is neglected",
         default=None, path="any",
@@ -37,9 +29,7 @@ class Field:
         "Constant fields, along z: 0 first, then rising; the smallest tells the linear response",
         default=(0.0, 0.03, 0.1, 0.2), minimum=0, maximum=5,
     )  # fmt: skip
-    n_beads: tuple[int, ...] = setting(
-        "Beads of the path integrals; 1 has classical nuclei", default=(1, 80), minimum=1, maximum=1024
-    )
+    n_beads: tuple[int, ...] = beads(80)
     n_trajectories: int = setting(
         "Starts; each runs in every field, with every number of beads", default=16, minimum=4, maximum=10_000
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.experiments.settings import problems_of_samples
+from frazil.experiments.settings import a_potential, a_structure, beads, problems_of_samples
 from frazil.settings import setting, settings
 
 CAMPAIGN = "frazil.experiments.hydrogen_bond.physics"
@@ -17,24 +17,14 @@ MASS_NODES = 5
 class HydrogenBond:
     """Free energy of taking a molecule out of a cluster, classical and by path integrals."""
 
-    structure: Path | None = setting(
-        "A cluster, xyz or extended XYZ with one frame; it is relaxed under the potential. When not set: two "
-        "water molecules",
-        default=None, path="file",
-    )  # fmt: skip
-    model: Path | None = setting(
-        "Folder of a potential, whose members each run: one that training wrote, or with a model.json "
-        "that names any other. When not set: q-TIP4P/F water",
-        default=None, path="any",
-    )  # fmt: skip
+    structure: Path | None = a_structure("A cluster", "two water molecules")
+    model: Path | None = a_potential("q-TIP4P/F water")
     molecule_atoms: tuple[int, ...] = setting(
         "Atoms of the molecule that is taken out, counted from 0; a whole molecule of the structure",
         default=(0, 1, 2), minimum=0,
     )  # fmt: skip
     temperature_K: float = setting("Temperature", default=200.0, above=0, maximum=5000)
-    n_beads: tuple[int, ...] = setting(
-        "Beads of the path integrals; 1 has classical nuclei", default=(1, 60), minimum=1, maximum=1024
-    )
+    n_beads: tuple[int, ...] = beads(60)
     n_trajectories: int = setting(
         "Passes through all windows, half of them from the bound side and half from the free one",
         default=8, minimum=4, maximum=10_000,

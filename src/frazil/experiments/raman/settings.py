@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frazil.analysis.settings import Spectrum
-from frazil.experiments.settings import problems_of_times
+from frazil.experiments.settings import a_potential, a_structure, problems_of_times
 from frazil.settings import part, same_as, setting, settings
 
 CAMPAIGN = "frazil.experiments.raman.physics"
@@ -29,16 +29,10 @@ class Transform:
 class Raman:
     """Raman spectra along dynamics for any angle of the polarizer, with the error of starts and of members."""
 
-    structure: Path | None = setting(
-        "A molecule, or a crystal with its cell, xyz or extended XYZ with one frame; it is relaxed under the "
-        "potential in that cell. When not set: α-CO, 64 atoms",
-        default=None, path="file",
-    )  # fmt: skip
-    model: Path | None = setting(
-        "Folder of a potential, whose members each run: one that training wrote, or with a model.json that names any "
-        "other. When not set: a field of CO, cut off smoothly",
-        default=None, path="any",
-    )  # fmt: skip
+    structure: Path | None = a_structure(
+        "A molecule, or a crystal with its cell", "α-CO, 64 atoms", " in that cell"
+    )
+    model: Path | None = a_potential("a field of CO, cut off smoothly")
     polarizability: Path | None = setting(
         "Folder of a polarizability, whose members each see every run. When not set: bonds of CO and the dipoles that "
         "they induce",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from frazil.experiments.settings import problems_of_samples
+from frazil.experiments.settings import a_potential, beads, problems_of_samples
 from frazil.labels.settings import DFT, SEMIEMPIRICAL, Seed
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
@@ -74,21 +74,14 @@ class Reaction:
         "path in order; xyz or extended XYZ. When not set: malonaldehyde, whose proton is transferred",
         default=None, path="file",
     )  # fmt: skip
-    model: Path | None = setting(
-        "Folder of a potential, whose members each run: one that training wrote, or with a model.json that "
-        "names any other. When not set: a committee "
-        "that learns from frames about the path",
-        default=None, path="any",
-    )  # fmt: skip
+    model: Path | None = a_potential("a committee that learns from frames about the path")
     coordinate_atoms: tuple[int, ...] = setting(
         "Atoms of the coordinate, counted from 0: donor, moving atom, acceptor, for the difference of the "
         "two distances; or two atoms, for their distance",
         default=(0, 5, 4), minimum=0,
     )  # fmt: skip
     temperature_K: float = setting("Temperature", default=300.0, above=0, maximum=5000)
-    n_beads: tuple[int, ...] = setting(
-        "Beads of the path integrals; 1 has classical nuclei", default=(1, 32), minimum=1, maximum=1024
-    )
+    n_beads: tuple[int, ...] = beads(32)
     isotopes: tuple[str, ...] = setting(
         "Isotopes of the moving atom (the second), each with profiles by path integrals of its own; "
         "classical ones are those of any",

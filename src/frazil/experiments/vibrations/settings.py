@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from frazil.analysis.settings import Spectrum
-from frazil.experiments.settings import problems_of_times
+from frazil.experiments.settings import a_potential, a_structure, problems_of_times
 from frazil.settings import part, same_as, setting, settings
 
 CAMPAIGN = "frazil.experiments.vibrations.physics"
@@ -26,17 +26,12 @@ class Density:
 class Vibrations:
     """Vibrational density of states, harmonic and along dynamics, with the error of a committee's members."""
 
-    structure: Path | None = setting(
-        "A molecule, a cluster or a crystal with its cell and pbc, xyz or extended XYZ with one frame; it is relaxed "
-        "under the potential, a crystal in its cell, which must exceed two cutoffs. Of labels that "
-        "came with a Hessian (hessian_eV_per_A2) the harmonic lines stand beside. When not set: one MgSiO3",
-        default=None, path="file",
+    structure: Path | None = a_structure(
+        "A molecule, a cluster or a crystal with its cell and pbc", "one MgSiO3",
+        ", a crystal in its cell, which must exceed two cutoffs. Of labels that came with a Hessian "
+        "(hessian_eV_per_A2) the harmonic lines stand beside",
     )  # fmt: skip
-    model: Path | None = setting(
-        "Folder of a potential, whose members each run: one that training wrote, or with a model.json that names any "
-        "other. When not set: eight Gaussian-moment networks of MgSiO3 at PBE0",
-        default=None, path="any",
-    )  # fmt: skip
+    model: Path | None = a_potential("eight Gaussian-moment networks of MgSiO3 at PBE0")
     labels: Path | None = setting(
         "Labelled frames that no member was trained on, extended XYZ: they calibrate the members' spread",
         default=None, path="file",
