@@ -91,7 +91,8 @@ def test_nothing_is_run_twice_after_the_head_died(
     head = start(nextflow, root, tmp_path, *arguments)
     wait_for(lambda: (tmp_path / "results/.frazil-run").is_file(), head)
     (tmp_path / "elsewhere").mkdir()
-    second = run_pipeline(tmp_path / "elsewhere", "--outdir", tmp_path / "results", status=2)
+    there = ("--outdir", tmp_path / "results", "-params-file", tmp_path / "small.json")
+    second = run_pipeline(tmp_path / "elsewhere", *there, status=2)
     assert f"started in {tmp_path} at 20" in second.stderr
     assert not list(tmp_path.glob("elsewhere/work/*/*")), "it was refused before any work"
 
