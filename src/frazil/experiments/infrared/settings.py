@@ -313,7 +313,7 @@ class RunDipoles:
 class SchnetTraining:
     """SchNet and its training.
 
-    Mean squared error of dipoles, Adam, the rate falling to a hundredth, best on every twentieth frame.
+    Mean squared error of dipoles, Adam, the rate falling to a hundredth, best on every tenth frame.
     """
 
     seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
