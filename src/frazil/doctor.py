@@ -247,10 +247,14 @@ def kernels() -> Finding:
 
 INSIDE: dict[str, Callable[[], Iterator[Finding]]] = {
     "deepmd": lambda: (
-        finding for part in ([lammps()], packages(["jax", "tblite", "ase", "pandas"]), [kernels()]) for finding in part
+        finding
+        for part in ([lammps()], packages(["jax", "tblite", "ase", "pandas"]), [kernels()])
+        for finding in part
     ),
     "jax": lambda: (
-        finding for part in (packages(["jax", "optax", "tblite", "ase", "pandas"]), [kernels()]) for finding in part
+        finding
+        for part in (packages(["jax", "optax", "tblite", "ase", "pandas"]), [kernels()])
+        for finding in part
     ),
     "labels": lambda: packages(["pyscf", "tblite", "cclib", "jax", "ase"]),
 }

@@ -79,6 +79,9 @@ CURVE_COLUMNS = (
     "wall_s",
 )
 BATCHES_PER_CALL = 32
+ALIKE, N_RARE = 0.02, 16
+"""Features of an element that vary less, relative to those of all atoms, are normalised as these are. So many
+frames of elements that the others lack are looked at for it."""
 SQUARES, ENERGIES, FORCES = "squares", "energies", "forces"
 """What a training is by: squared errors, or for several heads the likelihood of energies (and dipoles), or of
 these and forces."""
@@ -324,7 +327,8 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     """Return random networks whose shifts, scales and feature normalisation come from the training frames.
 
     Shifts: least squares of the energies over the composition. Scales: root mean square force × 1 Å.
-    Features: mean and standard deviation per element and member, over up to 512 frames, fixed from here on.
+    Features: mean and standard deviation per element and member, over up to 512 frames, fixed from here on;
+    an element whose atoms are all alike there has those of all atoms.
     """
     parameters = initialize_committee(
         architecture, derived_seed(settings.seed, "gmnn-start"), settings.n_members
@@ -349,11 +353,21 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
         return one_hot.sum(axis=0), sums(values), sums(values**2)
 
     some = np.unique(np.linspace(0, len(frames.atoms) - 1, 512).astype(int))
+    rare = set(range(n_species)) - {int(s) for i in some for s in frames.species[i]}
+    others = [i for i, own in enumerate(frames.species) if rare & set(map(int, own))]
+    some = np.array([*some, *others[:N_RARE]])
     parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size)]
     count, first, second = (sum(part[i] for part in parts) for i in range(3))
-    count = jnp.maximum(count, 1.0)[None, :, None]
-    mean = first / count
-    scale = jnp.sqrt(jnp.maximum(second / count - mean**2, 0.0))
+
+    def statistics(count: jax.Array, first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
+        mean = first / jnp.maximum(count, 1.0)[None, :, None]
+        return mean, jnp.sqrt(jnp.maximum(second / jnp.maximum(count, 1.0)[None, :, None] - mean**2, 0.0))
+
+    mean, scale = statistics(count, first, second)
+    # Atoms of an element that are all alike, as those of one lone H2, say nothing of how it varies.
+    of_all = statistics(count.sum(keepdims=True), *(a.sum(axis=1, keepdims=True) for a in (first, second)))
+    alike = scale.max(axis=-1, keepdims=True) < ALIKE * of_all[1].max(axis=-1, keepdims=True)
+    mean, scale = (jnp.where(alike, every, own) for every, own in zip(of_all, (mean, scale), strict=True))
     return {**parameters, "feature_mean": mean, "feature_scale": floored(scale)}
 
 

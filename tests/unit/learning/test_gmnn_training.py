@@ -92,6 +92,23 @@ def test_small_frames_are_not_padded_to_the_slots_of_large_ones() -> None:
     assert [batch.n_atoms.tolist() for batch in made] == [[54, 80]]
 
 
+@pytest.mark.parametrize("n", [6, 600], ids=["alike", "in a frame between those looked at"])
+def test_an_element_of_one_frame_does_not_blow_up(n: int) -> None:
+    """One lone H2 among frames of CO: its atoms are alike, and of 600 frames 512 are looked at."""
+    network = replace(ARCHITECTURE, elements=("H", "C", "O"))
+    few = frames(6, 1)
+    lone = Atoms("HH", [[0, 0, 0], [0, 0, 0.74]])
+    lone.calc = SinglePointCalculator(lone, energy=0.0, forces=np.zeros((2, 3)), dipole=np.zeros(3))
+    held = [few[i % 6] for i in range(n)]
+    held[6 % n] = lone  # of 600, linspace(0, 599, 512) leaves the seventh out
+    start = gmnn.start_parameters(network, SETTINGS, prepare(network, held))
+    committee = Committee(Model(network, start, {}))
+    stretched = lone.copy()
+    stretched.positions[1, 2] = 0.80
+    of_hydrogen, of_others = (np.abs(p.forces_eV_per_A).max() for p in committee.predict([stretched, few[0]]))
+    assert of_hydrogen < 30 * of_others
+
+
 def test_the_losss_gradient_is_that_of_plain_autodiff() -> None:
     """All members together against one at a time, by the derivative of a derivative of the reference."""
     held = frames(3, 4)
