@@ -117,13 +117,17 @@ def estimated(
     """Return a statistic of a sample by trajectory with both errors.
 
     Sampling: bootstrap over trajectories, widened by what the sample's values share within an aggregate.
-    Members: the statistic of each, its variance by bootstrap. nan for fewer than two values.
+    Members: the statistic of each, its variance by bootstrap. nan for fewer than two values. Times, energies
+    and quantum numbers are not negative, and no interval of theirs reaches below 0.
     """
     if len(sample.values) < 2:
         return Estimate(statistic(sample.values) if len(sample.values) else NAN, NAN, NAN)
     value = statistic(sample.values)
     interval = cluster_bootstrap(statistic, [sample], ensemble.ids, rng(campaign_seed, stream), resamples)
-    interval = widened(value, interval, design_effect(sample.values, ensemble.aggregates_of(sample.clusters)))
+    low, high = widened(
+        value, interval, design_effect(sample.values, ensemble.aggregates_of(sample.clusters))
+    )
+    interval = max(low, 0.0), high
     members, own, variances = ensemble.column_of("model_id", sample.clusters), [], []
     for number, member in enumerate(np.unique(members)):
         part = sample.values[members == member], sample.clusters[members == member]
@@ -133,7 +137,8 @@ def estimated(
         drawn = bootstrapped(statistic, [Clustered(*part)], part[1], generator, MEMBER_RESAMPLES)
         own.append(statistic(part[0]))
         variances.append(float(np.nanvar(drawn, ddof=1)))
-    return estimate(value, interval, own, variances, scale * float(sample.values.std(ddof=1)))
+    unit = float(sample.values.std(ddof=1))
+    return estimate(value, interval, own, variances, scale * unit, bounds=(0.0, np.inf))
 
 
 def rotational_windows(

@@ -59,6 +59,13 @@ def test_members_make_the_model_s_part_of_every_number(changed: Changed) -> None
     assert one[["model_std", "total_low_95", "total_high_95"]].isna().all(axis=None)
 
 
+def test_few_trajectories_have_no_negative_times_and_energies(changed: Changed) -> None:
+    numbers = summarise(changed(n=24, probability=0.9, model_id=np.arange(24) % 3), 1).set_index("quantity")
+    positive = numbers.loc[["mean_desorption_time", "translational_peak", "energy_std"]]
+    assert (positive[["low_95", "total_low_95"]] >= 0).all(axis=None)
+    assert (positive["total_low_95"] == 0).any(), "else the bound is not met here"
+
+
 def test_what_a_campaign_is_ended_by_is_what_its_table_counts(changed: Changed) -> None:
     """Failed and dissociated trajectories are trials, and no hits; each member has its own."""
     kinds = np.array(["desorbed", "retained", "failed", "dissociated"])
