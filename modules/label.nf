@@ -2,6 +2,7 @@
 
 process SAMPLE_FRAMES {
     label 'cpu'
+    label 'labels'
 
     input:
     val settings

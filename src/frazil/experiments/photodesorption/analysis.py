@@ -140,6 +140,7 @@ def analyse(
     truth_margin: float = 0.15,
     model_error_scale: float = MODEL_ERROR_SCALE,
     decision: Path | None = None,
+    frames_potential: str = "van-hemert",
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
@@ -164,6 +165,7 @@ def analyse(
         truth_margin: how far the desorption probability may be from the teacher's, interval included.
         model_error_scale: of the prior of the members' part.
         decision: what ended a campaign that ran until it was enough.
+        frames_potential: what the first frames moved under that were labelled.
 
     Raises:
         UserError: no model shard, broken tables, or a criterion that is not among the criteria.
@@ -203,6 +205,7 @@ def analyse(
         truth_margin=truth_margin,
         molecule=molecule,
         given=given,
+        frames_potential=frames_potential,
         members_apart=None if worth_labelling is None else MEMBERS_APART.read(worth_labelling),
     )
     out = Path(out)

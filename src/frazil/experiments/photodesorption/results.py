@@ -44,6 +44,8 @@ class Results:
     """What the aggregates are made of, by its formula."""
     given: str = ""
     """The potential that was given in place of a committee trained here, in words."""
+    frames_potential: str = ""
+    """What the first frames moved under that a committee was trained on."""
     members_apart: pandas.DataFrame | None = None
     """The same starts under every member, where more trajectories do not narrow the interval."""
 

@@ -1,4 +1,4 @@
-"""Frames to be labelled, by a level's own dynamics: thermal, excited, compressed, stretched, in contact.
+"""Frames to be labelled, by the dynamics of a potential: thermal, excited, compressed, stretched, in contact.
 
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
 """
@@ -17,8 +17,10 @@ from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.data.windows import window_times_fs
 from frazil.errors import UserError
+from frazil.experiments.photodesorption.engines import TEACHER
 from frazil.experiments.photodesorption.settings import Sampling
 from frazil.labels.bond_curve import bond_curve
+from frazil.labels.levels import COARSE_CO_SCAN_A
 from frazil.seeds import derived_seed, rng
 from frazil.systems.co import (
     MOLECULE_MASSES_amu,
@@ -54,7 +56,6 @@ class Plan:
     """What to sample: how many of each kind, where excitation and windows come from, and the seed."""
 
     sampling: Sampling
-    level: str
     coupling_eV: float
     thermal_temperature_K: float
     excitation_energy_eV: float
@@ -64,16 +65,30 @@ class Plan:
     campaign_seed: int
 
 
-def potential_of(level: str, **settings: Any) -> tuple[Any, Any]:
-    """Return a level's JAX potential and its ASE calculator. Raises UserError for one without dynamics."""
-    if level != "van-hemert":
-        raise UserError(
-            f"label level {level!r} has no dynamics of its own; allowed is van-hemert "
-            "(import frames of the others)"
-        )
-    from frazil.potentials.analytic.van_hemert import VanHemert, VanHemertCalculator
+def moved_by(name: str, coupling_eV: float, atoms: Atoms) -> tuple[Any, Any, BondCurve]:
+    """Return what moves atoms like these: a potential of the engine, its ASE calculator, its curve of one CO.
 
-    return VanHemert(**settings), VanHemertCalculator(**settings)
+    ``name``: as the setting ``frames.potential``; ``coupling_eV`` is the analytic field's. Raises UserError
+    for a calculator that is none, or that finds no energy of a CO of some length.
+    """
+    if name == TEACHER:
+        from frazil.potentials.analytic.van_hemert import VanHemert, VanHemertCalculator
+
+        curve = bond_curve(TEACHER, coupling_eV=coupling_eV)
+        return VanHemert(coupling_eV), VanHemertCalculator(coupling_eV), curve
+    from frazil.potentials.calculator import PotentialCalculator
+    from frazil.potentials.registry import load
+
+    source = load(name)
+    molecule, calculator, energies = Atoms("CO", np.zeros((2, 3))), PotentialCalculator(source), []
+    for length in COARSE_CO_SCAN_A:
+        molecule.positions[1, 2] = length
+        molecule.calc = calculator
+        energies.append(molecule.get_potential_energy())
+    if not np.isfinite(energies).all():
+        where = COARSE_CO_SCAN_A[~np.isfinite(energies)][0]
+        raise UserError(f"{name} finds no energy of a CO of {where:g} Å; give another frames.potential")
+    return source.potential(atoms), PotentialCalculator(source), BondCurve(COARSE_CO_SCAN_A, energies)
 
 
 @dataclass(frozen=True)
@@ -87,9 +102,8 @@ class Sample:
 
 def sample(plan: Plan) -> Sample:
     """Return the sample of a plan."""
-    settings: dict[str, Any] = {"coupling_eV": plan.coupling_eV}
-    potential, calculator = potential_of(plan.level, **settings)
-    curve = bond_curve(plan.level, **settings)
+    name = plan.sampling.potential
+    potential, calculator, curve = moved_by(name, plan.coupling_eV, _packed(plan, 0))
     turning_points = curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
     aggregates = []
     for number in range(plan.sampling.n_aggregates):

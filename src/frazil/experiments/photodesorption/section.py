@@ -222,6 +222,17 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
     ]
     if not results.is_published:
         del text[-1]
+    if not results.given:
+        told = f"the level that labels them, {results.level}."
+        if results.frames_potential != results.level:
+            told = (
+                f"{results.frames_potential}, which need not be like {results.level}: it says where labels "
+                "are, not what they are. Rounds of exploration add frames of the committee's own motion."
+            )
+        text.append(
+            "Frames that the toolkit sampled (the first to be labelled, and the starts of exploration) moved "
+            f"under {told}"
+        )
     if results.truth.agreement is not None:
         n = int(results.truth.agreement["n_model"].iloc[0])
         text.append(

@@ -289,6 +289,11 @@ class Thermalization:
 class Sampling:
     """What is sampled for labels."""
 
+    potential: str = setting(
+        "What the first frames move under, before they are labelled: the analytic field of CO, or any ASE calculator of "
+        "CO that lets bonds break, which a function of no arguments returns", default="van-hemert", pattern=r"van-hemert|ase:\w+(\.\w+)+",
+        examples=("van-hemert", "ase:MODULE.FUNCTION"),
+    )  # fmt: skip
     n_molecules: int = setting("Molecules in an aggregate", default=50, minimum=3, maximum=500)
     aggregate_radius_A: float = setting(
         "Radius of the sphere in which Packmol places the molecules at random",
@@ -475,12 +480,8 @@ def _of_given_potentials(run: Any) -> Iterator[tuple[str, str]]:
 
 @step("frazil.experiments.photodesorption.sampling:sample_files", group="frames")
 class SampleFrames:
-    """Make unlabelled frames of CO aggregates: thermal, excited, compressed, stretched, in close contact.
+    """Make unlabelled frames of CO aggregates: thermal, excited, compressed, stretched, in close contact."""
 
-    Whatever labels them, the analytic teacher explores: the one level with dynamics of its own.
-    """
-
-    level: str = given("Level whose dynamics are used", default="van-hemert", choices=("van-hemert",))
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     sampling: Sampling = part(Sampling)
     thermal_temperature_K: float = same_as(Thermalization, "temperature_K", of="thermalization.temperature_K")
@@ -702,6 +703,7 @@ class AnalysePhotodesorption:
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     model: Path | None = given("Model folder or file, for net forces on molecules", default=None, path="any")
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
+    frames_potential: str = same_as(Sampling, "potential", of="frames.potential")
     n_aggregates: int = same_as(Sampling, "n_aggregates", of="frames.n_aggregates")
     truth_margin: float = same_as(Photodesorption, "truth_margin")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")

@@ -1,7 +1,9 @@
 """Frames made by the teacher's own dynamics."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from frazil.experiments.photodesorption.sampling import Plan
 from frazil.experiments.photodesorption.settings import Sampling
 from frazil.labels.bond_curve import bond_curve
 from frazil.labels.label import label
+from frazil.potentials.analytic.van_hemert import VanHemertCalculator
 from frazil.systems import co as structures
 from frazil.systems.co import bond_lengths, closest_contact, deepmd_types, excited_molecule, molecular_centres
 from frazil.units import kB
@@ -24,7 +27,7 @@ SAMPLING = Sampling(
     n_contacts=24, contact_low_A=2.2, contact_high_A=2.8, n_bonds=8, n_compressed=6, bond_spread_A=0.0,
 )  # fmt: skip
 PLAN = Plan(
-    sampling=SAMPLING, level="van-hemert", coupling_eV=2.0, thermal_temperature_K=15.0,
+    sampling=SAMPLING, coupling_eV=2.0, thermal_temperature_K=15.0,
     excitation_energy_eV=8.26, core_radius_A=4.5, campaign_seed=1, window_starts_fs=(0.0, 40.0),
     window_intervals_fs=(20.0, 4.0),
 )  # fmt: skip
@@ -206,9 +209,34 @@ def test_a_core_without_molecules() -> None:
         sampling.sample(replace(PLAN, core_radius_A=0.01))
 
 
-def test_a_level_without_dynamics() -> None:
-    with pytest.raises(UserError, match="has no dynamics of its own; allowed is van-hemert"):
-        sampling.potential_of("pbe-d3")
+def test_frames_of_any_calculator_of_co(sample: sampling.Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher as an ASE calculator makes the teacher's aggregates, and frames that move as under it."""
+    module = ModuleType("of_the_user")
+    module.field = lambda: VanHemertCalculator(coupling_eV=2.0)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "of_the_user", module)
+    few = {"n_excited": 1, "n_contacts": 0, "n_compressed": 0, "n_packings": 0, "n_bonds": 4}
+    own = sampling.sample(changed(potential="ase:of_the_user.field", **few))
+    teachers = sampling.sample(changed(**few))
+    for frame, expected in zip(own.aggregates, teachers.aggregates, strict=True):
+        assert frame.positions == pytest.approx(expected.positions, abs=1e-6)
+    for frame, expected in zip(chosen(own, "thermal"), chosen(teachers, "thermal"), strict=True):
+        assert frame.positions == pytest.approx(expected.positions, abs=1e-4)
+    lengths = [[frame.get_distance(0, 1) for frame in chosen(made, "bond")] for made in (own, teachers)]
+    assert lengths[0] == pytest.approx(lengths[1], abs=2e-3)
+
+
+def test_a_calculator_that_finds_no_energy_of_a_long_bond(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Short(VanHemertCalculator):
+        def calculate(self, *given: Any) -> None:
+            super().calculate(*given)
+            if self.atoms.get_distance(0, 1) > 2.0:
+                self.results["energy"] = np.nan
+
+    module = ModuleType("of_the_user")
+    module.field = lambda: Short(coupling_eV=2.0)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "of_the_user", module)
+    with pytest.raises(UserError, match=r"ase:of_the_user.field finds no energy of a CO of 2\.02"):
+        sampling.sample(changed(potential="ase:of_the_user.field"))
 
 
 def test_bonds_of_every_second_frame_are_spread_about_their_centres_of_mass() -> None:
