@@ -10,10 +10,8 @@ from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.data.cells import problem_of_cell
 from frazil.data.structures import check_names, read_structures
 from frazil.errors import UserError
-from frazil.md.ensemble import Ensemble
 from frazil.md.rings import beads_needed
 from frazil.potentials.calculator import PERIODIC, takes_cells
-from frazil.potentials.neighbours import heights
 from frazil.potentials.registry import Source, load
 
 STEPS_PER_PERIOD = 20
@@ -44,9 +42,7 @@ def structure_of(path: Path, periodic: bool = False) -> tuple[Atoms, str]:
 
 
 def check_cell(atoms: Atoms, name: str, model: Path, source: Source) -> None:
-    """Raise UserError for a crystal whose cell is none or smaller than two cutoffs, which the engine does not
-    take, or whose potential is for free atoms.
-    """
+    """Raise UserError for a crystal whose cell is none, or whose potential is for free atoms."""
     if problem := problem_of_cell(atoms):
         raise UserError(f"{name}: {problem}")
     if atoms.pbc.any() and not takes_cells(source):
@@ -54,13 +50,6 @@ def check_cell(atoms: Atoms, name: str, model: Path, source: Source) -> None:
             f"{name} is a crystal, and {model} of kind {source.kind} is for free atoms; give a GM-NN without "
             f"curves of molecules, or one of {', '.join(PERIODIC)}"
         )
-    if atoms.pbc.any() and (cutoff_A := source.potential(atoms).cutoff_A) is not None:
-        height_A, needed_A = float(heights(atoms.cell.array).min()), 2 * (cutoff_A + Ensemble.skin_A)
-        if height_A <= needed_A:
-            raise UserError(
-                f"{name} has a cell with opposite faces {height_A:.4g} Å apart; the engine needs more than "
-                f"two cutoffs and skins, {needed_A:g} Å of {model}: repeat the cell"
-            )
 
 
 def check_shown(

@@ -90,7 +90,8 @@ class Ensemble:
         frozen: mask (natoms,) of atoms that do not move.
         removed: "none", "drift" or "drift and rotation" taken out of the starts, and of the degrees of
             freedom where the dynamics conserves them (Langevin's does not; nor does a wall, so say "none").
-        cell_A: (3, 3) of a structure that is periodic in all directions; must exceed two cutoffs.
+        cell_A: (3, 3) of a structure that is periodic in all directions, of any size: atoms see as many
+            images as the cutoff reaches.
         width: slots of a batch.
         chunk: observations between two visits of the host.
         skin_A: Verlet skin of the neighbour lists.
@@ -337,12 +338,6 @@ class _Run:
                 )
             except UserError as error:
                 raise UserError(f"trajectory {member.trajectory_id}: {error}") from error
-            if not lists.rebuildable:
-                raise UserError(
-                    f"the cell {np.asarray(self.ensemble.cell_A).tolist()} is smaller than two cutoffs of "
-                    f"{self.ensemble.potential.cutoff_A:g} Å and a skin of {self.ensemble.skin_A:g} Å; "
-                    "repeat it"
-                )
         self.capacity = max(self.capacity, lists.index.shape[-1])
         return lists
 

@@ -50,7 +50,10 @@ class Neighbours:
     cutoff_A: float = field(metadata={"static": True})
     skin_A: float = field(metadata={"static": True})
     rebuildable: bool = field(metadata={"static": True})
-    """Whether ``update`` can rebuild on the device (non-periodic, or the minimum image is enough)."""
+    """Whether ``update`` can rebuild on the device (non-periodic, or periodic in all directions)."""
+    images: tuple[int, int, int] = field(default=(0, 0, 0), metadata={"static": True})
+    """How many cells beyond the minimum image's an atom within reach may be in, along each vector: none where
+    opposite faces are more than two cutoffs and skins apart."""
 
 
 def allocate(
@@ -132,9 +135,15 @@ def allocate(
         overflow=jnp.asarray(most > slots),
         cutoff_A=float(cutoff_A),
         skin_A=float(skin_A),
-        rebuildable=not periodic
-        or (bool(np.all(pbc)) and 2 * reach < heights(np.asarray(cell_A, float)).min()),
+        rebuildable=not periodic or bool(np.all(pbc)),
+        images=_beyond(np.asarray(cell_A, float), reach) if np.all(pbc) else (0, 0, 0),
     )
+
+
+def _beyond(cell: np.ndarray, reach: float) -> tuple[int, int, int]:
+    """Return ``Neighbours.images`` of a cell: at the minimum image an atom is half a vector away at most."""
+    a, b, c = (int(n) for n in np.floor(reach / heights(cell) + 0.5))
+    return a, b, c
 
 
 def of_atoms(atoms: Atoms, cutoff_A: float, skin_A: float = 0.0, **options: Any) -> Neighbours:
@@ -174,10 +183,10 @@ def update(neighbours: Neighbours, positions: jax.Array) -> Neighbours:
     Raises ValueError for a list that is not ``rebuildable``.
     """
     if not neighbours.rebuildable:
-        raise ValueError("the cell is smaller than two cutoffs: build its lists with allocate")
+        raise ValueError("periodic along some axes only: build such lists with allocate")
     if neighbours.index.ndim > 2:
         return jax.vmap(update)(neighbours, positions.reshape(neighbours.origin.shape))
-    rebuilt = _by_cells if library.chosen() else _by_pairs
+    rebuilt = _by_images if any(neighbours.images) else _by_cells if library.chosen() else _by_pairs
     index, reverse, shift, most = rebuilt(neighbours, positions)
     return replace(
         neighbours,
@@ -242,6 +251,36 @@ def _by_pairs(neighbours: Neighbours, positions: jax.Array) -> Rebuilt:
         separation = positions[there] - positions[:, None, :]
         shift = jnp.where(real[..., None], _images(separation, neighbours.cell) @ neighbours.cell, 0.0)
     return index, reverse, shift, counts.max(initial=0)
+
+
+def _by_images(neighbours: Neighbours, positions: jax.Array) -> Rebuilt:
+    """Return the same by all pairs and all their images, of a cell that the minimum image is too few for.
+
+    A pair's image is its minimum image and s more cells. That of the pair the other way round is −s more, so
+    that places in the ascending lists of (neighbour, s) tell it.
+    """
+    assert neighbours.cell is not None
+    n_atoms, slots = neighbours.index.shape
+    reach = neighbours.cutoff_A + neighbours.skin_A
+    more = np.array(list(np.ndindex(*(2 * n + 1 for n in neighbours.images)))) - np.array(neighbours.images)
+    n_images = len(more)
+    vectors = positions[None, :, :] - positions[:, None, :]
+    nearest_image = _images(vectors, neighbours.cell)
+    vectors = vectors + nearest_image @ neighbours.cell
+    squared = ((vectors[:, :, None, :] + more @ neighbours.cell) ** 2).sum(axis=-1)
+    itself = np.eye(n_atoms, dtype=bool)[:, :, None] & (more == 0).all(axis=1)
+    near = ((squared < reach**2) & ~itself).reshape(n_atoms, n_atoms * n_images)
+    counts = near.sum(axis=1)
+    rows = jnp.arange(n_atoms, dtype=jnp.int32)[:, None]
+    wanted = jnp.arange(1, slots + 1, dtype=jnp.int32)[None, :]
+    real = wanted <= counts[:, None]
+    places = jnp.where(real, _find(jnp.cumsum(near, axis=1, dtype=jnp.int32), rows, wanted), near.shape[1])
+    index = (places // n_images).astype(jnp.int32)  # natoms of free slots
+    there, image = jnp.where(real, index, 0), places % n_images
+    back = _find(places, there, rows * n_images + n_images - 1 - image)
+    reverse = jnp.where(real, back, jnp.arange(slots, dtype=jnp.int32))
+    shift = (nearest_image[rows, there] + jnp.asarray(more)[image]) @ neighbours.cell
+    return index, reverse, jnp.where(real[..., None], shift, 0.0), counts.max(initial=0)
 
 
 def widened(neighbours: Neighbours, slots: int) -> Neighbours:

@@ -22,7 +22,7 @@ from frazil.learning.batches import batches, prepare
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
-from frazil.md.observers import energies, forces
+from frazil.md.observers import energies, forces, frames
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee, member
 from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model
@@ -162,14 +162,20 @@ def test_a_trained_committee_runs_in_the_engine_as_in_ase(model: Path, crystal: 
     exchanged = np.ptp(ended.rows["kinetic_energy"])
     assert exchanged > 0.01
     assert np.ptp(total) < 5e-3 * exchanged
-    refused = Ensemble(
-        calculator_potential(model, small), VelocityVerlet(0.2), small.get_masses(), 10, 10,
-        cell_A=small.cell.array, width=1,
-    )  # fmt: skip
-    with pytest.raises(
-        UserError, match=r"is smaller than two cutoffs of 4\.5 Å and a skin of 0\.5 Å; repeat"
-    ):
-        list(refused.run(small.positions[None], np.zeros((1, 4, 3))))
+    # The cell itself, smaller than a cutoff, moves as its supercell does; lists are built anew on the way.
+    both = []
+    for atoms in (crystal, crystal.repeat(3)):
+        own = Ensemble(
+            calculator_potential(model, atoms), VelocityVerlet(0.5), atoms.get_masses(), 60, 20,
+            observers=(energies, frames), cell_A=atoms.cell.array, width=1, skin_A=0.1,
+        )  # fmt: skip
+        velocities = np.random.default_rng(2).normal(scale=0.05, size=(4, 3))
+        (ended,) = own.run(atoms.positions[None], np.tile(velocities, (len(atoms) // 4, 1))[None])
+        both.append(ended.rows)
+    small_rows, large_rows = both
+    assert np.abs(small_rows["positions"][-1] - crystal.positions).max() > 0.1
+    np.testing.assert_allclose(large_rows["positions"][:, :4], small_rows["positions"], atol=1e-4)
+    np.testing.assert_allclose(large_rows["energy"] / 27, small_rows["energy"], atol=1e-5)
 
 
 def calculator_potential(model: Path, atoms: Atoms) -> Any:

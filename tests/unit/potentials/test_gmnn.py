@@ -162,14 +162,44 @@ def test_device_lists_are_host_lists(periodic: bool) -> None:
 def test_reverse_leads_back_in_a_small_cell() -> None:
     atoms = Atoms("CO", positions=[[0, 0, 0], [0.7, 0.6, 0.5]], cell=np.diag([2.1, 2.4, 2.6]), pbc=True)
     lists = allocate(atoms.positions, 4.0, 0.0, atoms.cell.array, atoms.pbc)
-    assert not lists.rebuildable
+    check_reverse(lists)
+    slab = allocate(atoms.positions, 4.0, 0.0, atoms.cell.array, (True, True, False))
+    with pytest.raises(ValueError, match="periodic along some axes only"):
+        update(slab, jnp.asarray(atoms.positions))
+
+
+def check_reverse(lists: Neighbours) -> None:
+    """Assert that every pair is told by both its atoms, in the slots that they say."""
     index, reverse, shift = map(np.asarray, (lists.index, lists.reverse, lists.shift))
-    for i, k in zip(*np.nonzero(index < 2), strict=True):
+    for i, k in zip(*np.nonzero(index < len(index)), strict=True):
         j, back = index[i, k], reverse[i, k]
         assert index[j, back] == i
         np.testing.assert_allclose(shift[j, back], -shift[i, k], atol=1e-12)
-    with pytest.raises(ValueError, match="smaller than two cutoffs"):
-        update(lists, jnp.asarray(atoms.positions))
+
+
+@pytest.mark.parametrize("edge_A", [2.6, 5.3, 7.7])
+def test_device_lists_of_small_cells_are_host_lists(edge_A: float) -> None:
+    """Several images of one atom, of itself too, in a skewed cell; atoms wander through its faces."""
+    rng = np.random.default_rng(4)
+    n_atoms = 2 if edge_A < 3 else 9
+    cell = edge_A * np.array([[1.0, 0, 0], [0.2, 1.1, 0], [0.1, -0.3, 1.2]])
+    start = rng.uniform(size=(n_atoms, 3)) @ cell
+    moved = start + rng.normal(scale=0.2, size=start.shape) + rng.integers(-2, 3, start.shape) @ cell
+    built = allocate(start, 3.5, 0.5, cell, (True,) * 3, room=2.0)
+    assert any(built.images)
+    found = jax.jit(update)(built, jnp.asarray(moved))
+    expected = allocate(moved, 3.5, 0.5, cell, (True,) * 3, capacity=found.index.shape[1])
+    assert not bool(found.overflow)
+    check_reverse(found)
+    for i in range(n_atoms):
+        own, other = (
+            sorted((int(j), *np.round(x, 6)) for j, x in zip(lists.index[i], lists.shift[i], strict=True)
+                   if j < n_atoms)
+            for lists in (found, expected)
+        )  # fmt: skip
+        np.testing.assert_allclose(own, other, atol=1e-5)
+    crowded = allocate(start, 3.5, 0.5, cell, (True,) * 3, capacity=4)
+    assert bool(jax.jit(update)(crowded, jnp.asarray(moved)).overflow)
 
 
 def test_too_little_room_is_flagged_on_host_and_device() -> None:

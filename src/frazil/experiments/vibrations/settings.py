@@ -28,7 +28,7 @@ class Vibrations:
 
     structure: Path | None = a_structure(
         "A molecule, a cluster or a crystal with its cell and pbc", "one MgSiO3",
-        ", a crystal in its cell, which must exceed two cutoffs. Of labels that came with a Hessian "
+        ", a crystal in its cell. Of labels that came with a Hessian "
         "(hessian_eV_per_A2) the harmonic lines stand beside",
     )  # fmt: skip
     model: Path | None = a_potential("eight Gaussian-moment networks of MgSiO3 at PBE0")
