@@ -31,10 +31,11 @@ natoms) and forces (members or what drives, R, natoms, 3)."""
 class GMNN:
     """A model file's committee on atoms of given elements, made by ``of``; weights lead with the members.
 
-    Its info: the dipole (e Å, from the centre of mass, of a neutral structure) where the model has charges,
-    and of more than one member the spreads, standard deviations over members (M − 1): of the energy, and the
-    largest of an atom's force. The mean drives, or what ``drive`` (members,) weighs them by: one member where
-    it is 1 for that one, the spreads being all members'.
+    Its info: the dipole (e Å, from the centre of mass, of a neutral structure) where the model has charges
+    and atoms are free (that of a cell has many values), and of more than one member the spreads, standard
+    deviations over members (M − 1): of the energy, and the largest of an atom's force. The mean drives, or
+    what ``drive`` (members,) weighs them by: one member where it is 1 for that one, the spreads being all
+    members'.
 
     A network with several heads costs one evaluation, whatever drives, the energies' spread included. Its
     forces' spread costs a way back for each head, and is there only if ``force_spread`` asks for it.
@@ -176,7 +177,7 @@ class GMNN:
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:
             energies, outputs, forces = run(lists, positions)
             info = {}
-            if "charge" in architecture.heads:
+            if "charge" in architecture.heads and not _in_cell(lists):
                 charges = outputs[:, architecture.heads.index("charge")].mean(axis=0)
                 if there is None:
                     dipole = jax.vmap(partial(reference.dipole_of_charges, masses=masses[0]))
@@ -202,6 +203,12 @@ class GMNN:
             return Evaluation(energies, forces, info)
 
         return Batched(arrange, evaluate)
+
+
+def _in_cell(lists: Any) -> bool:
+    """Say whether arranged lists are those of periodic structures."""
+    shift = lists.shift if isinstance(lists, fast.Lists) else lists[1]
+    return shift is not None and shift.size > 0
 
 
 def _driven(drive: jax.Array, values: jax.Array) -> jax.Array:
