@@ -1,15 +1,21 @@
-"""What grows with a campaign of photodesorption: python benchmarks/growth.py --shards WORK/*/*/shard_*
+"""What grows with a campaign of photodesorption: python benchmarks/growth.py --graph --shards SHARD...
 
-Snapshots of 50 CO (made up, 1,000 in a file): the time of one shard's excitation (100 ids), with the index
-beside the files and without. Then the given shards of a finished run, again and again under new ids, until
-there are n trajectories: time and largest memory of their analysis, each in a process of its own.
+With ``--graph`` the pipeline's own graph runs, every task a stub, in shards of 100 trajectories: wall time
+and tasks, and the processor time and largest memory of Nextflow's process alone.
+
+With ``--shards``: snapshots of 50 CO (made up, 1,000 in a file), and the time of one shard's excitation (100
+ids), with the index beside the files and without. Then the given shards of a finished run (WORK/*/*/shard_*),
+again and again under new ids, until there are n trajectories: time and largest memory of their analysis, each
+in a process of its own.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +33,8 @@ from frazil.experiments.photodesorption.initial_states import read_initial_state
 from frazil.systems.molecules import MOLECULE
 
 IN_FILE, IN_SHARD, N_MOLECULES = 1000, 100, 50
+ROOT = Path(__file__).resolve().parents[1]
+LOOK_s = 0.2
 
 
 def snapshots(folder: Path, n: int) -> list[Path]:
@@ -100,20 +108,69 @@ def _report(send: Any, task: Callable[..., None], arguments: tuple[Any, ...]) ->
 
 def analyse_all(folder: Path, campaign: Any) -> None:
     """Analyse all shards of a folder with the settings that they ran with."""
-    settings, reference = campaign["settings"], Path(__file__).parents[1] / "assets/reference"
+    settings, reference = campaign["settings"], ROOT / "assets/reference"
     analyse(
         folder / "shards", settings["criteria_A"], settings["criterion_A"], settings["duration_fs"],
         "van-hemert", campaign["coupling_eV"], reference / "photodesorption.csv", folder / "out",
     )  # fmt: skip
 
 
+def run_graph(n: int, folder: Path) -> str:
+    """Run the graph of n trajectories under a potential by name, every task a stub; return what it took."""
+    photodesorption = {
+        "molecule": "N2", "potential": "n2-trappe", "excitation": "model_curve", "n_trajectories": n,
+        "shard_size": IN_SHARD, "n_truth": 0, "n_control": 0,
+    }  # fmt: skip
+    parameters = {
+        "experiments": "photodesorption", "photodesorption": photodesorption,
+        "thermalization": {"n_snapshots": n, "n_replicas": max(1, n // IN_FILE)},
+    }  # fmt: skip
+    (folder / "parameters.json").write_text(json.dumps(parameters))
+    words: list[str | Path] = [
+        ROOT / ".frazil/bin/nextflow",
+        "-q",
+        "run",
+        ROOT / "main.nf",
+        "-stub-run",
+        "-profile",
+        "local",
+    ]
+    begun = time.monotonic()
+    with (folder / "log").open("w") as log:
+        head = subprocess.Popen(
+            [*words, "-params-file", "parameters.json"],
+            cwd=folder, stdout=log, stderr=log, env={**os.environ, "NXF_ANSI_LOG": "false"},
+        )  # fmt: skip
+        seconds, memory = 0.0, 0.0
+        while head.poll() is None:
+            try:
+                fields = Path(f"/proc/{head.pid}/stat").read_text().rpartition(")")[2].split()
+                status = Path(f"/proc/{head.pid}/status").read_text()
+                seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                memory = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+            except (OSError, IndexError):
+                pass  # it has just ended
+            time.sleep(LOOK_s)
+    if head.returncode:
+        raise SystemExit((folder / "log").read_text())
+    took = time.monotonic() - begun
+    trace = pandas.read_csv(folder / "results/pipeline_info/trace.tsv", sep="\t")
+    if set(trace["status"]) != {"COMPLETED"}:
+        raise SystemExit(f"tasks ended as {trace['status'].value_counts().to_dict()}")
+    return f"{len(trace)} tasks {took:.0f} s; Nextflow's process {seconds:.0f} s, {memory:.0f} MB"
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--shards", nargs="+", type=Path, required=True)
+    parser.add_argument("--shards", nargs="+", type=Path, help="of a finished run: excitation and analysis")
+    parser.add_argument("--graph", action="store_true", help="the pipeline's graph in stubs")
     parser.add_argument("--n", nargs="+", type=int, default=[1100, 11000, 110000])
     given = parser.parse_args()
-    for n in given.n:
+    for n in given.n if given.graph else ():
+        with tempfile.TemporaryDirectory() as name:
+            print(f"{n} trajectories: {run_graph(n, Path(name))}", flush=True)
+    for n in given.n if given.shards else ():
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             files = snapshots(folder, n)

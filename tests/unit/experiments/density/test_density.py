@@ -16,6 +16,7 @@ from ase.io.cube import read_cube
 pytest.importorskip("featomic")
 pytest.importorskip("pyscf")
 
+import kept
 from frazil.errors import UserError
 from frazil.experiments.density.auxiliary import Auxiliary, held, layout, moments
 from frazil.experiments.density.equivariants import Features, couplings
@@ -427,3 +428,4 @@ def test_a_small_campaign_learns_and_says_how_well(tmp_path: Path) -> None:
         "learning_curves.svg", "field_steps.svg", "density_differences.svg",
     }  # fmt: skip
     assert "6 frames" in section["headline"]
+    kept.check(out, "density", rel=1e-3)
