@@ -41,16 +41,21 @@ REPLICAS = (1, 8, 64)
 IN_LAMMPS = (24, 49, 200, 488)
 """Sizes at which LAMMPS asks for forces of a GM-NN: a line needs no more."""
 TIMESTEP_fs = {"GM-NN": 0.2, "se_e2_a": 0.1}
-ATOM_STEPS = 20_000
-"""Of a run, at least: what a run costs to begin is small beside so many."""
+STEPS = {"GM-NN": 100, "se_e2_a": 400}
+"""Of a run; of one with many replicas a part of them, at least FEWEST_STEPS."""
 FEWEST_STEPS = 20
 OTHERS = [("GM-NN", "ASE + apax 0.14", 100, 1, 54.2), ("GM-NN", "ASE + apax 0.14", 978, 1, 106.6)]
+LOOKS = {
+    (ENGINE, 1): (plot.BLUE, "o"), (ENGINE, 8): (plot.GREEN, "s"), (ENGINE, 64): (plot.ORANGE, "^"),
+    ("LAMMPS, compressed", 1): (plot.VERMILLION, "D"), ("LAMMPS, frazil's forces", 1): (plot.PURPLE, "D"),
+    ("ASE + apax 0.14", 1): (plot.BLACK, "D"),
+}  # fmt: skip
 COLUMNS = ["model", "program", "n_atoms", "n_replicas", "us_per_atom_step", "low_us", "high_us", "source"]
 
 
-def n_steps(n_atoms: int) -> int:
-    """Return the steps of one run of so many atoms."""
-    return max(FEWEST_STEPS, ATOM_STEPS // n_atoms) // 2 * 2
+def n_steps(model: str, replicas: int) -> int:
+    """Return the steps of one run of so many replicas."""
+    return max(FEWEST_STEPS, STEPS[model] // replicas) // 2 * 2
 
 
 def of_gmnn(n_molecules: int) -> dict[tuple[str, int], Callable[[], float]]:
@@ -60,12 +65,12 @@ def of_gmnn(n_molecules: int) -> dict[tuple[str, int], Callable[[], float]]:
     atoms = ice(n_molecules)
     ways: dict[tuple[str, int], Callable[[], float]] = {}
     for replicas in REPLICAS:
-        steps = n_steps(replicas * len(atoms))
+        steps = n_steps("GM-NN", replicas)
         potential = GMNN.of(model, atoms.numbers)
         engine = Engine(potential, atoms, TIMESTEP_fs["GM-NN"], steps, 0.5, replicas)
         ways[ENGINE, replicas] = timed(engine)
     if n_molecules in IN_LAMMPS:
-        lammps = InLammps(model, atoms, TIMESTEP_fs["GM-NN"], n_steps(len(atoms)))
+        lammps = InLammps(model, atoms, TIMESTEP_fs["GM-NN"], STEPS["GM-NN"])
         ways["LAMMPS, frazil's forces", 1] = timed(lammps)
     return ways
 
@@ -74,7 +79,7 @@ def of_se_e2_a(n_molecules: int, folder: Path) -> dict[tuple[str, int], Callable
     """Return the ways to run the model of a folder, as ``of_gmnn`` does."""
     atoms = ice(n_molecules)[:-2]
     types = co_types(n_molecules, 0)
-    timestep_fs, steps = TIMESTEP_fs["se_e2_a"], n_steps(len(atoms))
+    timestep_fs, steps = TIMESTEP_fs["se_e2_a"], STEPS["se_e2_a"]
     lammps = LammpsSession(folder / "model/model.pb", n_molecules)
 
     def usual() -> float:
@@ -85,7 +90,7 @@ def of_se_e2_a(n_molecules: int, folder: Path) -> dict[tuple[str, int], Callable
     ways: dict[tuple[str, int], Callable[[], float]] = {("LAMMPS, compressed", 1): usual}
     for replicas in REPLICAS:
         potential = DeepPotSE.of(folder / "model/frozen.pb", types, "float32")
-        own = n_steps(replicas * len(atoms))
+        own = n_steps("se_e2_a", replicas)
         ways[ENGINE, replicas] = timed(Engine(potential, atoms, timestep_fs, own, 2.0, replicas))
     return ways
 
@@ -122,22 +127,25 @@ def measured(folder: Path | None, repeats: int) -> pandas.DataFrame:
 
 def draw(table: pandas.DataFrame, folder: Path) -> None:
     """Draw atom-steps per second against atoms, a panel for each model, into a folder, with the table."""
-    canvas, ((*panels,),) = plot.new(1, 2, width_in=7.2, height_in=3.2)
-    looks = {1: ("o", "-"), 8: ("s", "-"), 64: ("^", "-")}
+    canvas, ((*panels,),) = plot.new(1, 2, width_in=7.2, height_in=3.6, share_y=True)
     for axes, (model, own) in zip(panels, table.groupby("model"), strict=True):
-        colours = iter(plot.CYCLE)
         for key, line in own.sort_values("n_atoms").groupby(["program", "n_replicas"]):
             program, replicas = str(key[0]), int(str(key[1]))
-            marker, style = looks[replicas] if program == ENGINE else ("D", ":")
-            rate = 1e6 / line[["us_per_atom_step", "high_us", "low_us"]].to_numpy()
+            rate = 1e3 / line[["us_per_atom_step", "high_us", "low_us"]].to_numpy()
             label = program if program != ENGINE else f"{ENGINE}, {replicas} replica{'s' * (replicas > 1)}"
+            colour, marker = LOOKS[program, replicas]
             axes.errorbar(
-                line["n_atoms"], rate[:, 0], abs(rate[:, 1:] - rate[:, :1]).T, label=label,
-                marker=marker, linestyle=style, color=next(colours),
+                line["n_atoms"], rate[:, 0], abs(rate[:, 1:] - rate[:, :1]).T, label=label, color=colour,
+                marker=marker, linestyle="-" if program == ENGINE else ":",
             )  # fmt: skip
-        axes.set(xscale="log", yscale="log", title=model, xlabel="atoms in a replica")
-        axes.legend()
-    panels[0].set_ylabel("atom-steps per second and core")
+        axes.set(
+            xscale="log", yscale="log", ylim=(1, 700), title=model, xlabel="atoms in a replica",
+            xticks=[20, 50, 100, 200, 500, 1000, 2000][: 7 if model == "GM-NN" else 5],
+        )  # fmt: skip
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.legend(loc="lower left")
+    panels[0].set_ylabel("10³ atom-steps per second and core")
     plot.save(canvas, table, folder, "throughput", "")
     (folder / "throughput.pdf").unlink()
 

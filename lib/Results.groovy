@@ -38,7 +38,7 @@ class Results {
         record = [
             run    : workflow.runName,
             process: ProcessHandle.current().pid(),
-            host   : new File('/proc/sys/kernel/hostname').text.trim(),
+            host   : ['uname', '-n'].execute().text.trim(),
             folder : workflow.launchDir.toString(),
             since  : workflow.start.truncatedTo(ChronoUnit.SECONDS).toString(),
             ended  : false,

@@ -1,9 +1,13 @@
 """The parameters' check and help, by real Nextflow, before any task."""
 
+import fcntl
 import json
+import subprocess
 from pathlib import Path
 
 from snapshots import Run
+
+from frazil.holder import RECORD
 
 
 def n_tasks(folder: Path) -> int:
@@ -63,3 +67,19 @@ def test_command_line_goes_over_the_profile_and_both_reach_the_tasks(
     assert sticking["n_polar"] == 1
     assert sticking["energies_K"] == [12, 116, 348], "the profile's"
     assert sticking["start_height_A"] == 8, "the default"
+
+
+def test_a_run_that_will_be_refused_opens_no_report_of_the_one_that_has_the_folder(
+    nextflow: Path, root: Path, tmp_path: Path
+) -> None:
+    def enabled() -> set[str]:
+        words = [nextflow, "config", root, "-profile", "local", "-flat"]
+        told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return {line for line in told.splitlines() if ".enabled = " in line and "docker" not in line}
+
+    files = ("trace", "report", "timeline", "dag")
+    assert enabled() == {f"{file}.enabled = true" for file in files}
+    (tmp_path / "results").mkdir()
+    with (tmp_path / "results" / RECORD).open("w") as record:
+        fcntl.lockf(record, fcntl.LOCK_EX)
+        assert enabled() == {f"{file}.enabled = false" for file in files}
