@@ -4,6 +4,7 @@ all.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
@@ -13,6 +14,9 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
+from frazil.learning.branches import labels_of
+from frazil.potentials.gmnn import reference
+from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import bucket
 from frazil.potentials.neighbours import Neighbours, of_atoms
 from frazil.pytrees import pytree
@@ -30,7 +34,8 @@ class Batch:
     index, reverse (N, K): as in ``Neighbours``, free slots N. centred (N, 3): positions from the centre of
     mass, Å. energies (B,) eV, forces (N, 3) eV/Å, dipoles (B, 3) e Å (0 where unlabelled), charges (B,) e.
     weights (B,): of a frame's loss, ``info["weight"]``, 1 where there is none. partner (B,): the place of the
-    frame that has less of the same (``PAIR``), a frame's own place where there is none.
+    frame that has less of the same (``PAIR``), a frame's own place where there is none. arms (N, S, 3): of a
+    model that knows oxidation numbers (``reference.arms``), whose dipoles here are less Σ N R.
     """
 
     species: np.ndarray
@@ -48,6 +53,7 @@ class Batch:
     weights: np.ndarray
     partner: np.ndarray
     n_structures: int = field(metadata={"static": True})
+    arms: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class Frames:
 
     kinds: of each frame, its atoms or neighbours as a power of two, of a pair
     those of the larger. rooms: of each kind, from the smallest,
-    slots and atoms that hold any frame up to it. pairs: of each frame, the name of its pair, or "".
+    slots and atoms that hold any frame up to it. pairs: of each frame, the name of its pair, or "". arms,
+    dipoles: of each frame, for a model that knows oxidation numbers only.
     """
 
     atoms: Sequence[Atoms]
@@ -67,6 +74,8 @@ class Frames:
     kinds: list[int]
     rooms: dict[int, tuple[int, int]]
     pairs: list[str]
+    arms: list[np.ndarray] = field(default_factory=list)
+    dipoles: list[np.ndarray] = field(default_factory=list)
 
 
 class Sized(Protocol):
@@ -107,7 +116,15 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
     for kind in sorted(set(kinds)):
         slots, most = zip(*(size for own, size in zip(kinds, sizes, strict=True) if own <= kind), strict=True)
         rooms[kind] = max(slots), max(most)
-    return Frames(atoms, species, centred, lists, periodic, kinds, rooms, pairs)
+    made = Frames(atoms, species, centred, lists, periodic, kinds, rooms, pairs)
+    if isinstance(architecture, Architecture) and architecture.oxidation:
+        by_element = dict(zip(architecture.atomic_numbers.tolist(), architecture.oxidation, strict=True))
+        compiled = jax.jit(partial(reference.arms, architecture))
+        for own, frame in zip(species, atoms, strict=True):
+            near = of_atoms(frame, architecture.cutoff_A, skin_A, room=1.0)
+            made.arms.append(np.asarray(compiled(own, near, frame.positions)))
+        made.dipoles.extend(labels_of(atoms, by_element))
+    return made
 
 
 def baseline(frames: Frames, n_species: int) -> tuple[np.ndarray, float]:
@@ -182,6 +199,7 @@ def assemble(
         weights=np.zeros(n_structures),
         partner=np.arange(n_structures, dtype=np.int32),
         n_structures=n_structures,
+        arms=np.zeros((n_lanes, *frames.arms[0].shape[1:])) if frames.arms else None,
     )
     fewest: dict[str, int] = {}
     for place, i in enumerate(chosen):
@@ -204,7 +222,9 @@ def assemble(
         results = atoms.calc.results
         batch.energies[place] = results["energy"]
         batch.forces[here] = results["forces"]
-        batch.dipoles[place] = results.get("dipole", 0.0)
+        batch.dipoles[place] = frames.dipoles[i] if frames.dipoles else results.get("dipole", 0.0)
+        if batch.arms is not None:
+            batch.arms[here] = frames.arms[i]
         batch.charges[place] = atoms.info.get("charge", 0.0)
         batch.weights[place] = atoms.info.get("weight", 1.0)
         batch.partner[place] = fewest.get(frames.pairs[i], place)

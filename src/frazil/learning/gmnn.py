@@ -46,6 +46,7 @@ from frazil.learning.batches import (
     residuals,
     squared,
 )
+from frazil.learning.branches import check_numbers, labels_of, numbers_of
 from frazil.learning.fit import Progress
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.potentials.folder import INTERACTION
@@ -55,6 +56,7 @@ from frazil.potentials.gmnn.architecture import (
     Parameters,
     Weights,
     apart,
+    arms_of,
     fold,
     initialize_committee,
     member,
@@ -91,6 +93,8 @@ FURTHER_RATE = 0.3
 """First learning rate of a training that goes on from a committee, relative to that of one from nothing."""
 FORCES_RATE = 0.1
 """Their learning rate, relative to that of the epochs before."""
+ARM_SCALE_e = 0.1
+"""What a coefficient of an arm begins with."""
 LEAST_SPREADS = (1e-4, 1e-4, 1e-4)
 """Added to spreads in a likelihood, eV per √atom, eV/Å, e Å: a spread of 0 would claim certainty."""
 
@@ -134,13 +138,18 @@ def _of_heads(architecture: Architecture, batch: Batch, outputs: jax.Array) -> t
 def _per_structure(
     architecture: Architecture, batch: Batch, outputs: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Return energies (B,) and dipoles (B, 3) of one member's outputs (N, quantities)."""
+    """Return energies (B,) and dipoles (B, 3) of one member's outputs (N, quantities).
+
+    Of a model that knows oxidation numbers the dipoles are less Σ N R, as the batch's labels are.
+    """
     sums = partial(jax.ops.segment_sum, segment_ids=batch.owner, num_segments=batch.n_structures + 1)
     energies, dipoles = sums(outputs[:, 0])[:-1], jnp.zeros((batch.n_structures, 3))
     if "charge" in architecture.heads:
         charges = outputs[:, architecture.heads.index("charge")]
         excess = (sums(charges)[:-1] - batch.charges) / jnp.maximum(batch.n_atoms, 1.0)
         dipoles = sums((charges - jnp.append(excess, 0.0)[batch.owner])[:, None] * batch.centred)[:-1]
+    elif architecture.oxidation:
+        dipoles = sums(jnp.einsum("ns,nsx->nx", outputs[:, 1:], batch.arms))[:-1]
     return energies, dipoles
 
 
@@ -338,6 +347,8 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     energies = slice(architecture.n_heads)
     parameters["shift"] = parameters["shift"].at[:, :, energies].set(jnp.asarray(shift)[:, None])
     parameters["scale"] = parameters["scale"].at[:, :, energies].set(scale)
+    if architecture.oxidation:
+        parameters["scale"] = parameters["scale"].at[:, :, architecture.n_heads :].set(ARM_SCALE_e)
 
     @jax.jit
     def moments(parameters: Parameters, batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -581,6 +592,7 @@ def train(
     before: Path | None = None,
     further_epochs: int = 0,
     adsorbate: AdsorbateTraining | None = None,
+    oxidation_numbers: Sequence[str] = (),
 ) -> str:
     """Train on ``dataset`` (train.extxyz, best on test.extxyz) and write the potential's folder ``out``, with
     learning_curve.csv in it. Frames are free, periodic in cells of any size (with as many images of an atom
@@ -590,7 +602,8 @@ def train(
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
     rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy;
-    with 0 ``further_epochs`` it alone is trained, beside the committee of ``before`` as it is.
+    with 0 ``further_epochs`` it alone is trained, beside the committee of ``before`` as it is. With
+    ``oxidation_numbers`` (Na:1, Cl:-1) dipoles have the many values that those of cells have.
     Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles or an
     adsorbate of periodic frames, for a committee of another architecture or level, for an adsorbate that
     frames say nothing of, and OutOfTime after SIGTERM.
@@ -598,10 +611,10 @@ def train(
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
     frames, held_out = (read_frames([file], periodic="mixed") for file in files)
     in_cells = [atoms for atoms in (*frames, *held_out) if atoms.pbc.any()]
-    if in_cells and settings.dipole_weight > 0:
+    if in_cells and settings.dipole_weight > 0 and not oxidation_numbers:
         raise UserError(
             f"{len(in_cells)} of {len(frames) + len(held_out)} frames are periodic, and the dipole of a cell "
-            "has many values; set the dipole weight to 0, or give free molecules"
+            "has many values; give the oxidation number of each element, or set the dipole weight to 0"
         )
     if in_cells and adsorbate and adsorbate.adsorbate:
         raise UserError(
@@ -609,11 +622,20 @@ def train(
             "learns from free clusters: give these, or no adsorbate"
         )
     numbers = sorted({int(number) for atoms in frames for number in atoms.numbers})
-    heads = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
+    heads: tuple[str, ...] = ("energy", "charge") if settings.dipole_weight > 0 else ("energy",)
     elements = tuple(ase.data.chemical_symbols[number] for number in numbers)
-    network = Architecture(elements=elements, heads=heads, n_heads=settings.n_heads, **asdict(architecture))
+    oxidation = numbers_of(oxidation_numbers, elements)
+    if oxidation:
+        heads = ("energy", *arms_of(elements))
+    network = Architecture(
+        elements=elements, heads=heads, n_heads=settings.n_heads, oxidation=oxidation, **asdict(architecture)
+    )
     if settings.dipole_weight > 0 and any("dipole" not in a.calc.results for a in (*frames, *held_out)):
         raise UserError("frames without a dipole label; label them all, or set the dipole weight to 0")
+    if oxidation:
+        by_element = dict(zip(numbers, oxidation, strict=True))
+        for part in (frames, held_out):
+            check_numbers(part, labels_of(part, by_element))
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
     warm, first_rate = None, settings.learning_rate

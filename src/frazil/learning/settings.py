@@ -290,6 +290,11 @@ class TrainGmnn:
         default=None, path="folder",
     )  # fmt: skip
     further_epochs: int = given("Epochs of a training that goes on", default=0, minimum=0)
+    oxidation_numbers: tuple[str, ...] = given(
+        "With a dipole_weight: the oxidation number of each element (Na:1,Cl:-1), so that dipoles of crystals and liquids "
+        "are learnt, which have many values; positions are unwrapped then",
+        default=(),
+    )  # fmt: skip
     checkpoints: Path = given("Folder for checkpoints that outlives the task", path="new folder")
     out: Path = given("Folder for model.h5 and learning_curve.csv", path="new folder")
 
@@ -302,6 +307,8 @@ class TrainGmnn:
                 "further_epochs",
                 "allowed: above 0 with [before], or 0 with an [adsorbate], which is trained beside it",
             )
+        if self.oxidation_numbers and not self.settings.dipole_weight:
+            yield "oxidation_numbers", "allowed: none without a [dipole_weight]"
         if self.adsorbate.adsorbate and self.settings.dipole_weight:
             yield "adsorbate", "allowed: none with a [dipole_weight]; a network of its own gives no charges"
 

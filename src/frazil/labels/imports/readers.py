@@ -127,7 +127,7 @@ def read_entry(entry: Entry, said: Mapping[str, str] | None = None, in_time: boo
     A periodic frame becomes a free aggregate by itself, or, ``in_time``, by following its atoms from the
     frame before (``followed``). By itself, one without enough vacuum is marked (``IN_BOX``) where others of
     its file have it; a file without any such frame is refused. Frames of a file that is said to be
-    ``periodic`` keep their cells, and lose their dipoles, of which a cell has many.
+    ``periodic`` keep their cells; their dipoles are known up to lattice vectors.
     """
     name, reading = read_as_is(entry, said)
     check_stated(reading.frames, entry)
@@ -235,7 +235,7 @@ def _each_free(frames: Sequence[Atoms], name: str) -> list[Atoms]:
 
 
 def _in_cells(reading: Reading, name: str, periodic: str) -> list[Atoms]:
-    """Return the frames with their cells, as ``check_boundaries`` has them; dipoles of cells are left out.
+    """Return the frames with their cells, as ``check_boundaries`` has them.
 
     Raises UserError for a frame whose boundaries are not those that are said.
     """
@@ -245,15 +245,12 @@ def _in_cells(reading: Reading, name: str, periodic: str) -> list[Atoms]:
             raise UserError(f"{place}: {problem}")
     if periodic == "yes":
         check_boundaries(reading.frames, places, periodic)
-    kept, n_dipoles = [], 0
+    kept = []
     for atoms in reading.frames:
         kept.append(_without_box(atoms))
         if atoms.pbc.any():
             kept[-1].set_cell(atoms.cell)
             kept[-1].pbc = True
-            n_dipoles += atoms.calc is not None and atoms.calc.results.get("dipole") is not None
-    if n_dipoles:
-        reading.notes.append(f"{n_dipoles} frames: the dipole of a cell has many values and is left out")
     return kept
 
 
@@ -263,8 +260,7 @@ def _ours(atoms: Atoms, ours: Atoms, entry: Entry, number: int, reading: Reading
     results = dict(atoms.calc.results) if atoms.calc is not None else {}
     if "free_energy" in results:  # what the forces are the gradient of, where orbitals are smeared
         results["energy"] = results["free_energy"]
-    learned = ("energy", "forces") if ours.pbc.any() else ("energy", "forces", "dipole")
-    kept = {name: results[name] for name in learned if results.get(name) is not None}
+    kept = {name: results[name] for name in ("energy", "forces", "dipole") if results.get(name) is not None}
     if kept:
         ours.calc = SinglePointCalculator(ours, **kept)
     stated = str(atoms.info.get("label_level", ""))

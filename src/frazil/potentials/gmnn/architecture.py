@@ -3,6 +3,7 @@
 Importing this module switches JAX to float64 (networks may still be float32).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -25,7 +26,8 @@ networks."""
 SWISH_GAIN = 1.6765324703310907
 """Makes swish keep the second moment of a normal input."""
 NTK_BIAS = 0.1
-HEADS = ("energy", "charge")
+ARM = "arm-"
+"""Begins the names of the outputs that multiply arms, one for each element."""
 MOST_HEADS = 64
 
 
@@ -33,7 +35,8 @@ MOST_HEADS = 64
 class Architecture(OfElements):
     """Hyper-parameters; the defaults are the published ones (sticking of H2 on CO: 6 Å, 256-128).
 
-    elements: chemical symbols in order of atomic number. heads: "energy", and "charge" for dipoles.
+    elements: chemical symbols in order of atomic number. heads: "energy", and "charge" for dipoles of free
+    atoms, or an arm for each element (``arms_of``) for those that know ``oxidation`` numbers, in cells too.
     n_heads: members of a shallow ensemble, that share all of a network but its last layer; each has all of
     ``heads``. The outputs are the energies of all members, then their charges.
     zbl_cutoff_A: where the short-range repulsion of Ziegler, Biersack and Littmark ends; 0 is none. ntk:
@@ -56,7 +59,9 @@ class Architecture(OfElements):
     precision: str = "float32"
     n_heads: int = 1
     adsorbate: tuple[str, ...] = ()
-    may_lack: ClassVar[tuple[str, ...]] = ("n_heads", "adsorbate")
+    oxidation: tuple[float, ...] = ()
+    """Of each element, e; none: dipoles have one value, and cells none."""
+    may_lack: ClassVar[tuple[str, ...]] = ("n_heads", "adsorbate", "oxidation")
 
     def __post_init__(self) -> None:
         self.check_elements()
@@ -68,8 +73,14 @@ class Architecture(OfElements):
             raise UserError(
                 f"{self.n_basis} Gaussians, {self.n_radial} radial functions, layers {self.hidden}; all ≥ 1"
             )
-        if self.heads[:1] != ("energy",) or any(head not in HEADS for head in self.heads):
-            raise UserError(f"heads {self.heads}; allowed are ('energy',) and ('energy', 'charge')")
+        known: list[tuple[str, ...]] = [("energy",), ("energy", "charge")]
+        if self.oxidation:
+            known = [("energy", *arms_of(self.elements))]
+        if self.heads not in known or len(self.oxidation) not in (0, len(self.elements)):
+            raise UserError(
+                f"heads {self.heads} with {len(self.oxidation)} oxidation numbers; allowed are "
+                f"{' and '.join(map(str, known))}, with one for each element or none"
+            )
         if not 1 <= self.n_heads <= MOST_HEADS:
             raise UserError(
                 f"{self.n_heads} heads on a network; from 1 (no shallow ensemble) to {MOST_HEADS}"
@@ -102,8 +113,9 @@ class Architecture(OfElements):
         values = super().to_json()
         if self.n_heads == 1:
             del values["n_heads"]
-        if not self.adsorbate:
-            del values["adsorbate"]
+        for name in ("adsorbate", "oxidation"):
+            if not values[name]:
+                del values[name]
         return values
 
     @property
@@ -119,6 +131,11 @@ class Architecture(OfElements):
     def alone(self) -> "Architecture":
         """Return the architecture of one member of a shallow ensemble, as a network of its own."""
         return replace(self, n_heads=1)
+
+
+def arms_of(elements: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the outputs that multiply an atom's arms to neighbours of each element."""
+    return tuple(f"{ARM}{element}" for element in elements)
 
 
 def initialize(architecture: Architecture, key: jax.Array) -> Parameters:

@@ -1,5 +1,6 @@
 """GM-NN in ASE: energy, forces, stress, dipole and the committee's spread, for anything that ASE does."""
 
+from functools import partial
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -21,9 +22,10 @@ class GMNNCalculator(Calculator):
     ``results`` also holds ``energy_spread`` (eV) and ``forces_spread`` (natoms,) eV/Å, standard deviations
     over the members. Lists are kept until an atom has moved by half of ``skin_A``, and hold as many images of
     an atom as the cutoff reaches. ``stress`` (6,), eV/Å³ in Voigt's order, is computed where it is asked for:
-    dE/dε over the volume. A cell has no ``dipole``: it has many values. Raises UserError for elements that
-    the model does not know, positions that are not finite, atoms on top of each other, and the stress of
-    atoms that are not periodic in all three directions.
+    dE/dε over the volume. A cell has no ``dipole``, which has many values, unless the model knows oxidation
+    numbers; it is then that of the positions as they are, unwrapped. Raises UserError for elements that the
+    model does not know, positions that are not finite, atoms on top of each other, and the stress of atoms
+    that are not periodic in all three directions.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress", "dipole"]
@@ -35,7 +37,7 @@ class GMNNCalculator(Calculator):
         self.committee = Committee(model, precision)
         self.skin_A = skin_A
         self.total_charge_e = total_charge_e
-        if "charge" not in model.architecture.heads:
+        if "charge" not in model.architecture.heads and not model.architecture.oxidation:
             self.implemented_properties = ["energy", "forces", "stress"]  # type: ignore[misc]
         self._neighbours: Neighbours | None = None
 
@@ -54,7 +56,11 @@ class GMNNCalculator(Calculator):
             self.committee.lanes(jnp.asarray(species), self._neighbours, jnp.asarray(self.atoms.positions)),
         )
         dipoles = None
-        if "charge" in architecture.heads and not self.atoms.pbc.any():
+        if architecture.oxidation:
+            many = partial(reference.multivalued_dipole, architecture, jnp.asarray(species))
+            given = (self._neighbours, jnp.asarray(self.atoms.positions))
+            dipoles = np.stack([many(o.T, *given) for o in outputs])
+        elif "charge" in architecture.heads and not self.atoms.pbc.any():
             positions = jnp.asarray(self.atoms.positions)
             dipoles = np.stack(
                 [

@@ -193,7 +193,11 @@ class Committee:
         for atoms, here, charge in zip(structures, species, charges, strict=True):
             part = slice(start, start := start + len(atoms))
             dipoles = None
-            if "charge" in self.architecture.heads and not atoms.pbc.any():
+            if self.architecture.oxidation:
+                many = partial(reference.multivalued_dipole, self.architecture, here)
+                own = lists[len(predictions)]
+                dipoles = np.stack([many(o.T, own, atoms.positions) for o in outputs[:, :, part]])
+            elif "charge" in self.architecture.heads and not atoms.pbc.any():
                 dipole = partial(reference.dipole, self.architecture, here)
                 dipoles = np.stack([dipole(o.T, atoms.positions, charge) for o in outputs[:, :, part]])
             predictions.append(Prediction(outputs[:, 0, part].sum(axis=1), forces[:, part], dipoles))

@@ -168,7 +168,7 @@ class GMNN:
     def _for(self, species: jax.Array, there: jax.Array | None) -> Batched:
         """Return the functions for species (R, natoms); where atoms are ``there`` (R, natoms), None: all."""
         architecture, members = self.architecture, self._members
-        served = self.compiled and kernel.serves(architecture)
+        served = self.compiled and not architecture.oxidation and kernel.serves(architecture)
         arrange, run = self._kernel(species) if served else self._lanes(species, there)
         masses = jnp.asarray(ase.data.atomic_masses[architecture.atomic_numbers])[species]
         if there is not None:
@@ -185,6 +185,9 @@ class GMNN:
                 else:
                     own = jax.vmap(partial(reference.dipole_of_charges, total_charge=0.0))
                     info["dipole_e_A"] = own(charges, positions, masses, there=there)
+            if architecture.oxidation:
+                coefficients = outputs[:, 1:].mean(axis=0)
+                info["dipole_e_A"] = _multivalued(architecture, species, coefficients, lists, positions)
             if members == 1:
                 return Evaluation(energies[0], forces[0], info)
             info["energy_spread_eV"] = energies.std(axis=0, ddof=1)
@@ -203,6 +206,22 @@ class GMNN:
             return Evaluation(energies, forces, info)
 
         return Batched(arrange, evaluate)
+
+
+def _multivalued(
+    architecture: Architecture, species: jax.Array, coefficients: jax.Array, lists: fast.Lists, positions: Any
+) -> jax.Array:
+    """Return dipoles (R, 3) of coefficients (S, R, natoms), as ``reference.multivalued_dipole`` has them."""
+    n_replicas, n_atoms = species.shape
+    lanes = jnp.pad(positions.reshape(-1, 3), ((0, lists.n_lanes - n_replicas * n_atoms), (0, 0)))
+    vectors = fast._separations(lists, lanes, architecture.cutoff_A)
+    weight = reference.cosine_cutoff(jnp.sqrt((vectors**2).sum(axis=0)), architecture.cutoff_A)
+    arms = jnp.einsum("kn,skn,xkn->snx", weight, lists.species.astype(weight.dtype), vectors)
+    arms = arms[:, : n_replicas * n_atoms].reshape(-1, n_replicas, n_atoms, 3)
+    there = species >= 0
+    numbers = jnp.where(there, jnp.asarray(architecture.oxidation)[species], 0.0)
+    own = jnp.einsum("srn,srnx->rx", jnp.where(there, coefficients, 0.0), arms)
+    return own + jnp.einsum("rn,rnx->rx", numbers, positions)
 
 
 def _in_cell(lists: Any) -> bool:

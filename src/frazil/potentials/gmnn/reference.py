@@ -201,6 +201,33 @@ def energy_by_strain(
     return jax.grad(strained)(jnp.zeros((3, 3)))
 
 
+def arms(
+    architecture: Architecture, species: jax.Array, neighbours: Neighbours, positions: jax.Array
+) -> jax.Array:
+    """Return Σ_j f(r_ij) r_ij over the neighbours of each element, (natoms, S, 3), Å, f the cosine cutoff."""
+    vectors = separations(neighbours, positions)
+    weight = cosine_cutoff(jnp.sqrt(jnp.sum(vectors**2, axis=-1)), architecture.cutoff_A)
+    kinds = jnp.append(species, -1)[neighbours.index]
+    of_kind = kinds[..., None] == jnp.arange(len(architecture.elements))
+    return jnp.einsum("ak,aks,akx->asx", weight, of_kind.astype(weight.dtype), vectors)
+
+
+def multivalued_dipole(
+    architecture: Architecture,
+    species: jax.Array,
+    per_atom: jax.Array,
+    neighbours: Neighbours,
+    positions: jax.Array,
+) -> jax.Array:
+    """Return the dipole (3,), e Å, of outputs (natoms, quantities): Σ N R, and coefficients times arms.
+
+    Positions are unwrapped. An atom that goes to the next cell changes it by its oxidation number times the
+    lattice vector, by no other number.
+    """
+    own = jnp.einsum("as,asx->x", per_atom[:, 1:], arms(architecture, species, neighbours, positions))
+    return own + jnp.asarray(architecture.oxidation)[species] @ positions
+
+
 def dipole(
     architecture: Architecture,
     species: jax.Array,
