@@ -189,7 +189,8 @@ class Committee:
         joined = join(lists, n_lanes, slots)
         outputs, forces = map(np.asarray, self.lanes(jnp.asarray(kinds), joined, jnp.asarray(positions)))
         charges = total_charges_e or [0.0] * len(structures)
-        predictions, start = [], 0
+        predictions: list[Prediction] = []
+        start = 0
         for atoms, here, charge in zip(structures, species, charges, strict=True):
             part = slice(start, start := start + len(atoms))
             dipoles = None
