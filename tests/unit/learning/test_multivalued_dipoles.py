@@ -21,6 +21,7 @@ from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import of_atoms
 from frazil.potentials.registry import load
+from frazil.potentials.transform import InField
 
 EDGE_A = 5.6
 NUMBERS = {11: 1.0, 17: -1.0}
@@ -121,6 +122,15 @@ def test_an_ion_that_goes_to_the_next_cell_changes_it_by_its_number(model: Path)
         truth.append(labelled(moved).calc.results["dipole"])
     slope = (truth[0] - truth[1]) / 2e-3
     np.testing.assert_allclose(charges[:, 2, 0], slope, atol=0.05)
+
+    # A field acts by these charges.
+    field = np.array([0.02, -0.01, 0.03])
+    forces = []
+    for one in (potential, InField(potential, field)):
+        run = one.batched(1)
+        pull = jit(lambda x, run=run: run.evaluate(run.arrange(lists), x[None]).forces[0])
+        forces.append(np.asarray(pull(jnp.asarray(atoms.positions))))
+    np.testing.assert_allclose(forces[1] - forces[0], np.einsum("x,xlk->lk", field, charges), atol=1e-6)
 
 
 def test_wrong_numbers_are_found_by_an_ion_that_travels() -> None:
