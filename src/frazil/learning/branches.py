@@ -14,6 +14,8 @@ from ase import Atoms
 
 from frazil.errors import UserError
 
+FARTHEST = 0.35
+"""Of a lattice vector: labels that are farther from their branch cannot be told from those of the next."""
 SMALL = 0.3
 """Of a lattice vector: steps of a dipole along a trajectory that are longer are not followed."""
 
@@ -60,6 +62,18 @@ def labels_of(frames: Sequence[Atoms], by_element: Mapping[int, float]) -> list[
         rest = np.asarray(atoms.calc.results["dipole"], float) - numbers @ atoms.positions
         found.append(_nearest(rest, atoms))
     return found
+
+
+def check_branches(frames: Sequence[Atoms], labels_e_A: Sequence[np.ndarray]) -> None:
+    """Raise UserError for a label so far from its branch that the next one may be meant."""
+    for place, (atoms, label) in enumerate(zip(frames, labels_e_A, strict=True)):
+        far = np.abs(np.linalg.solve(atoms.cell.array.T, label)).max() if atoms.pbc.any() else 0.0
+        if far > FARTHEST:
+            raise UserError(
+                f"frame {place} ({atoms.symbols}): the dipole less Σ N R is {far:.2f} lattice vectors from "
+                f"its branch; beyond {FARTHEST:g} the next one may be meant. Oxidation numbers are wrong, "
+                "or the cell is too large for what its neighbours make: give smaller cells"
+            )
 
 
 def check_numbers(frames: Sequence[Atoms], labels_e_A: Sequence[np.ndarray]) -> int:

@@ -46,7 +46,7 @@ from frazil.learning.batches import (
     residuals,
     squared,
 )
-from frazil.learning.branches import check_numbers, labels_of, numbers_of
+from frazil.learning.branches import check_branches, check_numbers, labels_of, numbers_of
 from frazil.learning.fit import Progress
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.potentials.folder import INTERACTION
@@ -635,7 +635,9 @@ def train(
     if oxidation:
         by_element = dict(zip(numbers, oxidation, strict=True))
         for part in (frames, held_out):
-            check_numbers(part, labels_of(part, by_element))
+            labels_e_A = labels_of(part, by_element)
+            check_numbers(part, labels_e_A)
+            check_branches(part, labels_e_A)
     if settings.weight_scale_eV:
         weigh([*frames, *held_out], settings.weight_scale_eV)
     warm, first_rate = None, settings.learning_rate

@@ -16,7 +16,7 @@ import frazil
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.learning import gmnn
-from frazil.learning.branches import check_numbers, labels_of, numbers_of
+from frazil.learning.branches import check_branches, check_numbers, labels_of, numbers_of
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import of_atoms
@@ -148,6 +148,16 @@ def test_wrong_numbers_are_found_by_an_ion_that_travels() -> None:
         check_numbers(frames, labels_of(frames, wrong))
     with pytest.raises(UserError, match=r"frame 0 \(.*\): oxidation numbers add up to \+4 e"):
         labels_of(frames, {11: 2.0, 17: -1.0})
+
+
+def test_a_label_between_two_branches_is_refused() -> None:
+    near, between = salt(1), salt(2, branch=1)
+    check_branches([near, between], labels_of([near, between], NUMBERS))
+    between.calc.results["dipole"] += np.array([0.4 * EDGE_A, 0, 0])
+    with pytest.raises(
+        UserError, match=r"frame 1 .* is 0\.[34]. lattice vectors from its branch; beyond 0\.35"
+    ):
+        check_branches([near, between], labels_of([near, between], NUMBERS))
 
 
 @pytest.mark.parametrize(
