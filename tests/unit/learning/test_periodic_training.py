@@ -19,10 +19,12 @@ from frazil.data.frames import fingerprint, read_frames, write_frames
 from frazil.data.split import prepare as divide
 from frazil.learning import gmnn
 from frazil.learning.batches import batches, prepare
+from frazil.learning.egnn import EgnnNetwork
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, forces, frames
+from frazil.potentials.egnn.architecture import Architecture as Egnn
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee, member
 from frazil.potentials.gmnn.committee import Committee, write_folder
 from frazil.potentials.gmnn.files import Model
@@ -213,6 +215,21 @@ def test_stress_is_the_energys_slope_by_strain(crystal: Atoms, tmp_path: Path) -
     free.calc = atoms.calc
     with pytest.raises(UserError, match="which is not periodic in all three directions; give a cell and pbc"):
         free.get_stress()
+
+
+def test_an_egnn_in_training_takes_cells_too(crystal: Atoms) -> None:
+    network = EgnnNetwork(
+        Egnn(("Na", "Cl"), n_features=8, n_waves=8, n_layers=1, cutoff_A=4.5, precision="float64")
+    )
+    one = labelled(crystal)
+    ready = prepare(network, [one, repeated(one), wrapped(one)])
+    weights = network.fold(network.start(ready, 1))
+    (batch,) = batches(ready, np.arange(3), 3)
+    found = jax.jit(lambda w: network.values(w, batch, jax.numpy.asarray(batch.positions)))(weights)
+    own, slopes = (np.asarray(part) for part in found)
+    assert own[1:] == pytest.approx([2 * own[0], own[0]], abs=1e-10)
+    assert np.abs(slopes[:4]).max() > 1e-3
+    np.testing.assert_allclose(slopes[4:16], np.tile(slopes[:4], (3, 1)), atol=1e-10)
 
 
 def test_second_derivatives_of_many_atoms_are_taken_in_parts() -> None:
