@@ -34,7 +34,8 @@ SHORTEST_WORK_eV = 0.01
 FEWEST_STEPS = 10
 UNIT_TOLERANCE, UNIT_SIGMAS = 0.25, 5.0
 """Of so many steps that each fit within their tolerance, the slope of energy differences over work may be off
-1 by this much, and by so many of its standard errors: small steps hide a unit that all of them show.
+1 by this much, and by so many of its standard errors: small steps hide a unit that all of them show. Of the
+two slopes between which the true one lies, the nearer to 1 counts.
 """
 THOMAS_FERMI_eV = -20.92
 """Energy of a neutral Thomas–Fermi atom divided by Z^(7/3)."""
@@ -318,27 +319,35 @@ def unit_ratio(steps_: Sequence[Step]) -> float:
     return float(np.median(ratios)) if ratios else float("nan")
 
 
-def unit_slope(steps_: Sequence[Step]) -> tuple[float, float]:
-    """Return the slope of energy differences over work through zero, and its standard error.
+def unit_slope(steps_: Sequence[Step]) -> tuple[float, float, float]:
+    """Return the slope of energy differences over work through zero, the inverse of that of work over energy
+    differences, and the first one's standard error.
 
-    The error holds steps of unequal scatter (White, Econometrica 48, 817 (1980)). Not numbers without work.
+    Work by the forces at two ends has errors of its own where frames are far apart in time, which draw the
+    first slope towards 0 and not the second: the true one lies between both (Frisch, Statistical Confluence
+    Analysis, 1934). The error holds steps of unequal scatter (White, Econometrica 48, 817 (1980)). Not
+    numbers without work.
     """
     work = np.array([step.work_eV for step in steps_])
     difference = np.array([step.difference_eV for step in steps_])
-    if not work.any():
-        return float("nan"), float("nan")
+    if not work @ difference:
+        return float("nan"), float("nan"), float("nan")
     slope = float(work @ difference / (work @ work))
-    return slope, float(np.linalg.norm((difference - slope * work) * work) / (work @ work))
+    error = float(np.linalg.norm((difference - slope * work) * work) / (work @ work))
+    return slope, float(difference @ difference / (work @ difference)), error
 
 
-def _other_unit(steps_: Sequence[Step]) -> str:
+def other_unit(steps_: Sequence[Step]) -> str:
     """Return in words that steps which fit one by one show another unit together, with a guess at it."""
-    slope, error = unit_slope(steps_)
-    off = abs(slope - 1)
+    slope, inverse, error = unit_slope(steps_)
+    low, high = sorted((slope, inverse))
+    off = max(low - 1, 1 - high)
     if len(steps_) < FEWEST_STEPS or not off > max(UNIT_TOLERANCE, UNIT_SIGMAS * error):
         return ""
     hints = [
-        text for value, text in UNIT_HINTS.items() if abs(slope - value) < max(0.1 * abs(value), 3 * error)
+        text
+        for value, text in UNIT_HINTS.items()
+        if max(low - value, value - high) < max(0.1 * abs(value), 3 * error)
     ]
     told = f"energies change by {slope:.2f} ± {error:.2f} times the forces' work over {len(steps_)} steps"
     return told + (f": {hints[0]}" if hints else "")
@@ -364,7 +373,7 @@ def _mismatches(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
     found = []
     for members in of_trajectory.values():
         wrong = [step for step in members if not step.agrees]
-        if 2 * len(wrong) <= len(members) and (told := _other_unit([s for s in members if s.agrees])):
+        if 2 * len(wrong) <= len(members) and (told := other_unit([s for s in members if s.agrees])):
             touched = sorted({i for step in members for i in (step.first, step.second)})
             found += [Suspect(i, "mismatch", told) for i in touched]
             continue

@@ -13,6 +13,7 @@ from frazil.labels.imports.quality import (
     energy_zero,
     find_suspects,
     isolated,
+    other_unit,
     steps,
     unit_ratio,
     unit_slope,
@@ -94,7 +95,7 @@ def test_a_unit_that_every_step_hides_shows_over_all(
 def test_the_slope_of_energies_over_work_and_its_error() -> None:
     """Least squares through zero by hand: residuals −1/3, 2/3 and 1/3 at works 1, 1 and −1."""
     found = [Step(0, 1, 1.0, 1.0, 9.0), Step(1, 2, 2.0, 1.0, 9.0), Step(2, 3, -1.0, -1.0, 9.0)]
-    assert unit_slope(found) == pytest.approx((4 / 3, (2 / 3) ** 0.5 / 3))
+    assert unit_slope(found) == pytest.approx((4 / 3, 6 / 4, (2 / 3) ** 0.5 / 3))
 
 
 @pytest.mark.parametrize(("scatter_eV", "refused"), [(3e-5, True), (3e-4, False)])
@@ -109,11 +110,26 @@ def test_a_slope_is_another_unit_only_beyond_its_error(
         energy, forces = 0.0004 * (atoms.get_potential_energy() + 3110.0), 0.02 * atoms.get_forces()
         atoms.positions = at_rest + 0.02 * (atoms.positions - at_rest)
         relabelled(atoms, 2 * energy + scatter_eV * random.normal() - 3110.0, forces)
-    slope, error = unit_slope(steps(frames, range(60)))
+    slope, _, error = unit_slope(steps(frames, range(60)))
     assert (abs(slope - 1) > 5 * error) is refused
     assert abs(slope - 1) < 50 * error
     kinds = {suspect.kind for suspect in find_suspects(frames)}
     assert ("mismatch" in kinds) is refused
+
+
+def test_work_that_errs_by_as_much_as_energies_change_accuses_nobody() -> None:
+    """Frames of CO 50 fs apart: work scatters, and the slope of energies over it is a half, as in Bohr."""
+    random = np.random.default_rng(7)
+    differences = random.normal(scale=0.02, size=200)
+    works = differences + random.normal(scale=0.02, size=200)
+    found = [Step(i, i + 1, d, w, 1.0) for i, (d, w) in enumerate(zip(differences, works, strict=True))]
+    slope, inverse, error = unit_slope(found)
+    assert slope == pytest.approx(0.5, abs=0.1)
+    assert inverse == pytest.approx(1.0, abs=0.15)
+    assert (1 - slope) / error > 8
+    assert other_unit(found) == ""
+    in_bohr = [Step(s.first, s.second, s.difference_eV, s.work_eV / 0.529177, 1.0) for s in found]
+    assert other_unit(in_bohr).endswith("the positions are in Bohr")
 
 
 def test_doubles_contacts_and_labels(trajectory: Trajectory) -> None:
