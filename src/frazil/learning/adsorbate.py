@@ -130,6 +130,28 @@ def shares_of(frames: Sequence[Atoms], adsorbate: Sequence[str], interactions: b
     return found
 
 
+def without_shares(frames: Sequence[Atoms], adsorbate: Sequence[str]) -> list[Atoms]:
+    """Return the frames that a surface's network learns from, where another learns what an adsorbate adds.
+
+    Frames of the adsorbate alone say nothing of the surface. A frame whose surface is labelled without the
+    adsorbate, too, says nothing that this label does not, but the share, which the surface's network would
+    have to learn beside. Raises UserError where no frame is left.
+    """
+    own = [np.isin(atoms.get_chemical_symbols(), adsorbate) for atoms in frames]
+    bare = {_place(atoms) for atoms, mask in zip(frames, own, strict=True) if not mask.any()}
+    kept = [
+        atoms
+        for atoms, mask in zip(frames, own, strict=True)
+        if not mask.any() or not (mask.all() or _place(atoms[~mask]) in bare)
+    ]
+    if not kept:
+        raise UserError(
+            f"no frame of {len(frames)} tells of the surface below {' '.join(adsorbate)}; give frames of it "
+            "without the adsorbate in training and test"
+        )
+    return kept
+
+
 def _place(atoms: Atoms) -> tuple[bytes, bytes]:
     """Return what atoms at the same places have alike, to ``SAME_A``."""
     return atoms.numbers.tobytes(), (np.round(atoms.positions / SAME_A) + 0.0).tobytes()

@@ -32,7 +32,7 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.adsorbate import AdsorbateCommittee, shares_of
+from frazil.learning.adsorbate import AdsorbateCommittee, shares_of, without_shares
 from frazil.learning.annealing import RATES, Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import (
     PAIR,
@@ -601,9 +601,10 @@ def train(
 
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
-    rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy;
-    with 0 ``further_epochs`` it alone is trained, beside the committee of ``before`` as it is. With
-    ``oxidation_numbers`` (Na:1, Cl:-1) dipoles have the many values that those of cells have.
+    rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy,
+    and the first one learns from the frames that ``without_shares`` leaves; with 0 ``further_epochs`` the
+    second alone is trained, beside the committee of ``before`` as it is. With ``oxidation_numbers`` (Na:1,
+    Cl:-1) dipoles have the many values that those of cells have.
     Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles or an
     adsorbate of periodic frames, for a committee of another architecture or level, for an adsorbate that
     frames say nothing of, and OutOfTime after SIGTERM.
@@ -648,6 +649,8 @@ def train(
             settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
     level = str(frames[0].info.get("label_level", "not stated"))
     shares = _shares(adsorbate, frames, held_out, level)
+    if adsorbate and shares and (before is None or further_epochs):
+        frames, held_out = (without_shares(part, adsorbate.adsorbate) for part in (frames, held_out))
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
     added = None
     with Claim(kept), TimeLimit() as limit:

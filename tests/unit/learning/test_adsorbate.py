@@ -14,7 +14,7 @@ from scipy.interpolate import CubicHermiteSpline
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.learning import gmnn
-from frazil.learning.adsorbate import shares_of
+from frazil.learning.adsorbate import shares_of, without_shares
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.potentials.adsorption import committee_of, n_below
 from frazil.potentials.calculator import PotentialCalculator
@@ -85,6 +85,19 @@ def test_one_frame_without_it_serves_all_places_of_the_adsorbate() -> None:
     shares = shares_of([whole, bare, moved, other], ["H"], interactions=False)
     wanted = [float(atoms.get_potential_energy() - bare.get_potential_energy()) for atoms in (whole, moved)]
     assert [share.energy_eV for share in shares] == pytest.approx(wanted)
+
+
+def test_a_surface_learns_from_frames_that_no_other_label_replaces() -> None:
+    bare, with_it = frame(3, 1, h2=False), frame(3, 1, h2=True)
+    alone, without_twin = with_it[-2:], frame(4, 2, h2=True)
+    alone.calc = SinglePointCalculator(alone, energy=0.0, forces=np.zeros((2, 3)))
+    kept = without_shares([alone, with_it, bare, without_twin], ("H",))
+    assert [len(atoms) for atoms in kept] == [6, 10]
+    assert kept == [bare, without_twin]
+    with pytest.raises(
+        UserError, match="no frame of 1 tells of the surface below H; give frames of it without"
+    ):
+        without_shares([alone], ("H",))
 
 
 def test_frames_that_tell_no_share_are_refused() -> None:
