@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from frazil.errors import UserError
+from frazil.files import compositions
 
 SAID_h, ASKED_h = 0.5, 2.0
 """Core hours from which a cost is said, and from which it must be agreed to."""
@@ -437,14 +437,6 @@ RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {
     "density": _density,
 }
 """Of an experiment of one's own nothing is known."""
-
-
-def compositions(path: Path) -> Iterator[Counter[str]]:
-    """Yield the atoms of each frame of an (extended) XYZ file, by element; species stand first in a line."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        while (head := file.readline()).strip():
-            file.readline()
-            yield Counter(file.readline().split()[0] for _ in range(min(int(head), 10**6)))
 
 
 def _counted(dataset: Path | None) -> tuple[int, int] | None:

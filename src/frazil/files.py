@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,3 +84,11 @@ def sha256_of(*paths: Path | str) -> str:
         for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def compositions(path: Path) -> Iterator[Counter[str]]:
+    """Yield the atoms of each frame of an (extended) XYZ file, by element; species stand first in a line."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while (head := file.readline()).strip():
+            file.readline()
+            yield Counter(file.readline().split()[0] for _ in range(min(int(head), 10**6)))

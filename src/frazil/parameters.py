@@ -16,6 +16,7 @@ from typing import Any, Callable
 from frazil.analysis.settings import ModelError
 from frazil.errors import UserError
 from frazil.experiments.settings import MOST_KEPT
+from frazil.files import compositions
 from frazil.labels.settings import Seed
 from frazil.potentials.folder import elements_of
 from frazil.settings import (
@@ -350,8 +351,6 @@ def _no_potentials(typed: Mapping[str, Any]) -> Iterator[str]:
         structure = typed.get(f"{group}.structure")
         if not elements or not isinstance(structure, Path):
             continue
-        from frazil.cost import compositions
-
         with suppress(OSError, ValueError, IndexError):  # who reads the file tells what is wrong with it
             symbols = {symbol for frame in compositions(structure) for symbol in frame if symbol.isalpha()}
             if foreign := symbols - set(elements):

@@ -14,6 +14,13 @@ GRID = 1_000_000
 """Steps along a cell's vector in which places are told apart."""
 
 
+def heights(cell: np.ndarray) -> np.ndarray:
+    """Return the distances (3,) between opposite faces of a cell; 0 of one that is flat."""
+    if abs(np.linalg.det(cell)) < FLAT_A3:
+        return np.zeros(3)
+    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+
+
 def problem_of_cell(atoms: Atoms) -> str:
     """Return why a frame's boundaries cannot be used; empty of free atoms, and of a cell in three directions.
 
@@ -102,5 +109,5 @@ def wrapped_key(atoms: Atoms) -> bytes:
     """Return the places (natoms, 3) of a periodic frame's atoms in its cell, in steps of 10⁻⁶ of its vectors;
     the same wherever atoms are wrapped to.
     """
-    fractions = np.linalg.solve(atoms.cell.array.T, atoms.positions.T).T
+    fractions = atoms.cell.scaled_positions(atoms.positions)
     return bytes((np.round(fractions * GRID).astype(np.int64) % GRID).tobytes())

@@ -25,7 +25,7 @@ from ase import Atoms
 
 import frazil
 from frazil.cost import FACTORS, label_s, times_asked
-from frazil.data.cells import moved, problem_of_cell
+from frazil.data.cells import heights, moved, problem_of_cell
 from frazil.errors import UserError
 from frazil.files import sha256_of
 from frazil.labels import electronic_structure
@@ -255,7 +255,7 @@ class SemiempiricalLabeller(Labeller):
     def warning(self, frames: Sequence[Atoms]) -> str:
         """Return how many frames this method gets wrong, and how many have cells too small for it."""
         wrong = sum(with_carbon_monoxide(atoms) for atoms in frames)
-        small = sum(bool(atoms.pbc.all()) and _least_height(atoms) < LEAST_HEIGHT_A for atoms in frames)
+        small = sum(atoms.pbc.all() and heights(atoms.cell.array).min() < LEAST_HEIGHT_A for atoms in frames)
         told = [self.WARNING.format(n=wrong, total=len(frames))] if wrong else []
         if small:
             told.append(self.SMALL.format(n=small, total=len(frames), least=LEAST_HEIGHT_A))
@@ -427,13 +427,6 @@ class OwnLevelLabeller(Labeller):
         if "energy" not in results or "forces" not in results:
             return f"{self.own.output} holds no energy with forces"
         return Label(float(results["energy"]), np.array(results["forces"]), results.get("dipole"))
-
-
-def _least_height(atoms: Atoms) -> float:
-    """Return the least distance between opposite faces of a frame's cell, Å; 0 of a flat one."""
-    if problem_of_cell(atoms):
-        return 0.0
-    return float((1 / np.linalg.norm(np.linalg.inv(atoms.cell.array), axis=0)).min())
 
 
 def by_calculator(

@@ -94,7 +94,7 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
 
     Raises UserError, naming the frame, for one that the model cannot take.
     """
-    species, lists = [], []
+    species, lists, near = [], [], []
     for number, frame in enumerate(atoms):
         try:
             species.append(architecture.species(frame.numbers))
@@ -103,6 +103,7 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
             raise UserError(f"frame {number}: {error}") from error
         shift = None if built.shift is None else np.asarray(built.shift)
         lists.append((np.asarray(built.index), np.asarray(built.reverse), shift))
+        near.append(built)
     centred = [frame.positions - frame.get_center_of_mass() for frame in atoms]
     periodic = any(shift is not None for _, _, shift in lists)
     sizes = [(index.shape[1], len(frame)) for (index, _, _), frame in zip(lists, atoms, strict=True)]
@@ -120,9 +121,8 @@ def prepare(architecture: Sized, atoms: Sequence[Atoms], skin_A: float = 0.0) ->
     if isinstance(architecture, Architecture) and architecture.oxidation:
         by_element = dict(zip(architecture.atomic_numbers.tolist(), architecture.oxidation, strict=True))
         compiled = jax.jit(partial(reference.arms, architecture))
-        for own, frame in zip(species, atoms, strict=True):
-            near = of_atoms(frame, architecture.cutoff_A, skin_A, room=1.0)
-            made.arms.append(np.asarray(compiled(own, near, frame.positions)))
+        for own, built, frame in zip(species, near, atoms, strict=True):
+            made.arms.append(np.asarray(compiled(own, built, frame.positions)))
         made.dipoles.extend(labels_of(atoms, by_element))
     return made
 

@@ -67,7 +67,7 @@ def labels_of(frames: Sequence[Atoms], by_element: Mapping[int, float]) -> list[
 def check_branches(frames: Sequence[Atoms], labels_e_A: Sequence[np.ndarray]) -> None:
     """Raise UserError for a label so far from its branch that the next one may be meant."""
     for place, (atoms, label) in enumerate(zip(frames, labels_e_A, strict=True)):
-        far = np.abs(np.linalg.solve(atoms.cell.array.T, label)).max() if atoms.pbc.any() else 0.0
+        far = np.abs(atoms.cell.scaled_positions(label)).max() if atoms.pbc.any() else 0.0
         if far > FARTHEST:
             raise UserError(
                 f"frame {place} ({atoms.symbols}): the dipole less Σ N R is {far:.2f} lattice vectors from "
@@ -92,13 +92,13 @@ def check_numbers(frames: Sequence[Atoms], labels_e_A: Sequence[np.ndarray]) -> 
         members.sort(key=lambda i: float(frames[i].info["time_fs"]))
         first, total = members[0], np.zeros(3)
         for before, after in pairwise(members):
-            cell = frames[after].cell.array
+            cell = frames[after].cell
             step = _nearest(labels_e_A[after] - labels_e_A[before], frames[after])
-            if np.abs(np.linalg.solve(cell.T, step)).max() > SMALL:
+            if np.abs(cell.scaled_positions(step)).max() > SMALL:
                 first, total = after, np.zeros(3)  # too far to follow: begin anew
                 continue
             total += step
-            left = np.linalg.solve(cell.T, total - (labels_e_A[after] - labels_e_A[first]))
+            left = cell.scaled_positions(total - (labels_e_A[after] - labels_e_A[first]))
             lost = np.round(left).astype(int)
             if lost.any():
                 raise UserError(
@@ -115,5 +115,4 @@ def _nearest(vector: np.ndarray, atoms: Atoms) -> np.ndarray:
     """Return a dipole (3,) less the lattice vector (times e) nearest to it; of free atoms as it is."""
     if not atoms.pbc.any():
         return vector
-    cell = atoms.cell.array
-    return np.asarray(vector - np.round(np.linalg.solve(cell.T, vector)) @ cell)
+    return np.asarray(vector - np.round(atoms.cell.scaled_positions(vector)) @ atoms.cell.array)

@@ -364,15 +364,17 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
         return one_hot.sum(axis=0), sums(values), sums(values**2)
 
     some = np.unique(np.linspace(0, len(frames.atoms) - 1, 512).astype(int))
-    rare = set(range(n_species)) - {int(s) for i in some for s in frames.species[i]}
-    others = [i for i, own in enumerate(frames.species) if rare & set(map(int, own))]
-    some = np.array([*some, *others[:N_RARE]])
+    rare = np.setdiff1d(np.arange(n_species), np.concatenate([frames.species[i] for i in some]))
+    if len(rare):
+        others = [i for i, own in enumerate(frames.species) if np.isin(own, rare).any()]
+        some = np.append(some, others[:N_RARE])
     parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size)]
     count, first, second = (sum(part[i] for part in parts) for i in range(3))
 
     def statistics(count: jax.Array, first: jax.Array, second: jax.Array) -> tuple[jax.Array, jax.Array]:
-        mean = first / jnp.maximum(count, 1.0)[None, :, None]
-        return mean, jnp.sqrt(jnp.maximum(second / jnp.maximum(count, 1.0)[None, :, None] - mean**2, 0.0))
+        count = jnp.maximum(count, 1.0)[None, :, None]
+        mean = first / count
+        return mean, jnp.sqrt(jnp.maximum(second / count - mean**2, 0.0))
 
     mean, scale = statistics(count, first, second)
     # Atoms of an element that are all alike, as those of one lone H2, say nothing of how it varies.
@@ -605,9 +607,9 @@ def train(
     and the first one learns from the frames that ``without_shares`` leaves; with 0 ``further_epochs`` the
     second alone is trained, beside the committee of ``before`` as it is. With ``oxidation_numbers`` (Na:1,
     Cl:-1) dipoles have the many values that those of cells have.
-    Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles or an
-    adsorbate of periodic frames, for a committee of another architecture or level, for an adsorbate that
-    frames say nothing of, and OutOfTime after SIGTERM.
+    Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles of periodic
+    frames without these numbers, or an adsorbate in them, for a committee of another architecture or level,
+    for an adsorbate that frames say nothing of, and OutOfTime after SIGTERM.
     """
     files = [dataset / "train.extxyz", dataset / "test.extxyz"]
     frames, held_out = (read_frames([file], periodic="mixed") for file in files)

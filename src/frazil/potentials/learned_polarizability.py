@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+from frazil.data.cells import heights
 from frazil.errors import UserError
-from frazil.potentials.neighbours import heights, nearest
+from frazil.potentials.neighbours import nearest
 
 FIRST_A = 1.0
 """Centre of the first Gaussian; the last is at 0.88 of the cutoff."""

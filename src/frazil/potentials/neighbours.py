@@ -15,7 +15,7 @@ from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 from scipy.spatial import cKDTree
 
-from frazil.data.cells import FLAT_A3
+from frazil.data.cells import FLAT_A3, heights
 from frazil.errors import UserError
 from frazil.potentials.kernels import library
 from frazil.pytrees import pytree
@@ -339,13 +339,6 @@ def _images(vectors: jax.Array, cell: jax.Array) -> jax.Array:
 def nearest(vectors: jax.Array, cell: jax.Array) -> jax.Array:
     """Return vectors (…, 3) at their minimum image; which one it is has no say in a derivative."""
     return vectors + jax.lax.stop_gradient(_images(vectors, cell)) @ cell
-
-
-def heights(cell: np.ndarray) -> np.ndarray:
-    """Return the distances (3,) between opposite faces of a cell; 0 of one that is flat."""
-    if abs(np.linalg.det(cell)) < FLAT_A3:
-        return np.zeros(3)
-    return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 
 def _periodic_pairs(

@@ -12,6 +12,7 @@ from ase.neighborlist import neighbor_list
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from frazil.data.cells import heights
 from frazil.errors import UserError
 from frazil.systems.molecules import BOND_SLACK_A, check_closed_shell, ordered
 from frazil.systems.starts import CLOSEST
@@ -37,10 +38,9 @@ class Crystal:
 
     def around(self, origin_A: np.ndarray, reach_A: float) -> Atoms:
         """Return all molecules whose centres are within a distance of a point, which becomes the origin."""
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(self.cell_A), axis=0)  # between opposite faces
         if not reach_A < LONGEST_REACH_A:
             raise UserError(f"a crystal of {reach_A:g} Å around its middle; at most {LONGEST_REACH_A:g} Å")
-        n = np.ceil(reach_A / heights).astype(int) + 2
+        n = np.ceil(reach_A / heights(self.cell_A)).astype(int) + 2
         cells = np.stack(np.meshgrid(*[np.arange(-k, k + 1) for k in n], indexing="ij"), axis=-1)
         shifts = cells.reshape(-1, 3) @ self.cell_A
         home = np.floor(np.linalg.solve(self.cell_A.T, (self.centres_A - origin_A).T).T) @ self.cell_A

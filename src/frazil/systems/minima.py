@@ -14,6 +14,7 @@ import scipy.optimize
 from ase import Atoms
 
 from frazil.analysis.normal_modes import Modes, matched, normal_modes
+from frazil.data.cells import moved
 from frazil.errors import UserError
 
 CHOICES = ("refuse", "relax")
@@ -190,7 +191,6 @@ def moved_A(atoms: Atoms, other: Atoms) -> float:
     they are moved alone.
     """
     if atoms.pbc.any():
-        apart = atoms.positions - other.positions
-        return float(np.linalg.norm(apart - apart.mean(axis=0), axis=1).max())
+        return float(np.linalg.norm(moved(other, atoms), axis=1).max())
     onto = aligned(atoms.positions, other.positions, atoms.get_masses())
     return float(np.linalg.norm(onto - other.positions, axis=1).max())

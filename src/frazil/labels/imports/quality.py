@@ -238,12 +238,11 @@ def _to_nearest(frames: Sequence[Atoms], alone: Sequence[int]) -> list[Step]:
         for place, nearest in enumerate(apart.argmin(axis=1)):
             first, second = sorted((members[place], members[int(nearest)]))
             a, b = frames[first], frames[second]
-            turn = np.eye(3)
-            if not a.pbc.any():
-                turn, _ = turned_onto(b.positions, a.positions)
-            to_other = _about_mean(b.positions) @ turn.T - _about_mean(a.positions)
             if a.pbc.any():
-                to_other = moved(a, b)
+                turn, to_other = np.eye(3), moved(a, b)
+            else:
+                turn, _ = turned_onto(b.positions, a.positions)
+                to_other = _about_mean(b.positions) @ turn.T - _about_mean(a.positions)
             turned = b.get_forces() @ turn.T
             step = _step(first, second, a, b, to_other, turned) if same_cell(a, b) else None
             if first != second and step is not None:
@@ -264,7 +263,7 @@ def _how_far(frames: Sequence[Atoms]) -> np.ndarray:
         distances = np.array([pdist(atoms.positions) for atoms in frames])
         return np.asarray(cdist(distances, distances))
     cell = frames[0].cell.array
-    fractions = np.array([np.linalg.solve(cell.T, atoms.positions.T).T for atoms in frames])
+    fractions = np.array([atoms.cell.scaled_positions(atoms.positions) for atoms in frames])
     fractions -= fractions[:, :1]
     found = []
     for own in fractions:
@@ -300,9 +299,7 @@ def _along_trajectories(frames: Sequence[Atoms], good: Sequence[int]) -> list[St
             members = sorted(members, key=lambda i: float(frames[i].info["time_fs"]))
         for first, second in pairwise(members):
             a, b = frames[first], frames[second]
-            if len(a) != len(b) or (a.numbers != b.numbers).any():
-                continue
-            if not same_cell(a, b):
+            if len(a) != len(b) or (a.numbers != b.numbers).any() or not same_cell(a, b):
                 continue
             step = _step(first, second, a, b, moved(a, b), b.get_forces())
             found += [step] if step is not None else []

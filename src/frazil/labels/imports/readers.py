@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from frazil.data.cells import check_boundaries, problem_of_cell
+from frazil.data.cells import check_boundaries, heights, problem_of_cell
 from frazil.data.deepmd_npy import from_deepmd
 from frazil.data.frames import load_frames
 from frazil.data.trajectories import unwrapped
@@ -240,11 +240,11 @@ def _in_cells(reading: Reading, name: str, periodic: str) -> list[Atoms]:
     Raises UserError for a frame whose boundaries are not those that are said.
     """
     places = [f"{name}, frame {number}" for number in range(len(reading.frames))]
-    for atoms, place in zip(reading.frames, places, strict=True):
-        if problem := problem_of_cell(atoms):
-            raise UserError(f"{place}: {problem}")
     if periodic == "yes":
         check_boundaries(reading.frames, places, periodic)
+    for atoms, place in zip(reading.frames, places, strict=True):
+        if problem := problem_of_cell(atoms):  # which free frame has lost its cell, trajectories will tell
+            raise UserError(f"{place}: {problem}")
     kept = []
     for atoms in reading.frames:
         kept.append(_without_box(atoms))
@@ -345,16 +345,15 @@ def free_aggregate(atoms: Atoms, where: str = "the frame") -> Atoms:
     if any(not np.linalg.norm(atoms.cell[axis]) for axis in np.flatnonzero(atoms.pbc)):
         raise UserError(f"{where}: periodic along an axis without a vector; give the box, or no periodicity")
     cell = np.asarray(atoms.cell.complete())  # slabs and chains may lack their other vectors
-    scaled = np.linalg.solve(cell.T, atoms.positions.T).T
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    scaled, apart_A = np.linalg.solve(cell.T, atoms.positions.T).T, heights(cell)
     for axis in np.flatnonzero(atoms.pbc):
         scaled[:, axis] %= 1.0
         order = np.sort(scaled[:, axis])
         gaps = np.diff(order, append=order[0] + 1)
         widest = int(gaps.argmax())
-        if gaps[widest] * heights[axis] < VACUUM_A:
+        if gaps[widest] * apart_A[axis] < VACUUM_A:
             raise NoVacuum(
-                f"{where}: periodic, with {gaps[widest] * heights[axis]:.1f} Å of vacuum along axis {axis}; "
+                f"{where}: periodic, with {gaps[widest] * apart_A[axis]:.1f} Å of vacuum along axis {axis}; "
                 f"free aggregates with at least {VACUUM_A:g} Å around them are allowed"
             )
         scaled[:, axis] = (scaled[:, axis] - order[(widest + 1) % len(order)] + 1e-9) % 1.0

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from ase import Atoms
 
+from frazil.data.cells import heights
 from frazil.errors import UserError
 from frazil.potentials.analytic.van_hemert import (
     BOND_LENGTH_A,
@@ -30,7 +31,7 @@ from frazil.potentials.analytic.van_hemert import (
     sites_of,
 )
 from frazil.potentials.interface import Analytic
-from frazil.potentials.neighbours import heights, nearest
+from frazil.potentials.neighbours import nearest
 from frazil.pytrees import pytree
 
 SWITCH_FROM_A, REACH_A = 4.9, 5.6
