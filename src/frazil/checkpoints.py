@@ -78,7 +78,7 @@ class Claim:
     process has of it. Notes that the folder is used, and removes what killed writers have left there.
 
     Raises:
-        OutOfTime: SIGTERM came while it waited.
+        OutOfTime: SIGTERM came before it had them.
         UserError: the folder cannot be written.
     """
 
@@ -96,6 +96,9 @@ class Claim:
                         f"kept work in {folder}: {error.strerror}; give a folder that can be written"
                     ) from error
                 self._wait(stretches, folder, limit)
+        if limit.reached:  # after the block: nothing that ends this process may be lost on the way out
+            self.close()
+            limit.check(f"nothing was begun in {folder}")
         run = os.environ.get(RUN, "by hand").encode()
         if run not in os.pread(self._file, os.fstat(self._file).st_size, 0).splitlines():
             os.write(self._file, run + b"\n")

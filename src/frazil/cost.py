@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -454,8 +455,12 @@ def _first(path: Path) -> int:
 
 def _atom_steps(path: Path) -> tuple[int, int]:
     """Return frames and atoms of all frames of a file."""
-    sizes = [sum(composition.values()) for composition in compositions(path)]
+    sizes = [_size(composition) for composition in compositions(path)]
     return len(sizes), sum(sizes)
+
+
+def _size(composition: Mapping[str, int]) -> int:
+    return sum(composition.values())
 
 
 def _run_trajectories(made: Any) -> float:
@@ -502,9 +507,16 @@ def _train_deepmd(made: Any) -> float:
 
 
 def _train_gmnn(made: Any) -> float:
-    _, n_atoms = _atom_steps(made.dataset / "train.extxyz")
-    atom_s = network_s("gmnn", gmnn_weights(made.architecture), training=True)
-    return float(made.settings.n_members * _heads(made.settings) * made.settings.n_epochs * n_atoms * atom_s)
+    frames = list(compositions(made.dataset / "train.extxyz"))
+    own, n_epochs = made.adsorbate, made.further_epochs if made.before else made.settings.n_epochs
+    wide = replace(made.architecture, cutoff_A=own.adsorbate_cutoff_A)
+
+    def spent_s(size: Any, n_atoms: int, epochs: int) -> float:
+        return float(n_atoms * epochs * network_s("gmnn", gmnn_weights(size), training=True))
+
+    adsorbed = sum(n for atoms in frames for symbol, n in atoms.items() if symbol in own.adsorbate)
+    surface_s = _heads(made.settings) * spent_s(made.architecture, sum(map(_size, frames)), n_epochs)
+    return float(made.settings.n_members * (surface_s + spent_s(wide, adsorbed, own.adsorbate_epochs)))
 
 
 def _label_frames(made: Any) -> float:

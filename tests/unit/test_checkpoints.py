@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from frazil import checkpoints
 from frazil.checkpoints import (
     RUN,
     Claim,
@@ -198,6 +199,19 @@ def test_who_waits_beyond_the_time_limit_is_out_of_time(other: subprocess.Popen[
         OutOfTime, match=r"another process works on the same in .*key, and keeps what it has done"
     ):
         Ledger(tmp_path, "key").finished([5])
+
+
+def test_a_signal_that_comes_while_a_folder_is_claimed_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(checkpoints, "_locked", locked)
+    with pytest.raises(OutOfTime, match=r"nothing was begun in .*key"):
+        Ledger(tmp_path, "key").finished([5])
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def unit(folder: Path, *runs: str, days: float = 0.0) -> Path:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from frazil import cost, parameters
 from frazil.errors import UserError
 from frazil.experiments.infrared.settings import Learning, Training
-from frazil.learning.settings import GmnnArchitecture
+from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 
 
 def hours(**given: object) -> dict[str, float]:
@@ -286,3 +287,22 @@ def test_a_round_of_learning_by_hand_costs_its_training_and_dynamics(tmp_path: P
     assert cost.of_step("learn-round", made)["learn-round"] == pytest.approx(2 * first)
     made.before = tmp_path
     assert cost.of_step("learn-round", made)["learn-round"] < first
+
+
+def test_a_training_costs_its_own_epochs_and_those_beside(tmp_path: Path) -> None:
+    (tmp_path / "train.extxyz").write_text(300 * "4\n\nH 0 0 0\nH 0 0 1\nC 0 9 0\nO 0 9 1\n")
+
+    def needed(before: Path | None = None, further_epochs: int = 0, **adsorbate: Any) -> float:
+        made = SimpleNamespace(
+            dataset=tmp_path, settings=GmnnTraining(n_epochs=1000), architecture=GmnnArchitecture(),
+            adsorbate=AdsorbateTraining(**adsorbate), before=before, further_epochs=further_epochs,
+        )  # fmt: skip
+        return cost.of_step("train-gmnn", made)["train-gmnn"]
+
+    alone = needed()
+    assert needed(before=tmp_path, further_epochs=10) == pytest.approx(alone / 100)
+    beside = needed(before=tmp_path, adsorbate=("H",), adsorbate_cutoff_A=6.0, adsorbate_epochs=1000)
+    assert beside == pytest.approx(alone / 2), "two of four atoms, as many epochs, the same cutoff"
+    assert needed(adsorbate=("H",), adsorbate_cutoff_A=6.0, adsorbate_epochs=1000) == pytest.approx(
+        1.5 * alone
+    )
