@@ -16,9 +16,10 @@ from ase import Atoms
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
+from frazil.experiments.constant_energy import See
 from frazil.md.integrity import BROKEN, DETACHED_A, OneCluster
 from frazil.md.state import State, System
-from frazil.md.trajectory import FINISHED
+from frazil.md.trajectory import FINISHED, Trajectory
 from frazil.report.section import Gate
 from frazil.units import kB, meV
 
@@ -35,19 +36,42 @@ KINETIC_TOLD = (
     "Take a shorter time step, or equilibrate longer.",
 )
 
-OnePass = Callable[[Any, Any, int, int, Check], Row]
-"""Of subject, settings, campaign seed, id and the check between chunks: the pass's row."""
+OnePass = Callable[[Any, Any, int, int, Check, list[Atoms] | None], Row]
+"""Of subject, settings, campaign seed, id, the check between chunks, and a list that takes the frames of its
+windows, or None: the pass's row.
+"""
 
 
-def runner_of(settings: Any, campaign_seed: int, subject_of: Callable[[Any], Any], one: OnePass) -> Runner:
-    """Return the runner of all passes and members."""
+def runner_of(
+    settings: Any, campaign_seed: int, subject_of: Callable[[Any], Any], one: OnePass, see: See | None = None
+) -> Runner:
+    """Return the runner of all passes and members; ``see`` gets the frames of all windows of a pass."""
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
         for identity in ids:
-            yield identity, one(subject, settings, campaign_seed, identity, check)
+            seen: list[Atoms] | None = [] if see else None
+            row = one(subject, settings, campaign_seed, identity, check, seen)
+            if see and seen is not None:
+                see(identity, seen)
+            yield identity, row
 
     return run
+
+
+def frames_of(atoms: Atoms, ended: Trajectory, timestep_fs: float, **known: Any) -> list[Atoms]:
+    """Return the frames of a run whose rows have ``Centroid``: ``atoms`` elsewhere, with ``time_fs``.
+
+    ``known`` is what else each frame says: trajectory_id, member, the window, the number of beads.
+    """
+    found = []
+    for step, positions in zip(ended.rows["step"], ended.rows["centroid_A"], strict=True):
+        frame = atoms.copy()
+        frame.calc = None
+        frame.positions = positions
+        frame.info = {**known, "time_fs": float(step * timestep_fs)}
+        found.append(frame)
+    return found
 
 
 @dataclass(frozen=True)

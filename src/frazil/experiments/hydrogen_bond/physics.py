@@ -8,9 +8,11 @@ one batch. A pass is a function of (campaign seed, its number, the member); all 
 from dataclasses import dataclass
 
 import numpy as np
+from ase import Atoms
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
+from frazil.experiments.constant_energy import See
 from frazil.experiments.hydrogen_bond.results import analyse
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.tables import ARRAYS, BACKWARD, FORWARD
@@ -24,12 +26,12 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
     windows_of,
 )
-from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.passes import WholeParts, frames_of, kinetic_eV, outcome_of, runner_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
 from frazil.md.observers import frames
-from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.rings import Centroid, RingEnergies, of_beads, start_of_ring
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.seeds import derived_seed, rng
 
@@ -58,13 +60,14 @@ def direction_of(number: int) -> str:
     return BACKWARD if number % 2 else FORWARD
 
 
-def runner(settings: HydrogenBond, campaign_seed: int) -> Runner:
+def runner(settings: HydrogenBond, campaign_seed: int, see: See | None = None) -> Runner:
     """Return the runner of all passes and members; ids count (pass, member), the last fastest."""
-    return runner_of(settings, campaign_seed, subject_of, _pass)
+    return runner_of(settings, campaign_seed, subject_of, _pass, see)
 
 
 def _pass(
-    subject: Subject, settings: HydrogenBond, campaign_seed: int, identity: int, check: Check
+    subject: Subject, settings: HydrogenBond, campaign_seed: int, identity: int, check: Check,
+    seen: list[Atoms] | None,
 ) -> Row:  # fmt: skip
     """Return the row of a pass of one member, with all numbers of beads."""
     number, member = divmod(identity, subject.source.n_members)
@@ -75,13 +78,16 @@ def _pass(
     outcomes: list[str] = []
     for place, (n_beads, windows) in enumerate(zip(settings.n_beads, sets, strict=True)):
         seed = derived_seed(campaign_seed, "hydrogen-bond", n_beads)
-        walk = _Walk(subject, settings, seed, number, member, n_beads, windows, check)
+        walk = _Walk(subject, settings, seed, number, member, n_beads, windows, check, seen is not None)
         for window, ended in enumerate(walk.windows(direction_of(number))):
             outcomes.append(OUTCOMES[ended.outcome])
             if ended.outcome == Outcome.FINISHED:
                 rows = {name: values[1:] for name, values in ended.rows.items()}
                 samples[place, window] = rows["samples"]
                 kinetic[place, window] = kinetic_eV(rows)
+            if seen is not None and "centroid_A" in ended.rows:
+                known = {"trajectory_id": number, "member": member, "n_beads": n_beads, "window": window}
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, **known)
     bound = samples[:, 0, :, 2]  # the window without a restraint
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),
@@ -103,6 +109,7 @@ class _Walk:
     n_beads: int
     every: list[Window]
     check: Check
+    with_frames: bool
 
     def windows(self, direction: str) -> list[Trajectory]:
         """Return every window's trajectory; of a walk that broke on its way, all are that."""
@@ -151,7 +158,11 @@ class _Walk:
         masses = [subject.atoms.get_masses() / window.lightness**2 for window in self.every]
         n_steps = round(duration_fs / settings.timestep_fs)
         observers = (
-            (Samples(tuple(subject.arm), n_beads), RingEnergies(settings.temperature_K, n_beads))
+            (
+                Samples(tuple(subject.arm), n_beads),
+                RingEnergies(settings.temperature_K, n_beads),
+                *((Centroid(n_beads),) if self.with_frames else ()),
+            )
             if phase == "sample"
             else (frames,)
         )

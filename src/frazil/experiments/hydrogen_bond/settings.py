@@ -9,6 +9,7 @@ from frazil.experiments.settings import a_potential, a_structure, beads, problem
 from frazil.settings import setting, settings
 
 CAMPAIGN = "frazil.experiments.hydrogen_bond.physics"
+KEEPS_FRAMES = True
 MASS_NODES = 5
 """Gauss–Legendre points of the integral over the mass."""
 

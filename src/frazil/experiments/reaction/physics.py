@@ -7,11 +7,13 @@ is a truth, some samples of classical nuclei are evaluated at its level too.
 from collections.abc import Sequence
 
 import numpy as np
+from ase import Atoms
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.constant_energy import See
+from frazil.experiments.passes import WholeParts, frames_of, kinetic_eV, outcome_of, runner_of
 from frazil.experiments.reaction.results import analyse
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import ARRAYS
@@ -28,7 +30,7 @@ from frazil.experiments.reaction.windows import (
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
-from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.rings import Centroid, RingEnergies, of_beads, start_of_ring
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.registry import load
 from frazil.potentials.surface import members_of
@@ -47,12 +49,15 @@ def members(settings: Reaction) -> int:
     return source_of(settings.model).n_members
 
 
-def runner(settings: Reaction, campaign_seed: int) -> Runner:
+def runner(settings: Reaction, campaign_seed: int, see: See | None = None) -> Runner:
     """Return the runner of all passes and members; ids count (pass, member), the last fastest."""
-    return runner_of(settings, campaign_seed, subject_of, _pass)
+    return runner_of(settings, campaign_seed, subject_of, _pass, see)
 
 
-def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: int, check: Check) -> Row:
+def _pass(
+    subject: Subject, settings: Reaction, campaign_seed: int, identity: int, check: Check,
+    seen: list[Atoms] | None,
+) -> Row:  # fmt: skip
     """Return the row of a pass of one member, with all numbers of beads and isotopes."""
     number, member = divmod(identity, subject.source.n_members)
     sets, n_windows = sets_of(settings), settings.n_windows
@@ -65,10 +70,18 @@ def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: in
     for n_beads in settings.n_beads:
         places = [place for place, own in enumerate(sets) if own.n_beads == n_beads]
         isotopes = [sets[place].isotope for place in places]
-        for ended in _run(subject, settings, campaign_seed, number, member, n_beads, isotopes, check):
+        for ended in _run(
+            subject, settings, campaign_seed, number, member, n_beads, isotopes, check, seen is not None
+        ):
             outcomes.append(OUTCOMES[ended.outcome])
+            which, window = divmod(ended.trajectory_id % (len(isotopes) * n_windows), n_windows)
+            if seen is not None:
+                known = {
+                    "trajectory_id": number, "member": member, "n_beads": n_beads,
+                    "isotope": subject.called(isotopes[which]), "window": window,
+                }  # fmt: skip
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, **known)
             if ended.outcome == Outcome.FINISHED:
-                which, window = divmod(ended.trajectory_id % (len(isotopes) * n_windows), n_windows)
                 rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
                 coordinates[places[which], window, :, : 1 + n_beads] = rows["coordinates"]
                 roots[places[which], window] = rows["root"]
@@ -86,7 +99,7 @@ def _pass(subject: Subject, settings: Reaction, campaign_seed: int, identity: in
 
 def _run(
     subject: Subject, settings: Reaction, campaign_seed: int, number: int, member: int, n_beads: int,
-    isotopes: Sequence[str], check: Check,
+    isotopes: Sequence[str], check: Check, with_frames: bool = False,
 ) -> list[Trajectory]:  # fmt: skip
     """Run all windows of the isotopes in one batch, from the path; equilibration is part of the rows."""
     seed = derived_seed(campaign_seed, "reaction", n_beads)
@@ -109,6 +122,7 @@ def _run(
         observers=(
             Samples(subject.coordinate, n_beads, n_beads == 1 and settings.truth != NO_TRUTH),
             RingEnergies(settings.temperature_K, n_beads),
+            *((Centroid(n_beads),) if with_frames else ()),
         ),
         stop=WholeParts.at_rest(subject.atoms, [np.arange(len(subject.atoms))], n_beads),
         width=len(kinds), chunk=25,

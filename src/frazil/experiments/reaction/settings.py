@@ -11,6 +11,7 @@ from frazil.learning.settings import GmnnArchitecture, GmnnTraining
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 
 CAMPAIGN = "frazil.experiments.reaction.physics"
+KEEPS_FRAMES = True
 ISOTOPES = ("natural", "D", "T")
 NO_TRUTH = "none"
 TRUTHS = (NO_TRUTH, "gfn1-xtb", "gfn2-xtb")

@@ -88,6 +88,24 @@ def test_free_energies_are_exact_classical_and_quantum_of_each_member(helium: Pa
     assert exact_meV(0.12, 1) - exact_meV(0.12, 12) == pytest.approx(6.67, abs=0.02)
 
 
+def test_frames_of_a_pass_are_what_its_samples_say(tmp_path: Path) -> None:
+    """The distance of the parts by frames, window by window, is the row's; rows are those of a run unseen."""
+    short = {"duration_fs": 400, "equilibration_fs": 40, "n_coupling_windows": 4, "mass_integral": False,
+             "n_beads": [1]}  # fmt: skip
+    settings = load_settings(HydrogenBond, {**SMALL, **pair(tmp_path, (0.12,)), **short})
+    seen: dict[int, list[Atoms]] = {}
+    ((_, row),) = physics.runner(settings, 1, seen.__setitem__)([1], lambda: None)
+    ((_, unseen),) = physics.runner(settings, 1)([1], lambda: None)
+    assert np.array_equal(row["samples"], unseen["samples"], equal_nan=True)
+    n_windows, n_samples = row["samples"].shape[1:3]
+    assert len(seen[1]) == n_windows * (n_samples + 1), "from the start on"
+    for frame in seen[1]:
+        sample = round(frame.info["time_fs"] / 20) - 1
+        if sample >= 0:
+            distance_A = row["samples"][0, frame.info["window"], sample, 2]
+            assert frame.get_distance(0, 1) == pytest.approx(distance_A, abs=1e-5)
+
+
 def test_quantum_nuclei_add_the_same_by_both_ways(helium: Path) -> None:
     table = pandas.read_csv(helium / "quantum.csv").set_index("by")
     direct, mass = table.loc["direct"], table.loc["mass"]

@@ -302,6 +302,24 @@ def test_windows_that_do_not_overlap() -> None:
         profiles.check_overlap(settings, overlaps, 20)
 
 
+def test_frames_of_a_pass_are_what_its_samples_say(heavy: None, tmp_path: Path) -> None:
+    """The coordinate of each frame is the row's, by beads, isotope and window."""
+    short = {"n_windows": 3, "first_A": -0.8, "last_A": 0.8, "equilibration_fs": 20, "duration_fs": 200}
+    places = write(tmp_path, *np.linspace(-0.6, 0.6, 13))
+    settings = load_settings(Reaction, {**SMALL, **places, **short})
+    seen: dict[int, list[Atoms]] = {}
+    ((_, row),) = physics.runner(settings, 1, seen.__setitem__)([1], lambda: None)
+    sets = [(own.n_beads, own.isotope) for own in windows.sets_of(settings)]
+    isotopes = {"H": "natural", "D": "D"}
+    assert len(seen[1]) == len(sets) * 3 * 23
+    for frame in seen[1]:
+        sample = round(frame.info["time_fs"] / 10) - 3
+        if sample >= 0:
+            of = sets.index((frame.info["n_beads"], isotopes[frame.info["isotope"]]))
+            expected = row["coordinates_A"][of, frame.info["window"], sample, 0]
+            assert Coordinate((0, 1, 2))(frame.positions) == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_gap_in_a_profile() -> None:
     values = np.zeros((2, 30))
     values[:, :3] = np.inf
