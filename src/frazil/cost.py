@@ -23,7 +23,7 @@ COST_s, COST_OF_ATOMS, COST_OF_BASIS = 4.9e-3, 1.7, 0.9
 """Of a density functional's label: COST_s × atoms^… × (basis functions)^…, one core of 2026."""
 BASIS_FUNCTIONS = {
     "def2-svp": (5, 14), "def2-tzvp": (6, 31), "def2-qzvp": (30, 57), "cc-pvtz": (14, 30),
-    "aug-cc-pvdz": (9, 23), "aug-cc-pvtz": (23, 46),
+    "cc-pvqz": (30, 55), "aug-cc-pvdz": (9, 23), "aug-cc-pvtz": (23, 46),
 }  # fmt: skip
 """Of a hydrogen and of an atom of the second row."""
 FACTORS = {"hessian": 10, "polarizability": 2}
@@ -208,7 +208,7 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
     surface, grid, campaign, attempts = own.preparation, own.grid, own.campaign, own.attempts
     weights = gmnn_weights(run.gmnn.architecture)
     if own.trains:
-        n_frames = 20344 * own.training_scale + 8 * own.n_placed
+        n_frames = 20344 * own.training_scale + 14 * own.n_placed
         counted = _counted(own.dataset)
         _, learnt_atoms = counted or (n_frames, CLUSTER_ATOMS * n_frames)
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts

@@ -32,7 +32,7 @@ from frazil.errors import UserError
 
 CODE = "pyscf"
 
-BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "aug-cc-pvdz", "aug-cc-pvtz")
+BASES = ("def2-svp", "def2-tzvp", "def2-qzvp", "cc-pvtz", "cc-pvqz", "aug-cc-pvdz", "aug-cc-pvtz")
 
 RESPONSE_CYCLES, RESPONSE_TOLERANCE, RESPONSE_LEFT = 60, 1e-8, 1e-4
 """Of the coupled-perturbed equations: cycles and tolerance, and what may be left of them at the end."""

@@ -11,11 +11,15 @@ from frazil.settings import setting, settings
 CAMPAIGN = "frazil.experiments.density.physics"
 AUXILIARIES = (
     "def2-universal-jfit", "def2-universal-jkfit", "cc-pvdz-jkfit", "cc-pvtz-jkfit", "cc-pvqz-jkfit",
-    "aug-cc-pvdz-jkfit", "aug-cc-pvtz-jkfit",
+    "cc-pvqz-ri", "aug-cc-pvdz-jkfit", "aug-cc-pvtz-jkfit",
 )  # fmt: skip
 LEVELS = (
     *DFT,
-    *(f"{name}/{basis}" for name in ("pbe", "pbe0", "b3lyp-d4") for basis in ("aug-cc-pvdz", "cc-pvtz")),
+    *(
+        f"{name}/{basis}"
+        for name in ("pbe", "pbe0", "b3lyp-d4")
+        for basis in ("aug-cc-pvdz", "cc-pvtz", "cc-pvqz")
+    ),
 )
 
 

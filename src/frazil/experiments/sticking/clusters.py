@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixConstraint
+from ase.constraints import FixAtoms, FixConstraint
 from ase.md.nvtberendsen import NVTBerendsen
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import LBFGS
@@ -48,8 +48,15 @@ PLACED_A = (2.3, 6.5)
 """Distances from the nearest atom at which H2 is placed, the lower ones more often."""
 PLACED_CO = (*(10,) * 19, 30)
 """Molecules of the clusters that H2 is placed around, in turn."""
-PLACED_EACH, JOSTLED_EACH = 3, 2
-"""Frames with H2 around a cluster (one more is without), and how often a cluster is jostled."""
+PLACED_EACH, SLID_EACH, JOSTLED_EACH = 3, 3, 2
+"""Frames with H2 around a cluster, as many where it slid towards a place where it is bound (one more frame is
+without), and how often a cluster is jostled.
+"""
+SLID_FROM_A = (2.6, 3.4)
+"""Distances from the nearest atom at which H2 begins to slide: pockets lie off the straight way down."""
+MOST_SLID_STEPS = 40
+LONGEST_SLIDE_A = 0.15
+"""Of a step."""
 JOSTLED = 0.15
 """Largest standard deviation of what moves its molecules (Å) and turns them (radians)."""
 
@@ -250,6 +257,22 @@ def approached(atoms: Atoms, nearest_A: float, generator: np.random.Generator) -
     return Atoms(atoms.symbols, atoms.positions) + h2
 
 
+def slid(atoms: Atoms, generator: np.random.Generator) -> Atoms:
+    """Return a copy with H2 added, which GFN-FF has drawn some way towards a place where it is bound.
+
+    The cluster stays as it is. The number of steps is drawn, so that frames lie all along the way.
+    """
+    low, high = SLID_FROM_A
+    both = approached(atoms, low + (high - low) * generator.random(), generator)
+    both.set_constraint(FixAtoms(range(len(atoms))))
+    both.calc = calculator(len(atoms) // 2, True)
+    with LBFGS(both, logfile=None, maxstep=LONGEST_SLIDE_A) as optimizer:
+        optimizer.run(fmax=0.005, steps=int(generator.integers(1, MOST_SLID_STEPS)))
+    found = Atoms(both.symbols, both.positions)
+    found.set_distance(-2, -1, H2_LENGTH_A)
+    return found
+
+
 def jostled(atoms: Atoms, size: float, generator: np.random.Generator) -> Atoms:
     """Return a copy with every CO moved (``size`` Å) and turned (``size`` radians) at random, and a bond
     length drawn anew.
@@ -268,11 +291,13 @@ def placed(campaign_seed: int, identity: int) -> list[Atoms]:
     generator = rng(campaign_seed, "placed", identity)
     n_co = PLACED_CO[identity % len(PLACED_CO)]
     relaxed = cluster(n_co, campaign_seed, FIRST_PLACED + identity, 100)
+    sliding = rng(campaign_seed, "slid", identity)
     frames: list[Atoms] = []
     for _ in range(JOSTLED_EACH):
         alone = jostled(relaxed, JOSTLED * generator.random(), generator)
         nearest_A = PLACED_A[0] + (PLACED_A[1] - PLACED_A[0]) * generator.random(PLACED_EACH) ** 2
-        frames += [approached(alone, float(distance), generator) for distance in nearest_A] + [alone]
+        frames += [approached(alone, float(distance), generator) for distance in nearest_A]
+        frames += [slid(alone, sliding) for _ in range(SLID_EACH)] + [alone]
     for frame in frames:
         frame.info["trajectory_id"] = f"placed/{identity}"
     return frames

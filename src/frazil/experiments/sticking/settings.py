@@ -378,8 +378,8 @@ class Sticking:
         maximum=10,
     )
     n_placed: int = setting(
-        "Further clusters (10 CO, every twentieth 30) that H2 is placed around: six frames with H2, two without, of "
-        "each. Not in the paper; energies then say what belongs to H2",
+        "Further clusters (10 CO, every twentieth 30) that H2 is placed around, or slides towards its pockets: twelve "
+        "frames with H2, two without, of each. Not in the paper; energies then say what belongs to H2",
         default=0, minimum=0, maximum=100000,
     )  # fmt: skip
     interaction_only: bool = setting(

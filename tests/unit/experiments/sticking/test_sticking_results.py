@@ -35,7 +35,9 @@ from frazil.experiments.sticking.results import (
 from frazil.experiments.sticking.section import section_of
 from frazil.experiments.sticking.settings import Grid
 from frazil.experiments.sticking.tables import TRAJECTORIES
+from frazil.potentials.analytic import h2_co
 from frazil.report.section import Section
+from frazil.units import kB
 
 
 def table(stuck: dict[str, int], n: int = 64, failed: int = 0) -> pandas.DataFrame:
@@ -235,11 +237,26 @@ def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
         assert both.get_distance(4, 5) == pytest.approx(0.7414)
     pytest.importorskip("gfnff")
     found = placed(1, 0)
-    assert [len(frame) for frame in found] == [22, 22, 22, 20] * 2
+    assert [len(frame) for frame in found] == [*[22] * 6, 20] * 2
     assert {frame.info["trajectory_id"] for frame in found} == {"placed/0"}
-    for first in (0, 4):
-        alone = found[first + 3].positions
-        assert all(np.array_equal(frame.positions[:20], alone) for frame in found[first : first + 4])
+    for first in (0, 7):
+        alone = found[first + 6].positions
+        assert all(np.array_equal(frame.positions[:20], alone) for frame in found[first : first + 7])
+
+
+def test_h2_slides_into_pockets() -> None:
+    """Half of the frames with H2 slid to where GFN-FF binds it, and the known truth binds it there, too."""
+    pytest.importorskip("gfnff")
+    frames = [frame for frame in placed(1, 0) if len(frame) == 22]
+    deepest_K: list[list[float]] = [[], []]
+    for place, frame in enumerate(frames):
+        assert frame.get_distance(-2, -1) == pytest.approx(0.7414)
+        energy_K = float(h2_co.interaction(frame.positions[:-2], frame.positions[-2:])) / kB
+        deepest_K[place % 6 // 3].append(energy_K)
+    only_placed, slid = deepest_K
+    assert max(slid) < -50
+    assert np.median(slid) < -70
+    assert max(only_placed) > 500, "walls are learnt from those"
 
 
 def finished(folder: Path) -> None:
