@@ -509,14 +509,17 @@ def _train_deepmd(made: Any) -> float:
 def _train_gmnn(made: Any) -> float:
     frames = list(compositions(made.dataset / "train.extxyz"))
     own, n_epochs = made.adsorbate, made.further_epochs if made.before else made.settings.n_epochs
-    wide = replace(made.architecture, cutoff_A=own.adsorbate_cutoff_A)
+    beside = replace(
+        made.architecture, cutoff_A=own.adsorbate_cutoff_A, n_radial=own.adsorbate_n_radial,
+        hidden=own.adsorbate_hidden,
+    )  # fmt: skip
 
     def spent_s(size: Any, n_atoms: int, epochs: int) -> float:
         return float(n_atoms * epochs * network_s("gmnn", gmnn_weights(size), training=True))
 
     adsorbed = sum(n for atoms in frames for symbol, n in atoms.items() if symbol in own.adsorbate)
     surface_s = _heads(made.settings) * spent_s(made.architecture, sum(map(_size, frames)), n_epochs)
-    return float(made.settings.n_members * (surface_s + spent_s(wide, adsorbed, own.adsorbate_epochs)))
+    return float(made.settings.n_members * (surface_s + spent_s(beside, adsorbed, own.adsorbate_epochs)))
 
 
 def _label_frames(made: Any) -> float:

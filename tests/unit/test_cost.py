@@ -299,10 +299,13 @@ def test_a_training_costs_its_own_epochs_and_those_beside(tmp_path: Path) -> Non
         )  # fmt: skip
         return cost.of_step("train-gmnn", made)["train-gmnn"]
 
-    alone = needed()
+    alone, own = needed(), GmnnArchitecture()
+    same = {
+        "adsorbate_cutoff_A": own.cutoff_A,
+        "adsorbate_n_radial": own.n_radial,
+        "adsorbate_hidden": own.hidden,
+    }
     assert needed(before=tmp_path, further_epochs=10) == pytest.approx(alone / 100)
-    beside = needed(before=tmp_path, adsorbate=("H",), adsorbate_cutoff_A=6.0, adsorbate_epochs=1000)
+    beside = needed(before=tmp_path, adsorbate=("H",), adsorbate_epochs=1000, **same)
     assert beside == pytest.approx(alone / 2), "two of four atoms, as many epochs, the same cutoff"
-    assert needed(adsorbate=("H",), adsorbate_cutoff_A=6.0, adsorbate_epochs=1000) == pytest.approx(
-        1.5 * alone
-    )
+    assert needed(adsorbate=("H",), adsorbate_epochs=1000, **same) == pytest.approx(1.5 * alone)

@@ -130,26 +130,31 @@ def shares_of(frames: Sequence[Atoms], adsorbate: Sequence[str], interactions: b
     return found
 
 
-def without_shares(frames: Sequence[Atoms], adsorbate: Sequence[str]) -> list[Atoms]:
-    """Return the frames that a surface's network learns from, where another learns what an adsorbate adds.
+def frames_of_surface(parts: Sequence[Sequence[Atoms]], adsorbate: Sequence[str]) -> list[list[Atoms]]:
+    """Return the frames of each part (training first) that a surface's network learns from, where another
+    learns what an adsorbate adds.
 
-    Frames of the adsorbate alone say nothing of the surface. A frame whose surface is labelled without the
-    adsorbate, too, says nothing that this label does not, but the share, which the surface's network would
-    have to learn beside. Raises UserError where no frame is left.
+    Those are the frames without the adsorbate. Where these are fewer than the frames whose share no label
+    tells, the latter count, too. Frames of the adsorbate alone, and those whose surface is labelled without
+    it, say nothing more. Raises UserError for a part without any.
     """
-    own = [np.isin(atoms.get_chemical_symbols(), adsorbate) for atoms in frames]
-    bare = {_place(atoms) for atoms, mask in zip(frames, own, strict=True) if not mask.any()}
-    kept = [
-        atoms
-        for atoms, mask in zip(frames, own, strict=True)
-        if not mask.any() or not (mask.all() or _place(atoms[~mask]) in bare)
-    ]
-    if not kept:
+    bare, mixed = [], []
+    for frames in parts:
+        own = [np.isin(atoms.get_chemical_symbols(), adsorbate) for atoms in frames]
+        bare.append([atoms for atoms, mask in zip(frames, own, strict=True) if not mask.any()])
+        places = {_place(atoms) for atoms in bare[-1]}
+        mixed.append([
+            atoms for atoms, mask in zip(frames, own, strict=True)
+            if mask.any() and not mask.all() and _place(atoms[~mask]) not in places
+        ])  # fmt: skip
+    enough = len(bare[0]) >= len(mixed[0]) and all(bare)
+    found = bare if enough else [a + b for a, b in zip(bare, mixed, strict=True)]
+    if not all(found):
         raise UserError(
-            f"no frame of {len(frames)} tells of the surface below {' '.join(adsorbate)}; give frames of it "
-            "without the adsorbate in training and test"
+            f"no frame of {min(map(len, parts))} tells of the surface below {' '.join(adsorbate)}; give "
+            "frames of it without the adsorbate in training and test"
         )
-    return kept
+    return found
 
 
 def _place(atoms: Atoms) -> tuple[bytes, bytes]:

@@ -32,7 +32,7 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.adsorbate import AdsorbateCommittee, shares_of, without_shares
+from frazil.learning.adsorbate import AdsorbateCommittee, frames_of_surface, shares_of
 from frazil.learning.annealing import RATES, Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import (
     PAIR,
@@ -604,7 +604,7 @@ def train(
     Elements are those of the training frames, ``architecture`` says the rest. With ``before``, the folder of
     a committee, training goes on from it for ``further_epochs``, at first at ``FURTHER_RATE`` of the learning
     rate. With elements of an ``adsorbate`` a second network, adsorbate.h5, learns what it adds to the energy,
-    and the first one learns from the frames that ``without_shares`` leaves; with 0 ``further_epochs`` the
+    and the first one learns from the frames that ``frames_of_surface`` chooses; with 0 ``further_epochs`` the
     second alone is trained, beside the committee of ``before`` as it is. With ``oxidation_numbers`` (Na:1,
     Cl:-1) dipoles have the many values that those of cells have.
     Raises UserError for data without labels, under unknown names or of mixed levels, for dipoles of periodic
@@ -652,7 +652,7 @@ def train(
     level = str(frames[0].info.get("label_level", "not stated"))
     shares = _shares(adsorbate, frames, held_out, level)
     if adsorbate and shares and (before is None or further_epochs):
-        frames, held_out = (without_shares(part, adsorbate.adsorbate) for part in (frames, held_out))
+        frames, held_out = frames_of_surface((frames, held_out), adsorbate.adsorbate)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
     added = None
     with Claim(kept), TimeLimit() as limit:
@@ -668,7 +668,8 @@ def train(
             n_basis = math.ceil(network.n_basis * adsorbate.adsorbate_cutoff_A / network.cutoff_A)
             one = replace(
                 network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate, n_basis=n_basis,
-                cutoff_A=adsorbate.adsorbate_cutoff_A,
+                cutoff_A=adsorbate.adsorbate_cutoff_A, n_radial=adsorbate.adsorbate_n_radial,
+                hidden=adsorbate.adsorbate_hidden,
             )  # fmt: skip
             trained = AdsorbateCommittee(one, own, *shares)
             file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"

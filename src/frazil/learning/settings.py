@@ -243,6 +243,10 @@ class AdsorbateTraining:
         "Cutoff radius of that network; few atoms have it, so that a long one costs little", default=10, minimum=2,
         maximum=20,
     )  # fmt: skip
+    adsorbate_n_radial: int = setting("Radial functions of that network", default=7, minimum=1, maximum=8)
+    adsorbate_hidden: tuple[int, ...] = setting(
+        "Neurons of its hidden layers", default=(128, 128), minimum=1, maximum=WIDEST, repeated=True
+    )
     adsorbate_epochs: int = setting(
         "Passes over the frames that have the adsorbate", default=150, minimum=1, maximum=1_000_000
     )

@@ -14,7 +14,7 @@ from scipy.interpolate import CubicHermiteSpline
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.learning import gmnn
-from frazil.learning.adsorbate import shares_of, without_shares
+from frazil.learning.adsorbate import frames_of_surface, shares_of
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.potentials.adsorption import committee_of, n_below
 from frazil.potentials.calculator import PotentialCalculator
@@ -87,17 +87,22 @@ def test_one_frame_without_it_serves_all_places_of_the_adsorbate() -> None:
     assert [share.energy_eV for share in shares] == pytest.approx(wanted)
 
 
-def test_a_surface_learns_from_frames_that_no_other_label_replaces() -> None:
+def test_a_surface_learns_from_frames_without_the_adsorbate_or_those_that_no_label_replaces() -> None:
     bare, with_it = frame(3, 1, h2=False), frame(3, 1, h2=True)
-    alone, without_twin = with_it[-2:], frame(4, 2, h2=True)
+    alone, twinless, other = with_it[-2:], frame(4, 2, h2=True), frame(5, 3, h2=True)
     alone.calc = SinglePointCalculator(alone, energy=0.0, forces=np.zeros((2, 3)))
-    kept = without_shares([alone, with_it, bare, without_twin], ("H",))
-    assert [len(atoms) for atoms in kept] == [6, 10]
-    assert kept == [bare, without_twin]
+    known = [alone, with_it, bare, twinless]
+    assert frames_of_surface((known, [bare]), ("H",)) == [[bare], [bare]], (
+        "as many without it as not told otherwise"
+    )
+    assert frames_of_surface(([*known, other], [bare]), ("H",)) == [[bare, twinless, other], [bare]]
+    assert frames_of_surface((known, [twinless]), ("H",)) == [[bare, twinless], [twinless]], (
+        "both parts alike"
+    )
     with pytest.raises(
         UserError, match="no frame of 1 tells of the surface below H; give frames of it without"
     ):
-        without_shares([alone], ("H",))
+        frames_of_surface((known, [alone]), ("H",))
 
 
 def test_frames_that_tell_no_share_are_refused() -> None:
