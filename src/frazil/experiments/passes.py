@@ -17,7 +17,7 @@ from ase import Atoms
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments.constant_energy import See
-from frazil.md.integrity import BROKEN, DETACHED_A, OneCluster
+from frazil.md.integrity import BROKEN, DETACHED_A, OneCluster, WholeMolecules
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
 from frazil.report.section import Gate
@@ -78,16 +78,21 @@ def frames_of(atoms: Atoms, ended: Trajectory, timestep_fs: float, **known: Any)
 class WholeParts:
     """Stop rule: parts (their atoms, and the rule of each) must stay whole, by their centroids."""
 
-    parts: tuple[tuple[tuple[int, ...], OneCluster], ...]
+    parts: tuple[tuple[tuple[int, ...], OneCluster | WholeMolecules], ...]
     n_beads: int
 
     @classmethod
     def at_rest(
         cls, atoms: Atoms, parts: Sequence[np.ndarray], n_beads: int, detached_A: float = DETACHED_A
     ) -> "WholeParts":
-        """Return the rule for parts of a structure at rest."""
+        """Return the rule for parts of a structure at rest; of a crystal's, that their bonds are whole."""
         rules = (
-            (tuple(map(int, own)), OneCluster.at_rest(atoms[own], detached_A))
+            (
+                tuple(map(int, own)),
+                WholeMolecules.at_rest(atoms[own])
+                if atoms.pbc.any()
+                else OneCluster.at_rest(atoms[own], detached_A),
+            )
             for own in map(np.asarray, parts)
         )
         return cls(tuple(rules), n_beads)

@@ -70,13 +70,16 @@ class WholeMolecules:
 
     def __call__(self, state: State, system: System) -> jax.Array:
         """Return the code of a broken frame, 0 of any other."""
+        return jnp.where(self.holds(state.positions), 0, BROKEN)
+
+    def holds(self, positions: jax.Array) -> jax.Array:
+        """Return whether all bonds of positions (natoms, 3) are whole."""
         if not self.pairs:
-            return jnp.zeros((), jnp.int32)
+            return jnp.ones((), bool)
         first, second = np.array(self.pairs).T
-        apart = state.positions[second] + np.array(self.shifts_A) - state.positions[first]
+        apart = positions[second] + np.array(self.shifts_A) - positions[first]
         lengths = jnp.sqrt((apart**2).sum(axis=1))
-        whole = (lengths < np.array(self.longest_A)) & (lengths > np.array(self.shortest_A))
-        return jnp.where(whole.all(), 0, BROKEN)
+        return ((lengths < np.array(self.longest_A)) & (lengths > np.array(self.shortest_A))).all()
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from frazil.errors import UserError
 from frazil.potentials.registry import Source
 from frazil.potentials.registry import load as source_of
 
-PERIODIC = ("egnn", "co-crystal")
+PERIODIC = ("egnn", "co-crystal", "q-tip4p-f")
 """Kinds whose potentials take atoms across the faces of a cell, beside a GM-NN of whole energies."""
 KNOWN_FIELDS = ("excited", "fixed")
 """Arrays of atoms that a potential may look at; a change of one makes it anew."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from frazil.potentials.neighbours import Neighbours
 
@@ -92,12 +93,27 @@ class Analytic(ABC):
         """None: any number."""
         return None
 
+    @property
+    def at_once(self) -> int | None:
+        """How many replicas are evaluated together, so that what they need stays in the cache; None: all."""
+        return None
+
     def batched(self, n_replicas: int) -> Batched:
         """Return the energy's value and gradient, mapped over replicas."""
         value_and_gradient = jax.vmap(jax.value_and_grad(self.energy))
 
+        def in_turns(positions: jax.Array, width: int) -> tuple[jax.Array, jax.Array]:
+            # All turns are of one width, so that a replica's numbers depend on no others'.
+            turns = -(-n_replicas // width)
+            rows = np.minimum(np.arange(turns * width), n_replicas - 1)
+            found = jax.lax.map(value_and_gradient, positions[rows].reshape(turns, width, *positions.shape[1:]))
+            energies, gradients = (value.reshape(-1, *value.shape[2:])[:n_replicas] for value in found)
+            return energies, gradients
+
         def evaluate(_: Any, positions: jax.Array) -> Evaluation:
-            energies, gradients = value_and_gradient(positions)
+            width = self.at_once
+            found = value_and_gradient(positions) if width is None else in_turns(positions, width)
+            energies, gradients = found
             return Evaluation(energies, -gradients, jax.vmap(self.info)(positions))
 
         return Batched(lambda _: jnp.zeros(0), evaluate)

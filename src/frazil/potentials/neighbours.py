@@ -309,13 +309,28 @@ def within(neighbours: Neighbours, atoms: np.ndarray) -> Neighbours:
     index = jnp.asarray(number)[neighbours.index[chosen]]
     order = jnp.argsort(index, axis=1)
     index = jnp.take_along_axis(index, order, axis=1)
-    rows = jnp.arange(len(chosen), dtype=jnp.int32)[:, None]
     real, own = index < len(chosen), jnp.arange(slots, dtype=jnp.int32)
-    reverse = jnp.where(real, _find(index, jnp.where(real, index, 0), rows), own)
+    # Where a slot has gone; an atom may be there several times, as images, so that its index tells no slot.
+    now = jnp.argsort(order, axis=1).astype(jnp.int32)
+    before = jnp.take_along_axis(neighbours.reverse[chosen], order, axis=1)
+    reverse = jnp.where(real, now[jnp.where(real, index, 0), before], own)
     shift = neighbours.shift
     if shift is not None:
         shift = jnp.take_along_axis(shift[chosen], order[..., None], axis=1)
     return replace(neighbours, index=index, reverse=reverse, shift=shift, origin=neighbours.origin[chosen])
+
+
+def among(neighbours: Neighbours, atoms: np.ndarray) -> Neighbours:
+    """Return lists of some of the atoms (m,), ascending, in which each has all others, and no image."""
+    n_atoms = len(atoms)
+    index = np.array([np.delete(np.arange(n_atoms), atom) for atom in range(n_atoms)]).reshape(n_atoms, -1)
+    reverse = np.arange(n_atoms)[:, None] - (index < np.arange(n_atoms)[:, None])
+    if not index.size:
+        index, reverse = np.full((n_atoms, 1), n_atoms), np.zeros((n_atoms, 1))
+    return replace(
+        neighbours, index=jnp.asarray(index, jnp.int32), reverse=jnp.asarray(reverse, jnp.int32), shift=None,
+        origin=neighbours.origin[np.asarray(atoms)], cell=None, rebuildable=False, images=(0, 0, 0),
+    )  # fmt: skip
 
 
 def _find(table: jax.Array, row: jax.Array, wanted: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ import numpy as np
 
 from frazil.errors import UserError
 from frazil.potentials.interface import Analytic, Batched, Evaluation, Mixed, Potential, beads_of
-from frazil.potentials.neighbours import Neighbours, within
+from frazil.potentials.neighbours import Neighbours, among, within
 from frazil.pytrees import pytree
 from frazil.units import COULOMB_eV_A
 
@@ -323,11 +323,13 @@ class OnAtoms:
     """A potential of some of the atoms, ascending: the others feel nothing of it, and it nothing of them.
 
     Of a molecule and of the rest it gives the energy of both apart, whatever the potential. Its neighbour
-    lists are taken from those of all atoms; periodic images of a cell stay neighbours.
+    lists are taken from those of all atoms; periodic images of a cell stay neighbours, unless ``free`` says that
+    the atoms, each at the place that it has, are not in the cell.
     """
 
     potential: Any
     atoms: tuple[int, ...] = field(metadata={"static": True})
+    free: bool = field(default=False, metadata={"static": True})
 
     @property
     def cutoff_A(self) -> float | None:
@@ -348,6 +350,8 @@ class OnAtoms:
         def arrange(neighbours: Neighbours | None) -> Any:
             if neighbours is None or self.cutoff_A is None:
                 return ready.arrange(None)
+            if self.free:
+                return ready.arrange(jax.vmap(lambda own: among(own, chosen))(neighbours))
             return ready.arrange(jax.vmap(lambda own: within(own, chosen))(neighbours))
 
         def evaluate(lists: Any, positions: jax.Array) -> Evaluation:

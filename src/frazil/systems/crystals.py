@@ -82,27 +82,36 @@ def read_crystal(path: Path | str) -> Crystal:
             f"{path} has atoms that are there in part (occupancies below 1); give an ordered structure"
         )
     atoms.pbc = True
-    radii = covalent_radii[atoms.numbers]
-    first, second, image, apart = neighbor_list("ijSd", atoms, 2 * radii.max() + BOND_SLACK_A)
-    bonded = apart < radii[first] + radii[second] + BOND_SLACK_A
-    if (apart < CLOSEST * (radii[first] + radii[second])).any():
-        raise UserError(f"{path} has atoms {apart.min():.2f} Å apart; give a structure without overlaps")
-    first, second, image = first[bonded], second[bonded], image[bonded]
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(atoms),) * 2)
-    n_molecules, owner = connected_components(graph, directed=False)
-    cells = _unwrapped(first, second, image, owner, path)
-    whole = atoms.positions + cells @ atoms.cell.array
+    whole, members = whole_molecules(atoms, str(path))
     molecules = []
-    for number in range(n_molecules):
-        own = np.flatnonzero(owner == number)
+    for own in members:
         found = ordered(Atoms(atoms.numbers[own], whole[own]))
         check_closed_shell(found, f"a molecule of {path}")
         molecules.append(found)
     return Crystal(np.array(atoms.cell.array), tuple(molecules))
 
 
+def whole_molecules(atoms: Atoms, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return positions (natoms, 3) of a crystal with its molecules in one piece, and the atoms of each.
+
+    Molecules come in the order of their first atoms, atoms ascending. Raises UserError for overlaps, and for a
+    network that is bonded without end.
+    """
+    radii = covalent_radii[atoms.numbers]
+    first, second, image, apart = neighbor_list("ijSd", atoms, 2 * radii.max() + BOND_SLACK_A)
+    bonded = apart < radii[first] + radii[second] + BOND_SLACK_A
+    if (apart < CLOSEST * (radii[first] + radii[second])).any():
+        raise UserError(f"{name} has atoms {apart.min():.2f} Å apart; give a structure without overlaps")
+    first, second, image = first[bonded], second[bonded], image[bonded]
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(atoms),) * 2)
+    n_molecules, owner = connected_components(graph, directed=False)
+    cells = _unwrapped(first, second, image, owner, name)
+    members = [np.flatnonzero(owner == number) for number in range(n_molecules)]
+    return atoms.positions + cells @ atoms.cell.array, members
+
+
 def _unwrapped(
-    first: np.ndarray, second: np.ndarray, image: np.ndarray, owner: np.ndarray, path: Path | str
+    first: np.ndarray, second: np.ndarray, image: np.ndarray, owner: np.ndarray, name: str
 ) -> np.ndarray:
     """Return the cells (natoms, 3) that the atoms lie in when each molecule is in one piece."""
     cells = np.zeros((len(owner), 3), int)
@@ -120,7 +129,7 @@ def _unwrapped(
                     todo.append(int(other))
                 elif (cells[other] != there).any():
                     raise UserError(
-                        f"{path} has no whole molecules: atom {other} is bonded to its own image in another "
+                        f"{name} has no whole molecules: atom {other} is bonded to its own image in another "
                         "cell; molecular crystals only, not ionic or covalent ones"
                     )
     return cells

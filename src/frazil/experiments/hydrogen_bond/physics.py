@@ -92,7 +92,7 @@ def _pass(
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),
         **outcome_of(outcomes),
-        "n_escaped": int((bound > subject.distance_A + settings.escape_A).sum()),
+        "n_escaped": int((bound > settings.escape_A).sum()),
         "n_bound": int(np.isfinite(bound).sum()), "samples": samples, "kinetic_eV": kinetic,
     }  # fmt: skip
 
@@ -159,7 +159,7 @@ class _Walk:
         n_steps = round(duration_fs / settings.timestep_fs)
         observers = (
             (
-                Samples(tuple(subject.arm), n_beads),
+                Samples.of(subject, n_beads),
                 RingEnergies(settings.temperature_K, n_beads),
                 *((Centroid(n_beads),) if self.with_frames else ()),
             )
@@ -167,12 +167,15 @@ class _Walk:
             else (frames,)
         )
         whole = WholeParts.at_rest(subject.atoms, (subject.molecule, subject.rest), n_beads, DETACHED_A)
+        potential = potential_of(subject, settings, self.every, n_beads, one)
+        in_cell = subject.periodic and potential.cutoff_A is not None
         return Ensemble(
-            potential_of(subject, settings, self.every, n_beads, one),
+            potential,
             PILE(settings.timestep_fs, settings.temperature_K, DAMPING_fs, n_beads),
             np.stack([of_beads(own, n_beads) for own in masses]), n_steps,
             round(settings.observe_every_fs / settings.timestep_fs) if phase == "sample" else n_steps,
             self.seed, observers=observers, stop=whole, width=width, chunk=25,
+            cell_A=subject.atoms.cell.array if in_cell else None,
         )  # fmt: skip
 
 

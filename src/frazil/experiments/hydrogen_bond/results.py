@@ -206,7 +206,7 @@ def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray, mea
     twice.
     """
     corner = settings.n_restraint_windows - 1
-    held = 0.5 * settings.restraint_eV_per_A2 * (samples[: corner + 1, :, 2] - subject.distance_A) ** 2
+    held = 0.5 * settings.restraint_eV_per_A2 * samples[: corner + 1, :, 2] ** 2
     with np.errstate(invalid="ignore", over="ignore"):
         coupled = samples[corner:, :, 0] - samples[corner:, :, 1]
         found = np.concatenate([held, coupled])

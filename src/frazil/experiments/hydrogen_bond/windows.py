@@ -3,8 +3,9 @@
 The path, with the couplings λ1 and λ2 (a cluster A·B of the molecule A and the rest B): V = λ1 V(A·B) + (1 −
 λ1)[V(A) + V(B)] + λ2 ½ k (d − d0)², d the distance of the centres of mass of A and B. λ2 goes from 0 to 1 at
 λ1 = 1, then λ1 from 1 to 0. The restraint holds no direction, so that the cluster turns as it likes, and what
-it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. In path integrals λ1 acts on every
-bead, the restraint on the centroids.
+it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. A crystal does not turn: there d is the
+vector between the centres, the restraint holds the molecule at its place, and leaves it (2πkT/k)^{3/2}. In
+path integrals λ1 acts on every bead, the restraint on the centroids. A alone is in no cell.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ import scipy.integrate
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.at_rest import check_beads, check_timestep, source_of, structure_of
+from frazil.experiments.at_rest import check_beads, check_cell, check_timestep, source_of, structure_of
 from frazil.experiments.hydrogen_bond.settings import MASS_NODES, HydrogenBond
 from frazil.md.state import State, System
 from frazil.potentials.interface import Analytic, Potential
@@ -29,6 +30,7 @@ from frazil.potentials.rings import RingPolymer
 from frazil.potentials.surface import members_of
 from frazil.potentials.transform import OnAtoms, SameForAll, mixture_of, sum_of
 from frazil.pytrees import pytree
+from frazil.systems.crystals import whole_molecules
 from frazil.systems.minima import Minimum, model_minimum
 from frazil.systems.molecules import molecules_of
 from frazil.units import kB
@@ -53,7 +55,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Subject:
-    """A cluster at rest and the molecule that is taken out of it.
+    """A cluster or crystal at rest, its molecules whole, and the molecule that is taken out of it.
 
     molecule, rest: their atoms, ascending. distance_A: of their centres of mass at rest.
     """
@@ -78,16 +80,28 @@ class Subject:
         return weights
 
     @property
+    def periodic(self) -> bool:
+        """Whether this is a crystal."""
+        return bool(self.atoms.pbc.any())
+
+    @property
     def distance_A(self) -> float:
         """The distance of the centres at rest."""
         return float(np.linalg.norm(self.arm @ self.atoms.positions))
+
+    @property
+    def held(self) -> "Held":
+        """What the restraint of unit strength holds."""
+        arm = jnp.asarray(self.arm)
+        return Held(arm, jnp.asarray(self.arm @ self.atoms.positions) if self.periodic else self.distance_A)
 
 
 def subject_of(settings: HydrogenBond) -> Subject:
     """Return what the settings name, relaxed and checked.
 
-    Raises UserError for a file that holds no single free structure, atoms that are no whole molecule or all
-    there is, a time step too long for the fastest mode, and too few beads for it.
+    Raises UserError for a file that holds no single structure, a potential that is not made for its cell, atoms
+    that are no whole molecule or all there is, a time step too long for the fastest mode, and too few beads for
+    it.
     """
     if settings.structure is None or settings.model is None:
         raise UserError("no structure and model; give both (hydrogen_bond.structure, hydrogen_bond.model)")
@@ -100,16 +114,24 @@ def subject_of(settings: HydrogenBond) -> Subject:
 
 @cache
 def _relaxed(structure: Path, model: Path, chosen: tuple[int, ...]) -> Subject:
-    given, name = structure_of(structure)
-    molecule, rest = _parts(given, chosen, name)
+    given, name = structure_of(structure, periodic=True)
     source = source_of(model)
+    check_cell(given, name, model, source)
+    molecule, rest = _parts(given, chosen, name)
     minimum = model_minimum(given, name, members_of(source, given))
     return Subject(name, source, minimum, molecule, rest)
 
 
 def _parts(atoms: Atoms, chosen: Sequence[int], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the atoms of the molecule and of the rest. Raises UserError for what is no whole molecule."""
-    molecules = [own.tolist() for own in molecules_of(atoms)]
+    """Return the atoms of the molecule and of the rest; molecules of a crystal are brought in one piece.
+
+    Raises UserError for what is no whole molecule.
+    """
+    if atoms.pbc.any():
+        atoms.positions, found = whole_molecules(atoms, name)
+    else:
+        found = molecules_of(atoms)
+    molecules = [own.tolist() for own in found]
     wanted = sorted(chosen)
     if wanted not in molecules or len(molecules) == 1:
         listed = "; ".join(",".join(map(str, own)) for own in molecules[:6])
@@ -144,17 +166,41 @@ def windows_of(settings: HydrogenBond, n_beads: int) -> list[Window]:
 
 @pytree
 @dataclass(frozen=True)
-class CentreDistance(Analytic):
-    """½ k (d − length)², d = |Σ arm_i r_i|, the distance of two centres of mass."""
+class Held:
+    """How far two centres of mass are from where they are at rest to each other: in their distance, or, of a
+    crystal, in the vector d = Σ arm_i r_i between them.
+
+    arm (natoms,). rest: the distance (), Å, or the vector (3,).
+    """
+
+    arm: Any
+    rest: Any
+
+    def stretch_A(self, positions_A: jax.Array) -> jax.Array:
+        """Return d − d0 (), Å, of distances, |d − d0| of vectors."""
+        vector = self.arm @ positions_A
+        if jnp.ndim(self.rest):
+            return jnp.linalg.norm(vector - self.rest)
+        return jnp.sqrt(jnp.sum(vector**2)) - self.rest
+
+    def square_A2(self, positions_A: jax.Array) -> jax.Array:
+        """Return the square of the same, which has a slope at rest too."""
+        if jnp.ndim(self.rest):
+            return jnp.sum((self.arm @ positions_A - self.rest) ** 2)
+        return self.stretch_A(positions_A) ** 2
+
+
+@pytree
+@dataclass(frozen=True)
+class Restraint(Analytic):
+    """½ k (d − d0)² of what is held."""
 
     stiffness_eV_per_A2: Any
-    length_A: Any
-    arm: Any
+    held: Held
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV."""
-        distance = jnp.sqrt(jnp.sum((self.arm @ positions_A) ** 2))
-        return 0.5 * self.stiffness_eV_per_A2 * (distance - self.length_A) ** 2
+        return 0.5 * self.stiffness_eV_per_A2 * self.held.square_A2(positions_A)
 
 
 def potential_of(
@@ -162,12 +208,14 @@ def potential_of(
 ) -> RingPolymer:
     """Return the rings' potential, of one kind for each window."""
     atoms, source = subject.atoms, subject.source
+    alone = atoms[subject.molecule]
+    alone.pbc = False
     parts = [
-        OnAtoms(source.potential(atoms[own], member), tuple(map(int, own)))
-        for own in (subject.rest, subject.molecule)
+        OnAtoms(source.potential(atoms[subject.rest], member), tuple(map(int, subject.rest))),
+        OnAtoms(source.potential(alone, member), tuple(map(int, subject.molecule)), subject.periodic),
     ]
     whole: list[Potential] = [SameForAll(source.potential(atoms, member)), SameForAll(sum_of(parts))]
-    held = CentreDistance(settings.restraint_eV_per_A2, subject.distance_A, jnp.asarray(subject.arm))
+    held = Restraint(settings.restraint_eV_per_A2, subject.held)
     return RingPolymer(
         mixture_of(whole, [[w.coupling, 1 - w.coupling] for w in windows], by_kind=True), n_beads,
         mixture_of([SameForAll(held)], [[w.restraint] for w in windows], by_kind=True),
@@ -176,24 +224,31 @@ def potential_of(
 
 @dataclass(frozen=True)
 class Samples:
-    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; the distance, Å."""
+    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; ``Held.stretch_A``, Å."""
 
     arm: tuple[float, ...]
+    rest: float | tuple[float, ...]
     n_beads: int
+
+    @classmethod
+    def of(cls, subject: Subject, n_beads: int) -> "Samples":
+        """Return the observer of rings of so many beads."""
+        rest = np.asarray(subject.held.rest).tolist()
+        return cls(tuple(subject.arm.tolist()), tuple(rest) if subject.periodic else rest, n_beads)
 
     def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
         """Return the three."""
         centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
-        distance = jnp.sqrt(jnp.sum((jnp.array(self.arm) @ centroids) ** 2))
-        return {"samples": jnp.append(state.info["part_energies_eV"], distance)}
+        stretch = Held(jnp.array(self.arm), jnp.array(self.rest)).stretch_A(centroids)
+        return {"samples": jnp.append(state.info["part_energies_eV"], stretch)}
 
 
 def reduced(
     samples: np.ndarray, windows: Sequence[Window], subject: Subject, settings: HydrogenBond
 ) -> np.ndarray:
     """Return u = U/kT (K, n) of samples (n, 3) in each window (K,); infinite where one is not finite."""
-    whole, apart, distance = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
-    held = 0.5 * settings.restraint_eV_per_A2 * (distance - subject.distance_A) ** 2
+    whole, apart, stretch = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
+    held = 0.5 * settings.restraint_eV_per_A2 * stretch**2
     rows = []
     for window in windows:
         row = window.restraint * held
@@ -207,6 +262,8 @@ def release_eV(subject: Subject, settings: HydrogenBond) -> float:
     """Return −kT ln(V°/V_r), eV: from what the restraint leaves a free molecule to the standard volume."""
     thermal = kB * settings.temperature_K
     width = np.sqrt(thermal / settings.restraint_eV_per_A2)
+    if subject.periodic:
+        return float(-thermal * np.log(settings.volume_A3 / (2 * np.pi * width**2) ** 1.5))
     low, high = max(0.0, subject.distance_A - 12 * width), subject.distance_A + 12 * width
 
     def shell(distance: float) -> float:
