@@ -106,7 +106,8 @@ class Analytic(ABC):
             # All turns are of one width, so that a replica's numbers depend on no others'.
             turns = -(-n_replicas // width)
             rows = np.minimum(np.arange(turns * width), n_replicas - 1)
-            found = jax.lax.map(value_and_gradient, positions[rows].reshape(turns, width, *positions.shape[1:]))
+            batches = positions[rows].reshape(turns, width, *positions.shape[1:])
+            found = jax.lax.map(value_and_gradient, batches)
             energies, gradients = (value.reshape(-1, *value.shape[2:])[:n_replicas] for value in found)
             return energies, gradients
 

@@ -323,8 +323,8 @@ class OnAtoms:
     """A potential of some of the atoms, ascending: the others feel nothing of it, and it nothing of them.
 
     Of a molecule and of the rest it gives the energy of both apart, whatever the potential. Its neighbour
-    lists are taken from those of all atoms; periodic images of a cell stay neighbours, unless ``free`` says that
-    the atoms, each at the place that it has, are not in the cell.
+    lists are taken from those of all atoms; periodic images of a cell stay neighbours, unless ``free`` says
+    that the atoms, each at the place that it has, are not in the cell.
     """
 
     potential: Any

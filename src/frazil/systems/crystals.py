@@ -94,8 +94,8 @@ def read_crystal(path: Path | str) -> Crystal:
 def whole_molecules(atoms: Atoms, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return positions (natoms, 3) of a crystal with its molecules in one piece, and the atoms of each.
 
-    Molecules come in the order of their first atoms, atoms ascending. Raises UserError for overlaps, and for a
-    network that is bonded without end.
+    Molecules come in the order of their first atoms, atoms ascending. Raises UserError for overlaps, and for
+    a network that is bonded without end.
     """
     radii = covalent_radii[atoms.numbers]
     first, second, image, apart = neighbor_list("ijSd", atoms, 2 * radii.max() + BOND_SLACK_A)

@@ -1,8 +1,8 @@
 """Ice Ih with disordered protons: oxygens of the hexagonal lattice, hydrogens by the ice rules, no dipole.
 
-Each oxygen has four neighbours, each bond one proton, each oxygen two near ones (Bernal & Fowler, J. Chem. Phys.
-1, 515, 1933). Bonds are walked along closed ways drawn at random, which leave each oxygen as often as they come
-to it; of such drawings the first is taken whose cell has no dipole.
+Each oxygen has four neighbours, each bond one proton, each oxygen two near ones (Bernal & Fowler, J. Chem.
+Phys. 1, 515, 1933). Bonds are walked along closed ways drawn at random, which leave each oxygen as often as
+they come to it; of such drawings the first is taken whose cell has no dipole.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ FARTHEST = 1.15
 
 
 def ice(repeats: Sequence[int], a_A: float, c_A: float, seed: int) -> Atoms:
-    """Return a cell of 8 molecules, a × √3 a × c, repeated along its vectors; atoms are O, H, H of each molecule.
+    """Return a cell of 8 molecules, a × √3 a × c, repeated along its vectors; atoms are O, H, H of each.
 
-    Molecules are whole: their hydrogens may stand outside the cell. Raises UserError where no drawing is without
-    a dipole.
+    Molecules are whole: their hydrogens may stand outside the cell. Raises UserError where no drawing is
+    without a dipole.
     """
     places = [(1 / 3, 2 / 3, 1 / 16), (2 / 3, 1 / 3, 9 / 16), (2 / 3, 1 / 3, -1 / 16), (1 / 3, 2 / 3, 7 / 16)]
     hexagonal = Atoms("O4", cell=[a_A, a_A, c_A, 90, 90, 120], pbc=True, scaled_positions=places)
@@ -41,15 +41,18 @@ def ice(repeats: Sequence[int], a_A: float, c_A: float, seed: int) -> Atoms:
     bonds, units = np.stack([first, second], axis=1)[forward], vectors[forward]
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     if not (np.bincount(bonds.ravel(), minlength=len(whole)) == 4).all():
-        raise UserError(f"a lattice of a {a_A:g} and c {c_A:g} Å, whose oxygens have not four neighbours each")
+        raise UserError(
+            f"a lattice of a {a_A:g} and c {c_A:g} Å, whose oxygens have not four neighbours each; c is near "
+            "1.63 a: give others"
+        )
     random = rng(seed, "ice", *map(int, repeats))
     for _ in range(MOST_DRAWINGS):
         signs = _walked(bonds, len(whole), random)
         if np.linalg.norm(signs @ units) < NO_DIPOLE:
             return _with_protons(whole, bonds, units, signs)
     raise UserError(
-        f"{len(whole)} molecules without a dipole were not found in {MOST_DRAWINGS} drawings; take another seed, "
-        "or an even number of cells along one vector"
+        f"{len(whole)} molecules without a dipole were not found in {MOST_DRAWINGS} drawings; take another "
+        "seed, or an even number of cells along one vector"
     )
 
 

@@ -41,6 +41,7 @@ WATER = Atoms(
         [3.2, -0.6, 0.2],
     ],
 )
+WATER_CELL = Atoms(WATER.symbols, WATER.positions, cell=[6.1, 5.3, 5.8], pbc=True)
 NITROGEN = Atoms("N6", [[0, 0, 0], [0, 0.3, 1.1], [3.3, 0, 0.4], [3.2, 1.0, 0], [0.2, 3.4, 0], [1, 3.9, 0.6]])
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
 CRYSTAL = Atoms(CO.symbols, CO.positions - np.array([0, 0, 0.5]), cell=[11.5] * 3, pbc=True)
@@ -121,6 +122,10 @@ CASES = {
     "lennard-jones": Case(named("lennard-jones", epsilon_eV=0.01, sigma_A=1.4), permutes="atoms"),
     "q-tip4p-f": Case(
         lambda *_: load("q-tip4p-f").potential(WATER), atoms=WATER, permutes="none", extensive=False
+    ),
+    "q-tip4p-f in a cell": Case(
+        lambda *_: load("q-tip4p-f").potential(WATER_CELL), atoms=WATER_CELL, turns=False, permutes="none",
+        extensive=False,
     ),
     "co-crystal": Case(
         lambda *_: load("co-crystal").potential(CRYSTAL), atoms=CRYSTAL, turns=False, extensive=False

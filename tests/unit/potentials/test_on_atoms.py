@@ -11,7 +11,7 @@ from frazil.potentials.analytic.simple import LennardJones
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.interface import Evaluation, jit
-from frazil.potentials.neighbours import Neighbours, allocate, within
+from frazil.potentials.neighbours import Neighbours, allocate, among, within
 from frazil.potentials.registry import load
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.transform import OnAtoms, SameForAll, mixture_of, sum_of
@@ -34,6 +34,34 @@ def test_lists_of_some_atoms_are_those_that_they_have_alone(periodic: bool) -> N
         real = np.asarray(alone.index) < len(CHOSEN)
         np.testing.assert_allclose(np.asarray(found.shift)[real], np.asarray(alone.shift)[real], atol=1e-12)
         assert np.asarray(alone.shift)[real].any()
+
+
+def test_lists_in_a_cell_where_atoms_see_several_images_of_each_other() -> None:
+    positions = np.random.default_rng(2).uniform(0, 4.5, size=(8, 3))
+    cell = {"cell_A": np.eye(3) * 4.5, "pbc": (True,) * 3}
+    found = within(allocate(positions, 3.5, 0.5, **cell), np.array([0, 3, 4, 7]))
+    alone = allocate(positions[[0, 3, 4, 7]], 3.5, 0.5, **cell)
+    index, reverse, shift = (np.asarray(own) for own in (found.index, found.reverse, found.shift))
+    real = index < 4
+    assert real.sum() == (np.asarray(alone.index) < 4).sum()
+    centre, slot = np.nonzero(real)
+    other, back = index[real], reverse[real]
+    assert max(np.bincount(other[centre == 0], minlength=4)) > 1, "several images"
+    np.testing.assert_array_equal(index[other, back], centre)
+    np.testing.assert_array_equal(reverse[other, back], slot)
+    np.testing.assert_allclose(shift[other, back], -shift[centre, slot], atol=1e-12)
+
+
+def test_lists_of_a_molecule_that_is_in_no_cell() -> None:
+    positions = np.random.default_rng(2).uniform(0, 3, size=(8, 3))
+    whole = allocate(positions, 6.0, 0.5, cell_A=np.eye(3) * 4.5, pbc=(True,) * 3)
+    chosen = np.array([1, 2, 6])
+    found, alone = among(whole, chosen), allocate(positions[chosen], 6.0, 0.5, capacity=2)
+    np.testing.assert_array_equal(found.index, alone.index)
+    np.testing.assert_array_equal(found.reverse, alone.reverse)
+    assert found.shift is None
+    assert found.cell is None
+    assert np.asarray(among(whole, chosen[:1]).index).tolist() == [[1]], "an atom alone has none"
 
 
 def test_parts_do_not_feel_each_other() -> None:

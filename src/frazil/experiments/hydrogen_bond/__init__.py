@@ -1,1 +1,1 @@
-"""The free energy that holds a molecule in a cluster, classical and with quantum nuclei."""
+"""The free energy that holds a molecule in a cluster or crystal, classical and with quantum nuclei."""

@@ -1,7 +1,7 @@
 """Passes through all windows: from the bound side or from the free one, every window sampled in one batch.
 
 A pass first walks along the path, window after window, each for the equilibration from where the last one
-ended; forward from the cluster at rest, backward from its parts. Then all windows run at once, as kinds of
+ended; forward from the whole at rest, backward from its parts. Then all windows run at once, as kinds of
 one batch. A pass is a function of (campaign seed, its number, the member); all members have the same starts.
 """
 

@@ -67,7 +67,7 @@ ESCAPED_TOLD = (
     "Without a restraint the molecule must stay bound, else the first window samples the vapour and the "
     "result depends on how long it runs.",
     "Lower the temperature (hydrogen_bond.temperature_K), or raise hydrogen_bond.escape_A if the molecule "
-    "only changes its place in the cluster.",
+    "only changes its place.",
 )
 OVERLAP_TOLD = (
     "A free energy between windows that hardly share samples rests on a few of them; 0.03 is the least of "
@@ -81,7 +81,7 @@ BOTH_TOLD = (
 )
 DIRECTIONS_TOLD = (
     "A pass from the bound side and one from the free side sample the same windows. Where they differ, the "
-    "cluster had no time to close the gap, or to open it.",
+    "rest had no time to close the gap, or to open it.",
     "Equilibrate longer (hydrogen_bond.equilibration_fs), then sample longer.",
 )
 MEMBERS_TOLD = (
@@ -426,23 +426,33 @@ def _section(
         main_figure=drawn[0].file,
         methods=(
             f"The free energy of taking {taken} out of {left}·{taken} at {settings.temperature_K:g} K is "
-            "that of turning on a harmonic restraint on the distance of the centres of mass, of "
-            f"decoupling the molecule under it ({len(path_of(settings))} windows, {n_passes} passes of "
-            f"{settings.duration_fs / 1000:g} ps each from either side, MBAR), and of its release to the "
+            f"that of turning on a harmonic restraint on the {_what_is_held(subject)} of the centres of "
+            f"mass, of decoupling the molecule under it ({len(path_of(settings))} windows, {n_passes} passes "
+            f"of {settings.duration_fs / 1000:g} ps each from either side, MBAR), and of its release to the "
             "standard volume, which is analytic. Quantum nuclei are ring polymers under PILE-L dynamics."
         ),
         references=REFERENCES,
     )  # fmt: skip
 
 
+def _what_is_held(subject: Subject) -> str:
+    return "vector" if subject.periodic else "distance"
+
+
 def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str, left: str) -> list[str]:
     text = [
-        f"The cluster {subject.name} was relaxed under the potential ({subject.source.kind}, "
+        f"The {'crystal' if subject.periodic else 'cluster'} {subject.name} was relaxed under the potential "
+        f"{'in its cell ' if subject.periodic else ''}({subject.source.kind}, "
         f"{subject.source.level}); the centre of {taken} is {subject.distance_A:.3f} Å from that of "
-        f"{left}. A restraint of {settings.restraint_eV_per_A2:g} eV/Å² on this distance is turned on "
-        "(restrain), under it the molecule is decoupled from the rest (decouple), and then set free in "
-        f"{settings.volume_A3:g} Å³ (release). The restraint holds no direction, so the cluster turns "
-        "freely.",
+        f"{left}. A restraint of {settings.restraint_eV_per_A2:g} eV/Å² on this {_what_is_held(subject)} is "
+        "turned on (restrain), under it the molecule is decoupled from the rest (decouple), and then set "
+        f"free in {settings.volume_A3:g} Å³ (release). "
+        + (
+            "The crystal does not turn: the restraint holds the molecule at its place, and it turns there. "
+            "Alone it is in no cell, and sees no image of itself."
+            if subject.periodic
+            else "The restraint holds no direction, so the cluster turns freely."
+        ),
         "Each pass samples every window, half of the passes coming from the bound side and half from the "
         "free one. Integration is that of a spline of mean slopes, MBAR uses all samples. Errors of "
         "sampling are the scatter of the passes, which are independent. The number is that of one marked "

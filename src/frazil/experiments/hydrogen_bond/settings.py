@@ -16,9 +16,9 @@ MASS_NODES = 5
 
 @settings
 class HydrogenBond:
-    """Free energy of taking a molecule out of a cluster, classical and by path integrals."""
+    """Free energy of taking a molecule out of a cluster or crystal, classical and by path integrals."""
 
-    structure: Path | None = a_structure("A cluster", "two water molecules")
+    structure: Path | None = a_structure("A cluster, or a crystal in its cell", "two water molecules")
     model: Path | None = a_potential("q-TIP4P/F water")
     molecule_atoms: tuple[int, ...] = setting(
         "Atoms of the molecule that is taken out, counted from 0; a whole molecule of the structure",
@@ -40,7 +40,7 @@ class HydrogenBond:
     )  # fmt: skip
     restraint_eV_per_A2: float = setting(
         "Force constant of the restraint on the distance between the molecule's centre of mass and that "
-        "of the rest",
+        "of the rest; in a crystal on its place, where 1 keeps it in the gap that it leaves",
         default=0.25, above=0, maximum=100,
     )  # fmt: skip
     escape_A: float = setting(

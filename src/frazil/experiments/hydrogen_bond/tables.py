@@ -19,9 +19,9 @@ TRAJECTORIES = Table(
 restraint (n_bound) those in which it had escaped.
 """
 ARRAYS = ("samples", "kinetic_eV")
-"""Beside each row: samples (sets, windows, n, 3) of the energies of the cluster and of its parts, eV, and of
-the distance, Å; mean kinetic energies (sets, windows, 2) by the centroid virial and the primitive estimator.
-A set is a number of beads; nan where there is nothing.
+"""Beside each row: samples (sets, windows, n, 3) of the energies of the whole and of its parts, eV, and of
+how far the distance is from that at rest, Å (of a crystal, the place); mean kinetic energies (sets, windows,
+2) by the centroid virial and the primitive estimator. A set is a number of beads; nan where there is nothing.
 """
 WINDOWS = Table(
     "windows",

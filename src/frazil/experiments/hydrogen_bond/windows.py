@@ -3,9 +3,9 @@
 The path, with the couplings λ1 and λ2 (a cluster A·B of the molecule A and the rest B): V = λ1 V(A·B) + (1 −
 λ1)[V(A) + V(B)] + λ2 ½ k (d − d0)², d the distance of the centres of mass of A and B. λ2 goes from 0 to 1 at
 λ1 = 1, then λ1 from 1 to 0. The restraint holds no direction, so that the cluster turns as it likes, and what
-it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. A crystal does not turn: there d is the
-vector between the centres, the restraint holds the molecule at its place, and leaves it (2πkT/k)^{3/2}. In
-path integrals λ1 acts on every bead, the restraint on the centroids. A alone is in no cell.
+it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. A crystal does not turn: there d is
+the vector between the centres, the restraint holds the molecule at its place, and leaves it (2πkT/k)^{3/2}.
+In path integrals λ1 acts on every bead, the restraint on the centroids. A alone is in no cell.
 """
 
 from collections.abc import Sequence
@@ -99,9 +99,9 @@ class Subject:
 def subject_of(settings: HydrogenBond) -> Subject:
     """Return what the settings name, relaxed and checked.
 
-    Raises UserError for a file that holds no single structure, a potential that is not made for its cell, atoms
-    that are no whole molecule or all there is, a time step too long for the fastest mode, and too few beads for
-    it.
+    Raises UserError for a file that holds no single structure, a potential that is not made for its cell,
+    atoms that are no whole molecule or all there is, a time step too long for the fastest mode, and too few
+    beads for it.
     """
     if settings.structure is None or settings.model is None:
         raise UserError("no structure and model; give both (hydrogen_bond.structure, hydrogen_bond.model)")
@@ -224,7 +224,7 @@ def potential_of(
 
 @dataclass(frozen=True)
 class Samples:
-    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; ``Held.stretch_A``, Å."""
+    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; the stretch, Å."""
 
     arm: tuple[float, ...]
     rest: float | tuple[float, ...]

@@ -1,8 +1,8 @@
 """Coulomb sums of point charges in a periodic cell by Ewald's method (Ann. Phys. 369, 253, 1921).
 
 The cell as a whole is neutral, and what is around it conducts: no surface term. The near part is that of all
-pairs at their minimum image, screened to nothing within half the least distance of opposite faces; the rest is
-a sum over waves. Both end where ``ACCURACY`` says.
+pairs at their minimum image, screened to nothing within half the least distance of opposite faces; the rest
+is a sum over waves. Both end where ``ACCURACY`` says.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,8 @@ class Ewald:
     """The sum in one cell (3, 3), Å, rows its vectors; made by ``of``.
 
     screening_per_A: α. weights (2 n1 − 1, 2 n2 − 1, n3), eV Å/e²: of waves with so many periods along the
-    vectors, those of the first two from −(n − 1) on; the waves of the third that run backward are in them, too.
+    vectors, those of the first two from −(n − 1) on; the waves of the third that run backward are in them,
+    too.
     """
 
     cell_A: Any

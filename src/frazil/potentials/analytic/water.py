@@ -1,8 +1,9 @@
 """q-TIP4P/F, a flexible water whose path integrals have the properties of the liquid; clusters and cells.
 
-Habershon, Markland & Manolopoulos, J. Chem. Phys. 131, 024501 (2009), eqs. 2 to 7 and Table I. Of a free cluster
-all pairs are taken. In a cell charges are summed by Ewald's method, and the Lennard-Jones terms of all images
-within 9 Å, shifted there to nothing; what that leaves out is added for a uniform density, a constant.
+Habershon, Markland & Manolopoulos, J. Chem. Phys. 131, 024501 (2009), eqs. 2 to 7 and Table I. Of a free
+cluster all pairs are taken. In a cell charges are summed by Ewald's method, and the Lennard-Jones terms of
+all images within 9 Å, shifted there to nothing; what that leaves out is added for a uniform density, a
+constant.
 """
 
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class QTIP4PF(Analytic):
     @property
     def at_once(self) -> int | None:
         """In a cell few: the waves of many fill more than a cache."""
-        return None if self.periodic is None else 8
+        return None if self.periodic is None else 2
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV, above that of molecules at rest and far apart."""

@@ -1,0 +1,106 @@
+"""A molecule out of a crystal: what its windows sample, its restraint and its release."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ase import Atoms
+
+pytest.importorskip("jax")
+
+from frazil.data.frames import write_frames
+from frazil.errors import UserError
+from frazil.experiments.hydrogen_bond import physics, results
+from frazil.experiments.hydrogen_bond.settings import HydrogenBond
+from frazil.experiments.hydrogen_bond.windows import (
+    Held,
+    Restraint,
+    Window,
+    release_eV,
+    subject_of,
+)
+from frazil.md.integrity import OUTCOMES
+from frazil.potentials.registry import load
+from frazil.settings import load as load_settings
+from frazil.systems.ice import ice
+from frazil.units import kB
+
+TINY: dict[str, Any] = {
+    "n_trajectories": 4, "shard_size": 4, "temperature_K": 100.0, "n_beads": [1], "duration_fs": 20.0,
+    "equilibration_fs": 5.0, "timestep_fs": 0.5, "observe_every_fs": 1.0, "n_restraint_windows": 3,
+    "n_coupling_windows": 4, "restraint_eV_per_A2": 1.0, "molecule_atoms": [3, 4, 5],
+}  # fmt: skip
+
+
+def water(folder: Path, wrapped: bool = False) -> dict[str, str]:
+    """Write ice of 8 molecules, and the folder of its potential."""
+    atoms = ice((1, 1, 1), 4.518, 7.356, 1)
+    if wrapped:
+        atoms.wrap()
+    write_frames(folder / "ice.extxyz", [atoms])
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model/model.json").write_text(json.dumps({"kind": "q-tip4p-f"}))
+    return {"structure": str(folder / "ice.extxyz"), "model": str(folder / "model")}
+
+
+def test_the_restraint_holds_the_place_and_lets_the_crystal_drift() -> None:
+    arm = np.array([0.25, 0.75, -0.5, -0.5])
+    places = np.random.default_rng(1).normal(size=(4, 3))
+    restraint = Restraint(2.0, Held(arm, arm @ places))
+    moved = places + np.array([[0.0, 0.3, 0.4]] * 2 + [[0, 0, 0]] * 2)
+    assert float(restraint.energy(moved)) == pytest.approx(0.5 * 2.0 * 0.25)
+    assert float(restraint.energy(moved + 7.0)) == pytest.approx(0.25)
+    assert float(restraint.held.stretch_A(moved)) == pytest.approx(0.5)
+    assert np.isfinite(jax.grad(restraint.energy)(places)).all()
+
+
+def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) -> None:
+    values = {**TINY, **water(tmp_path, wrapped=True)}
+    subject = subject_of(load_settings(HydrogenBond, values))
+    assert subject.periodic
+    assert np.ptp(subject.atoms.positions[[3, 4, 5]], axis=0).max() < 1.7, "in one piece"
+    width = 2 * np.pi * kB * 100.0 / 1.0
+    settings = load_settings(HydrogenBond, {**values, "volume_A3": float(width**1.5)})
+    assert release_eV(subject, settings) == pytest.approx(0.0, abs=1e-12)
+
+    windows = [Window(1.0, 0.0), Window(0.25, 1.0), Window(0.0, 1.0)]
+    walk = physics._Walk(subject, settings, 1, 0, 0, 1, windows, lambda: None)
+    at_rest = subject.atoms.positions, np.zeros((24, 3))
+    ended = walk._run(dict.fromkeys(range(3), at_rest), 10.0, "sample")
+    assert [OUTCOMES[one.outcome] for one in ended] == ["finished"] * 3
+    whole, apart, stretch = np.stack([one.rows["samples"] for one in ended])[:, 0].T
+    alone = Atoms("OH2", subject.atoms.positions[[3, 4, 5]])
+    expected = [
+        float(load("q-tip4p-f").potential(atoms).energy(atoms.positions))
+        for atoms in (subject.atoms, subject.atoms[subject.rest], alone)
+    ]
+    assert whole == pytest.approx(expected[0], abs=1e-9)
+    assert apart == pytest.approx(expected[1] + expected[2], abs=1e-9)
+    assert stretch == pytest.approx(0, abs=1e-9)
+    moved = np.stack([one.rows["samples"] for one in ended])[:, -1, 2]
+    assert ((moved > 1e-3) & (moved < 1)).all()
+    assert "restraint holds the molecule at its place" in " ".join(
+        results._text(settings, subject, [], "H2O", "H14O7")
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"molecule_atoms": [0, 1]}, r"atoms 0,1 of ice \(.*\) are no whole molecule beside others"),
+        ({"timestep_fs": 1.0}, "a time step of 1 fs for ice"),
+    ],
+)
+def test_bad_input_of_a_crystal(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        subject_of(load_settings(HydrogenBond, {**TINY, **water(tmp_path), **change}))
+
+
+def test_a_potential_of_free_atoms_takes_no_crystal(tmp_path: Path) -> None:
+    given = water(tmp_path)
+    (tmp_path / "model/model.json").write_text(json.dumps({"kind": "gfn2-xtb"}))
+    with pytest.raises(UserError, match=r"ice is a crystal, and .* is for free atoms"):
+        subject_of(load_settings(HydrogenBond, {**TINY, **given}))
