@@ -326,7 +326,7 @@ def among(neighbours: Neighbours, atoms: np.ndarray) -> Neighbours:
     index = np.array([np.delete(np.arange(n_atoms), atom) for atom in range(n_atoms)]).reshape(n_atoms, -1)
     reverse = np.arange(n_atoms)[:, None] - (index < np.arange(n_atoms)[:, None])
     if not index.size:
-        index, reverse = np.full((n_atoms, 1), n_atoms), np.zeros((n_atoms, 1))
+        index, reverse = np.full((n_atoms, 1), n_atoms), np.zeros((n_atoms, 1), int)
     return replace(
         neighbours, index=jnp.asarray(index, jnp.int32), reverse=jnp.asarray(reverse, jnp.int32), shift=None,
         origin=neighbours.origin[np.asarray(atoms)], cell=None, rebuildable=False, images=(0, 0, 0),

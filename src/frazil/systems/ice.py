@@ -69,7 +69,8 @@ def _positive(images: np.ndarray) -> np.ndarray:
 
 def _walked(bonds: np.ndarray, n_oxygens: int, random: np.random.Generator) -> np.ndarray:
     """Return 1 for bonds (n_bonds, 2) walked from the first oxygen to the second, −1 for others."""
-    signs, left = np.zeros(len(bonds), int), [[] for _ in range(n_oxygens)]  # type: list[list[int]]
+    signs = np.zeros(len(bonds), int)
+    left: list[list[int]] = [[] for _ in range(n_oxygens)]
     for number in random.permutation(len(bonds)):
         for oxygen in bonds[number]:
             left[oxygen].append(int(number))
