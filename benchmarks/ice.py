@@ -4,11 +4,11 @@
     ice.py OUT_FOLDER frames train truth committee quantum compare
 
 ``frames``: 16 molecules without a dipole, all windows from full coupling to none sampled under q-TIP4P/F with
-classical nuclei and rings of 16 beads; crystal, crystal without the molecule, and molecule alone are labelled
-by it. ``train``: the steps of a user, from frames to a committee of two. ``truth`` and ``committee``: the
-experiment hydrogen_bond, classical, from the same seed. ``quantum``: the truth with path integrals, directly
-and by the mass integral; ``quantum-committee``: the committee with path integrals. ``compare``: both beside
-each other.
+classical nuclei (``--rings``: and rings of 16 beads); crystal, crystal without the molecule, and molecule
+alone are labelled by it. ``train``: the steps of a user, from frames to a committee of two. ``truth`` and
+``committee``: the experiment hydrogen_bond, classical, from the same seed. ``quantum``: the truth with path
+integrals, directly and by the mass integral; ``quantum-committee``: the committee with path integrals.
+``compare``: both beside each other.
 """
 
 import argparse
@@ -50,8 +50,18 @@ COMMON: dict[str, Any] = {
     "temperature_K": 240.0, "molecule_atoms": [0, 1, 2], "timestep_fs": 0.5, "restraint_eV_per_A2": 1.0,
     "n_restraint_windows": 3, "n_coupling_windows": 5, "observe_every_fs": 5.0,
 }  # fmt: skip
-CLASSICAL = {"n_beads": [1], "n_trajectories": 8, "equilibration_fs": 250.0, "duration_fs": 2000.0}
-QUANTUM = {"n_beads": [1, 46], "n_trajectories": 4, "equilibration_fs": 100.0, "duration_fs": 250.0}
+CLASSICAL: dict[str, Any] = {
+    "n_beads": [1],
+    "n_trajectories": 4,
+    "equilibration_fs": 100.0,
+    "duration_fs": 1000.0,
+}
+QUANTUM: dict[str, Any] = {
+    "n_beads": [1, 46],
+    "n_trajectories": 4,
+    "equilibration_fs": 50.0,
+    "duration_fs": 150.0,
+}
 
 
 def asked(out: Path, model: str, more: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +100,7 @@ def sampled(
                     yield kinds[number], number // len(windows), int(step), bead
 
 
-def make_frames(out: Path) -> None:
+def make_frames(out: Path, rings: bool) -> None:
     """Write labelled.extxyz: the three parts of each frame, by trajectory."""
     print(build((2, 1, 1), 4.518, 7.356, SEED, out / "ice.extxyz"))
     settings = load_settings(HydrogenBond, asked(out, "truth", CLASSICAL))
@@ -103,7 +113,7 @@ def make_frames(out: Path) -> None:
             "whole": subject.atoms, "rest": subject.atoms[subject.rest], "molecule": _free(subject)
         }.items()
     }  # fmt: skip
-    for n_beads, n_steps, every, runs in ((1, 2000, 100, 1), (16, 1000, 125, 1)):
+    for n_beads, n_steps, every, runs in ((1, 2000, 100, 1), *(((16, 1000, 125, 1),) if rings else ())):
         for window, run_, step, positions in sampled(subject, settings, n_beads, n_steps, every, runs):
             info = {
                 "trajectory_id": f"{n_beads}-{window}-{run_}-{step // (4 * every)}",
@@ -181,17 +191,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("stages", nargs="+")
-    parser.add_argument("--n-epochs", type=int, default=100)
+    parser.add_argument("--n-epochs", type=int, default=60)
     parser.add_argument("--cutoff-A", type=float, default=4.5)
-    parser.add_argument("--shorter", type=float, default=1.0, help="divide the times of the runs")
+    parser.add_argument("--rings", action="store_true", help="frames of beads too, for quantum-committee")
+    parser.add_argument("--longer", type=float, default=1.0, help="multiply the times of the runs")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     short = {
-        name: {**values, **{k: values[k] / given.shorter for k in ("equilibration_fs", "duration_fs")}}
+        name: {**values, **{k: values[k] * given.longer for k in ("equilibration_fs", "duration_fs")}}
         for name, values in (("classical", CLASSICAL), ("quantum", QUANTUM))
     }
     stages = {
-        "frames": lambda: make_frames(given.out),
+        "frames": lambda: make_frames(given.out, given.rings),
         "train": lambda: train(given.out, given.n_epochs, given.cutoff_A),
         "truth": lambda: experiment(given.out, "truth", asked(given.out, "truth", short["classical"])),
         "committee": lambda: experiment(

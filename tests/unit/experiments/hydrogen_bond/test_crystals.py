@@ -67,7 +67,7 @@ def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) 
     assert release_eV(subject, settings) == pytest.approx(0.0, abs=1e-12)
 
     windows = [Window(1.0, 0.0), Window(0.25, 1.0), Window(0.0, 1.0)]
-    walk = physics._Walk(subject, settings, 1, 0, 0, 1, windows, lambda: None)
+    walk = physics._Walk(subject, settings, 1, 0, 0, 1, windows, lambda: None, False)
     at_rest = subject.atoms.positions, np.zeros((24, 3))
     ended = walk._run(dict.fromkeys(range(3), at_rest), 10.0, "sample")
     assert [OUTCOMES[one.outcome] for one in ended] == ["finished"] * 3
