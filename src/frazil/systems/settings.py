@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frazil.settings import given, setting, step
+from frazil.settings import given, step
 
 MOLECULE = r"smiles:\S+|[\w./ +-]+"
 MOLECULES = ("H2O", "smiles:CO", "methanol.xyz")
@@ -21,13 +21,11 @@ def is_file_name(what: str) -> bool:
 class BuildIce:
     """Write a cell of ice Ih: protons disordered by the ice rules, no dipole, molecules whole."""
 
-    repeats: tuple[int, ...] = setting(
+    repeats: tuple[int, ...] = given(
         "How often the cell of 8 molecules (a × √3 a × c) is there along each of its vectors",
         default=(2, 1, 1), minimum=1, maximum=20, length=3, repeated=True,
     )  # fmt: skip
-    a_A: float = setting("Lattice constant a; 4.518 Å is that of 250 K", default=4.518, minimum=4, maximum=5)
-    c_A: float = setting(
-        "Lattice constant c; 7.356 Å is that of 250 K", default=7.356, minimum=6.5, maximum=8
-    )
-    seed: int = setting("Seed of the protons", default=1, minimum=0, maximum=2**31 - 1)
+    a_A: float = given("Lattice constant a; 4.518 Å is that of 250 K", default=4.518, minimum=4, maximum=5)
+    c_A: float = given("Lattice constant c; 7.356 Å is that of 250 K", default=7.356, minimum=6.5, maximum=8)
+    seed: int = given("Seed of the protons", default=1, minimum=0, maximum=2**31 - 1)
     out: Path = given("Extended XYZ to write", path="new")

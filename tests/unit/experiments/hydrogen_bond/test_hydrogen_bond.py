@@ -174,7 +174,7 @@ def test_the_restraints_volume() -> None:
     volume = (2 * np.pi * kB * 300 / 0.25) ** 1.5
 
     class AtRest:
-        distance_A = 0.0
+        distance_A, periodic = 0.0, False
 
     settings = HydrogenBond(structure=None, model=None, temperature_K=300.0, volume_A3=float(volume))
     assert release_eV(AtRest(), settings) == pytest.approx(0.0, abs=1e-9)  # type: ignore[arg-type]
