@@ -41,53 +41,11 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin, VelocityVerlet
 from frazil.md.observers import energies, frames
 from frazil.potentials.analytic.co_crystal import COCrystal, alpha_co
-from frazil.potentials.interface import Analytic
-from frazil.potentials.neighbours import nearest
+from frazil.potentials.analytic.rock_salt import NUMBERS, RockSalt
+from frazil.potentials.analytic.rock_salt import rock_salt as salt
 from frazil.potentials.registry import load
-from frazil.pytrees import pytree
-from frazil.units import COULOMB_eV_A
 
-REACH_A, WALL_eV, WALL_A, SALT_A = 6.0, 500.0, 0.33, 5.64
 EVERY, GPa = 50, units.GPa
-
-
-@pytree
-@dataclass(frozen=True)
-class RockSalt(Analytic):
-    """Ions of charges (natoms,) in a cell (3, 3): all images in reach, shifted in energy and force."""
-
-    charges: Any
-    cell: Any
-
-    def energy(self, positions: jax.Array) -> jax.Array:
-        """Return the energy, eV."""
-        more = np.array(list(np.ndindex(3, 3, 3))) - 1
-        apart = nearest(positions[None] - positions[:, None], jnp.asarray(self.cell))
-        squared = ((apart[:, :, None] + more @ self.cell) ** 2).sum(axis=-1)
-        itself = np.eye(len(positions), dtype=bool)[:, :, None] & (more == 0).all(axis=1)
-        inside = (squared < REACH_A**2) & ~itself
-        r = jnp.sqrt(jnp.where(inside, squared, REACH_A**2))
-        product = self.charges[:, None, None] * self.charges[None, :, None]
-
-        def pair(r: Any) -> Any:
-            return WALL_eV * jnp.exp(-r / WALL_A), COULOMB_eV_A / r
-
-        (wall, coulomb), (wall_0, coulomb_0) = pair(r), pair(REACH_A)
-        wall = wall - wall_0 * (1.0 - (r - REACH_A) / WALL_A)
-        coulomb = coulomb - coulomb_0 * (1.0 - (r - REACH_A) / REACH_A)
-        return 0.5 * jnp.where(inside, wall + product * coulomb, 0.0).sum()
-
-
-def salt(*repeats: int, edge_A: float = SALT_A) -> Atoms:
-    """Rock salt of some cubic cells."""
-    places = 0.5 * edge_A * np.array(list(np.ndindex(2, 2, 2)), float)
-    kinds = ["Na" if sum(place) % 2 == 0 else "Cl" for place in np.ndindex(2, 2, 2)]
-    return Atoms(kinds, places, cell=edge_A * np.eye(3), pbc=True).repeat(repeats)
-
-
-def ions(atoms: Atoms, cell: Any) -> RockSalt:
-    """The truth of rock salt."""
-    return RockSalt(np.where(atoms.numbers == 11, 1.0, -1.0), cell)
 
 
 @dataclass(frozen=True)
@@ -106,7 +64,9 @@ class Truth:
         """The atoms with energy, forces and, in their info, stress (GPa)."""
         energy, slopes, strain = _evaluated(self.potential(atoms, atoms.cell.array), atoms.positions)
         found = atoms.copy()
-        found.calc = SinglePointCalculator(found, energy=float(energy), forces=-np.asarray(slopes))
+        known = self.potential(atoms, atoms.cell.array).info(jnp.asarray(atoms.positions))
+        dipole = {"dipole": np.asarray(known["dipole_e_A"])} if known else {}
+        found.calc = SinglePointCalculator(found, energy=float(energy), forces=-np.asarray(slopes), **dipole)
         found.info |= {
             "label_level": level, "label_code": "benchmark",
             "truth_GPa": np.asarray(strain) / atoms.get_volume() / GPa,
@@ -118,8 +78,7 @@ class Truth:
 def _evaluated(potential: Any, positions: Any) -> Any:
     def energy(positions: Any, strain: Any) -> Any:
         turn = jnp.eye(3) + strain
-        name = "cell" if hasattr(potential, "cell") else "cell_A"
-        moved = potential.__class__(**{**vars(potential), name: getattr(potential, name) @ turn})
+        moved = potential.__class__(**{**vars(potential), "cell_A": potential.cell_A @ turn})
         return moved.energy(positions @ turn)
 
     value, (slopes, strain) = jax.value_and_grad(energy, (0, 1))(positions, jnp.zeros((3, 3)))
@@ -128,7 +87,8 @@ def _evaluated(potential: Any, positions: Any) -> Any:
 
 TRUTHS = {
     "rock-salt": Truth(
-        ions, (salt(1, 1, 1), salt(1, 1, 1, edge_A=5.75), salt(2, 1, 1), salt(2, 2, 1)), salt(2, 2, 2),
+        lambda atoms, cell: RockSalt.of(np.array([NUMBERS[symbol] for symbol in atoms.symbols]), cell),
+        (salt(1, 1, 1), salt(1, 1, 1, edge_A=5.75), salt(2, 1, 1), salt(2, 2, 1)), salt(2, 2, 2),
         (300.0, 600.0), 300.0, 2.0, 400.0,
     ),
     "alpha-co": Truth(
@@ -174,7 +134,12 @@ def learnt(name: str, out: Path, settings: GmnnTraining, shape: GmnnArchitecture
     given = (out / "labelled.extxyz", out / "used.extxyz", out / "imports")
     print(import_dataset(*given, on_suspect="keep", periodic="yes"))
     prepare([out / "used.extxyz"], out / "data", "trajectory", 0.7, 0.15, molecules="any", periodic="yes")
-    print(gmnn.train(out / "data", out / "model", out / "checkpoints", settings, shape))
+    numbers = tuple(f"{k}:{v:g}" for k, v in NUMBERS.items()) if settings.dipole_weight else ()
+    print(
+        gmnn.train(
+            out / "data", out / "model", out / "checkpoints", settings, shape, oxidation_numbers=numbers
+        )
+    )
     return out / "model"
 
 
@@ -259,10 +224,14 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--cutoff-A", type=float, default=6.0)
     parser.add_argument("--n-epochs", type=int, default=250)
+    parser.add_argument("--dipole-weight", type=float, default=0.0, help="of rock salt's, with its numbers")
     parser.add_argument("--run-ps", type=float, default=8.0)
     given = parser.parse_args()
     truth = TRUTHS[given.truth]
-    settings = GmnnTraining(seed=1, n_members=2, n_epochs=given.n_epochs, batch_size=4, learning_rate=0.01)
+    settings = GmnnTraining(
+        seed=1, n_members=2, n_epochs=given.n_epochs, batch_size=4, learning_rate=0.01,
+        dipole_weight=given.dipole_weight,
+    )  # fmt: skip
     shape = GmnnArchitecture(cutoff_A=given.cutoff_A, n_radial=3, hidden=(32, 32))
     model = learnt(given.truth, given.out, settings, shape)
     calculator, source = frazil.load(model), load(model)

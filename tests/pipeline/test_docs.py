@@ -91,6 +91,9 @@ def prepare(text: str, folder: Path) -> None:
         shutil.copyfile(ROOT / "assets/structures/water_dimer.extxyz", folder / "cluster.xyz")
         (folder / "learned").mkdir()
         (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
+    if "box.extxyz" in text:
+        (folder / "learned").mkdir()
+        (folder / "learned/model.json").write_text('{"kind": "q-tip4p-f"}')
     if " crystals.extxyz" in text:
         crystal = ase.io.read(ROOT / "assets/structures/alpha_co.extxyz")
         moved = [crystal.copy() for _ in range(12)]
@@ -129,6 +132,7 @@ def commands(text: str) -> str:
     """A block's commands, small: no tasks of Nextflow, make by what it would do, one epoch."""
     text = NEXTFLOW.sub(lambda m: m[0] if "--help" in m[2] else f"{m[1]}{m[2]} -preview ", text)
     text = text.replace("--n-epochs 2000", "--n-epochs 1 --n-radial 1 --n-basis 3 --cutoff-A 4 --hidden 4")
+    text = text.replace("--out box.extxyz", "--out box.extxyz --duration-fs 50")
     return re.sub(r"^make ", "make -n ", text, flags=re.MULTILINE)
 
 

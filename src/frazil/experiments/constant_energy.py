@@ -35,7 +35,7 @@ Motion = tuple[np.ndarray, np.ndarray]
 """Positions and velocities (natoms, 3)."""
 
 
-def _cell_of(potential: Potential, atoms: Atoms) -> np.ndarray | None:
+def cell_of(potential: Potential, atoms: Atoms) -> np.ndarray | None:
     """Return the cell (3, 3), Å, that the engine's lists take; None of free atoms, and of what knows its
     own.
     """
@@ -78,7 +78,7 @@ class Runs:
             bath = Langevin(self.timestep_fs, temperature_K, DAMPING_fs)
             shared = Ensemble(
                 potential, bath, atoms.get_masses(), n_steps, observe_every, campaign_seed,
-                observers=(frames,), stop=self.stop, cell_A=_cell_of(potential, atoms),
+                observers=(frames,), stop=self.stop, cell_A=cell_of(potential, atoms),
                 width=min(len(drawn), MOST_AT_ONCE),
             )  # fmt: skip
             x, v = (np.stack([motion[i] for motion in drawn.values()]) for i in (0, 1))
@@ -126,7 +126,7 @@ class Runs:
         return Ensemble(
             potential, VelocityVerlet(self.timestep_fs), atoms.get_masses(), n_rows * observe_every,
             observe_every, observers=(energies, self.observer, *((frames,) if self.see else ())),
-            stop=self.stop, cell_A=_cell_of(potential, atoms), width=min(self.width, MOST_AT_ONCE), chunk=250,
+            stop=self.stop, cell_A=cell_of(potential, atoms), width=min(self.width, MOST_AT_ONCE), chunk=250,
         )  # fmt: skip
 
     def _frames(self, ended: Trajectory) -> list[Atoms]:

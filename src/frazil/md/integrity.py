@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Outcome
+from frazil.potentials.neighbours import nearest
 from frazil.systems.starts import CLOSEST
 
 DETACHED_A = 3.5
@@ -80,6 +81,36 @@ class WholeMolecules:
         apart = positions[second] + np.array(self.shifts_A) - positions[first]
         lengths = jnp.sqrt((apart**2).sum(axis=1))
         return ((lengths < np.array(self.longest_A)) & (lengths > np.array(self.shortest_A))).all()
+
+
+@dataclass(frozen=True)
+class Separate:
+    """Stop rule of the engine for matter in a cell: ``BROKEN`` where two atoms are on top of each other.
+
+    closest_A (natoms, natoms): of each pair, at the minimum image, by the centroids of ``n_beads``.
+    """
+
+    closest_A: tuple[tuple[float, ...], ...]
+    cell_A: tuple[tuple[float, ...], ...]
+    n_beads: int = 1
+
+    @classmethod
+    def of(cls, atoms: Atoms, n_beads: int = 1) -> "Separate":
+        """Return the rule for the atoms of a cell."""
+        radii = covalent_radii[atoms.numbers]
+        closest = CLOSEST * (radii[:, None] + radii)
+        np.fill_diagonal(closest, 0.0)
+        return cls(_tuples(closest), _tuples(atoms.cell.array), n_beads)
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code of a broken frame, 0 of any other."""
+        x = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
+        squared = (nearest(x[:, None] - x, jnp.array(self.cell_A)) ** 2).sum(axis=-1)
+        return jnp.where((squared < np.array(self.closest_A) ** 2).any(), BROKEN, 0)
+
+
+def _tuples(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(map(float, row)) for row in matrix)
 
 
 @dataclass(frozen=True)

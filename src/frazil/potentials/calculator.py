@@ -20,7 +20,7 @@ from frazil.errors import UserError
 from frazil.potentials.registry import Source
 from frazil.potentials.registry import load as source_of
 
-PERIODIC = ("egnn", "co-crystal", "q-tip4p-f")
+PERIODIC = ("egnn", "co-crystal", "q-tip4p-f", "rock-salt")
 """Kinds whose potentials take atoms across the faces of a cell, beside a GM-NN of whole energies."""
 KNOWN_FIELDS = ("excited", "fixed")
 """Arrays of atoms that a potential may look at; a change of one makes it anew."""
@@ -41,10 +41,10 @@ def load(
 
     Returns:
         A calculator of ``energy`` (eV) and ``forces`` (natoms, 3), eV/Å. Where the potential has them, also
-        ``dipole`` (3,), e Å, of free atoms, and, of a GM-NN in a cell, ``stress`` (6,), eV/Å³. In ``results``
-        of a committee also ``energy_spread`` (eV) and ``forces_spread`` (eV/Å), standard deviations over the
-        members: the latter (natoms,) of a GM-NN, of other committees that of the worst atom. Raises UserError
-        for what is no potential.
+        ``dipole`` (3,), e Å, in a cell on the branch of the positions, and, of a GM-NN in a cell, ``stress``
+        (6,), eV/Å³. In ``results`` of a committee also ``energy_spread`` (eV) and ``forces_spread`` (eV/Å),
+        standard deviations over the members: the latter (natoms,) of a GM-NN, of other committees that of the
+        worst atom. Raises UserError for what is no potential.
     """
     source = source_of(what, curves=curves, **parameters)
     if source.is_one_network:
@@ -89,7 +89,7 @@ class PotentialCalculator(Calculator):
         found = self._evaluate(self._potential, self._lists(self.atoms), self.atoms.positions[None])
         info = {name: np.asarray(value)[0] for name, value in found.info.items()}
         self.results = {"energy": float(found.energies[0]), "forces": np.array(found.forces[0])}
-        if "dipole_e_A" in info and not self.atoms.pbc.any():
+        if "dipole_e_A" in info:
             self.results["dipole"] = info["dipole_e_A"]
         for name in ("energy_spread_eV", "force_spread_eV_per_A"):
             if name in info:

@@ -374,6 +374,7 @@ NAMED: dict[str, dict[str, Any]] = {
     "q-tip4p-f": {},
     "co-crystal": {},
     "n2-trappe": {},
+    "rock-salt": {},
     "wall": {"radius_A": None, "stiffness_eV_per_A2": None},
     "gfn1-xtb": {},
     "gfn2-xtb": {},
@@ -418,6 +419,10 @@ def _formula(name: str, atoms: Atoms, parameters: Mapping[str, Any]) -> "Potenti
         from frazil.potentials.analytic.co_crystal import of_crystal
 
         return of_crystal(atoms)
+    if name == "rock-salt":
+        from frazil.potentials.analytic.rock_salt import of_salt
+
+        return of_salt(atoms)
     if name == "n2-trappe":
         from frazil.potentials.analytic.n2 import of_nitrogen
 

@@ -91,11 +91,15 @@ def read_crystal(path: Path | str) -> Crystal:
     return Crystal(np.array(atoms.cell.array), tuple(molecules))
 
 
+class NoMolecules(UserError):
+    """A cell whose bonds have no end: ions, or a covalent network."""
+
+
 def whole_molecules(atoms: Atoms, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return positions (natoms, 3) of a crystal with its molecules in one piece, and the atoms of each.
 
-    Molecules come in the order of their first atoms, atoms ascending. Raises UserError for overlaps, and for
-    a network that is bonded without end.
+    Molecules come in the order of their first atoms, atoms ascending. Raises UserError for overlaps, and
+    NoMolecules for a network that is bonded without end.
     """
     radii = covalent_radii[atoms.numbers]
     first, second, image, apart = neighbor_list("ijSd", atoms, 2 * radii.max() + BOND_SLACK_A)
@@ -128,7 +132,7 @@ def _unwrapped(
                     seen[other], cells[other] = True, there
                     todo.append(int(other))
                 elif (cells[other] != there).any():
-                    raise UserError(
+                    raise NoMolecules(
                         f"{name} has no whole molecules: atom {other} is bonded to its own image in another "
                         "cell; molecular crystals only, not ionic or covalent ones"
                     )

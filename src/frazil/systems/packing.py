@@ -55,9 +55,11 @@ def pack(
 
 def packed(
     kinds: Sequence[tuple[Atoms, int]], region: str, distance_A: float, campaign_seed: int, stream: str,
-    identity: int,
+    identity: int, edge_A: float = 0.0,
 ) -> Atoms:  # fmt: skip
     """Return molecules at random in a region (Packmol's words), atoms at least ``distance_A`` apart.
+
+    ``edge_A``: of a cube in whose images they are apart too, with no region; 0 where nothing is periodic.
 
     ``kinds``: each molecule (its name among its info) and how many; they come in this order. Packmol:
     Martínez et al., J. Comput. Chem. 30, 2157 (2009). Raises UserError where they do not fit.
@@ -68,13 +70,16 @@ def packed(
     seed = derived_seed(campaign_seed, stream, identity)
     with tempfile.TemporaryDirectory(prefix="packmol-") as directory:
         words = f"tolerance {distance_A}\nfiletype xyz\noutput packed.xyz\nseed {seed}\nnloop 100\n"
+        if edge_A:
+            words += f"pbc {edge_A} {edge_A} {edge_A}\n"
         for place, (atoms, number) in enumerate(kinds):
             lines = [
                 f"{symbol} {x:.17g} {y:.17g} {z:.17g}\n"
                 for symbol, (x, y, z) in zip(atoms.symbols, atoms.positions, strict=True)
             ]
             Path(directory, f"{place}.xyz").write_text(f"{len(atoms)}\n\n{''.join(lines)}")
-            words += f"structure {place}.xyz\n  number {number}\n  {region}\nend structure\n"
+            words += f"structure {place}.xyz\n  number {number}\n" + f"  {region}\n" * bool(region)
+            words += "end structure\n"
         # Packmol rewinds its input: it must be a file, not a pipe.
         Path(directory, "pack.inp").write_text(words)
         with Path(directory, "pack.inp").open() as text:
@@ -83,6 +88,7 @@ def packed(
             if "Userguide" not in done.stdout or "runtime error" in done.stderr:
                 raise RuntimeError(f"packmol failed: {done.stdout[-2000:]}{done.stderr[-2000:]}")
             where = " and ".join(line.strip() for line in region.splitlines())
+            where = where or f"inside a cell of {edge_A:.4g} Å"
             what = " and ".join(f"{number} {atoms.info['name']}" for atoms, number in kinds)
             raise UserError(
                 f"{what} do not fit {where} with {distance_A:g} Å between molecules; give a larger "

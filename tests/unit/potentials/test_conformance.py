@@ -13,6 +13,7 @@ import pytest
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
+from frazil.potentials.analytic.rock_salt import rock_salt
 from frazil.potentials.egnn import architecture as egnn
 from frazil.potentials.egnn.files import write_folder as write_egnn
 from frazil.potentials.folder import FILES
@@ -46,6 +47,8 @@ NITROGEN = Atoms("N6", [[0, 0, 0], [0, 0.3, 1.1], [3.3, 0, 0.4], [3.2, 1.0, 0], 
 H2 = CO[2:] + Atoms("H2", positions=[[1.8, 1.2, 2.6], [1.5, 1.3, 3.3]])
 CRYSTAL = Atoms(CO.symbols, CO.positions - np.array([0, 0, 0.5]), cell=[11.5] * 3, pbc=True)
 CRYSTAL.wrap()
+SALT = rock_salt(1, 1, 1)
+SALT.positions += 0.3 * np.sin(np.arange(24.0)).reshape(8, 3)
 CURVES = """molecule,bond_length_A,energy_eV,slope_eV_per_A
 CO,1.0,0.9,-14
 CO,1.13,0.0,0.1
@@ -125,6 +128,10 @@ CASES = {
     ),
     "q-tip4p-f in a cell": Case(
         lambda *_: load("q-tip4p-f").potential(WATER_CELL), atoms=WATER_CELL, turns=False, permutes="none",
+        extensive=False,
+    ),
+    "rock-salt": Case(
+        lambda *_: load("rock-salt").potential(SALT), atoms=SALT, turns=False, permutes="none",
         extensive=False,
     ),
     "co-crystal": Case(

@@ -1,4 +1,4 @@
-"""Figures of clusters in electric fields, each with its data beside it."""
+"""Figures of clusters and cells in electric fields, each with its data beside it."""
 
 from pathlib import Path
 
@@ -31,14 +31,15 @@ def response(table: pandas.DataFrame, curves: pandas.DataFrame, out: Path) -> Fi
                 )  # fmt: skip
         if name == POLARIZATION:
             rows = curves[curves["quantity"] == RIGID]
-            axis.plot(rows["field_V_per_A"], rows["value"], ":", color=GREY, label=RIGID)
+            if len(rows):
+                axis.plot(rows["field_V_per_A"], rows["value"], ":", color=GREY, label=RIGID)
             axis.legend()
         unit = table[table["quantity"] == name]["unit"].iloc[0]
         label(axis, "field (V/Å)", f"{name} ({unit})")
     return save(
         canvas, pandas.concat([table, curves], ignore_index=True), out, "polarization",
         "Polarization and lengths against the field, 95 % of sampling; lines: what the dipoles without a "
-        "field lead to by Langevin's function, and a rigid dipole.",
+        "field lead to (of free clusters by Langevin's function), and a rigid dipole.",
     )  # fmt: skip
 
 
@@ -62,4 +63,23 @@ def driven(table: pandas.DataFrame, out: Path) -> Figure:
         canvas, table, out, "drive",
         "The field that changes with time, and means per molecule of the dipole along it and of the energy "
         "gained; 95 % of sampling.",
+    )  # fmt: skip
+
+
+def carried(table: pandas.DataFrame, out: Path) -> Figure:
+    """Draw the dipole and the energy as what is carried goes through a vector of the cell."""
+    canvas, axes = new(2, width_in=5.0, height_in=4.4, share_x=True)
+    for place, ((name, along), own) in enumerate(table.groupby(["carried", "along"])):
+        colour = CYCLE[place % len(CYCLE)]
+        axes[0, 0].plot(
+            own["fraction"], own["change_e"], "-", color=colour, linewidth=1.0, label=f"{name} along {along}"
+        )
+        axes[1, 0].plot(own["fraction"], own["energy_eV"], "-", color=colour, linewidth=1.0)
+    axes[0, 0].legend()
+    label(axes[0, 0], "", "change of dipole (e × vector)")
+    label(axes[1, 0], "part of the cell's vector", "energy (eV)")
+    return save(
+        canvas, table, out, "carried_through",
+        "An ion (or a whole molecule) that goes through a vector of the cell: at its end the dipole has "
+        "changed by the oxidation number times the vector, and the energy is what it was.",
     )  # fmt: skip

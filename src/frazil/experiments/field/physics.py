@@ -1,20 +1,25 @@
 """Starts in every field at once, as kinds of one batch; then runs at constant energy under a changing one.
 
-A start is the cluster at rest, turned at random, with velocities of the temperature. In each field it is
-brought to equilibrium and sampled, with each number of beads. From the last frame without a field, which is
-canonical, it runs on at constant energy under the field that changes with time. All is a function of
-(campaign seed, its number, the member); all members have the same starts and the same noise.
+A start is the cluster at rest, turned at random, or the cell as it was given, with velocities of the
+temperature. In each field it is brought to equilibrium and sampled, with each number of beads. From the last
+frame without a field, which is canonical, it runs on at constant energy under the field that changes with
+time; in a cell also with twice the time step. All is a function of (campaign seed, its number, the member);
+all members have the same starts and the same noise. Positions are never wrapped.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from frazil.campaigns import Check, Row, Runner, Start, in_engine
 from frazil.experiments.at_rest import source_of
+from frazil.experiments.constant_energy import cell_of
+from frazil.experiments.field.diffusion import diffusion_A2_per_ps
 from frazil.experiments.field.results import analyse
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.subject import ALONG, Samples, Subject, drive_of, subject_of
@@ -22,14 +27,17 @@ from frazil.experiments.field.tables import ARRAYS
 from frazil.experiments.field.tables import TRAJECTORIES as TABLE
 from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of
 from frazil.md.ensemble import Ensemble
+from frazil.md.fields import STEPS_PER_PERIOD
 from frazil.md.integrators import PILE, Driven, VelocityVerlet
-from frazil.md.integrity import OUTCOMES
+from frazil.md.integrity import OUTCOMES, Separate
 from frazil.md.observers import Conserved, energies, frames, potential_info
 from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.transform import FieldCoupling, InField, SameForAll
 from frazil.seeds import rng
+from frazil.settings import is_multiple
 from frazil.units import fs, kB
 
 __all__ = ["ARRAYS", "TABLE", "analyse", "members", "runner"]
@@ -44,6 +52,8 @@ MOST_AT_ONCE = 128
 """Replicas of a batch, at most."""
 MOST_BEADS = 1024
 """Beads of a batch, about."""
+MOST_ATOMS = 4096
+"""Of a batch of cells, beads counted, about."""
 LAST = ("positions", "velocities")
 """Of what is observed the last is kept alone."""
 
@@ -73,8 +83,10 @@ def turning_fs(subject: Subject, temperature_K: float) -> float:
     """Return √(I/kT), fs: in which a free cluster turns by some radian, I its mean moment of inertia.
 
     Friction of that time lets a dipole forget its direction soonest: less of it leaves the cluster turning
-    about one axis, more of it hinders it.
+    about one axis, more of it hinders it. A cell does not turn: it has the slowest damping.
     """
+    if subject.in_cell:
+        return SLOWEST_fs
     inertia = subject.atoms.get_moments_of_inertia().mean()
     return float(np.sqrt(inertia / (kB * temperature_K)) / fs)
 
@@ -106,14 +118,27 @@ class _Member:
         def last(number: int) -> Start:
             return Start(*(free[number].rows[name][-1] for name in LAST))
 
-        driving = in_engine(last, lambda _: self._driven(), _kept)
+        def driven(times: int) -> dict[int, Trajectory]:
+            driving = in_engine(last, lambda _: self._driven(times), _kept)
+            return {i: row["ended"] for i, row in driving(begun, check)} if begun else {}
+
         begun = [number for number in numbers if OUTCOMES[free[number].outcome] == FINISHED]
-        driven: dict[int, Trajectory] = {i: row["ended"] for i, row in driving(begun, check)} if begun else {}
+        once = driven(1)
+        twice = driven(2) if self._doubles else {}
         for number in numbers:
             runs = [sampled[number * n_runs + run] for run in range(n_runs)]
-            yield number, self._row(number, runs, driven.get(number))
+            yield number, self._row(number, runs, once.get(number), twice.get(number))
 
-    def _row(self, number: int, runs: list[Trajectory], driven: Trajectory | None) -> Row:
+    @property
+    def _doubles(self) -> bool:
+        """Whether driven runs are done with twice the time step too: in cells, where the field allows it."""
+        settings, timestep_fs = self.settings, 2 * self.settings.drive_timestep_fs
+        slow = STEPS_PER_PERIOD * timestep_fs * 1e-3 * drive_of(settings).frequency_THz <= 1
+        return self.subject.in_cell and slow and is_multiple(settings.drive_every_fs, timestep_fs)
+
+    def _row(
+        self, number: int, runs: list[Trajectory], driven: Trajectory | None, twice: Trajectory | None
+    ) -> Row:
         settings = self.settings
         shape = (len(settings.n_beads), len(settings.fields_V_per_A))
         n_samples = round(settings.duration_fs / settings.observe_every_fs)
@@ -121,22 +146,30 @@ class _Member:
         n_columns = 3 + len(self.subject.lengths) + (self.subject.alpha is not None)
         samples = np.full((len(runs), n_samples, n_columns), np.nan)
         kinetic = np.full((len(runs), 2), np.nan)
-        under = np.full((n_driven, 3), np.nan)
+        under, diffusion, doubled = np.full((n_driven, 3), np.nan), np.full(len(runs), np.nan), np.nan
+        origin = self.subject.origins_e_A[self.member]
         outcomes = [OUTCOMES[ended.outcome] for ended in runs]
         for place, ended in enumerate(runs):
             if outcomes[place] == FINISHED:
                 rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
                 samples[place], kinetic[place] = rows["samples"], kinetic_eV(rows)
+                samples[place, :, :3] -= origin
+                if "centres" in rows:
+                    diffusion[place] = diffusion_A2_per_ps(rows["centres"], settings.observe_every_fs)
         if driven is not None:
             outcomes.append(OUTCOMES[driven.outcome])
             if outcomes[-1] == FINISHED:
                 total = driven.rows["energy"] + driven.rows["kinetic_energy"]
                 work = total - driven.rows["conserved_energy"]
-                under[:] = np.stack([total, work, driven.rows["dipole_e_A"] @ ALONG], axis=1)
+                along = (driven.rows["dipole_e_A"] - origin) @ ALONG
+                under[:] = np.stack([total, work, along], axis=1)
+        if twice is not None and OUTCOMES[twice.outcome] == FINISHED:
+            doubled = float(twice.rows["conserved_energy"].std())
         return {
             "trajectory_id": number, "member": self.member, **outcome_of(outcomes, "runs"),
             "samples": samples.reshape(*shape, n_samples, n_columns),
             "kinetic_eV": kinetic.reshape(*shape, 2), "driven": under,
+            "diffusion_A2_per_ps": diffusion.reshape(shape), "doubled_eV": np.array([doubled]),
         }  # fmt: skip
 
     def _place(self, run: int) -> tuple[int, int, int]:
@@ -149,8 +182,10 @@ class _Member:
         number, n_beads, field = self._place(run)
         atoms, random = self.subject.atoms, rng(self.campaign_seed, "field-start", number)
         turn = Rotation.random(random_state=random).as_matrix()
-        centre = atoms.get_center_of_mass()
-        positions = (atoms.positions - centre) @ turn.T
+        if self.subject.in_cell:
+            positions = atoms.positions
+        else:
+            positions = (atoms.positions - atoms.get_center_of_mass()) @ turn.T
         temperature_K = self.settings.temperature_K
         begun = start_of_ring(positions, atoms.get_masses(), temperature_K, n_beads, random)
         return Start(*begun, group=n_beads, kind=field)
@@ -169,34 +204,55 @@ class _Member:
         seen = (Samples.of(subject, n_beads), RingEnergies(settings.temperature_K, n_beads))
         starts = min(settings.n_trajectories, settings.shard_size)
         damping = min(turning_fs(subject, settings.temperature_K), SLOWEST_fs)
-        width = min(starts * len(fields), MOST_AT_ONCE, max(len(fields), MOST_BEADS // n_beads))
+        most = MOST_ATOMS // (n_beads * len(subject.atoms)) if subject.in_cell else MOST_BEADS // n_beads
+        width = min(starts * len(fields), MOST_AT_ONCE, max(len(fields), most))
         return Ensemble(
             RingPolymer(every, n_beads),
             PILE(settings.timestep_fs, settings.temperature_K, damping, n_beads), masses,
             round(length_fs / settings.timestep_fs), round(settings.observe_every_fs / settings.timestep_fs),
             self.campaign_seed, observers=(*seen, frames) if n_beads == 1 else seen,
-            stop=self._whole(n_beads), width=width, chunk=50,
+            stop=self._whole(n_beads), width=width, chunk=50, cell_A=cell_of(every, subject.atoms),
         )  # fmt: skip
 
-    def _driven(self) -> Ensemble:
-        """Return what runs under the field that changes with time share."""
-        settings, timestep_fs = self.settings, self.settings.drive_timestep_fs
+    def _driven(self, times: int) -> Ensemble:
+        """Return what runs under the field that changes with time share, of so many time steps in one."""
+        settings, timestep_fs = self.settings, times * self.settings.drive_timestep_fs
         integrator = Driven(VelocityVerlet(timestep_fs), drive_of(settings))
+        coupled = FieldCoupling(self._potential(), ALONG, self.subject.alpha)
         return Ensemble(
-            FieldCoupling(self._potential(), ALONG, self.subject.alpha), integrator,
+            coupled, integrator,
             self.subject.atoms.get_masses(), round(settings.drive_duration_fs / timestep_fs),
             round(settings.drive_every_fs / timestep_fs), self.campaign_seed,
             observers=(energies, potential_info, Conserved(integrator)), stop=self._whole(1),
             width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=50,
+            cell_A=cell_of(coupled, self.subject.atoms),
         )  # fmt: skip
 
-    def _whole(self, n_beads: int) -> WholeParts:
-        """Return the rule that ends a run whose cluster, or one of its molecules, came apart."""
+    def _whole(self, n_beads: int) -> "WholeParts | _InCell":
+        """Return the rule that ends a run whose cluster, or one of its molecules, came apart; in a cell also
+        one in which atoms are on top of each other.
+        """
         atoms, molecules = self.subject.atoms, self.subject.molecules.members
+        if self.subject.in_cell:
+            pieces = [own for own in molecules if len(own) > 1]
+            return _InCell(Separate.of(atoms, n_beads), WholeParts.at_rest(atoms, pieces, n_beads))
         cluster = WholeParts.at_rest(atoms, [np.arange(len(atoms))], n_beads, DETACHED_A)
         return replace(
             cluster, parts=cluster.parts + WholeParts.at_rest(atoms, molecules, n_beads, 0.0).parts
         )
+
+
+@dataclass(frozen=True)
+class _InCell:
+    """Stop rule of a cell: its atoms are apart, and its molecules, if there are any, whole."""
+
+    apart: Separate
+    whole: WholeParts
+
+    def __call__(self, state: State, system: System) -> jax.Array:
+        """Return the code of a broken frame, 0 of any other."""
+        found = self.apart(state, system)
+        return jnp.maximum(found, self.whole(state, system)) if self.whole.parts else found
 
 
 def _kept(start: Start, ended: Trajectory) -> Row:

@@ -10,17 +10,23 @@ import pandas
 from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, two_way
 from frazil.errors import UserError
 from frazil.experiments.field import figures
+from frazil.experiments.field.carried import Dipoles, RETURNED_eV, WHOLE_e, carried_units, paths
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.subject import Subject, drive_of, subject_of
 from frazil.experiments.field.tables import (
     ARRAYS,
     BOOKS,
+    BORN,
+    CARRIED,
+    DIFFUSION,
     DRIVEN,
     EXPECTED,
     LANGEVIN,
     LINEAR,
+    PER_VOLUME,
     POLARIZATION,
     RESPONSE,
+    REWEIGHTED,
     RIGID,
 )
 from frazil.experiments.passes import arranged, finished_by_all, kinetic_gate, nuclei_of
@@ -33,6 +39,10 @@ LEAST_EFFECTIVE = 0.3
 """Part of the samples without a field that still count in one: with fewer they say nothing of it."""
 BOOK, WORST_BOOK = 0.002, 0.01
 """Energy gained less work, of the root mean square of the work: the median, and the largest."""
+SCATTERS = (3.0, 5.5)
+"""Scatter of energy less work at twice the time step, of that at one: 4 but for higher orders."""
+SUM_e = 1e-4
+"""Born charges of a neutral cell add up to none: the largest component of their sum."""
 N_CURVE = 61
 """Fields of a drawn curve."""
 ENDS_OF_BOOKS = 0.1
@@ -42,6 +52,7 @@ REFERENCES = [
     "@habershon2009: q-TIP4P/F water",
     "@ceriotti2010: the thermostat of the rings",
 ]
+REFERENCES_OF_CELLS = ["@jiang2012: oxidation numbers, and dipoles of many values"]
 LOST_TOLD = (
     "A run that breaks is seldom a typical one; means without it would not be those of the ensemble. A "
     "start counts only where every run of every member finished.",
@@ -52,7 +63,31 @@ RESPONSE_TOLD = (
     "Dynamics in a weak field and the fluctuations of the dipole without one are two ways to the same "
     "response. Where they differ, forces and dipole do not belong together, or runs are too short to tell.",
     "Run more starts, or longer (field.n_trajectories, field.duration_fs), or take a smallest field in which "
-    "the cluster is polarized by about half of its dipole.",
+    "the cluster is polarized by about half of its dipole, a cell by about what its dipole fluctuates.",
+)
+REWEIGHTED_TOLD = (
+    "Samples without a field, weighed by exp(μ·E/kT), say what polarizes in one. Fields in which they say "
+    "nothing are left out.",
+    "Run more starts, or longer (field.n_trajectories, field.duration_fs).",
+)
+CARRIED_TOLD = (
+    "An ion that goes through the whole cell leaves all as it was, and changes the dipole by its oxidation "
+    "number times the cell's vector. Under other numbers the field would do wrong work on ions that move.",
+    "Train the model with the right oxidation numbers (train-gmnn --oxidation-numbers), or correct those "
+    "that are told here (field.oxidation_numbers).",
+)
+RETURNED_TOLD = (
+    "When an ion has gone through the whole cell, the energy is what it was.",
+    "Give a potential that is periodic in its cell.",
+)
+SUM_TOLD = (
+    "When all atoms move together the dipole of a neutral cell does not change: Born charges add up to none.",
+    "Give a model whose oxidation numbers add up to none.",
+)
+SCATTER_TOLD = (
+    "Energy less work scatters by the square of the time step, or the force of the field is not the slope of "
+    "its energy (or numbers of single precision, noise of neighbours at the cutoff, drown it).",
+    "Take a longer or shorter time step (field.drive_timestep_fs), or a model in float64.",
 )
 LANGEVIN_TOLD = (
     "What turns freely is polarized as Langevin's function of its dipoles says. Fields in which the samples "
@@ -65,7 +100,7 @@ BOOK_TOLD = (
     "where next to no work is done.",
 )
 HALVES_TOLD = (
-    "A cluster that still turns into the field when sampling starts is polarized more in the second half.",
+    "What still turns into the field when sampling starts is polarized more in the second half.",
     "Equilibrate longer (field.equilibration_fs), then sample longer.",
 )
 
@@ -74,12 +109,14 @@ HALVES_TOLD = (
 class Set:
     """All starts that count, at one number of beads.
 
-    samples (M, R, fields, n, 3 + quantities) of M members and R starts, kinetic (M, R, fields, 2), eV.
+    samples (M, R, fields, n, 3 + quantities) of M members and R starts, kinetic (M, R, fields, 2), eV,
+    diffusion (M, R, fields), Å²/ps, nan but in cells.
     """
 
     n_beads: int
     samples: np.ndarray
     kinetic: np.ndarray
+    diffusion: np.ndarray
 
     def along(self) -> np.ndarray:
         """Return mean dipoles along the field (M, R, fields), e Å."""
@@ -113,20 +150,27 @@ def analyse(settings: Field, table: pandas.DataFrame, campaign_seed: int, out: P
             f"{len(chosen)} of {settings.n_trajectories} starts were finished by all members in every field; "
             "lower temperature_K or fields_V_per_A, or train the potential on such frames"
         )
-    samples, kinetic, driven = (arranged(table, name, shape, chosen) for name in ARRAYS)
-    sets = [Set(n, samples[:, :, i], kinetic[:, :, i]) for i, n in enumerate(settings.n_beads)]
+    samples, kinetic, driven, diffusion, doubled = (arranged(table, name, shape, chosen) for name in ARRAYS)
+    sets = [
+        Set(n, samples[:, :, i], kinetic[:, :, i], diffusion[:, :, i]) for i, n in enumerate(settings.n_beads)
+    ]
     expected = [langevin(settings, subject, own) for own in sets]
+    judged = REWEIGHTED if subject.in_cell else LANGEVIN
     tables = {
         "response": RESPONSE.frame([row for own in sets for row in _response(settings, subject, own)]),
-        "langevin": LANGEVIN.frame(
+        judged.name: judged.frame(
             [row for own, found in zip(sets, expected, strict=True)
              for row in _langevin(settings, subject, own, found)]
         ),
         "linear_response": LINEAR.frame([row for own in sets for row in _linear(settings, subject, own)]),
-        "energy_books": BOOKS.frame(_books(driven, chosen)),
+        "energy_books": BOOKS.frame(_books(driven, doubled[..., 0], chosen)),
         "driven": DRIVEN.frame(_driven(settings, subject, driven)),
     }  # fmt: skip
-    for declared in (RESPONSE, LANGEVIN, LINEAR, BOOKS, DRIVEN):
+    if subject.in_cell:
+        units = carried_units(subject.atoms, subject.molecules)
+        tables["carried"] = CARRIED.frame(paths(subject.source, subject.atoms, units))
+        tables["born_charges"] = BORN.frame(_born(subject))
+    for declared in (RESPONSE, judged, LINEAR, BOOKS, DRIVEN, *((CARRIED, BORN) if subject.in_cell else ())):
         declared.write(tables[declared.name], out)
     gates = _gates(settings, subject, table, sets, expected, tables)
     return _section(settings, subject, sets, tables, gates, out)
@@ -137,7 +181,8 @@ def langevin(settings: Field, subject: Subject, own: Set) -> Expected:
 
     The energy without a field does not change when the cluster turns, so that over directions the average is
     exact: ⟨μ_z⟩_E = ⟨m L(x) sinh x/x⟩₀ / ⟨sinh x/x⟩₀, x = mE/kT, for the sizes m of dipoles (means over the
-    beads) without a field. Of a polarizability its isotropic part adds ⟨α⟩E.
+    beads) without a field. Of a polarizability its isotropic part adds ⟨α⟩E. A cell does not turn: there it
+    is ⟨μ_z exp x⟩₀ / ⟨exp x⟩₀, x = μ_z E/kT.
     """
     thermal = kB * settings.temperature_K
     n_members, n_starts = own.samples.shape[:2]
@@ -164,6 +209,10 @@ def _weighed(
     subject: Subject, own: Set, field_per_thermal: float, thermal: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights in a field (M, R, n) of samples without one, and these times the dipole along it."""
+    if subject.in_cell:
+        along = own.samples[:, :, 0, :, 2]
+        x = along * field_per_thermal
+        return np.exp(x - x.max()), np.exp(x - x.max()) * along
     sizes = np.linalg.norm(own.samples[:, :, 0, :, :3], axis=-1)
     x = sizes * field_per_thermal
     weights = np.exp(_log_sinhc(x) - _log_sinhc(x).max())
@@ -180,10 +229,17 @@ def curves(settings: Field, subject: Subject, sets: list[Set]) -> pandas.DataFra
         for own in sets:
             weights, above = _weighed(subject, own, field / thermal, thermal)
             rows.append((own.n_beads, EXPECTED, field, float(above.sum() / weights.sum())))
+        if subject.in_cell:
+            continue
         rigid = subject.dipole_e_A * float(_langevin_function(np.array(subject.dipole_e_A * field / thermal)))
         rows.append((1, RIGID, field, rigid))
     found = pandas.DataFrame(rows, columns=["n_beads", "quantity", "field_V_per_A", "value"])
-    return found.assign(unit="e Å per molecule", value=found["value"] / len(subject.molecules))
+    return found.assign(unit=_unit(subject), value=found["value"] / subject.shares)
+
+
+def _unit(subject: Subject) -> str:
+    """Return the unit of polarizations."""
+    return "e Å" if subject.in_cell else "e Å per molecule"
 
 
 def _log_sinhc(x: np.ndarray) -> np.ndarray:
@@ -200,8 +256,13 @@ def _langevin_function(x: np.ndarray) -> np.ndarray:
 
 
 def _response(settings: Field, subject: Subject, own: Set) -> list[dict[str, Any]]:
-    n_molecules, rows = len(subject.molecules), []
-    quantities = [(POLARIZATION, "e Å per molecule", own.along() / n_molecules)]
+    rows = []
+    quantities = [(POLARIZATION, _unit(subject), own.along() / subject.shares)]
+    if subject.in_cell:
+        quantities += [
+            (PER_VOLUME, "e/Å²", own.along() / subject.atoms.get_volume()),
+            (DIFFUSION, "Å²/ps", own.diffusion),
+        ]
     for place, name in enumerate(subject.lengths):
         quantities.append((name, "Å", own.samples[..., 3 + place].mean(axis=3)))
     for name, unit, values in quantities:
@@ -221,10 +282,9 @@ def _langevin(settings: Field, subject: Subject, own: Set, found: Expected) -> l
                 _langevin_function(np.array(subject.dipole_e_A * field / (kB * settings.temperature_K)))
             )
             difference, interval = _of_starts(found.differences[:, :, place])
-            rows.append(
-                (own.n_beads, field, own.along()[:, :, place].mean(), found.expected[place], difference,
-                 *interval, found.effective[place], rigid)
-            )  # fmt: skip
+            row = (own.n_beads, field, own.along()[:, :, place].mean(), found.expected[place], difference,
+                   *interval, found.effective[place])  # fmt: skip
+            rows.append(row if subject.in_cell else (*row, rigid))
     return rows
 
 
@@ -236,34 +296,61 @@ def _of_starts(values: np.ndarray) -> tuple[float, tuple[float, float]]:
 
 def _linear(settings: Field, subject: Subject, own: Set) -> list[dict[str, Any]]:
     """Return the response of the whole structure by slope at the smallest field, and by fluctuations."""
-    dipoles = own.samples[:, :, 0, :, :3]
-    fluctuations = (dipoles**2).sum(axis=-1).mean(axis=2) / (3 * kB * settings.temperature_K)
-    if subject.alpha is not None:
-        fluctuations = fluctuations + own.samples[:, :, 0, :, -1].mean(axis=2) / COULOMB_eV_A
+    dipoles, along = own.samples[:, :, 0, :, :3], own.along()
+    slope = along[:, :, 1] / settings.fields_V_per_A[1]
+    if subject.in_cell:
+        # What a crystal has without a field is no response; of a liquid it is none but for sampling.
+        slope = slope - along[:, :, 0] / settings.fields_V_per_A[1]
+        squares = ((dipoles - dipoles.mean(axis=(1, 2), keepdims=True)) ** 2).mean(axis=2)
+        own_response = squares / (kB * settings.temperature_K)
+        ways = {
+            "slope": slope, "fluctuations": own_response[..., 2],
+            "fluctuations, three directions": own_response.mean(axis=-1),
+        }  # fmt: skip
+    else:
+        fluctuations = (dipoles**2).sum(axis=-1).mean(axis=2) / (3 * kB * settings.temperature_K)
+        if subject.alpha is not None:
+            fluctuations = fluctuations + own.samples[:, :, 0, :, -1].mean(axis=2) / COULOMB_eV_A
+        ways = {"slope": slope, "fluctuations": fluctuations}
+    rows = []
+    for by, values in ways.items():
+        row = two_way(values).estimate().row("value_e2_A2_per_eV")
+        of_cell = _permittivity(subject, row["value_e2_A2_per_eV"]) if subject.in_cell else np.nan
+        rows.append({"n_beads": own.n_beads, "by": by, **row, "permittivity": of_cell})
+    return rows
+
+
+def _permittivity(subject: Subject, response_e2_A2_per_eV: float) -> float:
+    """Return the relative permittivity of nuclei (and what electrons the dipole knows): 1 + χ/ε0V."""
+    return 1.0 + 4.0 * np.pi * COULOMB_eV_A * response_e2_A2_per_eV / subject.atoms.get_volume()
+
+
+def _born(subject: Subject) -> list[tuple[Any, ...]]:
+    """Return rows of ``BORN``, under the mean."""
+    charges = Dipoles(subject.source, subject.atoms).born_charges(subject.atoms.positions)
+    symbols = subject.atoms.get_chemical_symbols()
     return [
-        {"n_beads": own.n_beads, "by": by, **two_way(values).estimate().row("value_e2_A2_per_eV")}
-        for by, values in (
-            ("slope", own.along()[:, :, 1] / settings.fields_V_per_A[1]), ("fluctuations", fluctuations)
-        )
-    ]  # fmt: skip
+        (atom, symbol, *tensor.ravel())
+        for atom, (symbol, tensor) in enumerate(zip(symbols, charges, strict=True))
+    ]
 
 
-def _books(driven: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, ...]]:
+def _books(driven: np.ndarray, doubled: np.ndarray, chosen: np.ndarray) -> list[tuple[Any, ...]]:
     """Return rows of ``BOOKS``; energy less work, which the time step lets sway, is averaged at both ends."""
     ends = max(1, round(ENDS_OF_BOOKS * driven.shape[2]))
     rows = []
     for member, starts in enumerate(driven):
-        for place, run in zip(chosen, starts, strict=True):
+        for place, run, twice in zip(chosen, starts, doubled[member], strict=True):
             kept, work = (run[:, 0] - run[:, 1]) / meV, run[-1, 1] / meV
             difference = kept[-ends:].mean() - kept[:ends].mean()
-            rows.append((int(place), member, work, work + difference, difference, kept.std()))
+            rows.append((int(place), member, work, work + difference, difference, kept.std(), twice / meV))
     return rows
 
 
 def _driven(settings: Field, subject: Subject, driven: np.ndarray) -> list[tuple[Any, ...]]:
     times = settings.drive_every_fs * np.arange(driven.shape[2])
-    polarization = two_way(driven[..., 2] / len(subject.molecules)).estimate()
-    gained = two_way((driven[..., 0] - driven[:, :, :1, 0]) / meV / len(subject.molecules)).estimate()
+    polarization = two_way(driven[..., 2] / subject.shares).estimate()
+    gained = two_way((driven[..., 0] - driven[:, :, :1, 0]) / meV / subject.shares).estimate()
     parts = [(found.value, found.low_95, found.high_95) for found in (polarization, gained)]
     fields = np.asarray(drive_of(settings).at(times))
     return list(zip(times, fields, *parts[0], *parts[1], strict=True))
@@ -293,11 +380,12 @@ def _gates(
         if judged:
             results = {i: _of_starts(found.differences[:, :, i]) for i in judged}
             worst = max(judged, key=lambda i: max(map(abs, results[i][1])))
+            whose = "what samples without one expect" if subject.in_cell else "Langevin's"
             gates.append(
                 Gate.equivalent(
-                    f"dipole in stronger fields less Langevin's, {told} (part)", *results[worst], MARGIN,
+                    f"dipole in stronger fields less {whose}, {told} (part)", *results[worst], MARGIN,
                     f"at {settings.fields_V_per_A[worst]:g} V/Å, the worst of {len(judged)}",
-                ).because(*LANGEVIN_TOLD)
+                ).because(*(REWEIGHTED_TOLD if subject.in_cell else LANGEVIN_TOLD))
             )  # fmt: skip
         along = own.samples[:, :, -1, :, 2]
         middle = along.shape[2] // 2
@@ -313,9 +401,53 @@ def _gates(
         Gate.at_most(f"energy gained less work, of the usual work, {which}", value, limit).because(*BOOK_TOLD)
         for which, value, limit in (("median", off.median(), BOOK), ("largest", off.max(), WORST_BOOK))
     ]
+    if subject.in_cell:
+        gates += _gates_of_cell(subject, tables)
     if subject.source.n_members == 1:
         gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
     return gates
+
+
+def _gates_of_cell(subject: Subject, tables: dict[str, pandas.DataFrame]) -> list[Gate]:
+    """Return the gates of ions carried through the cell, of Born charges, and of the time step."""
+    carried = tables["carried"]
+    ends = carried[carried["fraction"] == 1.0]
+    off = np.maximum((ends["change_e"] - numbers_of(subject, ends)).abs(), ends["change_across_e"].abs())
+    worst = ends.loc[off.idxmax()]
+    told = f"{worst['carried']} along {worst['along']}: {worst['change_e']:.5f} e times the vector"
+    born = tables["born_charges"].drop(columns=["atom", "element"]).sum()
+    books = tables["energy_books"]
+    scatter = (books["energy_std_doubled_meV"] / books["energy_std_meV"]).median()
+    return [
+        Gate.at_most(
+            "change of the dipole by what is carried through the cell, less its oxidation number (e)",
+            off.max(), WHOLE_e, told,
+        ).because(*CARRIED_TOLD),
+        Gate.at_most(
+            "energy when it has been carried through the cell, less that before (eV)",
+            ends["energy_eV"].abs().max(), RETURNED_eV,
+        ).because(*RETURNED_TOLD),
+        Gate.at_most(
+            "sum of the Born charges, largest component (e)", born.abs().max(), SUM_e
+        ).because(*SUM_TOLD),
+        Gate.within(
+            "scatter of energy less work at twice the time step, of that at one", scatter, *SCATTERS
+        ).because(*SCATTER_TOLD),
+    ]  # fmt: skip
+
+
+def numbers_of(subject: Subject, ends: pandas.DataFrame) -> np.ndarray:
+    """Return the oxidation numbers (rows,) of what was carried: those told, or the nearest whole ones.
+
+    A molecule's is the sum of its atoms': none.
+    """
+    if not subject.numbers_e:
+        return np.asarray(ends["change_e"].round())
+    units = dict(carried_units(subject.atoms, subject.molecules))
+    symbols = np.array(subject.atoms.get_chemical_symbols())
+    return np.array(
+        [sum(subject.numbers_e[symbol] for symbol in symbols[units[name]]) for name in ends["carried"]]
+    )
 
 
 def _section(
@@ -329,7 +461,7 @@ def _section(
     said, results = [], []
     for row in at.to_dict("records"):
         text, interval = with_interval(row["value"], row["low_95"], row["high_95"])
-        said.append(f"{text} {interval} e Å per molecule ({nuclei_of(row['n_beads'])})")
+        said.append(f"{text} {interval} {_unit(subject)} ({nuclei_of(row['n_beads'])})")
         results.append(
             Result.of_row(
                 f"Polarization at {strongest:g} V/Å, {nuclei_of(row['n_beads'])}", "value", row, "e Å",
@@ -337,12 +469,18 @@ def _section(
             )
         )  # fmt: skip
     for row in linear[linear["by"] == "fluctuations"].to_dict("records"):
+        if subject.in_cell:
+            continue
         name = f"Response to weak fields, {nuclei_of(row['n_beads'])}"
         results.append(Result.of_row(name, "value_e2_A2_per_eV", row, "e² Å²/eV", n=n_starts, of="starts"))
+    if subject.in_cell:
+        results += _results_of_cell(settings, subject, tables, n_starts)
     drawn = [
         figures.response(response, curves(settings, subject, sets), out),
         figures.driven(tables["driven"], out),
     ]
+    if subject.in_cell:
+        drawn.append(figures.carried(tables["carried"], out))
     neglected = "" if subject.alpha is not None else " What a field induces (−½E·α·E) is neglected."
     return Section(
         title="Electric fields",
@@ -353,19 +491,72 @@ def _section(
         tables=[
             Table("response.csv", f"Polarization and lengths in each field.{neglected}"),
             Table("linear_response.csv", "Response to weak fields by two ways."),
-            Table("langevin.csv", "Dipoles in fields, and as Langevin's function expects them."),
+            *_tables_of(subject),
             Table("energy_books.csv", "Work of the field that changes with time, and energy gained."),
         ],
         results=results,
         main_figure=drawn[0].file,
         methods=(
-            f"{subject.name} at {settings.temperature_K:g} K was run in constant electric fields of up to "
+            f"{subject.name}{' (a cell)' * subject.in_cell} at {settings.temperature_K:g} K was run in "
+            "constant electric fields of up to "
             f"{strongest:g} V/Å under H0 − μ·E{' − ½E·α·E' if subject.alpha is not None else ''} ({n_starts} "
             f"starts, {settings.duration_fs / 1000:g} ps each in each field, Langevin dynamics; ring "
             "polymers under PILE-L where nuclei are quantum)."
         ),
-        references=REFERENCES,
+        references=[*REFERENCES, *(REFERENCES_OF_CELLS if subject.in_cell else ())],
     )  # fmt: skip
+
+
+def _tables_of(subject: Subject) -> list[Table]:
+    if not subject.in_cell:
+        return [Table("langevin.csv", "Dipoles in fields, and as Langevin's function expects them.")]
+    return [
+        Table("reweighted.csv", "Dipoles in fields, and as samples without one expect them."),
+        Table("carried.csv", "Dipole and energy as an ion or molecule goes through the whole cell."),
+        Table("born_charges.csv", "∂μ/∂r of each atom in the cell as given."),
+    ]
+
+
+def _results_of_cell(
+    settings: Field, subject: Subject, tables: dict[str, pandas.DataFrame], n_starts: int
+) -> list[Result]:
+    """Return the cards of permittivities, and of diffusion without a field and in the strongest."""
+    found = []
+    linear = tables["linear_response"]
+    for row in linear[linear["by"] == "fluctuations, three directions"].to_dict("records"):
+        names = ("low_95", "high_95", "total_low_95", "total_high_95")
+        own = row | {name: _permittivity(subject, row[name]) for name in names}
+        own["model_std"] = _permittivity(subject, row["model_std"]) - 1.0
+        name = f"Relative permittivity, {nuclei_of(row['n_beads'])}"
+        found.append(Result.of_row(name, "permittivity", own, "", n=n_starts, of="starts"))
+    response = tables["response"]
+    for field in (0.0, settings.fields_V_per_A[-1]):
+        chosen = (response["quantity"] == DIFFUSION) & (response["field_V_per_A"] == field)
+        for row in response[chosen].to_dict("records"):
+            name = f"Diffusion in {field:g} V/Å, {nuclei_of(row['n_beads'])}"
+            found.append(Result.of_row(name, "value", row, "Å²/ps", n=n_starts, of="starts"))
+    return found
+
+
+def _text_of_cell(settings: Field, subject: Subject) -> list[str]:
+    what = (
+        "no molecules, so that each ion goes by itself, and polarization counts from the dipole of the cell "
+        "as given"
+        if subject.is_ionic
+        else f"{len(subject.molecules)} molecules"
+    )
+    return [
+        f"{subject.name} is a cell of {subject.atoms.get_volume():.0f} Å³ with {len(subject.atoms)} atoms "
+        f"({what}), run as given under the potential ({subject.source.kind}, {subject.source.level}). The "
+        "field acts along z by H0 − μ·E, on every bead of the rings; it is the macroscopic one. Positions "
+        "are never wrapped: the dipole stays on its branch. What the field induces in electrons that the "
+        "dipole does not know, −½E·α·E, is neglected.",
+        "Each start is sampled in each field, a run of its own; errors of sampling are the scatter of "
+        "starts. Diffusion is the half slope of squared displacements from the centre of all, over three, "
+        "without a correction for the small cell; friction of the thermostat (1 ps) lowers that of light "
+        "molecules by some percent. Weighed by exp(μ·E/kT), samples without a field tell the polarization in "
+        "one (reweighted.csv).",
+    ]
 
 
 def _text(settings: Field, subject: Subject) -> list[str]:
@@ -382,9 +573,16 @@ def _text(settings: Field, subject: Subject) -> list[str]:
         else "No polarizability was given: what the field induces, −½E·α·E, is neglected. Of its effect on "
         "forces that is some 0.5 % at 0.05 and 5 % at 0.5 V/Å (water at GFN2-xTB)."
     )
+    run_on = (
+        f"From frames without a field, classical nuclei run on at constant energy under {shape}, of "
+        f"{settings.drive_V_per_A:g} V/Å. The energy gained is the field's work ∫E·dμ but for the time step."
+    )
+    alone = [ONE_POTENTIAL] if subject.source.n_members == 1 else []
+    if subject.in_cell:
+        return [*_text_of_cell(settings, subject), run_on, *alone]
     n_molecules = len(subject.molecules)
     molecules = f"{n_molecules} molecule{'s' * (n_molecules > 1)}"
-    text = [
+    return [
         f"{subject.name} ({molecules}) was relaxed under the potential "
         f"({subject.source.kind}, {subject.source.level}), where its dipole is "
         f"{number(subject.dipole_e_A)} e Å. The field acts along z by H0 − μ·E, on every bead of the rings. "
@@ -394,9 +592,6 @@ def _text(settings: Field, subject: Subject) -> list[str]:
         "the field: since its energy without a field does not change when it turns, the dipoles without a "
         "field tell the polarization in one, by Langevin's function (langevin.csv). Lengths are means over "
         "the beads.",
-        f"From frames without a field, classical nuclei run on at constant energy under {shape}, of "
-        f"{settings.drive_V_per_A:g} V/Å. The energy gained is the field's work ∫E·dμ but for the time step.",
+        run_on,
+        *alone,
     ]
-    if subject.source.n_members == 1:
-        text.append(ONE_POTENTIAL)
-    return text

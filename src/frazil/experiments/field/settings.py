@@ -18,11 +18,19 @@ WIDTHS_BEFORE = 3
 class Field:
     """Polarization and structure in constant fields, and the work of one that changes with time."""
 
-    structure: Path | None = a_structure("A molecule or cluster", "two water molecules")
+    structure: Path | None = a_structure(
+        "A molecule, a cluster, or a cell (pbc) of a crystal or liquid", "two water molecules",
+        ", but a cell's is the start as it is",
+    )  # fmt: skip
     model: Path | None = a_potential("q-TIP4P/F water", "a potential with a dipole")
     polarizability: Path | None = setting(
         "Folder of a polarizability, for the dipole that the field induces; without one this is neglected",
         default=None, path="any",
+    )  # fmt: skip
+    oxidation_numbers: tuple[str, ...] = setting(
+        "Of a cell of ions: the oxidation number of each element (Na:1,Cl:-1), by which one that is carried through the cell "
+        "must change the dipole; when not set, any whole number",
+        default=(),
     )  # fmt: skip
     temperature_K: float = setting("Temperature", default=150.0, above=0, maximum=5000)
     fields_V_per_A: tuple[float, ...] = setting(
