@@ -11,6 +11,7 @@ import pytest
 from exact import harmonic_energy_eV, ring_average, ring_density
 
 from frazil.errors import UserError
+from frazil.experiments.hydrogen_bond.windows import mass_nodes
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE, Langevin, NoseHooverChain, OwnTemperature, VelocityVerlet
 from frazil.md.observers import energies, frames
@@ -87,6 +88,18 @@ def test_harmonic_energies_at_any_number_of_beads() -> None:
     """The published series: 25.85, 94.27, 200.59 meV and so on, 229.37 without end."""
     series = [harmonic_energy_eV(STRETCH, 300.0, n) for n in (1, 4, 16, 32, 64, 4096)]
     assert 1e3 * np.array(series) == pytest.approx([25.85, 94.27, 200.59, 221.03, 227.20, 229.37], abs=0.006)
+
+
+def test_what_quantum_nuclei_add_to_a_free_energy_by_the_mass_is_exact() -> None:
+    """kT/2 Σ ln(1 + ω²/ω_k²) of a stretch, by the five points that hydrogen bonds take along the mass."""
+    thermal, (places, weights) = kB * 300.0, mass_nodes()
+    for n_beads, expected in ((8, 123.451), (16, 144.642), (32, 152.176), (64, 154.289), (128, 154.835)):
+        modes = np.asarray(ring_frequencies(n_beads, 300.0))[1:]
+        exact = 0.5 * thermal * np.log1p((STRETCH / modes) ** 2).sum()
+        assert 1e3 * exact == pytest.approx(expected, abs=0.003)
+        kinetic = np.array([0.5 * harmonic_energy_eV(STRETCH * g, 300.0, n_beads) for g in places])
+        by_mass = (weights * 2 / places * (kinetic - 0.5 * thermal)).sum()
+        assert 1e3 * by_mass == pytest.approx(expected, abs=0.15)
 
 
 @pytest.mark.parametrize(("n_beads", "timestep_fs"), [(4, 0.25), (16, 1.0)])

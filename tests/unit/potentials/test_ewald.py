@@ -1,12 +1,17 @@
 """Charges in cells: Madelung's constant, sums that do not depend on how they are split, water in a cell."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.io import read
+from ase.units import kcal, mol
 
+import frazil
 from frazil.errors import UserError
 from frazil.potentials.analytic import ewald
 from frazil.potentials.analytic.ewald import Ewald
@@ -74,6 +79,14 @@ def test_water_in_a_wide_cell_is_free() -> None:
     (energy, slopes), (in_cell, slopes_in_cell) = found
     assert float(in_cell) == pytest.approx(float(energy), abs=1.5e-3)
     assert np.abs(np.asarray(slopes_in_cell - slopes)).max() < 2e-3
+
+
+def test_the_shipped_dimer_is_at_rest() -> None:
+    dimer = read(Path(frazil.__file__).parents[2] / "assets/structures/water_dimer.extxyz")
+    energy, slopes = jax.value_and_grad(load("q-tip4p-f").potential(dimer).energy)(dimer.positions)
+    assert float(energy) / (kcal / mol) == pytest.approx(-6.55, abs=0.01)
+    assert np.abs(np.asarray(slopes)).max() < 0.01
+    assert dimer.get_distance(0, 3) == pytest.approx(2.772, abs=1e-3)
 
 
 @pytest.mark.parametrize(
