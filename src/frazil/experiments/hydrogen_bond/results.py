@@ -55,6 +55,7 @@ REFERENCES = [
     "@ceriotti2010: the thermostat of the rings",
     "@korol2020: the step of the free ring",
 ]
+WATER, EWALD = "q-tip4p-f", "@ewald1921: charges of q-TIP4P/F in a cell"
 MORE = "take more of them: n_coupling_windows, n_restraint_windows"
 """What to do where windows do not overlap."""
 LOST_TOLD = (
@@ -431,7 +432,7 @@ def _section(
             f"of {settings.duration_fs / 1000:g} ps each from either side, MBAR), and of its release to the "
             "standard volume, which is analytic. Quantum nuclei are ring polymers under PILE-L dynamics."
         ),
-        references=REFERENCES,
+        references=REFERENCES + ([EWALD] if subject.periodic and subject.source.kind == WATER else []),
     )  # fmt: skip
 
 
