@@ -194,13 +194,13 @@ def main() -> None:
     parser.add_argument("--n-epochs", type=int, default=60)
     parser.add_argument("--cutoff-A", type=float, default=4.5)
     parser.add_argument("--rings", action="store_true", help="frames of beads too, for quantum-committee")
-    parser.add_argument("--longer", type=float, default=1.0, help="multiply the times of the runs")
+    parser.add_argument("--equilibration-fs", type=float, help="of the runs, in place of their own")
+    parser.add_argument("--duration-fs", type=float, help="the same")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    short = {
-        name: {**values, **{k: values[k] * given.longer for k in ("equilibration_fs", "duration_fs")}}
-        for name, values in (("classical", CLASSICAL), ("quantum", QUANTUM))
-    }
+    times = {name: getattr(given, name) for name in ("equilibration_fs", "duration_fs")}
+    own = {name: value for name, value in times.items() if value is not None}
+    short = {"classical": {**CLASSICAL, **own}, "quantum": {**QUANTUM, **own}}
     stages = {
         "frames": lambda: make_frames(given.out, given.rings),
         "train": lambda: train(given.out, given.n_epochs, given.cutoff_A),
