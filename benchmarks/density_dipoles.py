@@ -7,7 +7,7 @@ Frames are the shipped water molecules and pairs, labelled at the level of the e
 learns the density by symmetry-adapted regression, and takes the dipole of it. The other learns the dipole by
 the charges of a GM-NN (three members, whose mean counts). Both have the same frames to learn from and to
 choose by. errors.csv: root mean square length of the dipole's error on the test frames. spectrum.csv: the
-infrared spectrum of a pair of water molecules that moves under q-TIP4P/F, by each way's dipoles and by those
+infrared spectrum of a water molecule that moves under q-TIP4P/F, by each way's dipoles and by those
 of the level itself; bands.csv: the intensity of its bands over the level's.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import pandas
 from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 
 import frazil
@@ -48,8 +48,8 @@ SETTINGS = {
     "response": False, "n_members": 0, "n_train": "20,50,110",
 }  # fmt: skip
 EPOCHS, N_MEMBERS = 1500, 3
-EQUILIBRATION_fs, DURATION_fs, TIMESTEP_fs, EVERY_fs, TEMPERATURE_K = 1000.0, 2000.0, 0.25, 2.0, 100.0
-BANDS_cm1 = {"librations": (150, 1000), "bending": (1500, 1800), "stretching": (3400, 3900)}
+EQUILIBRATION_fs, DURATION_fs, TIMESTEP_fs, EVERY_fs, TEMPERATURE_K = 500.0, 2000.0, 0.25, 2.0, 300.0
+BANDS_cm1 = {"rotation": (0, 1000), "bending": (1450, 1850), "stretching": (3300, 4000)}
 DENSITY, CHARGES, LEVEL = "density", "charges", "level"
 
 Dipoles = Callable[[Sequence[Atoms]], np.ndarray]
@@ -96,13 +96,12 @@ def by_charges(known: Sequence[Atoms], held: Sequence[Atoms], folder: Path) -> D
     return dipoles
 
 
-def pair_in_motion(pair: Atoms) -> list[Atoms]:
-    """Return the frames of a pair of molecules at constant energy under q-TIP4P/F."""
-    moving = pair.copy()
+def in_motion(molecule: Atoms) -> list[Atoms]:
+    """Return the frames of a molecule at constant energy under q-TIP4P/F."""
+    moving = molecule.copy()
     moving.calc = frazil.load(ASSETS / "potentials/q-tip4p-f")
     MaxwellBoltzmannDistribution(moving, temperature_K=2 * TEMPERATURE_K, rng=np.random.default_rng(SEED))
     Stationary(moving)
-    ZeroRotation(moving)
     dynamics = VelocityVerlet(moving, TIMESTEP_fs * units.fs)
     dynamics.run(round(EQUILIBRATION_fs / TIMESTEP_fs))
     found = []
@@ -163,8 +162,7 @@ def main() -> None:
             print(errors[-1], flush=True)
     pandas.DataFrame(errors).to_csv(out / "errors.csv", index=False)
 
-    pair = next(atoms for atoms in frames if len(atoms) == 6)
-    moving = pair_in_motion(pair)
+    moving = in_motion(next(atoms for atoms in frames if len(atoms) == 3))
     series = {name: dipoles(moving) for name, dipoles in ways.items()}
     series[LEVEL] = of_level(moving, settings.level)
     asked = Spectrum(depth_fs=500.0)
