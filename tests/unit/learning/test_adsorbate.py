@@ -138,6 +138,14 @@ def test_other_elements_do_not_see_an_adsorbate() -> None:
     assert abs(share) > 1e-3
 
 
+def beside(n_epochs: int) -> AdsorbateTraining:
+    """A small network for the adsorbate."""
+    return AdsorbateTraining(
+        adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=n_epochs, adsorbate_n_radial=2,
+        adsorbate_hidden=(24,),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A committee of two with an adsorbate of H, and its dataset beside it."""
@@ -149,7 +157,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, folder / "out", folder / "checkpoints",
         GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
         GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5),
-        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=120),
+        adsorbate=beside(120),
     )  # fmt: skip
 
     spring = CubicHermiteSpline([0.5, 1.5], [0.3, 0.5], [-0.4, 0.6])
@@ -164,7 +172,7 @@ def test_an_adsorbates_network_is_trained_beside_a_committee_that_is_there(
         trained, tmp_path / "out", tmp_path / "checkpoints",
         GmnnTraining(n_members=2, seed=1, n_epochs=2, batch_size=8),
         GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5), before=trained / "out",
-        adsorbate=AdsorbateTraining(adsorbate=("H",), adsorbate_cutoff_A=6, adsorbate_epochs=1),
+        adsorbate=beside(1),
     )  # fmt: skip
     before, after = (read_model(folder / "out/model.h5") for folder in (trained, tmp_path))
     assert before.metadata == after.metadata
@@ -177,6 +185,8 @@ def test_a_training_learns_the_share(trained: Path) -> None:
     source = load(trained / "out")
     assert source.n_members == 2
     assert source.adsorbate.architecture.cutoff_A == 6
+    assert (source.adsorbate.architecture.n_radial, source.adsorbate.architecture.hidden) == (2, (24,))
+    assert (source.model.architecture.n_radial, source.model.architecture.hidden) == (2, (16,))
     assert source.adsorbate.architecture.n_basis == 6, "Gaussians are not as dense as the surface's"
     with_it, without = ([frame(4, seed, h2=h2) for seed in range(60, 80)] for h2 in (True, False))
     labels = np.array([a.get_potential_energy() for a in with_it]) - [

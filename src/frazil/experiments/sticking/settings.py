@@ -169,7 +169,9 @@ class Grid:
     binding_max_force_eV_per_A: float = setting(
         "Force at which a site has converged", default=0.001, above=0, maximum=0.1
     )
-    binding_max_steps: int = setting("Steps after which a site has not converged", default=2000, minimum=1)
+    binding_max_steps: int = setting("Steps after which a site has not converged; the surface alone may take ten times as many",
+        default=2000, minimum=1,
+    )  # fmt: skip
     width: int = setting(WIDTH_DOC, default=8, minimum=1, maximum=100000)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
 

@@ -172,6 +172,20 @@ def test_binding_energies_are_the_depth_of_a_known_well() -> None:
     assert FAR_A > 15
 
 
+def test_a_surface_alone_may_take_more_steps_than_a_site() -> None:
+    """It is one minimization that all sites refer to: a glass needs more, and a whole run would end there."""
+    begun = surface()
+    rest_A = begun.positions.copy()
+    rest_A[:6] += 0.05
+    wells = Wells(rest_A, (400.0, 410.0))
+    grid = Grid(binding_area_A2=9.0, binding_spacing_A=3.0, binding_max_steps=4, width=1)
+    (site,) = sites(begun, grid, wells, H2).to_dict("records")  # type: ignore[arg-type]
+    assert site["converged"] == 0, "the site has its four steps"
+    hard = replace(grid, binding_max_steps=1, binding_max_force_eV_per_A=1e-9)
+    with pytest.raises(UserError, match=r"H2 far away did not relax below 1e-09 eV/Å in 10 steps"):
+        sites(begun, hard, wells, H2)  # type: ignore[arg-type]
+
+
 def test_sites_begin_at_the_clearance_over_a_square_grid() -> None:
     wide = Grid(binding_area_A2=16.0, binding_spacing_A=1.0, binding_clearance_A=2.5)
     assert points(wide).min() == -1.5
