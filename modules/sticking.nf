@@ -18,6 +18,7 @@ process SAMPLE_CLUSTERS {
     label 'labels'
 
     input:
+    path files, stageAs: 'given/*' // molecules that are files
     val settings
     val code
 

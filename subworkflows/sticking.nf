@@ -39,11 +39,13 @@ workflow STICKING {
     else if (s.potential == 'gmnn') {
         // With frames or scans of your own none are made here; what is left is molecules alone.
         SAMPLE_CLUSTERS(
-            settings.steps['sample-clusters'] + (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
+            molecule_files(s),
+            settings.steps['sample-clusters'] + staged_names(s).subMap('molecules', 'projectile') +
+                (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
             settings.code['sample_clusters.py'],
         )
-        // Molecules alone, too, are the data set's; those of other systems than H2 on CO always.
-        def own = s.interaction_only && s.molecules_of == 'dataset' || s.molecules != ['CO'] || s.projectile != 'H2'
+        // Molecules alone, too, are the data set's, or are not needed.
+        def own = s.interaction_only ? s.molecules_of == 'dataset' : s.molecules != ['CO'] || s.projectile != 'H2'
         clusters = s.dataset ? Channel.empty() : SAMPLE_CLUSTERS.out.clusters
         LABEL(
             clusters.map { ['clusters', it] }

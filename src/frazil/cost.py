@@ -76,7 +76,7 @@ def agreed(parts: Mapping[str, float], yes: bool) -> str:
     return text
 
 
-def label_s(level: str, composition: Mapping[str, int]) -> float:
+def label_s(level: str, composition: Mapping[str, float]) -> float:
     """Return the seconds of one label of some atoms (number by element)."""
     n_atoms = sum(composition.values())
     cheap = {**dict.fromkeys(TIGHT_BINDING, 9e-5 * n_atoms**2), "gfn-ff": 2e-4 * n_atoms}
@@ -218,10 +218,10 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         first, later = (0 if own.model else anew), (own.cutout_epochs or anew)
         told = "training" if counted or own.dataset is None else AS_LARGE
         yield told, (first + own.cutout_rounds * later) * epoch_s
-        yield "labels", cut * label_s(own.label_level, {"C": 15, "O": 15, "H": 2})
+        yield "labels", cut * label_s(own.label_level, _cluster(surface, 15))
         if own.dataset is None:
-            yield "labels", n_frames * label_s(own.label_level, {"C": 10, "O": 10, "H": 2})
-            yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", {"C": 10, "O": 10, "H": 2})
+            yield "labels", n_frames * label_s(own.label_level, _cluster(surface, 10))
+            yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", _cluster(surface, 10))
     parts = surface.parts or [1.0] * len(surface.molecules)
     sizes = [_atoms_of(what) for what in surface.molecules]
     each = sum(part * n for part, n in zip(parts, sizes, strict=True)) / sum(parts)
@@ -237,6 +237,22 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         collisions = campaign.per_phase * campaign.duration_fs / campaign.timestep_fs
         yield "collisions", collisions * (step_s + (PAIR_s * n_atoms**2 if own.truth else 0.0))
         yield "attempts", attempts.n_attempts * attempts.attempts_duration_fs / campaign.timestep_fs * step_s
+
+
+def _cluster(surface: Any, n_molecules: int) -> dict[str, float]:
+    """Return what a cluster of the ice's molecules and the projectile is made of, in the mean."""
+    parts = surface.parts or [1.0] * len(surface.molecules)
+    kinds = [(what, n_molecules * part / sum(parts)) for what, part in zip(surface.molecules, parts)]
+    return _together([*kinds, (surface.projectile, 1.0)])
+
+
+def _together(kinds: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Return the atoms, by element, of so many of each kind of molecule."""
+    found: dict[str, float] = {}
+    for what, number in kinds:
+        for element, count in _composition_of(what).items():
+            found[element] = found.get(element, 0.0) + number * count
+    return found
 
 
 def _infrared(run: Any) -> Iterator[tuple[str, float]]:
@@ -417,11 +433,20 @@ def _step_s(kind: str, n_atoms: int, weights: float) -> float:
 
 def _atoms_of(what: str) -> int:
     """Return the atoms of a molecule by its formula, its file or, about, its SMILES; 2 where none tells."""
+    return sum(_composition_of(what).values())
+
+
+def _composition_of(what: str) -> dict[str, int]:
+    """Return the atoms of a molecule by element, as ``_atoms_of``: of a SMILES heavy ones count as carbon."""
     if what.startswith("smiles:"):  # chains have two hydrogens for each heavy atom
-        return 3 * len(re.findall(r"Cl|Br|[A-Zcnosp]", what.removeprefix("smiles:")))
+        heavy = len(re.findall(r"Cl|Br|[A-Zcnosp]", what.removeprefix("smiles:")))
+        return {"C": heavy, "H": 2 * heavy}
     if Path(what).is_file():
-        return next((sum(own.values()) for own in compositions(Path(what))), 2)
-    return sum(int(n or 1) for _, n in re.findall(r"([A-Z][a-z]?)(\d*)", what)) or 2
+        return next((dict(own) for own in compositions(Path(what))), {"C": 2})
+    found: dict[str, int] = {}
+    for element, number in re.findall(r"([A-Z][a-z]?)(\d*)", what):
+        found[element] = found.get(element, 0) + int(number or 1)
+    return found or {"C": 2}
 
 
 RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {

@@ -32,18 +32,18 @@ def molecular_energies(
     positions_A: NDArray[np.float64],
     velocities_A_per_fs: NDArray[np.float64],
     masses_amu: NDArray[np.float64],
-    curve: BondCurve,
+    curve: BondCurve | None,
 ) -> MolecularEnergies:
     """Return the energies of free molecules of one kind, positions and velocities (n, natoms, 3).
 
     ``masses_amu`` (natoms,) and ``curve``, of a diatomic's bond, are the molecule's. Vibration is not a
-    number of a larger molecule, and where the motion of a diatomic leaves the curve's range.
+    number of a larger molecule, where no curve is known, and where the motion of a diatomic leaves its range.
     """
     velocities = velocities_A_per_fs / fs
     mass = masses_amu.sum()
     centre = (masses_amu[:, None] * velocities).sum(axis=1) / mass
     translational = mass * (centre**2).sum(axis=-1) / 2
-    if len(masses_amu) != 2:
+    if len(masses_amu) != 2 or curve is None:
         momenta, rotational = _turning(positions_A, velocities, masses_amu)
         vibrational = number = np.full(len(momenta), np.nan)
     else:

@@ -71,28 +71,41 @@ class Molecules:
 
     @classmethod
     def told_by(cls, atoms: Atoms) -> "Molecules":
-        """Return the molecules of one kind that an array ``molecule`` (natoms,) tells; without it, CO.
+        """Return the molecules that an array ``molecule`` (natoms,) tells, kind by kind; without it, CO.
 
-        Bonds are those of the first one alone: near ones of other molecules do not count.
+        Bonds are those of the first one of each kind alone: near ones of other molecules do not count.
         """
         if MOLECULE not in atoms.arrays:
             return cls.alike(molecule("CO"), len(atoms) // 2)
-        first = Atoms(atoms[atoms.arrays[MOLECULE] == 0])
-        found = cls.alike(first, len(atoms) // len(first))
-        same = np.array_equal(found.numbers, atoms.numbers)
-        if not same or not np.array_equal(found.owner, atoms.arrays[MOLECULE]):
-            raise UserError(
-                f"{atoms.symbols}: its column {MOLECULE} tells no molecules of one kind, one after the other"
-            )
+        owner = atoms.arrays[MOLECULE]
+        kinds: list[tuple[Atoms, int]] = []
+        for number in range(int(owner.max(initial=-1)) + 1):
+            one = Atoms(atoms[owner == number])
+            if kinds and np.array_equal(kinds[-1][0].numbers, one.numbers):
+                kinds[-1] = (kinds[-1][0], kinds[-1][1] + 1)
+            else:
+                kinds.append((one, 1))
+        found = cls.of_kinds(kinds)
+        if not np.array_equal(found.numbers, atoms.numbers) or not np.array_equal(found.owner, owner):
+            raise UserError(f"{atoms.symbols}: its column {MOLECULE} tells no molecules one after the other")
         return found
 
     @classmethod
     def alike(cls, one: Atoms, n_molecules: int) -> "Molecules":
         """Return so many molecules like one, atoms molecule by molecule in its order, with its bonds."""
-        starts = len(one) * np.arange(n_molecules)
-        bonds = (bonds_of(one) + starts[:, None, None]).reshape(-1, 2)
-        members = np.arange(len(one)) + starts[:, None]
-        return cls(np.tile(one.numbers, n_molecules), tuple(members), bonds)
+        return cls.of_kinds([(one, n_molecules)])
+
+    @classmethod
+    def of_kinds(cls, kinds: Sequence[tuple[Atoms, int]]) -> "Molecules":
+        """Return so many molecules like each, kind by kind, atoms in its order, with its bonds."""
+        numbers, members, bonds, first = [np.empty(0, int)], [], [np.empty((0, 2), int)], 0
+        for one, number in kinds:
+            starts = first + len(one) * np.arange(number)
+            first += len(one) * number
+            numbers.append(np.tile(one.numbers, number))
+            members += list(np.arange(len(one)) + starts[:, None])
+            bonds.append((bonds_of(one) + starts[:, None, None]).reshape(-1, 2))
+        return cls(np.concatenate(numbers), tuple(members), np.concatenate(bonds))
 
     def __len__(self) -> int:
         return len(self.members)
@@ -129,6 +142,18 @@ class Molecules:
         return [Atoms(numbers=self.numbers[own]).get_chemical_formula() for own in self.members]
 
     @cached_property
+    def n_of_first_kind(self) -> int:
+        """How many molecules at the beginning are made of the same atoms as the first."""
+        first = self.numbers[self.members[0]]
+        other = (n for n, own in enumerate(self.members) if not np.array_equal(self.numbers[own], first))
+        return next(other, len(self))
+
+    @cached_property
+    def name(self) -> str:
+        """The formulas of all kinds, in their order: CO, or CO and N2."""
+        return " and ".join(dict.fromkeys(self.formulas))
+
+    @cached_property
     def first(self) -> np.ndarray:
         """The first atom of each molecule (n_molecules,)."""
         return np.array([own[0] for own in self.members], int)
@@ -156,6 +181,11 @@ class Molecules:
             weight = np.where(has, atomic_masses[self.numbers[atom]], 0.0) / self.masses_amu
             total = total + weight[:, None] * positions_A[..., atom, :]
         return total
+
+    def middle(self, centres_A: np.ndarray) -> np.ndarray:
+        """Return the centre of mass (3,) of all molecules, whose own (n_molecules, 3) are given."""
+        weights = self.masses_amu / self.masses_amu[0]  # of one kind exactly 1
+        return np.asarray((weights[:, None] * centres_A).sum(axis=0) / weights.sum())
 
     def closest_contact(self, positions_A: np.ndarray) -> np.ndarray:
         """Return the smallest distance (...), Å, between atoms of different molecules; infinite if none."""

@@ -27,22 +27,32 @@ def random_aggregate(
     radius_A: float,
     campaign_seed: int,
     aggregate_id: int,
-    one: Atoms | None = None,
+    kinds: Sequence[tuple[Atoms, int]] = (),
     distance_A: float = PACKING_DISTANCE_A,
 ) -> Atoms:
     """Return molecules packed at random (positions, orientations) in a sphere, by Packmol; not relaxed.
 
-    ``one``: the molecule, CO if not given; atoms of two are at least ``distance_A`` apart. Raises UserError
-    where they do not fit.
+    ``kinds``: each molecule and how many of all, CO if not given; atoms of two are at least ``distance_A``
+    apart. Raises UserError where they do not fit.
     """
     if n_molecules < 1 or radius_A <= 0:
         raise UserError(f"{n_molecules} molecules in a sphere of {radius_A:g} Å; both must be positive")
     region = f"inside sphere 0. 0. 0. {radius_A}"
-    one = molecule("CO") if one is None else one
-    atoms = packed([(one, n_molecules)], region, distance_A, campaign_seed, "packmol", aggregate_id)
-    atoms.positions -= Molecules.alike(one, n_molecules).centres(atoms.positions).mean(axis=0)
+    kinds = kinds or [(molecule("CO"), n_molecules)]
+    atoms = packed(kinds, region, distance_A, campaign_seed, "packmol", aggregate_id)
+    molecules = Molecules.of_kinds(kinds)
+    atoms.positions -= molecules.middle(molecules.centres(atoms.positions))
     set_excited(atoms, -1)
     return atoms
+
+
+def shared_out(n: int, parts: Sequence[float]) -> list[int]:
+    """Return whole numbers that add up to n, as near to parts of it as that allows (largest remainders)."""
+    exact = n * np.asarray(parts, float) / sum(parts)
+    counts = np.floor(exact).astype(int)
+    order = np.argsort(counts - exact, kind="stable")
+    counts[order[: n - counts.sum()]] += 1
+    return [int(count) for count in counts]
 
 
 def pack(
@@ -110,7 +120,7 @@ def relax(atoms: Atoms, calculator: Any, max_force_eV_per_A: float = 0.005, max_
         converged = optimizer.run(fmax=max_force_eV_per_A, steps=max_steps)
     if not converged:
         raise UserError(
-            f"an aggregate of {len(atoms) // 2} molecules did not relax below {max_force_eV_per_A:g} eV/Å in "
+            f"an aggregate of {len(atoms)} atoms did not relax below {max_force_eV_per_A:g} eV/Å in "
             f"{max_steps} steps; give a larger aggregate radius"
         )
     relaxed.calc = None

@@ -10,7 +10,7 @@ import pytest
 from scipy.interpolate import CubicHermiteSpline
 
 from frazil.errors import UserError
-from frazil.experiments.sticking.clusters import molecules
+from frazil.experiments.sticking.clusters import PUBLISHED, isolated
 from frazil.labels.interaction import curves, interaction
 from frazil.labels.label import label
 from frazil.potentials.analytic.h2_co import H2OnCO
@@ -30,7 +30,7 @@ class Nothing(Analytic):
 
 @pytest.fixture(scope="module")
 def own() -> dict[str, CubicHermiteSpline]:
-    labelled, failed = label(molecules(), "h2-co-analytic")
+    labelled, failed = label(isolated(PUBLISHED), "h2-co-analytic")
     assert not failed
     return curves(labelled)
 
@@ -84,8 +84,8 @@ def test_curves_survive_their_file(own: dict[str, CubicHermiteSpline], tmp_path:
 
 def test_what_was_taken_out_comes_back(own: dict[str, CubicHermiteSpline]) -> None:
     """Labels = interaction + molecules, on a frame of H2 near CO."""
-    frame = molecules()[0]
-    frame = frame + molecules()[-1]
+    frame = isolated(PUBLISHED)[0]
+    frame = frame + isolated(PUBLISHED)[-1]
     frame.positions[2:] += [3.5, 0.5, 0.0]
     frame.positions[1, 2], frame.positions[3, 2] = 1.13, 0.75
     (labelled,), _ = label([frame], "h2-co-analytic")

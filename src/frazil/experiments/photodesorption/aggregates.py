@@ -1,4 +1,4 @@
-"""Aggregates of any molecule under a potential that is given: packed, relaxed, with the curve of one bond.
+"""Aggregates of any molecules under any potential: packed, relaxed, with the curve of one bond.
 
 What a run cannot do is told here, before any dynamics: a molecule that is none or falls apart, elements that
 the potential does not know, a bond that the molecule does not have, an energy that the bond does not hold.
@@ -20,7 +20,7 @@ from frazil.potentials.registry import Source
 from frazil.report.section import Figure, Section, Table
 from frazil.systems.diatomic import BondCurve
 from frazil.systems.molecules import MOLECULE, Molecules, bond_of, molecule
-from frazil.systems.packing import random_aggregate
+from frazil.systems.packing import random_aggregate, shared_out
 from frazil.tables import ALL_DIGITS
 from frazil.tables import Table as Declared
 
@@ -48,6 +48,8 @@ def prepare(
     model_error: bool,
     campaign_seed: int,
     out: Path,
+    other_molecules: Sequence[str] = (),
+    parts: Sequence[float] = (),
     bond_curve_file: Path | None = None,
 ) -> str:
     """Write ``aggregates.extxyz``, ``bond_curves.csv`` and a section into ``out``; return what they are.
@@ -57,14 +59,15 @@ def prepare(
     UserError for what the module says, and for aggregates that do not relax or lose a molecule.
     """
     source = source_of(model, "float64")
-    one = at_rest(molecule, source)
+    kinds = kinds_at_rest(molecule, other_molecules, parts, n_molecules, source)
+    one = kinds[0][0]
     bond = bond_of(one, excite.bond)
     curves = [_curves(source, one, bond, member) for member in (None, *_members(source, model_error))]
     mass_amu = curves[0][1].reduced_mass_amu
     followed = None if bond_curve_file is None else BondCurve.read(bond_curve_file, "label_eV", mass_amu)
     energy_eV = _held(excite, one, followed, curves[0][1], dissociation_A)
     aggregates = [
-        _relaxed(source, one, n_molecules, aggregate_radius_A, packing_distance_A, campaign_seed, number)
+        _relaxed(source, kinds, aggregate_radius_A, packing_distance_A, campaign_seed, number)
         for number in range(n_aggregates)
     ]
     out.mkdir(parents=True, exist_ok=True)
@@ -75,26 +78,52 @@ def prepare(
         name = CURVES.name if number == 0 else f"member_{number - 1:03d}"
         _write_curves(ground, excited, followed, place, name)
     described = source.kind if source.level in ("", source.kind) else f"{source.kind} ({source.level})"
-    _section(one, bond, followed or curves[0][1], energy_eV, described, n_aggregates, n_molecules, out)
+    held = " and ".join(f"{number} {kind.get_chemical_formula()}" for kind, number in kinds)
+    _section(one, bond, followed or curves[0][1], energy_eV, described, n_aggregates, held, out)
     return (
-        f"{n_aggregates} aggregates of {n_molecules} {one.get_chemical_formula()} under {described}; the "
+        f"{n_aggregates} aggregates of {held} under {described}; the "
         f"bond {bond[0]},{bond[1]} is {curves[0][0].minimum_A:.4f} Å long at rest"
     )
+
+
+def kinds_at_rest(
+    what: str, others: Sequence[str], parts: Sequence[float], n_molecules: int, source: Source
+) -> list[tuple[ase.Atoms, int]]:
+    """Return the molecule with the bond to excite and the others at rest, and how many of each there are.
+
+    ``parts``: of all of them, in any unit; none are equal ones. Raises UserError as ``at_rest`` does, for a
+    single atom to excite, too few molecules to have one of each, and for two kinds of the same atoms.
+    """
+    kinds = [at_rest(name, source) for name in (what, *others)]
+    if len(kinds[0]) < 2:
+        raise UserError(f"{what} is a single atom; a molecule with a bond to excite is needed")
+    counts = shared_out(n_molecules, parts or [1.0] * len(kinds))
+    if not all(counts):
+        raise UserError(
+            f"{n_molecules} molecules shared out as {', '.join(map(str, counts))} leave none of some kind; "
+            "give more molecules (frames.n_molecules) or other photodesorption.parts"
+        )
+    if len({tuple(kind.numbers) for kind in kinds}) < len(kinds):
+        raise UserError(
+            f"{', '.join((what, *others))}: two of these have the same atoms, so that outcomes could not "
+            "tell them apart; give each kind once (photodesorption.molecule, photodesorption.other_molecules)"
+        )
+    return list(zip(kinds, counts, strict=True))
 
 
 def at_rest(what: str, source: Source) -> ase.Atoms:
     """Return the molecule of a name, SMILES or file at rest under a potential.
 
-    Raises UserError for what is no molecule, a single atom, elements that the potential does not know, and a
-    molecule that has no minimum near.
+    Raises UserError for what is no molecule, elements that the potential does not know, and a molecule that
+    has no minimum near.
     """
     from frazil.potentials.surface import members_of
     from frazil.systems.minima import model_minimum
 
     one = molecule(what)
-    if len(one) < 2:
-        raise UserError(f"{what} is a single atom; a molecule with a bond to excite is needed")
     source.potential(one)
+    if len(one) < 2:
+        return one
     relaxed = model_minimum(one, what, members_of(source, one)).atoms
     if len(Molecules.of(relaxed)) != 1:
         raise UserError(f"{what} alone falls apart under the potential; give another potential")
@@ -153,8 +182,7 @@ def _held(
 
 def _relaxed(
     source: Source,
-    one: ase.Atoms,
-    n_molecules: int,
+    kinds: Sequence[tuple[ase.Atoms, int]],
     radius_A: float,
     distance_A: float,
     campaign_seed: int,
@@ -163,8 +191,8 @@ def _relaxed(
     """Return one aggregate at its minimum, with the molecule of each atom in an array."""
     from frazil.md.minimize import minimize
 
-    packed = random_aggregate(n_molecules, radius_A, campaign_seed, number, one, distance_A)
-    molecules = Molecules.alike(one, n_molecules)
+    molecules = Molecules.of_kinds(kinds)
+    packed = random_aggregate(len(molecules), radius_A, campaign_seed, number, kinds, distance_A)
     plain = ase.Atoms(packed.numbers, packed.positions)
     found = minimize(
         source.potential(plain), plain.positions[None], None, MAX_FORCE_eV_per_A, MAX_STEPS, width=1
@@ -180,7 +208,7 @@ def _relaxed(
             f"aggregate {number}: a bond of molecule {broken[0]} is {broken[1]:.2f} Å long after relaxing; "
             "give a larger packing distance (frames.packing_distance_A), or another potential"
         )
-    middle = molecules.centres(found.positions[0]).mean(axis=0)
+    middle = molecules.middle(molecules.centres(found.positions[0]))
     relaxed = ase.Atoms(packed.numbers, found.positions[0] - middle)
     relaxed.set_array("excited", np.zeros(len(relaxed), int), int)
     relaxed.set_array(MOLECULE, molecules.owner, int)
@@ -214,10 +242,10 @@ def _section(
     energy_eV: float,
     described: str,
     n_aggregates: int,
-    n_molecules: int,
+    held: str,
     out: Path,
 ) -> None:
-    """Write the report's section on the potential that was given: the bond that is excited."""
+    """Write the report's section on what a potential makes of aggregates: the bond that is excited."""
     name, symbols = one.get_chemical_formula(), one.get_chemical_symbols()
     between = f"{symbols[bond[0]]}–{symbols[bond[1]]}"
     inner, outer = (float(x) for x in curve.turning_points(energy_eV))
@@ -229,7 +257,7 @@ def _section(
         title="Potential",
         headline=f"{described}: a {between} bond of {name} at rest is {curve.minimum_A:.4f} Å long.",
         text=[
-            f"Nothing was trained: {described} drives {n_aggregates} aggregates of {n_molecules} {name}, "
+            f"{described} drives {n_aggregates} aggregates of {held}, "
             f"packed at random and relaxed to forces below {MAX_FORCE_eV_per_A:g} eV/Å. The curve of the "
             f"{between} bond is that of one molecule alone, other atoms at rest: its harmonic wavenumber is "
             f"{curve.harmonic_wavenumber_cm1:.0f} cm⁻¹, and {energy_eV:.4g} eV{state} swing it between "

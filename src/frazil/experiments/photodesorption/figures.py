@@ -156,7 +156,7 @@ def teacher_along_paths(results: Results, out: Path | str) -> Drawn:
     """Total energy under model and teacher along the model's own trajectories."""
     path = results.truth.path
     if results.given:
-        return f"No teacher beside {results.given}, which was given: its energy along the paths is not drawn."
+        return f"No teacher beside {results.given}: its energy along the paths is not drawn."
     if path is None:
         return (
             "Teacher's energy along the model's paths not drawn: no frames kept, or no teacher of this level."

@@ -194,11 +194,12 @@ def _core_molecule(
     frame: ase.Atoms, molecules: Molecules, core_radius_A: float, generator: np.random.Generator
 ) -> int:
     centres = molecules.centres(frame.positions)
-    distances = np.linalg.norm(centres - centres.mean(axis=0), axis=-1)
-    core = np.flatnonzero(distances <= core_radius_A)
+    distances = np.linalg.norm(centres - molecules.middle(centres), axis=-1)
+    core = np.flatnonzero(distances[: molecules.n_of_first_kind] <= core_radius_A)
     if not len(core):
+        distances = distances[: molecules.n_of_first_kind]
         raise UserError(
-            f"no molecule of snapshot {frame.info['snapshot_id']} is within {core_radius_A} Å of the centre "
-            f"of mass (nearest: {distances.min():.2f} Å); give a larger --core-radius-A"
+            f"no {molecules.formulas[0]} of snapshot {frame.info['snapshot_id']} is within {core_radius_A} Å of "
+            f"the centre of mass (nearest: {distances.min():.2f} Å); give a larger --core-radius-A"
         )
     return int(generator.choice(core))

@@ -10,6 +10,7 @@ least one molecule crossed the main criterion, returned or not), ``retained``. T
 trajectory. A molecule is what its bonds hold together at the start, of any kind.
 
 **Energies** of a desorbed molecule are those at the end of the trajectory, or at its crossing if it returned.
+Bond curves are of the kind that is excited; other kinds have no vibrational energy told.
 """
 
 from collections.abc import Sequence
@@ -135,7 +136,7 @@ class Tracker:
 
     def _start(self, first: Observation) -> None:
         centres = self._molecules.centres(first.positions_A)
-        self._centre = centres.mean(axis=0)  # all molecules are of one kind
+        self._centre = self._molecules.middle(centres)
         self._borders = self._distances(first).max() + self._criteria
         self._crossings_fs = np.full((len(centres), len(self._criteria)), np.nan)
 
@@ -158,11 +159,12 @@ class Tracker:
         seen = self._at_crossing[molecule] if returned else self._last
         atoms = self._molecules.members[molecule]
         excited = molecule == self._excited_molecule
+        of_first_kind = molecule < self._molecules.n_of_first_kind
         found = molecular_energies(
             seen.positions_A[None, atoms],
             seen.velocities_A_per_fs[None, atoms],
             self._molecules.atom_masses_amu[atoms],
-            curves.excited if excited else curves.ground,
+            (curves.excited if excited else curves.ground) if of_first_kind else None,
         )
         values = {name: float(value[0]) for name, value in vars(found).items()}
         return {

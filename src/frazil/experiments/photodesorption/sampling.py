@@ -1,11 +1,12 @@
-"""Frames to be labelled, by the dynamics of a potential: thermal, excited, compressed, stretched, in contact.
+"""Frames to be labelled, by a potential's dynamics: thermal, excited, compressed, stretched, in contact.
 
 Every frame is a function of (campaign seed, its trajectory's id). Excited molecules carry their tag.
+Aggregates are of one kind of molecule or of several, of which the first is the one that is excited.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,15 @@ from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.data.windows import window_times_fs
 from frazil.errors import UserError
-from frazil.experiments.photodesorption.engines import TEACHER
-from frazil.experiments.photodesorption.settings import Sampling
+from frazil.experiments.photodesorption.aggregates import kinds_at_rest
+from frazil.experiments.photodesorption.engines import TAGGED, TEACHER, tagged_atoms
+from frazil.experiments.photodesorption.settings import CO, Sampling
 from frazil.labels.bond_curve import bond_curve
 from frazil.labels.levels import COARSE_CO_SCAN_A
 from frazil.seeds import derived_seed, rng
-from frazil.systems.co import (
-    MOLECULE_MASSES_amu,
-    closest_contact,
-    excited_molecule,
-    molecular_centres,
-    set_excited,
-)
 from frazil.systems.diatomic import BondCurve
 from frazil.systems.excite import set_internal_energy
-from frazil.systems.molecules import random_rotation
+from frazil.systems.molecules import Molecules, bond_of, molecule, random_rotation
 from frazil.systems.packing import random_aggregate, relax
 from frazil.units import kB
 
@@ -45,6 +40,8 @@ COMPRESSION = (0.8, 1.1)
 """Factors between which the distances of molecules from the centre are scaled in a compressed frame."""
 COMPRESSED_CONTACT_A = 2.3
 """Closest atoms of two molecules in a compressed frame."""
+DRAWS = 10_000
+"""Of a compressed frame, before it is given up."""
 PACKING_DURATION_fs = 2000.0
 PACKING_INTERVAL_fs = 50.0
 EQUILIBRATED_FRACTION = 0.5
@@ -63,32 +60,114 @@ class Plan:
     window_starts_fs: Sequence[float]
     window_intervals_fs: Sequence[float]
     campaign_seed: int
+    molecule: str = CO
+    other_molecules: Sequence[str] = ()
+    parts: Sequence[float] = ()
+    bond: Sequence[int] = ()
+    model: Path | None = None
 
 
-def moved_by(name: str, coupling_eV: float, atoms: Atoms) -> tuple[Any, Any, BondCurve]:
-    """Return what moves atoms like these: a potential of the engine, its ASE calculator, its curve of one CO.
+@dataclass(frozen=True)
+class System:
+    """What is sampled, and what it moves under: kinds of molecules at rest and their numbers.
 
-    ``name``: as the setting ``frames.potential``; ``coupling_eV`` is the analytic field's. Raises UserError
-    for a calculator that is none, or that finds no energy of a CO of some length.
+    The first kind is excited, in the two atoms of its ``bond``. source: the potential; calculator: the same
+    for ASE. curves: of the excited bond, and of each other kind that is a diatomic, else None.
     """
-    if name == TEACHER:
-        from frazil.potentials.analytic.van_hemert import VanHemert, VanHemertCalculator
 
-        curve = bond_curve(TEACHER, coupling_eV=coupling_eV)
-        return VanHemert(coupling_eV), VanHemertCalculator(coupling_eV), curve
+    kinds: Sequence[tuple[Atoms, int]]
+    source: Any
+    calculator: Any
+    bond: tuple[int, int]
+    curves: Sequence[BondCurve | None]
+
+    @cached_property
+    def molecules(self) -> Molecules:
+        """All molecules."""
+        return Molecules.of_kinds(self.kinds)
+
+    @cached_property
+    def kind_of(self) -> list[int]:
+        """The kind of each molecule."""
+        return [kind for kind, (_, number) in enumerate(self.kinds) for _ in range(number)]
+
+    @property
+    def excitable(self) -> int:
+        """Molecules of the first kind: those from the beginning on."""
+        return self.kinds[0][1]
+
+    @property
+    def curve(self) -> BondCurve:
+        """The curve of the bond that is excited."""
+        curve = self.curves[0]
+        assert curve is not None
+        return curve
+
+    def tagged(self, positions_A: np.ndarray, excited: int) -> Atoms:
+        """Return all atoms, those of one molecule (−1: none) tagged."""
+        return tagged_atoms(self.molecules, positions_A, excited)
+
+    def turned(
+        self, number: int, positions_A: np.ndarray, random: np.random.Generator, length_A: float | None = None
+    ) -> np.ndarray:
+        """Return a molecule (natoms, 3) turned at random about its centre of mass, which is the origin.
+
+        ``length_A`` becomes that of its bond (the excited one, or a diatomic's only one).
+        """
+        own = self.molecules.members[number]
+        masses = self.molecules.atom_masses_amu[own]
+        if len(own) == 2:
+            length = np.linalg.norm(positions_A[1] - positions_A[0]) if length_A is None else length_A
+            return stretched(float(length), masses, random)
+        inside = positions_A - np.average(positions_A, axis=0, weights=masses)
+        if length_A is not None and self.kind_of[number] == 0:
+            one, two = self.bond
+            along = inside[two] - inside[one]
+            change = along * (length_A / np.linalg.norm(along) - 1.0)
+            total = masses[one] + masses[two]
+            inside[one] -= masses[two] / total * change
+            inside[two] += masses[one] / total * change
+        return np.asarray(inside @ random_rotation(random))
+
+
+def system_of(plan: Plan) -> System:
+    """Return the system of a plan.
+
+    Raises UserError for what is no molecule or no bond of it, a potential that does not know its atoms, and a
+    calculator that finds no energy of a CO of some length.
+    """
     from frazil.potentials.calculator import PotentialCalculator
     from frazil.potentials.registry import load
+    from frazil.potentials.surface import bond_curve_of
 
-    source = load(name)
-    molecule, calculator, energies = Atoms("CO", np.zeros((2, 3))), PotentialCalculator(source), []
-    for length in COARSE_CO_SCAN_A:
-        molecule.positions[1, 2] = length
-        molecule.calc = calculator
-        energies.append(molecule.get_potential_energy())
-    if not np.isfinite(energies).all():
-        where = COARSE_CO_SCAN_A[~np.isfinite(energies)][0]
-        raise UserError(f"{name} finds no energy of a CO of {where:g} Å; give another frames.potential")
-    return source.potential(atoms), PotentialCalculator(source), BondCurve(COARSE_CO_SCAN_A, energies)
+    name, n_molecules = str(plan.model or plan.sampling.potential), plan.sampling.n_molecules
+    of_co = [(molecule(CO), n_molecules)]
+    if plan.model is None and name == TEACHER:
+        from frazil.potentials.analytic.van_hemert import VanHemertCalculator
+
+        source, calculator = (
+            load(TEACHER, coupling_eV=plan.coupling_eV),
+            VanHemertCalculator(plan.coupling_eV),
+        )
+        return System(of_co, source, calculator, (0, 1), [bond_curve(TEACHER, coupling_eV=plan.coupling_eV)])
+    source = load(plan.model or name)
+    calculator = PotentialCalculator(source)
+    if plan.molecule == CO and not plan.other_molecules:
+        one, energies = tagged_atoms(Molecules.alike(of_co[0][0], 1), np.zeros((2, 3)), 0), []
+        for length in COARSE_CO_SCAN_A:
+            one.positions[1, 2] = length
+            one.calc = calculator
+            energies.append(one.get_potential_energy())
+        if not np.isfinite(energies).all():
+            where = COARSE_CO_SCAN_A[~np.isfinite(energies)][0]
+            raise UserError(f"{name} finds no energy of a CO of {where:g} Å; give another frames.potential")
+        return System(of_co, source, calculator, (0, 1), [BondCurve(COARSE_CO_SCAN_A, energies)])
+    kinds = kinds_at_rest(plan.molecule, plan.other_molecules, plan.parts, n_molecules, source)
+    bond = bond_of(kinds[0][0], plan.bond)
+    curves = [bond_curve_of(source, kinds[0][0], bond)] + [
+        bond_curve_of(source, kind, (0, 1)) if len(kind) == 2 else None for kind, _ in kinds[1:]
+    ]
+    return System(kinds, source, calculator, bond, curves)
 
 
 @dataclass(frozen=True)
@@ -102,23 +181,22 @@ class Sample:
 
 def sample(plan: Plan) -> Sample:
     """Return the sample of a plan."""
-    name = plan.sampling.potential
-    potential, calculator, curve = moved_by(name, plan.coupling_eV, _packed(plan, 0))
-    turning_points = curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
+    system = system_of(plan)
+    turning_points = system.curve.turning_points(EXCITATION_MARGIN * plan.excitation_energy_eV)
     aggregates = []
     for number in range(plan.sampling.n_aggregates):
-        packed = _packed(plan, number)
-        aggregate = relax(packed, calculator)
+        aggregate = relax(_packed(plan, system, number), system.calculator)
         aggregate.info |= {"aggregate_id": number, "parent": f"aggregate-{number}"}
         aggregates.append(aggregate)
     templates = [aggregates[number % len(aggregates)].copy() for number in range(plan.sampling.n_thermal)]
-    thermal = _thermal(plan, potential, "thermal", templates, plan.sampling.thermal_duration_fs)
+    thermal = _thermal(plan, system, "thermal", templates, plan.sampling.thermal_duration_fs)
     starts = _snapshots(thermal, EQUILIBRATED_FRACTION * plan.sampling.thermal_duration_fs)
-    frames = thermal + _packings(plan, potential) + _excited(plan, potential, curve, starts)
-    frames += [_contact(plan, number, starts, turning_points) for number in range(plan.sampling.n_contacts)]
-    frames += [_compressed(plan, number, starts) for number in range(plan.sampling.n_compressed)]
-    frames = [_with_spread_bonds(plan, number, atoms) for number, atoms in enumerate(frames)]
-    frames += [_bond(plan, number, curve, turning_points) for number in range(plan.sampling.n_bonds)]
+    frames = thermal + _packings(plan, system) + _excited(plan, system, starts)
+    contacts = range(plan.sampling.n_contacts)
+    frames += [_contact(plan, system, number, starts, turning_points) for number in contacts]
+    frames += [_compressed(plan, system, number, starts) for number in range(plan.sampling.n_compressed)]
+    frames = [_with_spread_bonds(plan, system, number, atoms) for number, atoms in enumerate(frames)]
+    frames += [_bond(plan, system, number, turning_points) for number in range(plan.sampling.n_bonds)]
     return Sample(frames, aggregates, starts)
 
 
@@ -135,12 +213,13 @@ def sample_files(
     write_frames(out, done.frames)
 
 
-def _packed(plan: Plan, number: int) -> Atoms:
-    """Return a random packing of CO."""
+def _packed(plan: Plan, system: System, number: int) -> Atoms:
+    """Return a random packing of the molecules."""
     own = plan.sampling
     return random_aggregate(
-        own.n_molecules, own.aggregate_radius_A, plan.campaign_seed, number, distance_A=own.packing_distance_A
-    )
+        own.n_molecules, own.aggregate_radius_A, plan.campaign_seed, number, system.kinds,
+        own.packing_distance_A,
+    )  # fmt: skip
 
 
 def _snapshots(thermal: Sequence[Atoms], first_fs: float) -> list[Atoms]:
@@ -170,7 +249,7 @@ def _described(atoms: Atoms, source: str, number: int, time_fs: float) -> Atoms:
 
 
 def _thermal(
-    plan: Plan, potential: Any, source: str, templates: Sequence[Atoms], duration_fs: float
+    plan: Plan, system: System, source: str, templates: Sequence[Atoms], duration_fs: float
 ) -> list[Atoms]:
     """Return frames of Langevin trajectories of the ground state, one from each of the aggregates given."""
     from frazil.md.integrators import Langevin
@@ -184,22 +263,22 @@ def _thermal(
         )
     seed = derived_seed(plan.campaign_seed, "sample-langevin", len(source))
     thermostat = Langevin(plan.sampling.timestep_fs, plan.thermal_temperature_K, plan.sampling.damping_fs)
-    return _trajectories(plan, potential, templates, velocities, source, duration_fs, thermostat, seed)
+    return _trajectories(plan, system, templates, velocities, source, duration_fs, thermostat, seed)
 
 
-def _packings(plan: Plan, potential: Any) -> list[Atoms]:
+def _packings(plan: Plan, system: System) -> list[Atoms]:
     """Return frames of random packings on their way down to thermal aggregates.
 
     A model that knows relaxed aggregates only invents deeper minima between them, into which its own thermal
     dynamics falls (measured: docs/validation.md).
     """
     numbers = range(plan.sampling.n_aggregates, plan.sampling.n_aggregates + plan.sampling.n_packings)
-    templates = [_packed(plan, number) for number in numbers]
+    templates = [_packed(plan, system, number) for number in numbers]
     evenly = replace(plan, window_starts_fs=(0.0,), window_intervals_fs=(PACKING_INTERVAL_fs,))
-    return _thermal(evenly, potential, "packing", templates, PACKING_DURATION_fs) if templates else []
+    return _thermal(evenly, system, "packing", templates, PACKING_DURATION_fs) if templates else []
 
 
-def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atoms]) -> list[Atoms]:
+def _excited(plan: Plan, system: System, starts: Sequence[Atoms]) -> list[Atoms]:
     """Return frames of NVE trajectories in which one molecule of the core has the excitation energy."""
     from frazil.md.integrators import VelocityVerlet
 
@@ -207,25 +286,27 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
     for number in range(plan.sampling.n_excited):
         random = rng(plan.campaign_seed, "sample-excited", number)
         atoms = starts[int(random.integers(len(starts)))].copy()
-        centres = molecular_centres(atoms.positions)
-        core = np.flatnonzero(np.linalg.norm(centres - centres.mean(axis=0), axis=1) <= plan.core_radius_A)
+        centres = system.molecules.centres(atoms.positions)
+        distances = np.linalg.norm(centres - system.molecules.middle(centres), axis=1)[: system.excitable]
+        core = np.flatnonzero(distances <= plan.core_radius_A)
         if not len(core):
             raise UserError(
                 f"no molecule within {plan.core_radius_A:g} Å of the aggregate's centre; "
                 "give a larger core radius"
             )
-        molecule = int(random.choice(core))
+        chosen = int(random.choice(core))
         sign = int(random.choice([-1, 1]))
-        set_excited(atoms, molecule)
+        atoms.set_array("excited", (system.molecules.owner == chosen).astype(int), int)
         templates.append(atoms)
+        one, two = system.molecules.members[chosen][list(system.bond)]
         velocities.append(
             set_internal_energy(
                 atoms.positions,
                 atoms.get_velocities(),
-                (2 * molecule, 2 * molecule + 1),
+                (one, two),
                 atoms.get_masses(),
                 plan.excitation_energy_eV,
-                curve,
+                system.curve,
                 sign,
             )
         )
@@ -233,13 +314,13 @@ def _excited(plan: Plan, potential: Any, curve: BondCurve, starts: Sequence[Atom
         return []
     verlet = VelocityVerlet(plan.sampling.timestep_fs)
     return _trajectories(
-        plan, potential, templates, velocities, "excited", plan.sampling.excited_duration_fs, verlet
+        plan, system, templates, velocities, "excited", plan.sampling.excited_duration_fs, verlet
     )
 
 
 def _trajectories(
     plan: Plan,
-    potential: Any,
+    system: System,
     templates: Sequence[Atoms],
     velocities: Sequence[np.ndarray],
     source: str,
@@ -247,7 +328,10 @@ def _trajectories(
     integrator: Any,
     seed: int = 0,
 ) -> list[Atoms]:
-    """Return the frames in the windows, trajectory by trajectory; frames that are not finite are left out."""
+    """Return the frames in the windows, trajectory by trajectory; frames that are not finite are left out.
+
+    To a potential with types of its own for the excited molecule each of these is a kind of structure.
+    """
     from frazil.md.ensemble import Ensemble
     from frazil.md.observers import energies, frames
 
@@ -258,16 +342,24 @@ def _trajectories(
             f"window starts {list(plan.window_starts_fs)} and intervals {list(plan.window_intervals_fs)} fs "
             f"are no multiples of the time step of {plan.sampling.timestep_fs:g} fs"
         )
+    excited = [int(np.argmax(atoms.arrays["excited"])) for atoms in templates]
+    tags = system.source.kind == TAGGED and all(atoms.arrays["excited"].any() for atoms in templates)
+    which = range(system.excitable) if tags else [-1]
+    structures = [system.tagged(templates[0].positions, number) for number in which]
+    masses_amu = system.molecules.atom_masses_amu
     ensemble = Ensemble(
-        potential,
+        system.source.potential(structures),
         integrator,
-        np.tile(MOLECULE_MASSES_amu, plan.sampling.n_molecules),
+        np.tile(masses_amu, (len(structures), 1)) if tags else masses_amu,
         n_steps=int(steps[-1]),
         observe_every=reduce(gcd, map(int, steps), 0) or 1,
         campaign_seed=seed,
         observers=(energies, frames),
     )
-    done = ensemble.run(np.array([atoms.positions for atoms in templates]), np.array(velocities))
+    done = ensemble.run(
+        np.array([atoms.positions for atoms in templates]), np.array(velocities),
+        kinds=[int(system.molecules.owner[first]) for first in excited] if tags else None,
+    )  # fmt: skip
     kept: dict[int, list[Atoms]] = {}
     for trajectory in progress(done, len(templates), f"{source} trajectories"):
         rows = trajectory.rows
@@ -285,41 +377,43 @@ def _trajectories(
     return [atoms for number in sorted(kept) for atoms in kept[number]]
 
 
-def _stretched(length_A: float, random: np.random.Generator) -> np.ndarray:
-    """Return C and O (2, 3) of one molecule of a length, turned at random, centre of mass at the origin."""
-    weights = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
+def stretched(length_A: float, masses_amu: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return a diatomic (2, 3) of a length, turned at random, centre of mass at the origin."""
+    weights = masses_amu / masses_amu.sum()
     along = random_rotation(random)[2]
     return np.array([-weights[1] * length_A * along, weights[0] * length_A * along])
 
 
-def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: np.ndarray) -> Atoms:
+def _contact(
+    plan: Plan, system: System, number: int, starts: Sequence[Atoms], turning_points: np.ndarray
+) -> Atoms:
     """Return an aggregate with two molecules turned at random and pulled together.
 
-    In every second frame one of the two is the tagged molecule with a bond length between the excitation's
-    turning points.
+    In every second frame one of the two, if it can be excited, is the tagged molecule with a bond length
+    between the excitation's turning points.
     """
     random = rng(plan.campaign_seed, "sample-contact", number)
+    members = system.molecules.members
     for _ in range(1000):
         base = starts[int(random.integers(len(starts)))]
         positions = base.positions.copy()
-        centres = molecular_centres(positions)
+        centres = system.molecules.centres(positions)
         moved = int(random.integers(plan.sampling.n_molecules))
         distances = np.linalg.norm(centres - centres[moved], axis=1)
         fixed = int(np.argsort(distances)[1])
         tagged = (moved if random.random() < 0.5 else fixed) if number % 2 else -1
+        tagged = tagged if tagged < system.excitable else -1
         pair = []
-        for molecule in (moved, fixed):
-            bond = positions[2 * molecule + 1] - positions[2 * molecule]
-            length = random.uniform(*turning_points) if molecule == tagged else np.linalg.norm(bond)
-            pair.append(_stretched(float(length), random))
+        for one in (moved, fixed):
+            length = random.uniform(*turning_points) if one == tagged else None
+            pair.append(system.turned(one, positions[members[one]], random, length))
         wanted = random.uniform(plan.sampling.contact_low_A, plan.sampling.contact_high_A)
         away = (centres[moved] - centres[fixed]) / distances[fixed]
         separation = _separation(pair[0], pair[1], away, wanted)
-        positions[2 * fixed : 2 * fixed + 2] = centres[fixed] + pair[1]
-        positions[2 * moved : 2 * moved + 2] = centres[fixed] + separation * away + pair[0]
-        if closest_contact(positions) > wanted - 1e-6:
-            atoms = Atoms("CO" * (len(positions) // 2), positions=positions)
-            set_excited(atoms, tagged)
+        positions[members[fixed]] = centres[fixed] + pair[1]
+        positions[members[moved]] = centres[fixed] + separation * away + pair[0]
+        if system.molecules.closest_contact(positions) > wanted - 1e-6:
+            atoms = system.tagged(positions, tagged)
             atoms.info["parent"] = base.info["parent"]
             return _described(atoms, "contact", number, 0.0)
     raise UserError(
@@ -329,33 +423,36 @@ def _contact(plan: Plan, number: int, starts: Sequence[Atoms], turning_points: n
     )
 
 
-def _compressed(plan: Plan, number: int, starts: Sequence[Atoms]) -> Atoms:
+def _compressed(plan: Plan, system: System, number: int, starts: Sequence[Atoms]) -> Atoms:
     """Return an aggregate drawn together or apart, every molecule of it turned at random.
 
     A model that knows pairs in close contact only invents deeper minima of whole aggregates that are too
     dense (measured: docs/benchmarks.md).
     """
     random = rng(plan.campaign_seed, "sample-compressed", number)
-    while True:
+    for _ in range(DRAWS):
         base = starts[int(random.integers(len(starts)))]
         positions = base.positions.copy()
-        centres = molecular_centres(positions)
-        scaled = centres.mean(axis=0) + random.uniform(*COMPRESSION) * (centres - centres.mean(axis=0))
-        for molecule, centre in enumerate(scaled):
-            own, others = slice(2 * molecule, 2 * molecule + 2), positions[: 2 * molecule]
-            length = float(np.linalg.norm(positions[own][1] - positions[own][0]))
+        centres = system.molecules.centres(positions)
+        middle = system.molecules.middle(centres)
+        scaled = middle + random.uniform(*COMPRESSION) * (centres - middle)
+        for one, (own, centre) in enumerate(zip(system.molecules.members, scaled, strict=True)):
+            others, before = positions[: own[0]], positions[own].copy()
             for _ in range(50):
-                positions[own] = centre + _stretched(length, random)
+                positions[own] = centre + system.turned(one, before, random)
                 distances = np.linalg.norm(positions[own][:, None] - others[None], axis=-1)
                 if distances.min(initial=np.inf) > COMPRESSED_CONTACT_A:
                     break
             else:
                 break
         else:
-            atoms = Atoms("CO" * plan.sampling.n_molecules, positions=positions)
-            set_excited(atoms, -1)
+            atoms = system.tagged(positions, -1)
             atoms.info["parent"] = base.info["parent"]
             return _described(atoms, "compressed", number, 0.0)
+    raise UserError(
+        f"no aggregate of {system.molecules.name} with its molecules turned at random and "
+        f"{COMPRESSED_CONTACT_A:g} Å between them in {DRAWS} draws; give frames.n_compressed 0"
+    )
 
 
 def _separation(moved: np.ndarray, fixed: np.ndarray, away: np.ndarray, wanted_A: float) -> float:
@@ -367,7 +464,7 @@ def _separation(moved: np.ndarray, fixed: np.ndarray, away: np.ndarray, wanted_A
     return float((np.sqrt(discriminant[discriminant >= 0]) - along[discriminant >= 0]).max())
 
 
-def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
+def _with_spread_bonds(plan: Plan, system: System, number: int, atoms: Atoms) -> Atoms:
     """Return every second frame with the bonds of its unexcited molecules stretched and shortened at random.
 
     At 15 K a bond's length varies by 0.003 Å: too little to learn its stiffness from, which then errs by more
@@ -377,38 +474,42 @@ def _with_spread_bonds(plan: Plan, number: int, atoms: Atoms) -> Atoms:
     if plan.sampling.bond_spread_A == 0 or random.random() < 0.5:
         return atoms
     spread = atoms.copy()
-    ground = np.arange(len(atoms) // 2) != excited_molecule(atoms)
-    bonds = atoms.positions[1::2] - atoms.positions[::2]
+    one, two = system.molecules.bonds.T
+    ground = atoms.arrays["excited"][one] == 0
+    bonds = atoms.positions[two] - atoms.positions[one]
     change = random.normal(0, plan.sampling.bond_spread_A, len(bonds)) * ground
     along = bonds * (change / np.linalg.norm(bonds, axis=1))[:, None]
-    of_carbon, of_oxygen = MOLECULE_MASSES_amu / MOLECULE_MASSES_amu.sum()
-    spread.positions[::2] -= of_oxygen * along
-    spread.positions[1::2] += of_carbon * along
+    masses = system.molecules.atom_masses_amu
+    total = masses[one] + masses[two]
+    np.subtract.at(spread.positions, one, (masses[two] / total)[:, None] * along)
+    np.add.at(spread.positions, two, (masses[one] / total)[:, None] * along)
     return spread
 
 
-def _bond(plan: Plan, number: int, curve: BondCurve, turning_points: np.ndarray) -> Atoms:
+def _bond(plan: Plan, system: System, number: int, turning_points: np.ndarray) -> Atoms:
     """Return molecules far apart, of many bond lengths; every second frame has a tagged one.
 
     The tagged molecule's length rises from frame to frame between the excitation's turning points, those of
-    the others are random between the turning points of ``NEIGHBOUR_ENERGY_eV``. All frames have the size of
+    the others are random between the turning points of ``NEIGHBOUR_ENERGY_eV`` (or of the excitation, if that
+    is lower); kinds that are neither diatomics nor the excited one are at rest. All frames have the size of
     the aggregates: frames of one molecule, with a mean squared force many times larger, spoil a training
     (measured: docs/validation.md).
     """
     random = rng(plan.campaign_seed, "sample-bond", number)
     tagged = 0 if number % 2 else -1
+    most_eV = min(NEIGHBOUR_ENERGY_eV, plan.excitation_energy_eV)
     side = int(np.ceil(plan.sampling.n_molecules ** (1 / 3)))
     positions = []
-    for molecule in range(plan.sampling.n_molecules):
-        inner, outer = turning_points if molecule == tagged else curve.turning_points(NEIGHBOUR_ENERGY_eV)
-        part = (
-            (number // 2) / max(1, (plan.sampling.n_bonds - 1) // 2)
-            if molecule == tagged
-            else random.random()
-        )
-        length = inner + part * (outer - inner)
-        place = np.array(np.unravel_index(molecule, (side, side, side))) * FAR_APART_A
-        positions.append(place + _stretched(float(length), random))
-    atoms = Atoms("CO" * plan.sampling.n_molecules, positions=np.concatenate(positions))
-    set_excited(atoms, tagged)
+    for one in range(plan.sampling.n_molecules):
+        kind = system.kind_of[one]
+        curve, length = system.curves[kind], None
+        if curve is not None:
+            inner, outer = turning_points if one == tagged else curve.turning_points(most_eV)
+            part = (
+                (number // 2) / max(1, (plan.sampling.n_bonds - 1) // 2) if one == tagged else random.random()
+            )
+            length = float(inner + part * (outer - inner))
+        place = np.array(np.unravel_index(one, (side, side, side))) * FAR_APART_A
+        positions.append(place + system.turned(one, system.kinds[kind][0].positions, random, length))
+    atoms = system.tagged(np.concatenate(positions), tagged)
     return _described(atoms, "bond", number, 0.0)

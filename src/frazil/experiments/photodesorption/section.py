@@ -185,7 +185,7 @@ def _headline(results: Results) -> str:
 def _verdict(results: Results) -> str:
     truth = results.truth.agreement
     if results.given:
-        return f"All ran under {results.given}, which was given: there is no teacher beside it."
+        return f"All ran under {results.given}: there is no teacher beside it."
     if truth is None:
         return "The teacher was not run on these starts: there is no truth check."
     same, apart, unknown = (

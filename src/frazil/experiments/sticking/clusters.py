@@ -1,14 +1,16 @@
-"""Training frames as in Table 1 of the paper: GFN-FF dynamics of CO clusters, and of H2 shot at small ones.
+"""Training frames as in Table 1 of the paper: GFN-FF dynamics of clusters, and of what is shot at small ones.
 
 CO clusters (Packmol) are relaxed with GFN-FF and run in NVT (Berendsen, 1 fs) at 20 and 1000 K inside a
 harmonic sphere of 20 a0; H2 with 50 and 300 K of translation is shot from points on a sphere at 10 CO at
 100 K (NVE, 0.5 fs), frames being kept while H2 is within 6 Å of an atom. Not in the paper: H2 placed around
 other clusters, each also without it, so that energies say what belongs to H2. The labels come later: here the
-force field only explores, and bond lengths are drawn anew.
+force field only explores, and what molecules look like inside is drawn anew. Other molecules, mixed ones too,
+take the place of CO and H2 in the same rows; their clusters are as loose beside their ice as CO's are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +21,51 @@ from ase.md.nvtberendsen import NVTBerendsen
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import LBFGS
 from ase.units import Bohr, fs
+from scipy.spatial.transform import Rotation
 
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.potentials.analytic.h2_co import H2_LENGTH_A
+from frazil.experiments.sticking.settings import CO, H2
+from frazil.experiments.sticking.surfaces import G_PER_CM3
 from frazil.seeds import rng
-from frazil.systems.co import molecular_centres
-from frazil.systems.molecules import random_rotation
-from frazil.systems.packing import pack
+from frazil.systems.molecules import Molecules, molecule, random_rotation
+from frazil.systems.packing import packed, shared_out
 from frazil.units import kB
 
 WALL_RADIUS_A = 20 * Bohr
 WALL_eV_per_A2 = 1.0
 NEAR_A = 6.0
 START_A = 7.0
-"""H2 starts this far outside the outermost molecule."""
-DENSITY_per_A3 = 0.018
+"""The projectile starts this far outside the outermost molecule."""
+DENSITY_per_A3, DISTANCE_A = 0.018, 2.8
+"""Of clusters of CO as they are packed: molecules, and how far atoms of two are apart."""
+LOOSE = 0.78
+"""A cluster's density as it is packed, in that of its amorphous ice: 0.018 of 0.023 CO per Å³."""
+WALL_BEYOND_A = 2.5
+"""The wall is at least this far outside the sphere that a cluster is packed into."""
 LONGEST_FLIGHT_fs = 20_000.0
 ISOLATED_A = {"CO": np.linspace(0.90, 1.60, 36), "H2": np.linspace(0.50, 1.05, 23)}
 """Bond lengths of molecules alone; an H2 that is longer would count as two atoms."""
+ISOLATED = np.linspace(0.8, 1.42, 36)
+"""Those of other diatomics, in units of their length at rest."""
 SCAN_A = np.concatenate([np.linspace(-0.8, 2.0, 15), np.linspace(2.5, 6.0, 8)])
-BONDS_A = {"CO": (1.128, 0.02), "H2": (H2_LENGTH_A, 0.03)}
-"""Mean and standard deviation of the bond lengths of frames. GFN-FF only explores: its H2 is 0.78 Å long."""
+SPREAD_A = {True: 0.03, False: 0.02}
+"""Standard deviation of the lengths of bonds with and without hydrogen. GFN-FF only explores: its H2 is
+0.78 Å long, so that frames have the lengths at rest that their molecules were given with, and this spread.
+"""
 FIRST_SCAN, FIRST_PLACED = 1_000_000, 2_000_000
-"""Clusters from these numbers on are for scans, and to place H2 around."""
+"""Clusters from these numbers on are for scans, and to place the projectile around."""
 PLACED_A = (2.3, 6.5)
-"""Distances from the nearest atom at which H2 is placed, the lower ones more often."""
+"""Distances from the nearest atom at which it is placed, the lower ones more often."""
 PLACED_CO = (*(10,) * 19, 30)
-"""Molecules of the clusters that H2 is placed around, in turn."""
+"""Molecules of the clusters that the projectile is placed around, in turn."""
 PLACED_EACH, SLID_EACH, JOSTLED_EACH = 3, 3, 2
-"""Frames with H2 around a cluster, as many where it slid towards a place where it is bound (one more frame is
+"""Frames with it around a cluster, as many where it slid towards a place where it is bound (one more frame is
 without), and how often a cluster is jostled.
 """
 SLID_FROM_A = (2.6, 3.4)
-"""Distances from the nearest atom at which H2 begins to slide: pockets lie off the straight way down."""
+"""Distances from the nearest atom at which it begins to slide: pockets lie off the straight way down."""
 MOST_SLID_STEPS = 40
 LONGEST_SLIDE_A = 0.15
 """Of a step."""
@@ -73,6 +85,12 @@ class Row:
     frames_each: int = 0
     """Frames that a trajectory of H2 gives on average in the paper: how many trajectories are needed."""
 
+    def name(self, ice: str, shot: str) -> str:
+        """Return what the row is of, by the names of the ice's molecules and of the projectile."""
+        return (
+            f"{shot} ({self.h2_energy_K:g} K)–{self.n_co} {ice}" if self.h2_energy_K else f"{self.n_co} {ice}"
+        )
+
 
 TABLE_1 = (
     Row(30, 20.0, 100.0, 200),
@@ -84,8 +102,78 @@ TABLE_1 = (
 )
 
 
+@dataclass(frozen=True)
+class System:
+    """What is sampled: kinds of molecules at rest and their parts, the projectile about its centre of mass.
+
+    ``density_per_A3``: molecules as clusters are packed; atoms of two of them are ``distance_A`` apart then.
+    """
+
+    kinds: tuple[Atoms, ...]
+    parts: tuple[float, ...]
+    projectile: Atoms
+    density_per_A3: float = DENSITY_per_A3
+    distance_A: float = DISTANCE_A
+
+    @classmethod
+    def of(
+        cls, molecules: Sequence[str], parts: Sequence[float], projectile: str, density_g_per_cm3: float,
+        packing_distance_A: float,
+    ) -> "System":  # fmt: skip
+        """Return what settings say: names, SMILES or files; of H2 on CO the published study's clusters.
+
+        Raises UserError for what is no molecule.
+        """
+        kinds, shot = tuple(molecule(what) for what in molecules), molecule(projectile)
+        shot.positions -= shot.get_center_of_mass()
+        shares = tuple(parts) or (1.0,) * len(kinds)
+        if tuple(molecules) == CO and projectile == H2:
+            return PUBLISHED
+        masses = sum(part * kind.get_masses().sum() for part, kind in zip(shares, kinds, strict=True))
+        density = LOOSE * density_g_per_cm3 / G_PER_CM3 * sum(shares) / float(masses)
+        return cls(kinds, shares, shot, density, packing_distance_A)
+
+    def counts(self, n: int) -> list[tuple[Atoms, int]]:
+        """Return how many of each kind a cluster of n molecules has."""
+        shared = zip(self.kinds, shared_out(n, self.parts), strict=True)
+        return [(kind, number) for kind, number in shared if number]
+
+    def rests(self, n: int, shot: bool) -> list[Atoms]:
+        """Return each molecule of a cluster of n at rest, in order, the projectile last where it is there."""
+        found = [kind for kind, number in self.counts(n) for _ in range(number)]
+        return [*found, self.projectile] if shot else found
+
+    def radius_A(self, n: int) -> float:
+        """Return the radius of the sphere that a cluster of n is packed into."""
+        return float((3 * n / (4 * np.pi * self.density_per_A3)) ** (1 / 3))
+
+    @cached_property
+    def slowness(self) -> int:
+        """How many times as long as H2's the projectile's intervals are: √ of its mass in H2's."""
+        return max(1, round(float(np.sqrt(self.projectile.get_masses().sum() / 2.016))))
+
+
+PUBLISHED = System((molecule("CO"),), (1.0,), molecule("H2"))
+"""H2 and CO of the published study."""
+
+
+def owners(rests: Sequence[Atoms]) -> np.ndarray:
+    """Return the molecule of each atom (natoms,), of molecules one after the other."""
+    return np.repeat(np.arange(len(rests)), [len(one) for one in rests])
+
+
+def centres(rests: Sequence[Atoms], positions_A: np.ndarray) -> np.ndarray:
+    """Return the centres of mass (n_molecules, 3) of molecules one after the other."""
+    numbers, owner = np.concatenate([one.numbers for one in rests]), owners(rests)
+    members = tuple(np.flatnonzero(owner == number) for number in range(len(rests)))
+    return Molecules(numbers, members, np.empty((0, 2), int)).centres(positions_A)
+
+
 class Wall(FixConstraint):
-    """A harmonic wall for atoms beyond 20 a0 of the origin, as an ASE constraint."""
+    """A harmonic wall for atoms beyond a radius (20 a0) of the origin, as an ASE constraint."""
+
+    def __init__(self, radius_A: float = WALL_RADIUS_A) -> None:
+        self.radius_A = radius_A
 
     def adjust_positions(self, atoms: Atoms, new: np.ndarray) -> None:
         """Positions are free."""
@@ -93,12 +181,12 @@ class Wall(FixConstraint):
     def adjust_forces(self, atoms: Atoms, forces: np.ndarray) -> None:
         """Add the wall's force, in place."""
         distance = np.linalg.norm(atoms.positions, axis=1)
-        beyond = np.maximum(distance - WALL_RADIUS_A, 0.0)
+        beyond = np.maximum(distance - self.radius_A, 0.0)
         forces -= (WALL_eV_per_A2 * beyond / np.maximum(distance, 1e-9))[:, None] * atoms.positions
 
     def adjust_potential_energy(self, atoms: Atoms) -> float:
         """Return the wall's energy."""
-        beyond = np.maximum(np.linalg.norm(atoms.positions, axis=1) - WALL_RADIUS_A, 0.0)
+        beyond = np.maximum(np.linalg.norm(atoms.positions, axis=1) - self.radius_A, 0.0)
         return float(0.5 * WALL_eV_per_A2 * (beyond**2).sum())
 
     def get_removed_dof(self, atoms: Atoms) -> int:
@@ -107,25 +195,27 @@ class Wall(FixConstraint):
 
     def todict(self) -> dict[str, Any]:
         """Return what ASE asks for."""
-        return {"name": "Wall", "kwargs": {}}
+        return {"name": "Wall", "kwargs": {"radius_A": self.radius_A}}
 
 
-def calculator(n_co: int, hydrogen: bool) -> Any:
-    """Return GFN-FF for CO molecules and H2, bonds between molecules forbidden."""
+def calculator(rests: Sequence[Atoms]) -> Any:
+    """Return GFN-FF for molecules one after the other, bonds between them forbidden."""
     try:
         from gfnff.ase_calculator import GFNFF
     except ImportError:
         raise UserError("exploring needs gfnff, which is not installed; install the extra 'labels'") from None
-    return GFNFF(fragments=np.repeat(np.arange(1, n_co + hydrogen + 1), 2))
+    return GFNFF(fragments=owners(rests) + 1)
 
 
-def cluster(n_co: int, campaign_seed: int, identity: int, steps: int = 500) -> Atoms:
-    """Return CO molecules packed at random and relaxed with GFN-FF (at most ``steps``), centred."""
-    radius = (3 * n_co / (4 * np.pi * DENSITY_per_A3)) ** (1 / 3)
-    region = f"inside sphere 0. 0. 0. {radius:.3f}"
-    atoms = pack(n_co, region, 2.8, campaign_seed, f"packmol-cluster-{n_co}", identity)
-    atoms.positions -= molecular_centres(atoms.positions).mean(axis=0)
-    atoms.calc = calculator(n_co, False)
+def cluster(system: System, n: int, campaign_seed: int, identity: int, steps: int = 500) -> Atoms:
+    """Return n molecules packed at random and relaxed with GFN-FF (at most ``steps``), centred."""
+    region = f"inside sphere 0. 0. 0. {system.radius_A(n):.3f}"
+    atoms = packed(
+        system.counts(n), region, system.distance_A, campaign_seed, f"packmol-cluster-{n}", identity
+    )
+    rests = system.rests(n, False)
+    atoms.positions -= centres(rests, atoms.positions).mean(axis=0)
+    atoms.calc = calculator(rests)
     with LBFGS(atoms, logfile=None) as optimizer:
         optimizer.run(fmax=0.02, steps=steps)
     return atoms
@@ -138,11 +228,11 @@ def with_velocities(atoms: Atoms, temperature_K: float, generator: np.random.Gen
     atoms.set_velocities(velocities - (masses * velocities).sum(axis=0) / masses.sum())
 
 
-def thermal(row: Row, n_frames: int, campaign_seed: int, identity: int) -> list[Atoms]:
-    """Return frames of one CO cluster in NVT, after 1 ps."""
+def thermal(system: System, row: Row, n_frames: int, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return frames of one cluster in NVT, after 1 ps."""
     generator = rng(campaign_seed, f"cluster-{row.n_co}-{row.temperature_K:g}", identity)
-    atoms = cluster(row.n_co, campaign_seed, identity)
-    atoms.set_constraint(Wall())
+    atoms = cluster(system, row.n_co, campaign_seed, identity)
+    atoms.set_constraint(Wall(max(WALL_RADIUS_A, system.radius_A(row.n_co) + WALL_BEYOND_A)))
     with_velocities(atoms, row.temperature_K, generator)
     dynamics = NVTBerendsen(atoms, 1.0 * fs, temperature_K=row.temperature_K, taut=100 * fs)
     dynamics.run(1000)
@@ -153,28 +243,31 @@ def thermal(row: Row, n_frames: int, campaign_seed: int, identity: int) -> list[
     return frames
 
 
-def shot(row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
-    """Return the frames of one collision of H2 with a cluster, while H2 is near."""
+def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return the frames of one collision of the projectile with a cluster, while it is near.
+
+    The intervals of a projectile that is heavier than H2, and so slower, are longer.
+    """
     generator = rng(campaign_seed, f"shot-{row.h2_energy_K:g}", identity)
-    atoms = cluster(row.n_co, campaign_seed, identity)
+    rests, n = system.rests(row.n_co, True), len(system.projectile)
+    atoms = cluster(system, row.n_co, campaign_seed, identity)
     with_velocities(atoms, row.temperature_K, generator)
     direction = generator.normal(size=3)
     direction /= np.linalg.norm(direction)
-    outermost = np.linalg.norm(molecular_centres(atoms.positions), axis=1).max()
-    axis = random_rotation(generator)[2]
-    centre = (outermost + START_A) * direction
-    h2 = Atoms("H2", centre + 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
-    speed = np.sqrt(2 * row.h2_energy_K * kB / h2.get_masses().sum())
-    h2.set_velocities(np.repeat(-speed * direction[None], 2, axis=0))
+    outermost = np.linalg.norm(centres(rests[:-1], atoms.positions), axis=1).max()
+    turned = system.projectile.positions @ random_rotation(generator)
+    projectile = Atoms(system.projectile.numbers, (outermost + START_A) * direction + turned)
+    speed = np.sqrt(2 * row.h2_energy_K * kB / projectile.get_masses().sum())
+    projectile.set_velocities(np.repeat(-speed * direction[None], n, axis=0))
     atoms.calc = None
-    both = atoms + h2
-    both.calc = calculator(row.n_co, True)
+    both = atoms + projectile
+    both.calc = calculator(rests)
     dynamics = VelocityVerlet(both, 0.5 * fs)
     frames: list[Atoms] = []
-    steps = round(row.interval_fs / 0.5)
+    steps = round(system.slowness * row.interval_fs / 0.5)
     for _ in range(round(LONGEST_FLIGHT_fs / row.interval_fs)):
         dynamics.run(steps)
-        apart = np.linalg.norm(both.positions[:-2, None] - both.positions[None, -2:], axis=2).min()
+        apart = np.linalg.norm(both.positions[:-n, None] - both.positions[None, -n:], axis=2).min()
         if apart < NEAR_A:
             frames.append(Atoms(both.symbols, both.positions))
         elif frames or not np.isfinite(apart):
@@ -184,21 +277,44 @@ def shot(row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
     return frames
 
 
-def with_bonds(atoms: Atoms, generator: np.random.Generator | None) -> Atoms:
-    """Return a copy whose molecules have bond lengths drawn anew, or the mean ones; centres and axes stay."""
-    copy = Atoms(atoms.symbols, atoms.positions)
-    for first in range(0, len(copy), 2):
-        pair = slice(first, first + 2)
-        mean_A, spread_A = BONDS_A[copy.symbols[pair].get_chemical_formula()]
-        length = mean_A if generator is None else generator.normal(mean_A, spread_A)
-        weights = copy.get_masses()[pair, None]
-        centre = (weights * copy.positions[pair]).sum(axis=0) / weights.sum()
-        away = copy.positions[pair] - centre
-        copy.positions[pair] = centre + away * length / np.linalg.norm(away[1] - away[0])
+def with_bonds(atoms: Atoms, rests: Sequence[Atoms], generator: np.random.Generator | None) -> Atoms:
+    """Return a copy whose molecules are as at rest inside, with a spread or (no generator) without.
+
+    ``rests``: each molecule at rest, in order. Centres of mass stay; so do the axes of diatomics, and larger
+    molecules are turned as they were, by least squares. A diatomic's length is drawn; of larger ones each
+    atom moves by 1/√2 of a bond's spread, so that lengths have about that spread.
+    """
+    copy, last = Atoms(atoms.symbols, atoms.positions), 0
+    for one in rests:
+        own = slice(last, last + len(one))
+        last += len(one)
+        weights = copy.get_masses()[own, None]
+        centre = (weights * copy.positions[own]).sum(axis=0) / weights.sum()
+        spread_A = SPREAD_A[bool((one.numbers == 1).any())]
+        away = copy.positions[own] - centre
+        if len(one) == 2:
+            mean_A = float(np.linalg.norm(one.positions[1] - one.positions[0]))
+            length = mean_A if generator is None else generator.normal(mean_A, spread_A)
+            copy.positions[own] = centre + away * length / np.linalg.norm(away[1] - away[0])
+        elif len(one) > 2:
+            inside = _as_turned(one, away)
+            if generator is not None:
+                each_A = np.where(one.numbers == 1, SPREAD_A[True], SPREAD_A[False])[:, None] / np.sqrt(2)
+                inside = inside + each_A * generator.normal(size=inside.shape)
+                inside -= (weights * inside).sum(axis=0) / weights.sum()
+            copy.positions[own] = centre + inside
     return copy
 
 
-def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
+def _as_turned(one: Atoms, away: np.ndarray) -> np.ndarray:
+    """Return a molecule at rest (natoms, 3) about its centre of mass, turned as one seen is (Kabsch 1976)."""
+    rest = one.positions - one.get_center_of_mass()
+    left, _, right = np.linalg.svd(rest.T @ away)
+    left[:, -1] *= np.sign(np.linalg.det(left @ right))
+    return np.asarray(rest @ left @ right)
+
+
+def sampled(system: System, scale: float, campaign_seed: int) -> Iterator[Atoms]:
     """Yield the frames of Table 1, all counts times ``scale`` (at least one, but none for a scale of 0)."""
     if not 0 <= scale <= 10:
         raise UserError(f"a scale of {scale:g} of Table 1; give 0 (none) to 10 (1 is the paper's)")
@@ -209,16 +325,17 @@ def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
         identity = 0
         while wanted > 0:
             if row.h2_energy_K:
-                frames = shot(row, campaign_seed, identity)
+                frames = shot(system, row, campaign_seed, identity)
                 # Few wanted frames come from several collisions, spread over each.
                 most = max(min(row.frames_each, wanted // 4), 1)
                 frames = frames[:: max(len(frames) // most, 1)][:most]
             else:
-                frames = thermal(row, min(wanted, 50), campaign_seed, identity)
+                frames = thermal(system, row, min(wanted, 50), campaign_seed, identity)
             generator = rng(campaign_seed, f"bonds-{number}", identity)
+            rests = system.rests(row.n_co, row.h2_energy_K > 0)
             for explored in frames[:wanted]:
-                frame = with_bonds(explored, generator)
-                # The same clusters meet H2 of several energies, and several temperatures.
+                frame = with_bonds(explored, rests, generator)
+                # The same clusters meet the projectile at several energies, and several temperatures.
                 frame.info |= {
                     "trajectory_id": f"{number}/{identity}", "parent": f"cluster-{row.n_co}-{identity}"
                 }  # fmt: skip
@@ -226,100 +343,122 @@ def sampled(scale: float, campaign_seed: int) -> Iterator[Atoms]:
             wanted -= len(frames)
             identity += 1
             if identity > 100 + 10 * row.n_frames:
-                raise UserError("H2 never came near a cluster; this is a bug of the sampling")
+                raise UserError(
+                    f"{system.projectile.symbols} never came near a cluster; GFN-FF may not hold these "
+                    "molecules together: give labelled frames of your own (sticking.dataset)"
+                )
 
 
-def molecules() -> list[Atoms]:
-    """Return CO and H2 alone over the bond lengths of dynamics, without labels: their curves."""
-    frames = []
-    for name, lengths in ISOLATED_A.items():
-        for length in lengths:
-            atoms = Atoms(name, [[0.0, 0.0, 0.0], [0.0, 0.0, length]])
+def isolated(system: System) -> list[Atoms]:
+    """Return each diatomic alone over the bond lengths of dynamics, without labels: their curves."""
+    frames, known = [], set()
+    for one in (*system.kinds, system.projectile):
+        name = one.get_chemical_formula()
+        if len(one) != 2 or name in known:
+            continue
+        known.add(name)
+        rest_A = float(np.linalg.norm(one.positions[1] - one.positions[0]))
+        for length in ISOLATED_A.get(name, rest_A * ISOLATED):
+            atoms = Atoms(one.numbers, [[0.0, 0.0, 0.0], [0.0, 0.0, length]])
             atoms.info["trajectory_id"] = f"alone/{name}-{length:.3f}"
             frames.append(atoms)
     return frames
 
 
-def approached(atoms: Atoms, nearest_A: float, generator: np.random.Generator) -> Atoms:
-    """Return a copy with H2 added: from a random direction, turned at random, down along the line to the
-    cluster's centre until the nearest atom is ``nearest_A`` away.
+def approached(
+    system: System, atoms: Atoms, rests: Sequence[Atoms], nearest_A: float, generator: np.random.Generator
+) -> Atoms:
+    """Return a copy with the projectile added: from a random direction, turned at random, down along the line
+    to the cluster's centre until the nearest atom is ``nearest_A`` away. ``rests``: the cluster's molecules.
     """
     direction = generator.normal(size=3)
     direction /= np.linalg.norm(direction)
-    axis = random_rotation(generator)[2]
-    h2 = Atoms("H2", 0.5 * H2_LENGTH_A * np.stack([axis, -axis]))
-    centre = molecular_centres(atoms.positions).mean(axis=0)
+    added = Atoms(system.projectile.numbers, system.projectile.positions @ random_rotation(generator))
+    centre = centres(rests, atoms.positions).mean(axis=0)
     heights = np.arange(40.0, 0.0, -0.1)
-    on_line = h2.positions[None] + centre + heights[:, None, None] * direction
+    on_line = added.positions[None] + centre + heights[:, None, None] * direction
     apart = np.linalg.norm(atoms.positions[:, None, None] - on_line[None], axis=3).min(axis=(0, 2))
     first = np.flatnonzero(apart < nearest_A)
-    h2.positions = on_line[max(first[0] - 1, 0) if len(first) else -1]
-    return Atoms(atoms.symbols, atoms.positions) + h2
+    added.positions = on_line[max(first[0] - 1, 0) if len(first) else -1]
+    return Atoms(atoms.symbols, atoms.positions) + added
 
 
-def slid(atoms: Atoms, generator: np.random.Generator) -> Atoms:
-    """Return a copy with H2 added, which GFN-FF has drawn some way towards a place where it is bound.
+def slid(system: System, atoms: Atoms, rests: Sequence[Atoms], generator: np.random.Generator) -> Atoms:
+    """Return a copy with the projectile added, which GFN-FF has drawn some way towards a place where it is bound.
 
     The cluster stays as it is. The number of steps is drawn, so that frames lie all along the way.
     """
     low, high = SLID_FROM_A
-    both = approached(atoms, low + (high - low) * generator.random(), generator)
+    both = approached(system, atoms, rests, low + (high - low) * generator.random(), generator)
     both.set_constraint(FixAtoms(range(len(atoms))))
-    both.calc = calculator(len(atoms) // 2, True)
+    both.calc = calculator([*rests, system.projectile])
     with LBFGS(both, logfile=None, maxstep=LONGEST_SLIDE_A) as optimizer:
         optimizer.run(fmax=0.005, steps=int(generator.integers(1, MOST_SLID_STEPS)))
-    found = Atoms(both.symbols, both.positions)
-    found.set_distance(-2, -1, H2_LENGTH_A)
-    return found
+    alone = with_bonds(both[len(atoms) :], [system.projectile], None)
+    return Atoms(atoms.symbols, atoms.positions) + alone
 
 
-def jostled(atoms: Atoms, size: float, generator: np.random.Generator) -> Atoms:
-    """Return a copy with every CO moved (``size`` Å) and turned (``size`` radians) at random, and a bond
-    length drawn anew.
+def jostled(atoms: Atoms, rests: Sequence[Atoms], size: float, generator: np.random.Generator) -> Atoms:
+    """Return a copy with every molecule moved (``size`` Å) and turned (``size`` radians) at random, and drawn
+    anew inside (``with_bonds``). ``rests``: its molecules at rest, in order.
     """
-    pairs = atoms.positions.reshape(-1, 2, 3)
+    ends = np.cumsum([len(one) for one in rests])
+    of_two = np.array([len(one) == 2 for one in rests])
+    firsts = (ends - 2)[of_two]
+    positions = atoms.positions.copy()
+    pairs = np.stack([positions[firsts], positions[firsts + 1]], 1)
     away = pairs[:, 1] - pairs[:, 0]
     length = np.linalg.norm(away, axis=1, keepdims=True)
     turned = away / length + size * generator.normal(size=away.shape)
     turned *= length / np.linalg.norm(turned, axis=1, keepdims=True)
     first = pairs[:, 0] + 0.5 * (away - turned) + size * generator.normal(size=away.shape)
-    return with_bonds(Atoms(atoms.symbols, np.stack([first, first + turned], 1).reshape(-1, 3)), generator)
+    positions[firsts], positions[firsts + 1] = first, first + turned
+    for end, one in zip(ends[~of_two], (one for one in rests if len(one) != 2), strict=True):
+        own = slice(end - len(one), end)
+        centre = np.average(positions[own], axis=0, weights=one.get_masses())
+        turn = Rotation.from_rotvec(size * generator.normal(size=3))
+        positions[own] = centre + turn.apply(positions[own] - centre) + size * generator.normal(size=3)
+    return with_bonds(Atoms(atoms.symbols, positions), rests, generator)
 
 
-def placed(campaign_seed: int, identity: int) -> list[Atoms]:
-    """Return H2 around a jostled cluster of CO, and that cluster alone, several times."""
+def placed(system: System, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return the projectile around a jostled cluster, and that cluster alone, several times."""
     generator = rng(campaign_seed, "placed", identity)
-    n_co = PLACED_CO[identity % len(PLACED_CO)]
-    relaxed = cluster(n_co, campaign_seed, FIRST_PLACED + identity, 100)
+    n = PLACED_CO[identity % len(PLACED_CO)]
+    relaxed, rests = cluster(system, n, campaign_seed, FIRST_PLACED + identity, 100), system.rests(n, False)
     sliding = rng(campaign_seed, "slid", identity)
     frames: list[Atoms] = []
     for _ in range(JOSTLED_EACH):
-        alone = jostled(relaxed, JOSTLED * generator.random(), generator)
+        alone = jostled(relaxed, rests, JOSTLED * generator.random(), generator)
         nearest_A = PLACED_A[0] + (PLACED_A[1] - PLACED_A[0]) * generator.random(PLACED_EACH) ** 2
-        frames += [approached(alone, float(distance), generator) for distance in nearest_A]
-        frames += [slid(alone, sliding) for _ in range(SLID_EACH)] + [alone]
+        frames += [approached(system, alone, rests, float(apart), generator) for apart in nearest_A]
+        frames += [slid(system, alone, rests, sliding) for _ in range(SLID_EACH)] + [alone]
     for frame in frames:
         frame.info["trajectory_id"] = f"placed/{identity}"
     return frames
 
 
-def scan(campaign_seed: int, identity: int) -> list[Atoms]:
-    """Return H2 being pulled off a cluster of 10 CO without anything else moving (the paper, Fig. A.1).
+def scan(system: System, campaign_seed: int, identity: int) -> list[Atoms]:
+    """Return the projectile being pulled off a cluster of 10, nothing else moving (the paper, Fig. A.1).
 
-    Cluster and H2 are relaxed together with GFN-FF, from a random direction; ``distance_A`` is from there,
-    along the line from the cluster's centre. The cluster is none that frames to train on come from.
+    Both are relaxed together with GFN-FF, from a random direction; ``distance_A`` is from there, along the
+    line from the cluster's centre. The cluster is none that frames to train on come from.
     """
     generator = rng(campaign_seed, "scan", identity)
-    both = approached(cluster(10, campaign_seed, FIRST_SCAN + identity), 3.0, generator)
-    both.calc = calculator(10, True)
+    rests, n = system.rests(10, True), len(system.projectile)
+    both = approached(
+        system, cluster(system, 10, campaign_seed, FIRST_SCAN + identity), rests[:-1], 3.0, generator
+    )
+    both.calc = calculator(rests)
     with LBFGS(both, logfile=None) as optimizer:
         optimizer.run(fmax=0.02, steps=500)
-    away = both.positions[-2:].mean(axis=0) - molecular_centres(both.positions[:-2]).mean(axis=0)
+    middle = centres(rests, both.positions)
+    away = both.positions[-n:].mean(axis=0) - middle[:-1].mean(axis=0)
     away /= np.linalg.norm(away)
     frames = []
     for distance in SCAN_A:
-        atoms = with_bonds(both, None)
-        atoms.positions[-2:] += distance * away
+        atoms = with_bonds(both, rests, None)
+        atoms.positions[-n:] += distance * away
         atoms.info |= {"trajectory_id": f"scan/{identity}", "distance_A": float(distance)}
         frames.append(atoms)
     return frames
@@ -333,17 +472,28 @@ def write_clusters(
     out: Path | str,
     out_molecules: Path | str,
     out_scans: Path | str,
+    interaction_only: bool,
+    **system: Any,
 ) -> None:
-    """Write the frames of Table 1, scaled, and of ``n_placed`` clusters with H2 placed around; molecules
-    alone; and rigid scans to test with; all without labels.
+    """Write the frames of Table 1, scaled, and of ``n_placed`` clusters with the projectile placed around;
+    diatomics alone; and rigid scans to test with; all without labels. ``system``: as ``System.of`` takes it.
+
+    Raises UserError for what is no molecule, and with ``interaction_only`` for one that is no diatomic.
     """
     if n_placed < 0:
-        raise UserError(f"{n_placed} clusters to place H2 around; give 0 or more")
+        raise UserError(f"{n_placed} clusters to place the projectile around; give 0 or more")
     if n_scans < 0:
         raise UserError(f"{n_scans} scans; give 0 or more")
+    sampling = System.of(**system)
+    larger = [one.get_chemical_formula() for one in (*sampling.kinds, sampling.projectile) if len(one) != 2]
+    if interaction_only and larger:
+        raise UserError(
+            f"{', '.join(larger)} with interaction_only, which takes the curves of diatomics out; give "
+            "sticking.interaction_only false"
+        )
     total = sum(max(round(training_scale * row.n_frames), 1) for row in TABLE_1) if training_scale > 0 else 0
-    explored = list(progress(sampled(training_scale, campaign_seed), total, "frames"))
-    around = progress(range(n_placed), n_placed, "clusters with H2 placed around")
-    write_frames(out, explored + [frame for k in around for frame in placed(campaign_seed, k)])
-    write_frames(out_molecules, molecules())
-    write_frames(out_scans, [frame for k in range(n_scans) for frame in scan(campaign_seed, k)])
+    explored = list(progress(sampled(sampling, training_scale, campaign_seed), total, "frames"))
+    around = progress(range(n_placed), n_placed, "clusters with the projectile placed around")
+    write_frames(out, explored + [frame for k in around for frame in placed(sampling, campaign_seed, k)])
+    write_frames(out_molecules, isolated(sampling))
+    write_frames(out_scans, [frame for k in range(n_scans) for frame in scan(sampling, campaign_seed, k)])

@@ -177,26 +177,25 @@ def scan_minima(scans: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def training_table(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
-    """Return Table 1 beside what is in the data set, by the rows of the exploration."""
+    """Return what is in the data set by the rows of the exploration, of H2 and CO beside Table 1's counts."""
+    published = all(made.is_h2_and_co for made in subsets.values())
+    ice, shot = ("CO", "H2") if published else ("molecules", "projectile")
     counts = {
         subset: pandas.Series(
             [str(a.info.get("trajectory_id", "")).split("/")[0] for a in made.frames]
         ).value_counts()
         for subset, made in subsets.items()
     }
-    names = [
-        (str(k), f"H2 ({row.h2_energy_K:g} K)–{row.n_co} CO" if row.h2_energy_K else f"{row.n_co} CO", row)
-        for k, row in enumerate(TABLE_1)
-    ]
+    names = [(str(k), row.name(ice, shot), row) for k, row in enumerate(TABLE_1)]
     rows = [
         {
             "system": name, "temperature_K": row.temperature_K, "interval_fs": row.interval_fs,
-            "n_paper": row.n_frames,
+            "n_paper": row.n_frames if published else None,
             **{f"n_{subset}": int(own.get(key, 0)) for subset, own in counts.items()},
         }
         for key, name, row in names
     ]  # fmt: skip
-    others = {"placed": "H2 placed around clusters", "alone": "one molecule"}
+    others = {"placed": f"{shot} placed around clusters", "alone": "one molecule"}
     rows += [
         {"system": name, **{f"n_{subset}": int(own.get(key, 0)) for subset, own in counts.items()}}
         for key, name in others.items()

@@ -1,10 +1,12 @@
 """Figures of the committee: parity, errors, rigid scans (Fig. A.1 of the paper), spread against error."""
 
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas
+from ase.data import chemical_symbols
 
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, PAPER, VERMILLION, label, new, note, save
 from frazil.report.section import Figure
@@ -12,7 +14,8 @@ from frazil.report.section import Figure
 if TYPE_CHECKING:
     from frazil.experiments.sticking.committee import Predicted
 
-ELEMENTS = {1: ("H", BLUE), 6: ("C", BLACK), 8: ("O", VERMILLION)}
+ELEMENTS = {1: BLUE, 6: BLACK, 8: VERMILLION}
+"""Colours of H, C and O, in this order; other elements come after them."""
 MOST_POINTS = 3000
 PAPER_SCAN_K = 14.0
 
@@ -48,7 +51,7 @@ def scan(scans: pandas.DataFrame, out: Path) -> Figure:
         axis.set_ylim(1.2 * lowest, -0.8 * lowest)
         label(axis, "distance from the bound place (Å)", "energy (K)", name)
         axis.legend()
-    caption = "Rigid scans (H2 off 10 CO if made here); band: the paper's difference of the minima."
+    caption = "Rigid scans (off 10 molecules if made here); band: the paper's difference of the minima."
     return save(canvas, scans, out, "scan_curves", caption)
 
 
@@ -57,8 +60,10 @@ def parity(shown: "Predicted", out: Path) -> Figure:
     canvas, axes = new(columns=3, width_in=10.5)
     mean, labels = shown.forces_eV_per_A.mean(axis=0), shown.force_labels_eV_per_A
     parts = []
-    for number, (name, colour) in ELEMENTS.items():
-        own = shown.numbers == number
+    others = [int(number) for number in np.unique(shown.numbers) if number not in ELEMENTS]
+    colours = {**ELEMENTS, **dict(zip(others, cycle(CYCLE[3:]), strict=False))}
+    for number, colour in colours.items():
+        own, name = shown.numbers == number, chemical_symbols[number]
         if not own.any():
             continue
         x, y = labels[own].ravel(), mean[own].ravel()

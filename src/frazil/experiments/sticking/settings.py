@@ -28,9 +28,9 @@ NEAREST_START_A = 3.0
 CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
 MOST_STEPS = 1_000_000_000
-ANALYTIC = "analytic"
+ANALYTIC, KNOWN_TRUTH = "analytic", "h2-co-analytic"
 LABEL_LEVELS = (
-    "h2-co-analytic", "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
+    KNOWN_TRUTH, "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
     "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp", *SEMIEMPIRICAL,
 )  # fmt: skip
 MASSES_amu = {
@@ -362,7 +362,7 @@ class Sticking:
     label_level: str = setting(
         "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
         "bhlyp-d4/def2-tzvp",
-        default="h2-co-analytic", pattern=LEVEL_PATTERN, examples=LABEL_LEVELS[:4:3],
+        default=KNOWN_TRUTH, pattern=LEVEL_PATTERN, examples=LABEL_LEVELS[:4:3],
     )  # fmt: skip
     dataset: Path | None = setting(
         "Labelled frames of your own to train on, at label_level, in place of the sampled clusters (as labels.dataset)",
@@ -374,14 +374,15 @@ class Sticking:
         default=None, path="folder",
     )  # fmt: skip
     training_scale: float = setting(
-        "Number of training frames, in units of the paper's Table 1 (20,344 frames)",
+        "Number of training frames, in units of the paper's Table 1 (20,344 frames); other molecules take the place of "
+        "its CO and H2",
         default=1,
         above=0,
         maximum=10,
     )
     n_placed: int = setting(
-        "Further clusters (10 CO, every twentieth 30) that H2 is placed around, or slides towards its pockets: twelve "
-        "frames with H2, two without, of each. Not in the paper; energies then say what belongs to H2",
+        "Further clusters (10 molecules, every twentieth 30) that the projectile is placed around, or slides towards its "
+        "pockets: twelve frames with it, two without, of each. Not in the paper; energies then say what belongs to it",
         default=0, minimum=0, maximum=100000,
     )  # fmt: skip
     interaction_only: bool = setting(
@@ -401,7 +402,7 @@ class Sticking:
         default=None, path="file",
     )  # fmt: skip
     n_scans: int = setting(
-        "Rigid scans of H2 off a cluster of 10 CO that the committee is tested on (23 labels each)",
+        "Rigid scans of the projectile off a cluster of 10 molecules that the committee is tested on (23 labels each)",
         default=3, minimum=1, maximum=100,
     )  # fmt: skip
     n_members: int = setting(
@@ -448,7 +449,7 @@ class Sticking:
         """Yield what does not go together."""
         if self.campaign.model_error and self.potential != "gmnn":
             yield "model_error", "allowed: false with [potential], which has no members"
-        if self.potential == "gmnn" and self.truth and self.label_level != "h2-co-analytic":
+        if self.potential == "gmnn" and self.truth and self.label_level != KNOWN_TRUTH:
             yield "truth", "allowed: with h2-co-analytic, whose truth is known, as [label_level]"
         yield from self._system_problems()
         yield from self._flight_problems()
@@ -528,19 +529,20 @@ class Sticking:
                 "potential",
                 "allowed: another than analytic, which knows H2 on CO, with [molecules] and [projectile]",
             )
-        if (
-            self.potential != "gmnn"
-            or self.model is not None
-            or (ice.molecules == CO and ice.projectile == H2)
-        ):
+        if not self.trains or (ice.molecules == CO and ice.projectile == H2):
             return
-        if self.dataset is None or self.scans is None:
+        if self.label_level == KNOWN_TRUTH:
             yield (
-                "dataset",
-                "needed, with [scans], unless a model is ready: clusters are sampled of H2 on CO only",
+                "label_level",
+                f"allowed: another than {KNOWN_TRUTH}, which knows H2 and CO, with [molecules] and [projectile]; "
+                "gfn2-xtb, a level of PySCF such as pbe-d4/def2-tzvp, or one of your own",
             )
-        if self.interaction_only and self.molecules_of != "dataset":
-            yield "molecules_of", "allowed: dataset, since molecules alone are labelled of H2 and CO only"
+        larger = [what for what in (*ice.molecules, ice.projectile) if n_atoms_of(what) not in (0, 2)]
+        if self.interaction_only and larger:
+            yield (
+                "interaction_only",
+                f"allowed: false with {', '.join(larger)}: what is taken out are the curves of diatomics",
+            )
 
 
 def elements_of(what: Sequence[str]) -> set[str]:
@@ -558,6 +560,12 @@ def flight_fs_of(campaign: Campaign, mass_amu: float) -> float:
     """Return the time of flight, fs, of a campaign's slowest projectile along its longest way."""
     speed_A_per_fs = math.sqrt(SQUARE_SPEED_A2_per_fs2 * min(campaign.energies_K) / mass_amu)
     return campaign.start_height_A / cosine_of(campaign) / speed_A_per_fs
+
+
+def n_atoms_of(what: str) -> int:
+    """Return the atoms of a molecule named by its formula; 0 where a file, a SMILES or another name tells."""
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", what)
+    return sum(int(count or 1) for _, count in parts) if "".join(map("".join, parts)) == what else 0
 
 
 def formula_mass_amu(name: str) -> float:
@@ -607,8 +615,14 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
 
 @step("frazil.experiments.sticking.clusters:write_clusters", group="sticking")
 class SampleClusters:
-    """Explore CO clusters and H2 collisions with them by GFN-FF: training frames without labels (Table 1)."""
+    """Explore clusters of molecules and collisions with them by GFN-FF: training frames without labels (Table 1)."""
 
+    molecules: tuple[str, ...] = same_as(Preparation, "molecules")
+    parts: tuple[float, ...] = same_as(Preparation, "parts")
+    projectile: str = same_as(Preparation, "projectile")
+    density_g_per_cm3: float = same_as(Preparation, "density_g_per_cm3")
+    packing_distance_A: float = same_as(Preparation, "packing_distance_A")
+    interaction_only: bool = same_as(Sticking, "interaction_only")
     training_scale: float = same_as(Sticking, "training_scale", minimum=0, above=None)
     n_placed: int = same_as(Sticking, "n_placed")
     n_scans: int = same_as(Sticking, "n_scans", minimum=0)

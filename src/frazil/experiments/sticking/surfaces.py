@@ -16,7 +16,7 @@ from frazil.errors import UserError
 from frazil.systems.co import BOND_LENGTH_A, MOLECULE_MASSES_amu
 from frazil.systems.crystals import Crystal
 from frazil.systems.molecules import Molecules, molecule
-from frazil.systems.packing import packed
+from frazil.systems.packing import packed, shared_out
 
 G_PER_CM3 = 1.66053907
 """One amu/Å³ in g/cm³."""
@@ -112,15 +112,6 @@ def amorphous(
     wanted = [(atoms, n) for atoms, n in zip(kinds, counts, strict=True) if n]
     atoms = packed(wanted, region, packing_distance_A, campaign_seed, "packmol-hemisphere", surface_id)
     return hemisphere(atoms, np.ones(n_molecules, bool), n_molecules, n_fixed, None, shell_A)
-
-
-def shared_out(n: int, parts: Sequence[float]) -> list[int]:
-    """Return whole numbers that add up to n, as near to parts of it as that allows (largest remainders)."""
-    exact = n * np.asarray(parts, float) / sum(parts)
-    counts = np.floor(exact).astype(int)
-    order = np.argsort(counts - exact, kind="stable")
-    counts[order[: n - counts.sum()]] += 1
-    return [int(count) for count in counts]
 
 
 def hemisphere(

@@ -113,6 +113,7 @@ def section(
     rmse = {(row["quantity"], row["species"]): row["rmse"] for row in own.to_dict("records")}
     worst = float(minima["difference_K"].abs().max())
     among = " in frames with H2" if published else ""
+    ice, shot = ("CO", "H2") if published else ("molecules", "the projectile")
     gates = [
         Gate.at_most(
             "rigid scans, largest difference of the minima (K)", worst, SCAN_LIMIT_K,
@@ -131,8 +132,8 @@ def section(
         "them is called gmnn-mean. Frames made here are explored with GFN-FF as in the paper's Table 1, "
         "counts scaled, bond lengths drawn anew; test frames choose the epoch, validation frames are for "
         "this only.",
-        "Scans: where they are made here, H2 is pulled off a cluster of 10 CO, nothing else moving; the "
-        "cluster is none of those trained on. Energies are counted from the farthest point.",
+        f"Scans: where they are made here, {shot} is pulled off a cluster of 10 {ice}, nothing else moving; "
+        "the cluster is none of those trained on. Energies are counted from the farthest point.",
     ]
     factors = [
         f"{calibration_factor(tables['committee'], 'validation', quantity):.2g} ({name})"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import Calculator, all_changes
 
 from frazil.data.frames import read_frames
 from frazil.errors import UserError
@@ -31,6 +32,8 @@ PLAN = Plan(
     excitation_energy_eV=8.26, core_radius_A=4.5, campaign_seed=1, window_starts_fs=(0.0, 40.0),
     window_intervals_fs=(20.0, 4.0),
 )  # fmt: skip
+
+SYSTEM = sampling.system_of(PLAN)
 
 
 def changed(campaign_seed: int = 1, **sampling: Any) -> Plan:
@@ -70,7 +73,7 @@ def test_thermal_runs_start_at_twice_their_temperature_of_which_half_becomes_pot
     asked: list[Any] = []
     monkeypatch.setattr(sampling, "_trajectories", lambda *given: asked.append(given) or [])
     many = [structures.from_deepmd_types(structures.co_types(100), np.zeros((200, 3))) for _ in range(3)]
-    sampling._thermal(PLAN, None, "thermal", many, 400.0)
+    sampling._thermal(PLAN, SYSTEM, "thermal", many, 400.0)
     ((_, _, templates, velocities, source, duration_fs, bath, _),) = asked
     assert (len(templates), source, duration_fs) == (3, "thermal", 400.0)
     assert (bath.timestep_fs, bath.temperature_K, bath.damping_fs) == (0.2, 15.0, 100.0)
@@ -128,7 +131,7 @@ def test_contacts(sample: sampling.Sample) -> None:
 def test_contacts_move_one_molecule_to_a_distance_drawn_evenly(sample: sampling.Sample) -> None:
     base = sample.snapshots[0]
     plan = replace(PLAN, sampling=replace(SAMPLING, contact_low_A=2.3, contact_high_A=2.9))
-    made = [sampling._contact(plan, number, [base], np.array([1.0, 1.3])) for number in range(40)]
+    made = [sampling._contact(plan, SYSTEM, n, [base], np.array([1.0, 1.3])) for n in range(40)]
     moved = [
         np.linalg.norm(molecular_centres(a.positions) - molecular_centres(base.positions), axis=1)
         for a in made
@@ -151,7 +154,7 @@ def test_compressed_aggregates_keep_their_shape_between_08_and_11(sample: sampli
     base = base - base.mean(axis=0)
     scales = []
     for number in range(20):
-        made = molecular_centres(sampling._compressed(PLAN, number, sample.snapshots[:1]).positions)
+        made = molecular_centres(sampling._compressed(PLAN, SYSTEM, number, sample.snapshots[:1]).positions)
         made = made - made.mean(axis=0)
         scales.append(float((made * base).sum() / (base**2).sum()))
         assert made == pytest.approx(scales[-1] * base, abs=1e-9)
@@ -265,3 +268,60 @@ def test_packings_come_down_to_aggregates(sample: sampling.Sample) -> None:
     energies = [a.get_potential_energy() for a in label(frames, "van-hemert", coupling_eV=2.0)[0]]
     for first in (0, 41):
         assert energies[first + 40] < energies[first] - 0.02
+
+
+def test_frames_of_a_mixed_ice_under_any_potential(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CO and N2, two to two, under bonds and walls known by a formula: only CO is excited, its bond alone."""
+    module = ModuleType("of_the_user")
+    module.field = Bonds  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "of_the_user", module)
+    plan = replace(
+        changed(potential="ase:of_the_user.field", n_contacts=12, n_bonds=6, bond_spread_A=0.03, n_packings=0, timestep_fs=0.5), other_molecules=("N2",),
+        excitation_energy_eV=1.0,
+    )  # fmt: skip
+    made = sampling.sample(plan)
+    system = sampling.system_of(plan)
+    assert [(kind.get_chemical_formula(), n) for kind, n in system.kinds] == [("CO", 2), ("N2", 2)]
+    assert {atoms.get_chemical_formula() for atoms in made.frames} == {"C2N4O2"}
+    assert {source for source in ("thermal", "excited", "contact", "compressed", "bond")} == {
+        atoms.info["source"] for atoms in made.frames
+    }
+    tagged = {tuple(np.flatnonzero(atoms.arrays["excited"])) for atoms in made.frames}
+    assert tagged == {(), (0, 1), (2, 3)}, "N2 is never excited"
+    for atoms in chosen(made, "excited"):
+        if atoms.info["time_fs"] == 0:
+            one, two = np.flatnonzero(atoms.arrays["excited"])
+            bond, velocity = (x[two] - x[one] for x in (atoms.positions, atoms.get_velocities()))
+            speed = velocity @ bond / np.linalg.norm(bond)
+            energy = 0.5 * system.curve.reduced_mass_amu * speed**2 + system.curve.energy(
+                np.linalg.norm(bond)
+            )
+            assert energy == pytest.approx(1.0, abs=0.05), (
+                "its bond was spread afterwards, in half of the frames"
+            )
+    inner, outer = system.curve.turning_points(1.1)
+    lengths = [atoms.get_distance(0, 1) for atoms in chosen(made, "bond") if atoms.arrays["excited"].any()]
+    assert lengths == pytest.approx(np.linspace(inner, outer, 3))
+    with pytest.raises(UserError, match="leave none of some kind"):
+        sampling.sample(replace(plan, parts=(1.0, 100.0)))
+    with pytest.raises(UserError, match="two of these have the same atoms"):
+        sampling.sample(replace(plan, other_molecules=("CO",)))
+
+
+class Bonds(Calculator):
+    """Springs of 40 eV/Å² in each pair of atoms, 1.1 Å long, and a soft wall between any two others."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms: Any = None, properties: Any = None, changes: Any = all_changes) -> None:
+        super().calculate(atoms, properties, changes)
+        positions, n = atoms.positions, len(atoms)
+        apart = positions[:, None] - positions[None]
+        distance = np.linalg.norm(apart, axis=2) + np.eye(n)
+        bonded = np.arange(n)[:, None] // 2 == np.arange(n) // 2
+        slope = np.where(bonded, 40.0 * (distance - 1.1), np.minimum(distance - 3.3, 0.0))
+        np.fill_diagonal(slope, 0.0)
+        energies = np.where(bonded, 20.0 * (distance - 1.1) ** 2, 0.5 * np.minimum(distance - 3.3, 0.0) ** 2)
+        np.fill_diagonal(energies, 0.0)
+        forces = -(slope[..., None] * apart / distance[..., None]).sum(axis=1)
+        self.results = {"energy": float(energies.sum()) / 2, "forces": forces}

@@ -26,6 +26,7 @@ from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.preparation import geometry
 from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.settings import (
+    KNOWN_TRUTH,
     Attempts,
     Campaign,
     Preparation,
@@ -33,11 +34,12 @@ from frazil.experiments.sticking.settings import (
     flight_fs_of,
     formula_mass_amu,
 )
-from frazil.experiments.sticking.surfaces import amorphous, crystalline, shared_out
+from frazil.experiments.sticking.surfaces import amorphous, crystalline
 from frazil.potentials.analytic import n2
 from frazil.report.movie import read
 from frazil.systems.crystals import read_crystal
 from frazil.systems.molecules import Molecules, molecule
+from frazil.systems.packing import shared_out
 from frazil.units import hbar, inverse_cm, kB
 
 ROOT = Path(__file__).parents[4]
@@ -309,7 +311,11 @@ def test_mixed_ice_is_packed_in_its_parts() -> None:
         ({"molecules": ("H2O",)}, "needed: a crystal of molecules"),
         ({"molecules": ("N2",), "phases": ("amorphous",), "potential": "analytic"}, "knows H2 on CO"),
         ({"molecules": ("no.xyz",), "phases": ("amorphous",)}, r"no\.xyz: no such file"),
-        ({"projectile": "N2", "potential": "gmnn"}, "clusters are sampled of H2 on CO only"),
+        ({"projectile": "N2", "potential": "gmnn"}, "another than h2-co-analytic, which knows H2 and CO"),
+        (
+            {"projectile": "H2O", "potential": "gmnn", "interaction_only": True, "label_level": "gfn2-xtb"},
+            "interaction_only is True; allowed: false with H2O",
+        ),
     ],
 )
 def test_systems_that_cannot_be_are_refused_at_launch(asked: dict[str, Any], told: str) -> None:
@@ -322,6 +328,8 @@ def test_systems_that_cannot_be_are_refused_at_launch(asked: dict[str, Any], tol
         Sticking(
             potential=given["potential"], preparation=ice, campaign=campaign,
             phases=given.get("phases", ("crystalline", "amorphous")),
+            label_level=given.get("label_level", KNOWN_TRUTH),
+            interaction_only=given.get("interaction_only", False),
         )  # fmt: skip
 
 

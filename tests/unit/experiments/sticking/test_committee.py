@@ -11,7 +11,7 @@ from ase import Atoms
 import kept
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
-from frazil.experiments.sticking.clusters import molecules, with_bonds
+from frazil.experiments.sticking.clusters import PUBLISHED, isolated, with_bonds
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.validation import validate
 from frazil.files import write_atomic
@@ -38,7 +38,7 @@ def near(number: int, distance_A: float) -> Atoms:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labels, their interaction, and an untrained committee of two and of one."""
     folder = tmp_path_factory.mktemp("committee")
-    alone, _ = label(molecules(), "h2-co-analytic")
+    alone, _ = label(isolated(PUBLISHED), "h2-co-analytic")
     frames, _ = label([near(k, 3.0 + 0.25 * k) for k in range(8)], "h2-co-analytic")
     scans = [atoms.copy() for atoms in frames]
     for atoms, own in zip(scans, frames, strict=True):
@@ -133,7 +133,8 @@ def test_walls_count_less_and_molecules_alone_are_among_the_frames(folder: Path)
 
 def test_explored_frames_get_bonds_of_their_own() -> None:
     explored = near(0, 3.5)
-    same, drawn = with_bonds(explored, None), with_bonds(explored, np.random.default_rng(1))
+    rests = PUBLISHED.rests(2, True)
+    same, drawn = (with_bonds(explored, rests, with_) for with_ in (None, np.random.default_rng(1)))
     assert np.allclose(same.get_center_of_mass(), explored.get_center_of_mass())
     lengths = np.linalg.norm(same.positions[1::2] - same.positions[::2], axis=1)
     assert lengths == pytest.approx([1.128, 1.128, 0.7414])

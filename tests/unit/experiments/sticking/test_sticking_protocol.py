@@ -17,7 +17,7 @@ from scipy.stats import kstest, norm, t
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters, collisions, preparation
 from frazil.experiments.sticking.binding import FAR_A, points, sites, starts
-from frazil.experiments.sticking.clusters import Row, with_bonds, with_velocities
+from frazil.experiments.sticking.clusters import PUBLISHED, Row, System, with_bonds, with_velocities
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
 from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.residence import typical_energy
@@ -29,7 +29,7 @@ from frazil.potentials.analytic.h2_co import H2_LENGTH_A, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
 from frazil.systems.co import molecular_centres
-from frazil.systems.molecules import molecule
+from frazil.systems.molecules import molecule, molecules_of, random_rotation
 from frazil.units import fs, kB
 
 H2 = Projectile(molecule("H2"))
@@ -387,20 +387,21 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Atoms:
     one.positions -= molecular_centres(one.positions).mean(axis=0)
     one.info["asked"] = []
 
-    def cluster(n_co: int, campaign_seed: int, identity: int, steps: int = 500) -> Atoms:
-        one.info["asked"].append((n_co, campaign_seed, identity))
+    def cluster(system: System, n: int, campaign_seed: int, identity: int, steps: int = 500) -> Atoms:
+        one.info["asked"].append((n, campaign_seed, identity))
         atoms = Atoms(one.symbols, one.positions)
         atoms.calc = Free()
         return atoms
 
     monkeypatch.setattr(clusters, "cluster", cluster)
-    monkeypatch.setattr(clusters, "calculator", lambda n_co, hydrogen: Free())
+    monkeypatch.setattr(System, "rests", lambda self, n, shot: [*self.kinds, *[self.projectile] * shot])
+    monkeypatch.setattr(clusters, "calculator", lambda rests: Free())
     return one
 
 
 def test_h2_is_shot_at_the_cluster_s_middle_with_its_energy_and_kept_while_near(free: Atoms) -> None:
     row = Row(1, 0.0, 25.0, 10, 300.0, 100)
-    frames = clusters.shot(row, 1, 7)
+    frames = clusters.shot(PUBLISHED, row, 1, 7)
     assert free.info["asked"] == [(1, 1, 7)]
     centres = np.array([frame.positions[-2:].mean(axis=0) for frame in frames])
     steps = np.diff(centres, axis=0)
@@ -415,8 +416,10 @@ def test_h2_is_shot_at_the_cluster_s_middle_with_its_energy_and_kept_while_near(
     assert travelled == pytest.approx(
         round(travelled / (25 * speed_A_per_fs)) * 25 * speed_A_per_fs, abs=1e-6
     )
-    assert len(clusters.shot(replace(row, frames_each=5), 1, 7)) == 10, "at most twice what the paper has"
-    (other,) = {tuple(np.round(clusters.shot(row, 1, 8)[0].positions[0], 9))}
+    assert len(clusters.shot(PUBLISHED, replace(row, frames_each=5), 1, 7)) == 10, (
+        "at most twice what the paper has"
+    )
+    (other,) = {tuple(np.round(clusters.shot(PUBLISHED, row, 1, 8)[0].positions[0], 9))}
     assert other == pytest.approx(tuple(frames[0].positions[0])), "a cluster at 0 K rests"
 
 
@@ -438,7 +441,7 @@ def test_frames_of_a_warm_cluster_come_after_a_picosecond_at_their_interval(free
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clusters, "NVTBerendsen", Thermostat)
-        frames = clusters.thermal(Row(1, 1000.0, 200.0, 10), 4, 1, 2)
+        frames = clusters.thermal(PUBLISHED, Row(1, 1000.0, 200.0, 10), 4, 1, 2)
     assert times == [1000.0, 1200.0, 1400.0, 1600.0, 1800.0]
     assert [frame.positions[0, 0] for frame in frames] == times[1:]
 
@@ -447,16 +450,17 @@ def test_table_1_is_counted_out_and_frames_know_their_cluster(monkeypatch: pytes
     """A tenth of a percent of all rows; H2's frames are spread over collisions, and over each."""
     asked: list[tuple[float, float, int]] = []
 
-    def shot(row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
+    def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
         asked.append((row.temperature_K, row.h2_energy_K, identity))
         return [Atoms("COHH", np.full((4, 3), float(i)) + np.eye(4, 3)) for i in range(12)]
 
-    def thermal(row: Row, n_frames: int, campaign_seed: int, identity: int) -> list[Atoms]:
+    def thermal(system: System, row: Row, n_frames: int, seed: int, identity: int) -> list[Atoms]:
         return [Atoms("CO", np.eye(2, 3))] * n_frames
 
     monkeypatch.setattr(clusters, "shot", shot)
     monkeypatch.setattr(clusters, "thermal", thermal)
-    frames = list(clusters.sampled(0.001, 1))
+    monkeypatch.setattr(System, "rests", lambda self, n, shot: [*self.kinds, *[self.projectile] * shot])
+    frames = list(clusters.sampled(PUBLISHED, 0.001, 1))
     numbers = [str(frame.info["trajectory_id"]) for frame in frames]
     counts = [sum(name.startswith(f"{row}/") for name in numbers) for row in range(6)]
     assert counts == [1, 1, 1, 1, 7, 12]
@@ -467,11 +471,11 @@ def test_table_1_is_counted_out_and_frames_know_their_cluster(monkeypatch: pytes
     assert parents >= {"cluster-10-0", "cluster-10-1"}
     monkeypatch.setattr(clusters, "shot", lambda *given: [])
     with pytest.raises(UserError, match="never came near"):
-        list(clusters.sampled(0.001, 1))
+        list(clusters.sampled(PUBLISHED, 0.001, 1))
 
 
 def test_scans_pull_h2_straight_away_from_the_cluster(free: Atoms) -> None:
-    frames = clusters.scan(1, 3)
+    frames = clusters.scan(PUBLISHED, 1, 3)
     assert free.info["asked"] == [(10, 1, clusters.FIRST_SCAN + 3)]
     centres = np.array([frame.positions[-2:].mean(axis=0) for frame in frames])
     distances = np.array([frame.info["distance_A"] for frame in frames])
@@ -487,14 +491,15 @@ def test_scans_pull_h2_straight_away_from_the_cluster(free: Atoms) -> None:
 
 def test_bonds_are_drawn_and_centres_and_axes_stay() -> None:
     ice = crystalline(200, 0)
-    drawn = with_bonds(ice, np.random.default_rng(2))
+    rests = PUBLISHED.rests(200, False)
+    drawn = with_bonds(ice, rests, np.random.default_rng(2))
     assert molecular_centres(drawn.positions) == pytest.approx(molecular_centres(ice.positions), abs=1e-9)
     bonds, before = (atoms.positions[1::2] - atoms.positions[::2] for atoms in (drawn, ice))
     lengths = np.linalg.norm(bonds, axis=1)
     assert lengths.mean() == pytest.approx(1.128, abs=0.005)
     assert lengths.std() == pytest.approx(0.02, rel=0.15)
     assert np.abs(np.cross(bonds, before)).max() < 1e-9
-    moved = clusters.jostled(ice, 0.1, np.random.default_rng(3))
+    moved = clusters.jostled(ice, rests, 0.1, np.random.default_rng(3))
     shifts = molecular_centres(moved.positions) - molecular_centres(ice.positions)
     assert shifts.std() == pytest.approx(0.1, rel=0.15)
     assert np.abs(shifts.mean()) < 0.02
@@ -529,13 +534,14 @@ def test_clusters_have_the_density_of_ice_and_bonds_within_molecules_alone(
 ) -> None:
     asked: list[Any] = []
 
-    def packed(n: int, region: str, *given: Any) -> Atoms:
+    def packed(counts: Any, region: str, *given: Any) -> Atoms:
+        ((_, n),) = counts
         asked.append((n, float(region.split()[-1]), *given))
         return Atoms("CO" * n, np.arange(6.0 * n).reshape(-1, 3))
 
-    monkeypatch.setattr(clusters, "pack", packed)
-    monkeypatch.setattr(clusters, "calculator", lambda n_co, hydrogen: Free())
-    atoms = clusters.cluster(30, 4, 7)
+    monkeypatch.setattr(clusters, "packed", packed)
+    monkeypatch.setattr(clusters, "calculator", lambda rests: Free())
+    atoms = clusters.cluster(PUBLISHED, 30, 4, 7)
     ((n, radius_A, nearest_A, seed, _, identity),) = asked
     assert (n, nearest_A, seed, identity) == (30, 2.8, 4, 7)
     assert n / (4 / 3 * np.pi * radius_A**3) == pytest.approx(0.018, rel=1e-3)
@@ -543,5 +549,49 @@ def test_clusters_have_the_density_of_ice_and_bonds_within_molecules_alone(
     monkeypatch.undo()
     pytest.importorskip("gfnff")
     monkeypatch.setattr("gfnff.ase_calculator.GFNFF", lambda fragments: fragments.tolist())
-    assert clusters.calculator(2, False) == [1, 1, 2, 2]
-    assert clusters.calculator(2, True) == [1, 1, 2, 2, 3, 3]
+    assert clusters.calculator(PUBLISHED.rests(2, False)) == [1, 1, 2, 2]
+    assert clusters.calculator(PUBLISHED.rests(2, True)) == [1, 1, 2, 2, 3, 3]
+
+
+def test_clusters_of_other_molecules_are_as_loose_beside_their_ice_and_keep_what_they_look_like() -> None:
+    """Water with N2, three to one, and HCN shot: counts, density, insides with their spread, intervals."""
+    system = System.of(("H2O", "N2"), (3, 1), "HCN", 0.94, 2.0)
+    assert [(one.get_chemical_formula(), n) for one, n in system.counts(10)] == [("H2O", 8), ("N2", 2)]
+    mean_amu = (3 * 18.015 + 28.014) / 4
+    assert system.density_per_A3 * mean_amu / 0.60221 == pytest.approx(0.78 * 0.94, rel=1e-3)
+    assert PUBLISHED.density_per_A3 * 28.01 / 0.60221 == pytest.approx(0.78 * 1.07, rel=5e-3)
+    assert (system.slowness, PUBLISHED.slowness) == (4, 1), "HCN is √13.4 times as slow as H2"
+    assert system.projectile.get_center_of_mass() == pytest.approx(np.zeros(3), abs=1e-12)
+    rests = system.rests(400, True)
+    generator = np.random.default_rng(5)
+    parts = [3.0 * k + one.positions @ random_rotation(generator) for k, one in enumerate(rests)]
+    seen = Atoms(np.concatenate([one.numbers for one in rests]), np.concatenate(parts))
+    seen.positions += 0.002 * generator.normal(size=seen.positions.shape)
+    exact, drawn = with_bonds(seen, rests, None), with_bonds(seen, rests, generator)
+    for found in (exact, drawn, clusters.jostled(exact, rests, 0.1, generator)):
+        assert found.numbers.tolist() == seen.numbers.tolist()
+    before, after = (clusters.centres(rests, atoms.positions) for atoms in (seen, drawn))
+    assert after == pytest.approx(before, abs=1e-9), "centres of mass stay"
+    water = [slice(3 * k, 3 * k + 3) for k in range(300)]
+    assert np.abs([exact[own].get_angle(1, 0, 2) - rests[0].get_angle(1, 0, 2) for own in water]).max() < 1e-6
+    oh_A = np.array([drawn[own].get_distance(0, 1) for own in water])
+    assert oh_A.mean() == pytest.approx(rests[0].get_distance(0, 1), abs=0.005)
+    assert oh_A.std() == pytest.approx(np.hypot(0.03, 0.02) / np.sqrt(2), rel=0.15)
+    nn_A = np.array([drawn.get_distance(900 + 2 * k, 901 + 2 * k) for k in range(100)])
+    assert nn_A.std() == pytest.approx(0.02, rel=0.3)
+    for own, one in ((water[7], rests[7]), (slice(1100, 1103), rests[-1])):
+        away = seen.positions[own] - seen[own].get_center_of_mass()
+        assert exact.positions[own] - exact[own].get_center_of_mass() == pytest.approx(away, abs=0.01), one
+    assert {len(frame) for frame in clusters.isolated(system)} == {2}
+    assert {frame.get_chemical_formula() for frame in clusters.isolated(system)} == {"N2"}
+
+
+def test_water_on_water_is_explored_by_gfn_ff() -> None:
+    pytest.importorskip("gfnff")
+    system = System.of(("H2O",), (), "H2O", 0.94, 2.0)
+    frames = clusters.shot(system, Row(4, 100.0, 25.0, 10, 300.0, 2), 1, 0)
+    assert frames
+    assert {frame.get_chemical_formula() for frame in frames} == {"H10O5"}
+    for frame in frames:
+        assert len(molecules_of(frame)) == 5, "molecules stay whole"
+        assert np.linalg.norm(frame.positions[:-3, None] - frame.positions[-3:], axis=2).min() < 6.0

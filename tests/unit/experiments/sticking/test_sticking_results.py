@@ -19,7 +19,7 @@ from frazil.errors import UserError
 from frazil.experiments.sticking import clusters
 from frazil.experiments.sticking.analysis import analyse, keep_campaign
 from frazil.experiments.sticking.binding import points, summary
-from frazil.experiments.sticking.clusters import TABLE_1, approached, placed, sampled
+from frazil.experiments.sticking.clusters import PUBLISHED, TABLE_1, approached, placed, sampled
 from frazil.experiments.sticking.coefficients import coefficients, weights
 from frazil.experiments.sticking.figures import residence
 from frazil.experiments.sticking.residence import residence_times
@@ -214,15 +214,19 @@ def test_the_grid_of_sites_is_the_paper_s() -> None:
 def test_table_1_has_the_paper_s_counts() -> None:
     assert sum(row.n_frames for row in TABLE_1) == 20344
     with pytest.raises(UserError, match="a scale of 11 of Table 1"):
-        next(sampled(11.0, 1))
+        next(sampled(PUBLISHED, 11.0, 1))
 
 
 def test_nothing_is_explored_that_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with ``sticking.dataset`` and ``sticking.scans``: molecules alone are written, nothing else."""
     monkeypatch.setattr(clusters, "calculator", None)
-    clusters.write_clusters(0.0, 0, 1, 0, *(tmp_path / name for name in ("clusters", "molecules", "scans")))
+    of = {"parts": (), "projectile": "H2", "density_g_per_cm3": 1.07, "packing_distance_A": 2.6}
+    files = [tmp_path / name for name in ("clusters", "molecules", "scans")]
+    clusters.write_clusters(0.0, 0, 1, 0, *files, True, molecules=("CO",), **of)
     assert (tmp_path / "clusters").read_text() == (tmp_path / "scans").read_text() == ""
     assert len(load_frames(tmp_path / "molecules")) == 59
+    with pytest.raises(UserError, match="H2O with interaction_only"):
+        clusters.write_clusters(0.0, 0, 1, 0, *files, True, molecules=("CO", "H2O"), **of)
 
 
 def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
@@ -230,13 +234,13 @@ def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
     crowd = Atoms("CO" * 2, [[0, 0, 0], [0, 0, 1.13], [4, 0, 0], [4, 1.13, 0]])
     generator = np.random.default_rng(3)
     for nearest_A in (2.4, 4.0, 6.4):
-        both = approached(crowd, nearest_A, generator)
+        both = approached(PUBLISHED, crowd, PUBLISHED.rests(2, False), nearest_A, generator)
         np.testing.assert_array_equal(both.positions[:4], crowd.positions)
         apart = np.linalg.norm(both.positions[:4, None] - both.positions[None, 4:], axis=2).min()
         assert nearest_A <= apart < nearest_A + 0.11
         assert both.get_distance(4, 5) == pytest.approx(0.7414)
     pytest.importorskip("gfnff")
-    found = placed(1, 0)
+    found = placed(PUBLISHED, 1, 0)
     assert [len(frame) for frame in found] == [*[22] * 6, 20] * 2
     assert {frame.info["trajectory_id"] for frame in found} == {"placed/0"}
     for first in (0, 7):
@@ -247,7 +251,7 @@ def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
 def test_h2_slides_into_pockets() -> None:
     """Half of the frames with H2 slid to where GFN-FF binds it, and the known truth binds it there, too."""
     pytest.importorskip("gfnff")
-    frames = [frame for frame in placed(1, 0) if len(frame) == 22]
+    frames = [frame for frame in placed(PUBLISHED, 1, 0) if len(frame) == 22]
     deepest_K: list[list[float]] = [[], []]
     for place, frame in enumerate(frames):
         assert frame.get_distance(-2, -1) == pytest.approx(0.7414)
