@@ -5,6 +5,8 @@ process SAMPLE_FRAMES {
     label 'labels'
 
     input:
+    path model, stageAs: 'moving'   // the folder of a potential that frames move under, or []
+    path files, stageAs: 'given/*' // molecules that are files
     val settings
     val code
 
@@ -16,7 +18,7 @@ process SAMPLE_FRAMES {
     script:
     """
     ${Settings.file(settings)}
-    sample_frames.py --settings settings.json --out frames.extxyz \\
+    sample_frames.py --settings settings.json ${model ? "--model ${model}" : ''} --out frames.extxyz \\
         --out-snapshots snapshots.extxyz --out-aggregates aggregates.extxyz
     """
 

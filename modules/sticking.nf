@@ -69,7 +69,7 @@ process VALIDATE_COMMITTEE {
     path model
     path curves
     path dataset, stageAs: 'dataset/*'
-    path scans
+    path scans // [] where there are none
     val name // of the folder: potential, unless another experiment writes one
     val code
 
@@ -78,10 +78,11 @@ process VALIDATE_COMMITTEE {
 
     script:
     """
-    validate_committee.py --model ${model} ${curves ? "--curves ${curves}" : ''} --dataset ${dataset} --scans ${scans} --out ${name}
+    validate_committee.py --model ${model} ${curves ? "--curves ${curves}" : ''} --dataset ${dataset} \\
+        ${scans ? "--scans ${scans}" : ''} --out ${name}
     # All that --sticking.model takes, and that a repeated collision needs, beside the input for LAMMPS.
     cp ${model}/model.h5 ${model}/learning_curve.csv ${dataset}/validation.extxyz ${curves} ${name}/committee
-    cp -rL ${scans} ${name}/committee/scans.extxyz
+    ${scans ? "cp -rL ${scans} ${name}/committee/scans.extxyz" : ''}
     find -L ${model} -maxdepth 1 \\( -name model.json -o -name 'adsorbate*' \\) -exec cp {} ${name}/committee \\;
     """
 

@@ -1,33 +1,43 @@
 // Molecular dynamics of the aggregates: preparation, thermalization, excitation, and shards of the ensemble.
 
-// A potential that is called by its name, in place of a committee that is trained or of a folder.
-def potential_by_name(Map p) { p.potential == 'deepmd' ? [:] : [model: p.potential] }
+include { is_file } from './sticking'
 
-// Aggregates of any molecule under a potential that is given by its name or as a folder, and what the bond does.
+// A potential that is called by its name, in place of a committee that is trained or of a folder.
+def potential_by_name(Map p) { p.potential in ['deepmd', 'gmnn'] ? [:] : [model: p.potential] }
+
+// The files among the molecules of the aggregates, and what molecules are called where these are staged.
+def aggregate_files(Map p) { [p.molecule, *p.other_molecules].findAll { is_file(it) }.unique().collect { file(it, glob: false) } }
+def aggregate_names(Map p) {
+    def name = { what -> is_file(what) ? "given/${file(what, glob: false).name}".toString() : what }
+    [molecule: name(p.molecule), other_molecules: p.other_molecules.collect(name)]
+}
+
+// Aggregates of any molecules under a potential by its name or in a folder, and what the bond does.
 process PREPARE_AGGREGATES {
     label 'gpu'
     label 'published'
 
     input:
     path model,      stageAs: 'model'   // [] for one by its name
-    path files,      stageAs: 'given/*' // the molecule, where it is a file
+    path files,      stageAs: 'given/*' // molecules that are files
     path bond_curve, stageAs: 'curve/*' // [] for the potential's own
+    val name // of the folder: potential, unless a committee was trained that is called so
     val settings
     val code
 
     output:
-    path 'potential'
+    path "${name}"
 
     script:
     """
     ${Settings.file(settings)}
     prepare_aggregates.py --settings settings.json ${model ? "--model ${model}" : ''} \\
-        ${bond_curve ? "--bond-curve-file ${bond_curve}" : ''} --out potential
-    ${model ? "cp -rL ${model} potential/model" : ''}
+        ${bond_curve ? "--bond-curve-file ${bond_curve}" : ''} --out ${name}
+    ${model ? "cp -rL ${model} ${name}/model" : ''}
     """
 
     stub:
-    'mkdir -p potential/model && touch potential/section.json potential/aggregates.extxyz potential/bond_curves.csv'
+    "mkdir -p ${name}/model && touch ${name}/section.json ${name}/aggregates.extxyz ${name}/bond_curves.csv"
 }
 
 process THERMALIZE {

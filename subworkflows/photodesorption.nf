@@ -1,9 +1,10 @@
-// Photodesorption (of CO, or any molecule): potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
+// Photodesorption (of CO, or any molecules): potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
 
-include { POTENTIAL; in_order; with_files      } from './potential'
+include { POTENTIAL; LEARNT_POTENTIAL          } from './potential'
+include { in_order; with_files                 } from './potential'
 include { PREPARE_AGGREGATES; THERMALIZE; EXCITE; RUN_TRAJECTORIES     } from '../modules/trajectories'
 include { FOLLOW_TRAJECTORIES; potential_by_name                      } from '../modules/trajectories'
-include { is_file                                                     } from '../modules/sticking'
+include { aggregate_files; aggregate_names                            } from '../modules/trajectories'
 include { UNTIL_ENOUGH                         } from './until_enough'
 include { WORTH_LABELLING                      } from './worth_labelling'
 include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
@@ -32,21 +33,26 @@ workflow PHOTODESORPTION {
         members = alone ? model.combine(bond_curves).map { folder, curves -> [[folder], [curves]] } : POTENTIAL.out.members
     }
     else {
-        def own = is_file(p.molecule) ? file(p.molecule, glob: false) : []
+        def learnt = p.potential == 'gmnn'
+        if (learnt) {
+            LEARNT_POTENTIAL(settings, checkpoints)
+        }
         PREPARE_AGGREGATES(
-            p.model ? file(p.model, glob: false) : [], own,
+            learnt ? LEARNT_POTENTIAL.out.model : p.model ? file(p.model, glob: false) : [], aggregate_files(p),
             settings.labels.bond_curve_file ? file(settings.labels.bond_curve_file, glob: false) : [],
-            settings.steps['prepare-aggregates'] + named + (own ? [molecule: "given/${own.name}".toString()] : [:]),
+            learnt ? 'aggregates' : 'potential', settings.steps['prepare-aggregates'] + named + aggregate_names(p),
             settings.code['prepare_aggregates.py'],
         )
-        prepared = PREPARE_AGGREGATES.out
-        model = prepared.map { p.model ? it.resolve('model') : [] }
-        bond_curves = prepared.map { it.resolve('bond_curves.csv') }
-        aggregates = prepared.map { it.resolve('aggregates.extxyz') }
+        made = PREPARE_AGGREGATES.out
+        prepared = learnt ? made.mix(LEARNT_POTENTIAL.out.section) : made
+        def folder = learnt || p.model
+        model = made.map { folder ? it.resolve('model') : [] }
+        bond_curves = made.map { it.resolve('bond_curves.csv') }
+        aggregates = made.map { it.resolve('aggregates.extxyz') }
         // [[model/] or [] for one by its name, [the curves of each member, or of the mean]]
-        members = prepared.map {
+        members = made.map {
             def each = it.resolve('curves').exists() ? it.resolve('curves').listFiles().sort { file -> file.name } as List : []
-            [p.model ? [it.resolve('model')] : [], each ?: [it.resolve('bond_curves.csv')]]
+            [folder ? [it.resolve('model')] : [], each ?: [it.resolve('bond_curves.csv')]]
         }
     }
 
@@ -100,7 +106,7 @@ workflow PHOTODESORPTION {
     ANALYSE_PHOTODESORPTION(
         shards_of.model, shards_of.teacher, shards_of.teacher_control, shards_of.model_control, aimd, worth_labelling,
         decision, model, file("${projectDir}/assets/reference/photodesorption.csv"),
-        settings.steps['analyse-photodesorption'], settings.code['analyse_photodesorption.py'],
+        settings.steps['analyse-photodesorption'] + [frames_model: settings.frames.model ?: ''], settings.code['analyse_photodesorption.py'],
     )
 
     emit:

@@ -2,6 +2,10 @@
 
 include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
 include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
+include { PREPARE_DATASET as LEARNT_DATASET       } from '../modules/label'
+include { TRAIN_GMNN                              } from '../modules/gmnn'
+include { VALIDATE_COMMITTEE                      } from '../modules/sticking'
+include { aggregate_files; aggregate_names        } from '../modules/trajectories'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
 include { LABEL; asked; own_level } from './labels'
 include { LEARN                   } from './learn'
@@ -19,13 +23,23 @@ def with_files(Map settings, String dataset) {
 // The sampling windows for a data set's trajectories, where it is to be thinned.
 def windows(Map labels) { labels.thin ? labels.subMap('window_starts_fs', 'window_intervals_fs') : [:] }
 
-workflow POTENTIAL {
+// Frames of aggregates, sampled and labelled here or imported.
+workflow FIRST_FRAMES {
     take:
     settings
     checkpoints
 
     main:
-    SAMPLE_FRAMES(settings.steps['sample-frames'], settings.code['sample_frames.py'])
+    def moving = settings.frames.model
+    snapshots = aggregates = Channel.empty()
+    if (!settings.labels.dataset || settings.photodesorption.potential == 'deepmd') { // which explores from thermal starts
+        SAMPLE_FRAMES(
+            moving ? file(moving, glob: false) : [], aggregate_files(settings.photodesorption),
+            settings.steps['sample-frames'] + [model: null] + aggregate_names(settings.photodesorption), settings.code['sample_frames.py'],
+        )
+        snapshots = SAMPLE_FRAMES.out.snapshots
+        aggregates = SAMPLE_FRAMES.out.aggregates
+    }
     if (settings.labels.dataset) {
         (dataset, files, called) = with_files(settings, settings.labels.dataset)
         IMPORT_FRAMES(
@@ -40,6 +54,48 @@ workflow POTENTIAL {
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
+
+    emit:
+    labelled
+    imported
+    snapshots
+    aggregates
+}
+
+// A committee of Gaussian-moment networks of any molecules: frames → labels → training → errors.
+workflow LEARNT_POTENTIAL {
+    take:
+    settings
+    checkpoints
+
+    main:
+    FIRST_FRAMES(settings, checkpoints)
+    LEARNT_DATASET(
+        FIRST_FRAMES.out.labelled.map { ['final', it] },
+        settings.steps['prepare-dataset'], 'any', settings.code['prepare_dataset.py'],
+    )
+    TRAIN_GMNN(
+        LEARNT_DATASET.out.map { it + [[]] }, settings.steps['train-gmnn'] + [n_members: settings.photodesorption.n_members], 0, checkpoints,
+        settings.code['train_gmnn.py'],
+    )
+    model = TRAIN_GMNN.out.map { id, folder -> folder }.first()
+    VALIDATE_COMMITTEE(
+        model, [], LEARNT_DATASET.out.map { id, dataset -> dataset }, [], 'potential', settings.code['validate_committee.py'],
+    )
+
+    emit:
+    model
+    section = VALIDATE_COMMITTEE.out.mix(FIRST_FRAMES.out.imported)
+}
+
+workflow POTENTIAL {
+    take:
+    settings
+    checkpoints
+
+    main:
+    FIRST_FRAMES(settings, checkpoints)
+    labelled = FIRST_FRAMES.out.labelled
     def curve = settings.labels.bond_curve_file
     BOND_CURVE(
         own_level(settings), curve ? file(curve, glob: false) : [],
@@ -52,7 +108,7 @@ workflow POTENTIAL {
          asked: asked(settings.labels), committee: 'deepmd', n_steps: settings.exploration.n_steps,
          bond_curve: settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : []],
         labelled,
-        SAMPLE_FRAMES.out.snapshots.combine(BOND_CURVE.out.scan).map { starts, curves -> [snapshots: starts, bond_curves: curves] },
+        FIRST_FRAMES.out.snapshots.combine(BOND_CURVE.out.scan).map { starts, curves -> [snapshots: starts, bond_curves: curves] },
         settings, checkpoints,
     )
     explored = LEARN.out.state
@@ -85,6 +141,6 @@ workflow POTENTIAL {
     members = in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }).map { [it] }
         .combine(in_order(EVALUATE_MODEL.out).map { [it.collect { folder -> folder.resolve('bond_curves.csv') }] })
     bond_curves = SELECT_MODEL.out.bond_curves
-    aggregates = SAMPLE_FRAMES.out.aggregates
-    section = SELECT_MODEL.out.section.mix(imported)
+    aggregates = FIRST_FRAMES.out.aggregates
+    section = SELECT_MODEL.out.section.mix(FIRST_FRAMES.out.imported)
 }

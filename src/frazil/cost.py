@@ -163,11 +163,8 @@ def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
     frame_s = n_atoms * network_s("deepmd", weights, training=True) * training.batch_size
     steps = training.n_steps + explored.rounds * explored.n_steps
     yield "training", run.deepmd.n_models * steps * frame_s
-    sampled = frames.n_contacts + frames.n_compressed + frames.n_bonds
+    sampled = _sampled(run)
     length_fs = frames.excited_duration_fs * frames.n_excited + frames.thermal_duration_fs * frames.n_thermal
-    starts = (*run.labels.window_starts_fs, frames.excited_duration_fs)
-    for first, last, every in zip(starts, starts[1:], run.labels.window_intervals_fs):
-        sampled += frames.n_excited * max(last - first, 0) / every
     if run.labels.dataset is None:
         yield "sampling", length_fs / frames.timestep_fs * teacher_s
         yield "labels", sampled * each_s
@@ -187,11 +184,44 @@ def _photodesorption(run: Any) -> Iterator[tuple[str, float]]:
     yield "truth", (photo.n_truth + photo.n_control) * steps_each * teacher_s
 
 
+def _sampled(run: Any) -> float:
+    """Return the frames of photodesorption that are sampled and labelled."""
+    frames = run.frames.sampling
+    sampled = frames.n_contacts + frames.n_compressed + frames.n_bonds
+    starts = (*run.labels.window_starts_fs, frames.excited_duration_fs)
+    for first, last, every in zip(starts, starts[1:], run.labels.window_intervals_fs):
+        sampled += frames.n_excited * max(last - first, 0) / every
+    return float(sampled)
+
+
+PACKING_fs = 2000.0
+"""A random packing on its way down to an aggregate, whose frames are labelled too."""
+
+
 def _given_photodesorption(run: Any) -> Iterator[tuple[str, float]]:
-    """Yield what a run under a potential that is given takes: nothing is labelled or trained."""
-    own, heat = run.photodesorption, run.thermalization
-    n_atoms = _atoms_of(own.molecule) * run.frames.sampling.n_molecules
-    step_s = _step_s(own.potential, n_atoms, 0.0) if own.model is None else _members(own.model, n_atoms)[1]
+    """Yield what a run of any molecules takes, and of a committee of them its labels and training."""
+    own, heat, frames = run.photodesorption, run.thermalization, run.frames.sampling
+    names = (own.molecule, *own.other_molecules)
+    parts = own.parts or [1.0] * len(names)
+    ice = _together([(what, frames.n_molecules * part / sum(parts)) for what, part in zip(names, parts)])
+    n_atoms = round(sum(ice.values()))
+    weights = gmnn_weights(run.gmnn.architecture) if own.learns else 0.0
+    if own.learns:
+        n_frames = float(_sampled(run))
+        if run.labels.dataset is None:
+            length_fs = frames.excited_duration_fs * frames.n_excited + PACKING_fs * frames.n_packings
+            length_fs += frames.thermal_duration_fs * frames.n_thermal
+            moves = frames.potential if frames.model is None else "gmnn"
+            yield "sampling", length_fs / frames.timestep_fs * _step_s(moves, n_atoms, weights)
+            yield "labels", n_frames * label_s(run.labels.level, ice)
+        counted = _counted(run.labels.dataset)
+        _, learnt_atoms = counted or (n_frames, n_frames * n_atoms)
+        training = run.gmnn.training
+        epoch_s = own.n_members * _heads(training) * run.labels.train_fraction * learnt_atoms
+        yield "training", training.n_epochs * epoch_s * network_s("gmnn", weights, training=True)
+    step_s = (
+        _step_s(own.potential, n_atoms, weights) if own.model is None else _members(own.model, n_atoms)[1]
+    )
     length_fs = heat.n_replicas * (heat.equilibration_fs + heat.duration_fs)
     yield "thermalization", length_fs / heat.timestep_fs * step_s
     steps_each = own.trajectories.duration_fs / own.trajectories.timestep_fs

@@ -14,9 +14,11 @@ from frazil.errors import UserError
 from frazil.experiments.enough import confidence_of, ended_as
 from frazil.experiments.photodesorption.initial_states import joined, read_initial_states
 from frazil.experiments.photodesorption.results import Results, Truth
+from frazil.experiments.photodesorption.settings import LEARNT, TRAINED
 from frazil.experiments.photodesorption.shards import ABOUT, Ensemble, read_ensemble
 from frazil.experiments.photodesorption.statistics import (
     beside_paper,
+    by_species,
     probabilities,
     rotational_fits,
     rotational_windows,
@@ -38,6 +40,7 @@ from frazil.experiments.photodesorption.tables import (
     NET_FORCE,
     PROBABILITY,
     SENSITIVITY,
+    SPECIES,
     SUMMARY,
     TRAJECTORIES,
     WINDOWS,
@@ -53,6 +56,7 @@ from frazil.experiments.photodesorption.truth import (
 )
 from frazil.experiments.repeated import MODEL, called
 from frazil.files import write_atomic, write_json
+from frazil.systems.molecules import Molecules
 from frazil.tables import Table
 
 
@@ -112,12 +116,24 @@ def told_of(shards: Path | str) -> tuple[str, str]:
     folders = [file.parent for file in TRAJECTORIES.files(shards)]
     formula, given = "CO", ""
     if folders and (folders[0] / STATES).is_file():
-        formula = read_initial_states(folders[0] / STATES).molecules.formulas[0]
+        formula = read_initial_states(folders[0] / STATES).molecules.name
     if folders and (folders[0] / CAMPAIGN).is_file():
         about = json.loads((folders[0] / CAMPAIGN).read_text(encoding="utf-8"))
         kind, level = about.get("potential", ""), about.get("level", "")
         given = f"{kind} ({level})" if kind and level not in ("", kind) else kind
     return formula, given
+
+
+def molecules_of(shards: Path | str) -> tuple[Molecules, dict[int, int]]:
+    """Return the molecules of the aggregates, and the excited one of each trajectory by its id."""
+    folders = [file.parent for file in TRAJECTORIES.files(shards)]
+    starts = [read_initial_states(folder / STATES) for folder in folders]
+    excited = {
+        int(identity): int(number)
+        for states in starts
+        for identity, number in zip(states.trajectory_id, states.excited_molecule, strict=True)
+    }
+    return starts[0].molecules, excited
 
 
 def analyse(
@@ -141,6 +157,8 @@ def analyse(
     model_error_scale: float = MODEL_ERROR_SCALE,
     decision: Path | None = None,
     frames_potential: str = "van-hemert",
+    frames_model: str = "",
+    potential: str = TRAINED,
 ) -> Results:
     """Write every table, figure and the report's section of the photodesorption experiment.
 
@@ -165,7 +183,9 @@ def analyse(
         truth_margin: how far the desorption probability may be from the teacher's, interval included.
         model_error_scale: of the prior of the members' part.
         decision: what ended a campaign that ran until it was enough.
-        frames_potential: what the first frames moved under that were labelled.
+        frames_potential: what the first frames moved under that were labelled; frames_model: if not empty,
+            a folder in place of it.
+        potential: the setting of the run: whether a committee was trained.
 
     Raises:
         UserError: no model shard, broken tables, or a criterion that is not among the criteria.
@@ -205,7 +225,9 @@ def analyse(
         truth_margin=truth_margin,
         molecule=molecule,
         given=given,
-        frames_potential=frames_potential,
+        frames_potential=f"a model ({Path(frames_model).name})" if frames_model else frames_potential,
+        learnt=potential == LEARNT,
+        species=None if " and " not in molecule else by_species(run, *molecules_of(model_shards)),
         members_apart=None if worth_labelling is None else MEMBERS_APART.read(worth_labelling),
     )
     out = Path(out)
@@ -214,7 +236,7 @@ def analyse(
         (ENDS, ENDS.frame([{"ensemble": name, **item.counts} for name, item in ensembles.items()])),
         (TRAJECTORIES, run.trajectories), (DESORBED, run.desorbed), (CROSSINGS, run.crossings),
         (PROBABILITY, results.probability), (SENSITIVITY, results.sensitivity), (WINDOWS, windows),
-        (FITS, results.fits), (SUMMARY, summary),
+        (FITS, results.fits), (SUMMARY, summary), (SPECIES, results.species),
         (BESIDE_PAPER, results.comparison if results.is_published else None),
         (AGREEMENT, results.truth.agreement),
         (DISTRIBUTIONS, results.truth.distributions), (BESIDE_AIMD, results.truth.aimd),

@@ -16,6 +16,7 @@ from ase import Atoms
 from frazil.campaigns import Row, Runner, Start, Watch, in_engine, in_lammps
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.initial_states import InitialStates
+from frazil.experiments.photodesorption.settings import TEACHER
 from frazil.md.lammps import Observation
 from frazil.md.trajectory import Rows, Trajectory
 from frazil.systems.molecules import Molecules
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from frazil.md.lammps import LammpsSession
     from frazil.potentials.registry import Source
 
-TEACHER, LAMMPS = "van-hemert", "lammps"
+LAMMPS = "lammps"
 TAGGED = "deepmd"
 """Kind of potential that has types of its own for the excited molecule's atoms."""
 

@@ -199,7 +199,7 @@ def _core_molecule(
     if not len(core):
         distances = distances[: molecules.n_of_first_kind]
         raise UserError(
-            f"no {molecules.formulas[0]} of snapshot {frame.info['snapshot_id']} is within {core_radius_A} Å of "
-            f"the centre of mass (nearest: {distances.min():.2f} Å); give a larger --core-radius-A"
+            f"no {molecules.formulas[0]} of snapshot {frame.info['snapshot_id']} is within {core_radius_A} Å "
+            f"of the centre of mass (nearest: {distances.min():.2f} Å); give a larger --core-radius-A"
         )
     return int(generator.choice(core))

@@ -8,9 +8,9 @@ import pandas
 
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.aggregates import CURVE_FILE, MEMBERS
-from frazil.experiments.photodesorption.engines import TEACHER, Model
+from frazil.experiments.photodesorption.engines import Model
 from frazil.experiments.photodesorption.initial_states import read_initial_states
-from frazil.experiments.photodesorption.settings import Trajectories
+from frazil.experiments.photodesorption.settings import TEACHER, Trajectories
 from frazil.experiments.photodesorption.tables import TRAJECTORIES
 from frazil.experiments.photodesorption.trajectories import (
     STATES,

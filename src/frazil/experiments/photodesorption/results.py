@@ -43,7 +43,11 @@ class Results:
     molecule: str = "CO"
     """What the aggregates are made of, by its formula."""
     given: str = ""
-    """The potential that was given in place of a committee trained here, in words."""
+    """The potential that was given in place of a DeePMD committee trained here, in words."""
+    learnt: bool = False
+    """Whether that is a committee that was trained here all the same."""
+    species: pandas.DataFrame | None = None
+    """What left of each kind of molecule, where there are several."""
     frames_potential: str = ""
     """What the first frames moved under that a committee was trained on."""
     members_apart: pandas.DataFrame | None = None

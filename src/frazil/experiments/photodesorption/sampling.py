@@ -19,8 +19,8 @@ from frazil.data.frames import write_frames
 from frazil.data.windows import window_times_fs
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.aggregates import kinds_at_rest
-from frazil.experiments.photodesorption.engines import TAGGED, TEACHER, tagged_atoms
-from frazil.experiments.photodesorption.settings import CO, Sampling
+from frazil.experiments.photodesorption.engines import TAGGED, tagged_atoms
+from frazil.experiments.photodesorption.settings import CO, TEACHER, Sampling
 from frazil.labels.bond_curve import bond_curve
 from frazil.labels.levels import COARSE_CO_SCAN_A
 from frazil.seeds import derived_seed, rng
@@ -64,7 +64,6 @@ class Plan:
     other_molecules: Sequence[str] = ()
     parts: Sequence[float] = ()
     bond: Sequence[int] = ()
-    model: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,9 @@ def system_of(plan: Plan) -> System:
     from frazil.potentials.registry import load
     from frazil.potentials.surface import bond_curve_of
 
-    name, n_molecules = str(plan.model or plan.sampling.potential), plan.sampling.n_molecules
+    what, n_molecules = plan.sampling.model or plan.sampling.potential, plan.sampling.n_molecules
     of_co = [(molecule(CO), n_molecules)]
-    if plan.model is None and name == TEACHER:
+    if what == TEACHER:
         from frazil.potentials.analytic.van_hemert import VanHemertCalculator
 
         source, calculator = (
@@ -150,7 +149,7 @@ def system_of(plan: Plan) -> System:
             VanHemertCalculator(plan.coupling_eV),
         )
         return System(of_co, source, calculator, (0, 1), [bond_curve(TEACHER, coupling_eV=plan.coupling_eV)])
-    source = load(plan.model or name)
+    source = load(what)
     calculator = PotentialCalculator(source)
     if plan.molecule == CO and not plan.other_molecules:
         one, energies = tagged_atoms(Molecules.alike(of_co[0][0], 1), np.zeros((2, 3)), 0), []
@@ -160,7 +159,7 @@ def system_of(plan: Plan) -> System:
             energies.append(one.get_potential_energy())
         if not np.isfinite(energies).all():
             where = COARSE_CO_SCAN_A[~np.isfinite(energies)][0]
-            raise UserError(f"{name} finds no energy of a CO of {where:g} Å; give another frames.potential")
+            raise UserError(f"{what} finds no energy of a CO of {where:g} Å; give another frames.potential")
         return System(of_co, source, calculator, (0, 1), [BondCurve(COARSE_CO_SCAN_A, energies)])
     kinds = kinds_at_rest(plan.molecule, plan.other_molecules, plan.parts, n_molecules, source)
     bond = bond_of(kinds[0][0], plan.bond)

@@ -86,6 +86,8 @@ def section_of(results: Results, figures: list[Figure], omitted: list[str]) -> S
         Table("probability.csv", "Desorption probability by criterion."),
         Table("sensitivity.csv", "Desorption probability by other distances and shorter times."),
     ]
+    if results.species is not None:
+        tables.append(Table("species.csv", "What left of each kind of molecule."))
     if results.truth.agreement is not None:
         tables.append(Table("truth.csv", "Truth check: model and teacher on the same starts."))
         tables.append(Table("truth_distributions.csv", "Truth check: whole distributions."))
@@ -158,11 +160,11 @@ def _methods(results: Results) -> str:
     excited = "excited to its vibrational start by EBK quantization"
     if results.given:
         table = results.model.trajectories
-        driven = results.given
+        driven = f"a committee of {results.given} trained here" if results.learnt else results.given
         excited = f"given {table['excitation_energy_eV'].iloc[0]:.4g} eV along its bond"
     return (
         f"Photodesorption: {counts['total']} trajectories of {results.duration_fs / 1000:g} ps were run "
-        f"under {driven}, one {results.molecule} of each aggregate "
+        f"under {driven}, one {results.molecule.split(' and ')[0]} of each aggregate "
         f"{excited}. A molecule counts as desorbed "
         f"{results.criterion_A:g} Å beyond the aggregate's outermost molecule. Total intervals hold the "
         "spread between the members of the committee; intervals are widened by what trajectories from one "
@@ -222,13 +224,15 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
     ]
     if not results.is_published:
         del text[-1]
-    if not results.given:
+    if not results.given or results.learnt:
         told = f"the level that labels them, {results.level}."
         if results.frames_potential != results.level:
             told = (
                 f"{results.frames_potential}, which need not be like {results.level}: it says where labels "
-                "are, not what they are. Rounds of exploration add frames of the committee's own motion."
+                "are, not what they are."
             )
+            if not results.learnt:
+                told += " Rounds of exploration add frames of the committee's own motion."
         text.append(
             "Frames that the toolkit sampled (the first to be labelled, and the starts of exploration) moved "
             f"under {told}"
@@ -245,6 +249,8 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             "four right models differs somewhere. The gates ask for more: a difference that is within "
             f"± {results.truth_margin:g} with its whole interval."
         )
+    if results.species is not None:
+        text.append(_told_species(results.species))
     if results.ended:
         text.append(results.ended)
     if (apart := results.members_apart) is not None:
@@ -280,6 +286,19 @@ def _text(results: Results, omitted: list[str]) -> list[str]:
             f"component) of a signal of {row['net_force_rms_eV_per_A']:.3f} eV/Å."
         )
     return [*text, *([" ".join(omitted)] if omitted else [])]
+
+
+def _told_species(table: pandas.DataFrame) -> str:
+    """Return what left of each kind, in words."""
+    told = [
+        f"{'the excited' if row['excited'] else 'other'} {row['species']} in {row['n_desorbed']} "
+        f"({row['molecules_per_trajectory']:.2g} molecules per trajectory)"
+        for row in table.to_dict("records")
+    ]
+    return (
+        f"Of {table['n'].iloc[0]} trajectories there left {'; '.join(told)}. Energies and quantum numbers of "
+        "other tables are those of all kinds together; vibration is told of the kind that is excited."
+    )
 
 
 def _told_sensitivity(table: pandas.DataFrame) -> str:

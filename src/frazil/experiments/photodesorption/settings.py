@@ -12,8 +12,10 @@ from frazil.settings import given, is_multiple, part, same_as, setting, settings
 from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
 
 MOST_STEPS = 1_000_000_000
-CO, TRAINED = "CO", "deepmd"
-"""The molecule of the published study, and the potential that is trained of it here."""
+CO, TRAINED, LEARNT = "CO", "deepmd", "gmnn"
+"""The molecule of the published study, the potential that is trained of it here, and that of any molecules."""
+TEACHER = "van-hemert"
+"""The analytic field of CO, for its labels and its first frames."""
 UNLEARNABLE_CONTACT_A = 1.85
 """Frames with atoms of two molecules nearer than this spoil a fit (docs/validation.md)."""
 SNAPSHOT_EVERY_fs = 10.0
@@ -121,15 +123,27 @@ class Photodesorption:
     """Photodesorption: trajectories of an aggregate with one vibrationally excited molecule (CO, or any other)."""
 
     molecule: str = setting(
-        "Molecule of the aggregates: a name that ASE knows, smiles:…, or a file of one molecule; others than CO need a "
-        "potential by name or a model that is ready",
+        "Molecule of the aggregates, of which one is excited: a name that ASE knows, smiles:…, or a file of one molecule; "
+        "others than CO need gmnn, a potential by name, or a model that is ready",
         default=CO, pattern=MOLECULE, examples=MOLECULES,
     )  # fmt: skip
+    other_molecules: tuple[str, ...] = setting(
+        "Molecules of other kinds in the aggregates, none of which is excited at the start", default=(),
+        pattern=MOLECULE, examples=("N2", "H2O", "smiles:CO", "methanol.xyz"),
+    )  # fmt: skip
+    parts: tuple[float, ...] = setting(
+        "Part of [molecule] and of each of [other_molecules] of all molecules, in any unit; empty: equal parts",
+        default=(), above=0, maximum=1e6, repeated=True,
+    )  # fmt: skip
     potential: str = setting(
-        "What drives everything: a DeePMD committee of CO, trained here on labels; a potential by its name; or any ASE "
-        "calculator, which a function of no arguments returns",
-        default=TRAINED, pattern=rf"{TRAINED}|{'|'.join(FORMULAS)}|ase:\w+(\.\w+)+",
-        examples=(TRAINED, *FORMULAS[:2], "ase:MODULE.FUNCTION"),
+        "What drives everything: a DeePMD committee of CO, or a GM-NN committee of any molecules (gmnn), trained here on "
+        "labels; a potential by its name; or any ASE calculator, which a function of no arguments returns",
+        default=TRAINED, pattern=rf"{TRAINED}|{LEARNT}|{'|'.join(FORMULAS)}|ase:\w+(\.\w+)+",
+        examples=(TRAINED, LEARNT, *FORMULAS[:2], "ase:MODULE.FUNCTION"),
+    )  # fmt: skip
+    n_members: int = setting(
+        "GM-NN models of a committee that is trained here; each has gmnn.n_heads members", default=3, minimum=1,
+        maximum=50,
     )  # fmt: skip
     model: Path | None = setting(
         "Folder of any potential that is ready (model.json, or what training wrote), in place of training one: its members "
@@ -191,6 +205,16 @@ class Photodesorption:
         """Whether a committee of CO is trained here on labels."""
         return self.potential == TRAINED and self.model is None
 
+    @property
+    def learns(self) -> bool:
+        """Whether a committee of these molecules is trained here on labels."""
+        return self.potential == LEARNT and self.model is None
+
+    @property
+    def is_co(self) -> bool:
+        """Whether aggregates are of CO alone."""
+        return self.molecule == CO and not self.other_molecules
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the system, the samplesheet of trajectories, and a target that no rule has."""
         yield from dataset_problems(self.aimd, "aimd")
@@ -204,13 +228,22 @@ class Photodesorption:
         """Yield what molecule, potential and settings of a committee that is trained do not have in common."""
         if self.model is not None and self.potential != TRAINED:
             yield "model", "allowed: none with [potential], which is one by its name"
-        if is_file_name(self.molecule) and not Path(self.molecule).is_file():
-            yield "molecule", "no such file; allowed: a file, a name that ASE knows, smiles:…"
+        for name, what in (
+            ("molecule", self.molecule),
+            *(("other_molecules", other) for other in self.other_molecules),
+        ):
+            if is_file_name(what) and not Path(what).is_file():
+                yield name, f"{what}: no such file; allowed: a file, a name that ASE knows, smiles:…"
+        if self.parts and len(self.parts) != 1 + len(self.other_molecules):
+            yield (
+                "parts",
+                "allowed: one for [molecule] and one for each of [other_molecules], or none for equal parts",
+            )
         if self.trains:
-            if self.molecule != CO:
+            if not self.is_co:
                 yield (
-                    "molecule",
-                    "allowed: CO with [potential] and no model, since committees are trained of CO here; give a "
+                    "other_molecules" if self.molecule == CO else "molecule",
+                    f"allowed: CO alone with [potential], whose committees are of CO; for others give {LEARNT}, a "
                     "potential by its name, or a model that is ready",
                 )
             if self.excite.bond:
@@ -219,17 +252,18 @@ class Photodesorption:
         if self.engine != "frazil":
             yield (
                 "engine",
-                "allowed: frazil with a potential that is given; LAMMPS runs the committee that is trained here",
+                "allowed: frazil with [potential], or a model that is ready; LAMMPS runs DeePMD committees of CO",
             )
         if self.aimd is not None:
             yield (
                 "aimd",
-                "allowed: none with a potential that is given; trajectories are followed of CO beside a committee",
+                "allowed: none with [potential], or a model that is ready; trajectories are followed of CO beside a "
+                "DeePMD committee",
             )
         if self.n_truth:
             yield (
                 "n_truth",
-                "trajectories of the analytic teacher of CO; allowed: 0 with a potential that is given",
+                "trajectories of the analytic teacher of CO; allowed: 0 with [potential], or a model that is ready",
             )
 
 
@@ -290,9 +324,13 @@ class Sampling:
     """What is sampled for labels."""
 
     potential: str = setting(
-        "What the first frames move under, before they are labelled: the analytic field of CO, or any ASE calculator of "
-        "CO that lets bonds break, which a function of no arguments returns", default="van-hemert", pattern=r"van-hemert|ase:\w+(\.\w+)+",
-        examples=("van-hemert", "ase:MODULE.FUNCTION"),
+        "What the first frames move under, before they are labelled: the analytic field of CO, a potential by its name, or "
+        "any ASE calculator that lets bonds break, which a function of no arguments returns", default=TEACHER,
+        pattern=rf"{TEACHER}|{'|'.join(FORMULAS)}|ase:\w+(\.\w+)+", examples=(TEACHER, *FORMULAS[2:], "ase:MODULE.FUNCTION"),
+    )  # fmt: skip
+    model: Path | None = setting(
+        "Folder of any potential that is ready, such as a committee trained before, that they move under in place of it",
+        default=None, path="folder",
     )  # fmt: skip
     n_molecules: int = setting("Molecules in an aggregate", default=50, minimum=3, maximum=500)
     aggregate_radius_A: float = setting(
@@ -453,6 +491,7 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
     if not is_multiple(run.exploration.duration_fs, trajectories.observe_fs):
         yield "exploration.duration_fs", "allowed: a whole number of [photodesorption.observe_fs]"
     yield from _of_given_potentials(run)
+    yield from _of_learnt_potentials(run)
     if run.photodesorption.trains and run.labels.level != "van-hemert" and run.photodesorption.n_truth > 0:
         yield (
             "photodesorption.n_truth",
@@ -471,17 +510,63 @@ def _of_given_potentials(run: Any) -> Iterator[tuple[str, str]]:
     if own.excite.excitation == "label_curve" and run.labels.bond_curve_file is None:
         yield (
             "photodesorption.excitation",
-            "a potential that is given has no labels; allowed: energy, model_curve, or a curve as "
-            "[labels.bond_curve_file]",
+            "labels have no curve with [photodesorption.potential], or a model that is ready; allowed: energy, "
+            "model_curve, or a curve as [labels.bond_curve_file]",
         )
-    if run.labels.dataset is not None:
+    if run.labels.dataset is not None and not own.learns:
         yield "labels.dataset", "allowed: none with a potential that is given, for which nothing is trained"
+
+
+def _of_learnt_potentials(run: Any) -> Iterator[tuple[str, str]]:
+    """Yield what a committee of any molecules that is trained here lacks."""
+    own, moves = run.photodesorption, run.frames.sampling
+    if not own.learns:
+        return
+    if run.exploration.rounds:
+        yield (
+            "exploration.rounds",
+            "allowed: 0 with [photodesorption.potential]; rounds are of DeePMD committees of CO",
+        )
+    if own.n_members * run.gmnn.training.n_heads < 2:
+        yield (
+            "photodesorption.n_members",
+            "allowed: two or more, or several [gmnn.n_heads]: errors need a committee",
+        )
+    if run.gmnn.adsorbate.adsorbate:
+        yield (
+            "gmnn.adsorbate",
+            "allowed: none with [photodesorption.potential], in which nothing is an adsorbate",
+        )
+    if own.is_co:
+        return
+    if moves.model is None and moves.potential == TEACHER and run.labels.dataset is None:
+        yield (
+            "frames.potential",
+            f"the analytic field of CO; allowed: {', '.join(FORMULAS)}, ase:MODULE.FUNCTION, or a folder as "
+            "[frames.model], with [photodesorption.molecule] and [photodesorption.other_molecules]",
+        )
+    if run.labels.level in OF_CO:
+        yield (
+            "labels.level",
+            "a level of CO; allowed: another, such as gfn2-xtb, pbe-d4/def2-tzvp or one of your own, with "
+            "[photodesorption.molecule] and [photodesorption.other_molecules]",
+        )
+
+
+OF_CO = (TEACHER, "h2-co-analytic")
+"""Levels that label CO (and H2) alone."""
 
 
 @step("frazil.experiments.photodesorption.sampling:sample_files", group="frames")
 class SampleFrames:
-    """Make unlabelled frames of CO aggregates: thermal, excited, compressed, stretched, in close contact."""
+    """Make unlabelled frames of aggregates: thermal, excited, compressed, stretched, in close contact."""
 
+    molecule: str = same_as(Photodesorption, "molecule", of="photodesorption.molecule")
+    other_molecules: tuple[str, ...] = same_as(
+        Photodesorption, "other_molecules", of="photodesorption.other_molecules"
+    )
+    parts: tuple[float, ...] = same_as(Photodesorption, "parts", of="photodesorption.parts")
+    bond: tuple[int, ...] = same_as(Excitation, "bond", of="photodesorption.bond")
     coupling_eV: float = same_as(Labels, "coupling_eV", of="labels.coupling_eV")
     sampling: Sampling = part(Sampling)
     thermal_temperature_K: float = same_as(Thermalization, "temperature_K", of="thermalization.temperature_K")
@@ -556,9 +641,11 @@ class SelectModel:
 
 @step("frazil.experiments.photodesorption.aggregates:prepare", group="photodesorption")
 class PrepareAggregates:
-    """Check a molecule, its bond and a potential; pack and relax aggregates, scan the excited bond."""
+    """Check molecules, a bond and a potential; pack and relax aggregates, scan the excited bond."""
 
     molecule: str = same_as(Photodesorption, "molecule")
+    other_molecules: tuple[str, ...] = same_as(Photodesorption, "other_molecules")
+    parts: tuple[float, ...] = same_as(Photodesorption, "parts")
     model: str = given("Folder of a potential, its name, or ase:MODULE.FUNCTION")
     excite: Excitation = part(Excitation)
     dissociation_A: float = same_as(Limits, "dissociation_A")
@@ -704,6 +791,8 @@ class AnalysePhotodesorption:
     model: Path | None = given("Model folder or file, for net forces on molecules", default=None, path="any")
     reference: Path = given("The paper's values: assets/reference/photodesorption.csv", path="file")
     frames_potential: str = same_as(Sampling, "potential", of="frames.potential")
+    frames_model: str = given("frames.model, where the first frames moved under one; empty: none", default="")
+    potential: str = same_as(Photodesorption, "potential")
     n_aggregates: int = same_as(Sampling, "n_aggregates", of="frames.n_aggregates")
     truth_margin: float = same_as(Photodesorption, "truth_margin")
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")

@@ -1,6 +1,6 @@
 """Numbers of step 10: probabilities, energies, rotational windows, and the paper's values beside ours."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from frazil.experiments.photodesorption.tables import (
     PROBABILITY,
     REFERENCE,
     SENSITIVITY,
+    SPECIES,
     SUMMARY,
     WINDOWS,
 )  # fmt: skip
 from frazil.seeds import rng
+from frazil.systems.molecules import Molecules
 
 SHORTER = (0.5, 0.7, 0.85)
 """Parts of the duration that desorption is counted up to, for its sensitivity."""
@@ -99,6 +101,40 @@ def probabilities(
             }
         )  # fmt: skip
     return PROBABILITY.frame(rows)
+
+
+def by_species(
+    ensemble: Ensemble, molecules: Molecules, excited: Mapping[int, int], scale: float = MODEL_ERROR_SCALE
+) -> pandas.DataFrame:
+    """Return table ``species.csv``: what left of each kind of molecule, the excited one (by id) by itself.
+
+    ``n_desorbed`` of ``n`` trajectories had at least one of them cross the main criterion; failed and
+    dissociated ones count as none. ``n_molecules``: how many of the kind there are in an aggregate.
+    """
+    table = ensemble.trajectories
+    whole = table.loc[table["outcome"].isin(["desorbed", "retained"]), "trajectory_id"]
+    left = ensemble.desorbed[ensemble.desorbed["trajectory_id"].isin(whole)]
+    formulas = np.array(molecules.formulas)
+    kind = formulas[left["molecule"].to_numpy(int)]
+    own = left["excited"].to_numpy(bool)
+    with_one = len([number for number in excited.values() if number >= 0]) / max(len(excited), 1)
+    rows = []
+    for species in dict.fromkeys(molecules.formulas):
+        for hot in (True, False) if species == formulas[0] else (False,):
+            some = left[(kind == species) & (own == hot)]
+            hits = table["trajectory_id"].isin(some["trajectory_id"])
+            effect = design_effect(hits, ensemble.aggregates_of(ensemble.ids))
+            there = float((formulas == species).sum())
+            rest = there - with_one if species == formulas[0] else there
+            rows.append({
+                "species": species, "excited": hot, "n_molecules": with_one if hot else rest, "n": len(table),
+                "n_desorbed": int(hits.sum()),
+                **proportion_of(hits, table["model_id"], scale, effect).row("probability"),
+                "molecules_per_trajectory": len(some) / max(len(table), 1),
+                "translational_median_meV": some["translational_energy_meV"].median(),
+                "rotational_median_meV": some["rotational_energy_meV"].median(),
+            })  # fmt: skip
+    return SPECIES.frame(rows)
 
 
 def _peak_below(upper: float) -> Callable[[np.ndarray], float]:

@@ -59,6 +59,17 @@ PROBABILITY = Table(
     limits={"probability": (0, 1), "low_95": (0, 1), "high_95": (0, 1)},
     digits=ALL_DIGITS,
 )
+SPECIES = Table(
+    "species",
+    """
+    *species:str *excited:bool n_molecules n:int n_desorbed:int probability low_95 high_95 model_std?
+    total_low_95? total_high_95? molecules_per_trajectory translational_median_meV? rotational_median_meV?
+    """,
+    order="given",
+    limits={"probability": (0, 1), "low_95": (0, 1), "high_95": (0, 1)},
+    digits=ALL_DIGITS,
+)
+"""Of a mixed ice: trajectories in which at least one molecule of a kind leaves, the excited one by itself."""
 WINDOWS = Table(
     "rotational_windows",
     """

@@ -20,7 +20,6 @@ from frazil.checkpoints import Ledger, key_of
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.engines import (
     LAMMPS,
-    TEACHER,
     Engine,
     Model,
     source_of,
@@ -28,7 +27,7 @@ from frazil.experiments.photodesorption.engines import (
 )
 from frazil.experiments.photodesorption.initial_states import InitialStates, read_initial_states
 from frazil.experiments.photodesorption.outcome import Curves, Tracker, curve_of
-from frazil.experiments.photodesorption.settings import Trajectories
+from frazil.experiments.photodesorption.settings import TEACHER, Trajectories
 from frazil.experiments.photodesorption.tables import CROSSINGS, DESORBED, TRAJECTORIES
 from frazil.files import sha256_of, write_atomic, write_json
 from frazil.md.trajectory import Outcome, Rows, Trajectory

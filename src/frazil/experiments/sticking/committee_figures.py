@@ -23,12 +23,13 @@ PAPER_SCAN_K = 14.0
 def draw(
     shown: "Predicted",
     spread: pandas.DataFrame,
-    scans: pandas.DataFrame,
+    scans: pandas.DataFrame | None,
     learning: pandas.DataFrame,
     out: Path,
 ) -> list[Figure]:
     """Draw all figures; return the section's entries."""
-    return [scan(scans, out), parity(shown, out), calibration(spread, out), curves(learning, out)]
+    first = [] if scans is None else [scan(scans, out)]
+    return [*first, parity(shown, out), calibration(spread, out), curves(learning, out)]
 
 
 def scan(scans: pandas.DataFrame, out: Path) -> Figure:

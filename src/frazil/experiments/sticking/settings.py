@@ -641,7 +641,9 @@ class ValidateCommittee:
         "molecular_curves.csv, where it learnt interactions only", default=None, path="file"
     )
     dataset: Path = given("Folder of prepare-dataset that it was trained on", path="folder")
-    scans: Path = given("Labelled rigid scans of sample-clusters", path="any")
+    scans: Path | None = given(
+        "Labelled rigid scans of sample-clusters; not set: nothing to pull off", default=None, path="any"
+    )
     out: Path = given("Folder of tables, figures and section", path="new folder")
 
 

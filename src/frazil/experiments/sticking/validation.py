@@ -38,12 +38,12 @@ SPREAD_LIMIT_eV_per_A = 0.0434
 """1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
 
 
-def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: Path) -> None:
+def validate(model: Path, curves: Path | None, dataset: Path, scans: Path | None, out: Path) -> None:
     """Write tables, figures and the report's section of a committee into ``out``.
 
     ``model``: folder of ``train_gmnn.py``; ``curves``: of molecules, where interactions were trained, else
-    empty. Raises UserError for a committee of one, whose error is not known, and for missing or foreign
-    files.
+    empty; ``scans``: None where nothing is bound that could be pulled off. Raises UserError for a committee
+    of one, whose error is not known, and for missing or foreign files.
     """
     from frazil.experiments.sticking.committee_figures import draw
 
@@ -52,9 +52,9 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
         raise UserError(
             "a committee of one; its error is not known: train two members or more (--n-members 3)"
         )
-    tested_on = read_frames([scans])
+    tested_on = read_frames([scans]) if scans else []
     learnt = str(source.model.metadata["label_level"]).removesuffix(INTERACTION)
-    tested = tested_on[0].info.get("label_level", "no stated level")
+    tested = tested_on[0].info.get("label_level", "no stated level") if tested_on else learnt
     if tested != learnt:
         raise UserError(
             f"{scans} is labelled at {tested}, the committee at {learnt}; give scans of its level"
@@ -74,20 +74,21 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path, out: 
         one = member_of(model_of_it.parameters, 0)
         n_parameters += sum(np.size(one[name]) for name in ("embedding", "scale", "shift"))
         n_parameters += sum(np.size(leaf) for leaf in jax.tree.leaves(one["layers"]))
-    found = scans_table(committee, tested_on, source.curves)
+    found = scans_table(committee, tested_on, source.curves) if scans else None
     tables = {
         "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,
         n_parameters),
-        "errors": errors, "committee": calibration(subsets), "scans": found,
-        "scan_minima": scan_minima(found),
-        "training_set": training_table(subsets),
+        "errors": errors, "committee": calibration(subsets),
     }  # fmt: skip
+    if found is not None:
+        tables |= {"scans": found, "scan_minima": scan_minima(found), "training_set": training_table(subsets)}
     for table in (MODELS, ERRORS, COMMITTEE, SCANS, SCAN_MINIMA, TRAINING_SET):
-        table.write(tables[table.name], out)
+        if table.name in tables:
+            table.write(tables[table.name], out)
     learning = LEARNING_CURVE.read(model)
     figures = draw(subsets["validation"], tables["committee"], found, learning, out)
     shown = subsets["validation"]
-    write_beside(out / "committee", tested_on[0])  # the model in LAMMPS
+    write_beside(out / "committee", (tested_on or shown.frames)[0])  # the model in LAMMPS
     section(tables, relevant_spread(shown), bool(source.curves), figures, shown.is_h2_and_co).write(out)
 
 
@@ -101,6 +102,11 @@ SPREAD_TOLD = (
     "the paper's three models agree to that.",
     "Label more frames with H2, or add rounds of learning.",
 )
+SPREAD_OF_ICE_TOLD = (
+    "Members that differ by more than 1 kcal/mol/Å in frames that none has seen have not learned the ice, or "
+    "the bond that is excited.",
+    "Label more frames (frames.n_thermal, n_excited, n_contacts, n_compressed), or train longer.",
+)
 
 
 def section(
@@ -108,33 +114,55 @@ def section(
     published: bool,
 ) -> Section:  # fmt: skip
     """Return the report's section on the committee; ``published``: it is one of H2 and CO."""
-    errors, minima = tables["errors"], tables["scan_minima"]
+    errors, minima = tables["errors"], tables.get("scan_minima")
     own = errors[(errors["model_id"] == MEAN) & (errors["subset"] == "validation")]
     rmse = {(row["quantity"], row["species"]): row["rmse"] for row in own.to_dict("records")}
-    worst = float(minima["difference_K"].abs().max())
     among = " in frames with H2" if published else ""
-    ice, shot = ("CO", "H2") if published else ("molecules", "the projectile")
     gates = [
-        Gate.at_most(
-            "rigid scans, largest difference of the minima (K)", worst, SCAN_LIMIT_K,
-            "the paper: 14 K, others 10 to 20 K",
-        ).because(*SCANS_TOLD),
         Gate.at_most(
             f"members' spread of forces{among} (RMS, eV/Å)", spread, SPREAD_LIMIT_eV_per_A,
             "the paper: about 1 kcal/mol/Å",
-        ).because(*SPREAD_TOLD),
+        ).because(*(SPREAD_TOLD if minima is not None else SPREAD_OF_ICE_TOLD)),
     ]  # fmt: skip
     found = {str(s) for name, s in rmse if name == "force"} & set(atomic_numbers)
     species = sorted(found, key=["H", "C", "O", *atomic_numbers].index)
     forces = ", ".join(f"{rmse['force', s]:.4f} ({s})" for s in species)
-    text = [
+    headline, title = f"Validation force RMSE of the committee's mean {forces} eV/Å", "Potential"
+    trained = (
         f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
-        "them is called gmnn-mean. Frames made here are explored with GFN-FF as in the paper's Table 1, "
-        "counts scaled, bond lengths drawn anew; test frames choose the epoch, validation frames are for "
-        "this only.",
-        f"Scans: where they are made here, {shot} is pulled off a cluster of 10 {ice}, nothing else moving; "
-        "the cluster is none of those trained on. Energies are counted from the farthest point.",
-    ]
+        "them is called gmnn-mean. {}Test frames choose the epoch, validation frames are for this only."
+    )
+    captions = {
+        "models": "The members: errors (RMSE) on each subset.",
+        "errors": "All errors.", "committee": "The members' spread against the true error.",
+    }  # fmt: skip
+    results: list[Result] = []
+    if minima is None:
+        text, headline = [trained.format("")], f"{headline}."
+    else:
+        worst = float(minima["difference_K"].abs().max())
+        ice, shot = ("CO", "H2") if published else ("molecules", "the projectile")
+        title = "Potential for H2 on CO" if published else "Potential for sticking"
+        headline += f"; minima of rigid scans within {worst:.0f} K of the labels."
+        gates.insert(
+            0,
+            Gate.at_most(
+                "rigid scans, largest difference of the minima (K)", worst, SCAN_LIMIT_K,
+                "the paper: 14 K, others 10 to 20 K",
+            ).because(*SCANS_TOLD),
+        )  # fmt: skip
+        explored = (
+            "Frames made here are explored with GFN-FF as in the paper's Table 1, counts scaled, bond "
+            "lengths drawn anew. "
+        )
+        text = [
+            trained.format(explored),
+            f"Scans: where they are made here, {shot} is pulled off a cluster of 10 {ice}, nothing else "
+            "moving; the cluster is none of those trained on. Energies are counted from the farthest point.",
+        ]
+        set_of = "The paper's Table 1, and the frames of this data set."
+        captions = {"training_set": set_of, **captions, "scan_minima": "Rigid scans."}
+        results = [Result("Wells of rigid scans, largest error", worst, "K", n=len(minima), of="scans")]
     factors = [
         f"{calibration_factor(tables['committee'], 'validation', quantity):.2g} ({name})"
         for quantity, name in (("energy", "energies"), ("force", "forces"))
@@ -148,19 +176,13 @@ def section(
             "and is added back exactly (molecular_curves.csv). Errors of the interaction are those of the "
             "whole."
         )
-    captions = {
-        "training_set": "The paper's Table 1, and the frames of this data set.",
-        "models": "The members: errors (RMSE) on each subset.", "scan_minima": "Rigid scans.",
-        "errors": "All errors.", "committee": "The members' spread against the true error.",
-    }  # fmt: skip
     return Section(
-        title="Potential for H2 on CO" if published else "Potential for sticking",
-        headline=f"Validation force RMSE of the committee's mean {forces} eV/Å; minima of rigid scans within "
-        f"{worst:.0f} K of the labels.",
+        title=title,
+        headline=headline,
         text=text,
         gates=gates,
         figures=list(figures),
         tables=[Table(f"{name}.csv", caption) for name, caption in captions.items()],
-        results=[Result("Wells of rigid scans, largest error", worst, "K", n=len(minima), of="scans")],
+        results=results,
         references=["@zaverkin2020: Gaussian moments"],
     )

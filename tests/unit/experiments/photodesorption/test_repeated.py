@@ -11,10 +11,9 @@ from starts import write_curves, write_snapshots
 
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.analysis import keep_starts
-from frazil.experiments.photodesorption.engines import TEACHER
 from frazil.experiments.photodesorption.initial import make_initial_states
 from frazil.experiments.photodesorption.initial_states import read_initial_states
-from frazil.experiments.photodesorption.settings import Limits, Trajectories
+from frazil.experiments.photodesorption.settings import TEACHER, Limits, Trajectories
 from frazil.experiments.photodesorption.tables import DESORBED, TRAJECTORIES
 from frazil.experiments.photodesorption.trajectories import run_shard
 from frazil.experiments.photodesorption.validation import member_of

@@ -275,15 +275,16 @@ def test_frames_of_a_mixed_ice_under_any_potential(monkeypatch: pytest.MonkeyPat
     module = ModuleType("of_the_user")
     module.field = Bonds  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "of_the_user", module)
+    few = {"n_contacts": 12, "n_bonds": 6, "n_packings": 0, "timestep_fs": 0.5}
     plan = replace(
-        changed(potential="ase:of_the_user.field", n_contacts=12, n_bonds=6, bond_spread_A=0.03, n_packings=0, timestep_fs=0.5), other_molecules=("N2",),
+        changed(potential="ase:of_the_user.field", bond_spread_A=0.03, **few), other_molecules=("N2",),
         excitation_energy_eV=1.0,
     )  # fmt: skip
     made = sampling.sample(plan)
     system = sampling.system_of(plan)
     assert [(kind.get_chemical_formula(), n) for kind, n in system.kinds] == [("CO", 2), ("N2", 2)]
     assert {atoms.get_chemical_formula() for atoms in made.frames} == {"C2N4O2"}
-    assert {source for source in ("thermal", "excited", "contact", "compressed", "bond")} == {
+    assert {"thermal", "excited", "contact", "compressed", "bond"} == {
         atoms.info["source"] for atoms in made.frames
     }
     tagged = {tuple(np.flatnonzero(atoms.arrays["excited"])) for atoms in made.frames}

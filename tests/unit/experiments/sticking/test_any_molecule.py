@@ -314,7 +314,7 @@ def test_mixed_ice_is_packed_in_its_parts() -> None:
         ({"projectile": "N2", "potential": "gmnn"}, "another than h2-co-analytic, which knows H2 and CO"),
         (
             {"projectile": "H2O", "potential": "gmnn", "interaction_only": True, "label_level": "gfn2-xtb"},
-            "interaction_only is True; allowed: false with H2O",
+            "interaction_only: given true; allowed: false with H2O",
         ),
     ],
 )
