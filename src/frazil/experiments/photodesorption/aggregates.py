@@ -94,9 +94,9 @@ def kinds_at_rest(
     ``parts``: of all of them, in any unit; none are equal ones. Raises UserError as ``at_rest`` does, for a
     single atom to excite, too few molecules to have one of each, and for two kinds of the same atoms.
     """
-    kinds = [at_rest(name, source) for name in (what, *others)]
-    if len(kinds[0]) < 2:
+    if len(molecule(what)) < 2:
         raise UserError(f"{what} is a single atom; a molecule with a bond to excite is needed")
+    kinds = [at_rest(name, source) for name in (what, *others)]
     counts = shared_out(n_molecules, parts or [1.0] * len(kinds))
     if not all(counts):
         raise UserError(

@@ -148,8 +148,18 @@ def test_molecules_are_told_by_the_snapshots_and_bonds_by_the_molecule() -> None
     assert Molecules.told_by(snapshot).formulas == ["H2O", "H2O"]
     assert len(Molecules.told_by(snapshot).bonds) == 4
     snapshot.arrays[MOLECULE][:] = [0, 0, 1, 1, 1, 0]
-    with pytest.raises(UserError, match="tells no molecules of one kind"):
+    with pytest.raises(UserError, match="tells no molecules one after the other"):
         Molecules.told_by(snapshot)
+    mixed = Molecules.of_kinds([(WATER, 2), (molecule("N2"), 3)])
+    ice = Atoms(mixed.numbers, np.arange(36.0).reshape(12, 3) ** 2)
+    ice.positions[:3], ice.positions[6:8] = WATER.positions, molecule("N2").positions
+    ice.set_array(MOLECULE, mixed.owner, int)
+    told = Molecules.told_by(ice)
+    assert told.formulas == ["H2O", "H2O", "N2", "N2", "N2"]
+    assert (told.name, told.n_of_first_kind) == ("H2O and N2", 2)
+    np.testing.assert_array_equal(told.bonds, mixed.bonds)
+    centres = told.centres(ice.positions)
+    assert told.middle(centres) == pytest.approx(ice.get_center_of_mass())
     assert bond_of(molecule("N2")) == (0, 1)
     assert bond_of(WATER, (2, 0)) == (2, 0)
     with pytest.raises(UserError, match=r"several bonds; .* 0,1 \(O–H\), 0,2 \(O–H\)"):
@@ -197,20 +207,31 @@ def test_what_cannot_be_is_refused_before_any_dynamics(
 
 
 GIVEN = {"potential": "n2-trappe", "molecule": "N2", "n_truth": 0}
+LEARNT = {"potential": "gmnn", "other_molecules": "N2", "n_truth": 0}
 
 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"molecule": "N2"}, r"molecule: given N2; allowed: CO with .*potential, now deepmd"),
+        ({"molecule": "N2"}, r"molecule: given N2; allowed: CO alone with .*potential, now deepmd"),
         ({"bond": "0,1"}, "bond: given 0,1; allowed: none with CO"),
         ({**GIVEN, "bond": "0"}, "allowed: two atoms, or none"),
         ({**GIVEN, "molecule": "no.xyz"}, "no such file"),
-        ({**GIVEN, "engine": "lammps"}, "allowed: frazil with a potential that is given"),
+        ({**GIVEN, "engine": "lammps"}, "allowed: frazil with .*potential, now n2-trappe"),
         ({**GIVEN, "n_truth": 5}, "n_truth: given 5; trajectories of the analytic teacher of CO; allowed: 0"),
         ({**GIVEN, "model": str(ROOT)}, "allowed: none with .*potential, now n2-trappe"),
-        ({**GIVEN, "excitation": "label_curve"}, "a potential that is given has no labels"),
+        ({**GIVEN, "excitation": "label_curve"}, "labels have no curve with .*potential, now n2-trappe"),
         ({**GIVEN, "potential": "n3"}, "potential: given n3"),
+        (
+            {"other_molecules": "N2"},
+            "other_molecules: given N2; allowed: CO alone with .*potential, now deepmd",
+        ),
+        ({**GIVEN, "other_molecules": "CO,no.xyz"}, r"other_molecules: .* no\.xyz: no such file"),
+        ({**GIVEN, "other_molecules": "CO", "parts": "1,2,3"}, "parts: given 1,2,3; allowed: one for"),
+        ({**LEARNT}, "rounds: given 4; allowed: 0 with .*potential, now gmnn"),
+        ({**LEARNT}, "frames.potential: given van-hemert; the analytic field of CO"),
+        ({**LEARNT}, "labels.level: given van-hemert; a level of CO"),
+        ({**LEARNT, "n_members": 1}, "n_members: given 1; allowed: two or more"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_at_launch(asked: dict[str, Any], told: str) -> None:
