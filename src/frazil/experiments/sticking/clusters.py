@@ -384,7 +384,7 @@ def approached(
 
 
 def slid(system: System, atoms: Atoms, rests: Sequence[Atoms], generator: np.random.Generator) -> Atoms:
-    """Return a copy with the projectile added, which GFN-FF has drawn some way towards a place where it is bound.
+    """Return a copy with the projectile added, drawn by GFN-FF some way towards a place where it is bound.
 
     The cluster stays as it is. The number of steps is drawn, so that frames lie all along the way.
     """
