@@ -52,7 +52,9 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
     engine = campaign["engine"]
     potential = results / "potential"
     if "potential" in campaign:
-        models, curves = _given(potential, campaign["model"], trajectory_id)
+        trained = results / "aggregates"  # beside the errors of a committee that was trained in the run
+        given = trained if (trained / CURVE_FILE).is_file() else potential
+        models, curves = _given(given, campaign["model"], trajectory_id)
     else:
         models, curves = _models(potential, engine, str(table["model_id"].loc[trajectory_id]))
     settings = load(Trajectories, campaign["settings"])
@@ -74,7 +76,7 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
     for frame in frames:
         marked(frame, frame.arrays["excited"] > 0)
     centres = np.array([states.molecules.centres(frame.positions) for frame in frames])
-    outermost = np.linalg.norm(centres - centres[0].mean(axis=0), axis=-1).max(axis=1)
+    outermost = np.linalg.norm(centres - states.molecules.middle(centres[0]), axis=-1).max(axis=1)
     curve = pandas.DataFrame(
         {
             "time_fs": [frame.info["time_fs"] for frame in frames],
