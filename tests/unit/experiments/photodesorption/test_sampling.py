@@ -303,6 +303,8 @@ def test_frames_of_a_mixed_ice_under_any_potential(monkeypatch: pytest.MonkeyPat
     inner, outer = system.curve.turning_points(1.1)
     lengths = [atoms.get_distance(0, 1) for atoms in chosen(made, "bond") if atoms.arrays["excited"].any()]
     assert lengths == pytest.approx(np.linspace(inner, outer, 3))
+    with pytest.raises(UserError, match="CO, N2 under van-hemert, the analytic field of CO"):
+        sampling.sample(replace(PLAN, other_molecules=("N2",)))
     with pytest.raises(UserError, match="leave none of some kind"):
         sampling.sample(replace(plan, parts=(1.0, 100.0)))
     with pytest.raises(UserError, match="two of these have the same atoms"):
