@@ -143,8 +143,8 @@ def system_of(plan: Plan) -> System:
     of_co = [(molecule(CO), n_molecules)]
     if what == TEACHER and (plan.molecule != CO or plan.other_molecules):
         raise UserError(
-            f"{', '.join((plan.molecule, *plan.other_molecules))} under {TEACHER}, the analytic field of CO; give "
-            "another frames.potential, or a folder as frames.model"
+            f"{', '.join((plan.molecule, *plan.other_molecules))} under {TEACHER}, the analytic field of CO; "
+            "give another frames.potential, or a folder as frames.model"
         )
     if what == TEACHER:
         from frazil.potentials.analytic.van_hemert import VanHemertCalculator

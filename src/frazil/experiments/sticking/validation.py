@@ -130,7 +130,7 @@ def section(
     headline, title = f"Validation force RMSE of the committee's mean {forces} eV/Å", "Potential"
     trained = (
         f"{len(tables['models'])} GM-NN models, side by side from different random weights; the mean over "
-        "them is called gmnn-mean. {}Test frames choose the epoch, validation frames are for this only."
+        "them is called gmnn-mean. {} frames choose the epoch, validation frames are for this only."
     )
     captions = {
         "models": "The members: errors (RMSE) on each subset.",
@@ -138,7 +138,7 @@ def section(
     }  # fmt: skip
     results: list[Result] = []
     if minima is None:
-        text, headline = [trained.format("")], f"{headline}."
+        text, headline = [trained.format("Test")], f"{headline}."
     else:
         worst = float(minima["difference_K"].abs().max())
         ice, shot = ("CO", "H2") if published else ("molecules", "the projectile")
@@ -153,7 +153,7 @@ def section(
         )  # fmt: skip
         explored = (
             "Frames made here are explored with GFN-FF as in the paper's Table 1, counts scaled, bond "
-            "lengths drawn anew. "
+            "lengths drawn anew; test"
         )
         text = [
             trained.format(explored),
@@ -161,7 +161,8 @@ def section(
             "moving; the cluster is none of those trained on. Energies are counted from the farthest point.",
         ]
         set_of = "The paper's Table 1, and the frames of this data set."
-        captions = {"training_set": set_of, **captions, "scan_minima": "Rigid scans."}
+        first = {"training_set": set_of, "models": captions.pop("models"), "scan_minima": "Rigid scans."}
+        captions = first | captions
         results = [Result("Wells of rigid scans, largest error", worst, "K", n=len(minima), of="scans")]
     factors = [
         f"{calibration_factor(tables['committee'], 'validation', quantity):.2g} ({name})"

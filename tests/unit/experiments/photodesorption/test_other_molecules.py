@@ -300,6 +300,63 @@ def test_nitrogen_from_its_name_to_the_report(tmp_path: Path) -> None:
     assert ase.io.read(tmp_path / "again/frames.extxyz").get_chemical_formula() == "N12"
 
 
+def test_a_mixed_ice_from_its_names_to_what_left_of_each_kind(tmp_path: Path) -> None:
+    """CO in N2, one to two: CO alone is excited and has a curve; a border near the surface lets some out."""
+    pytest.importorskip("tblite")
+    potential = prepared(
+        tmp_path, "CO", "gfn2-xtb", other_molecules=("N2",), parts=(1.0, 2.0), n_molecules=3,
+        excitation_energy_eV=1.0, aggregate_radius_A=3.6,
+    )  # fmt: skip
+    assert ase.io.read(potential / "aggregates.extxyz").get_chemical_formula() == "CN4O"
+    heat = Thermalization(
+        temperature_K=20.0, temperature_low_K=2.0, temperature_high_K=60.0, timestep_fs=1.0,
+        equilibration_fs=20.0, duration_fs=60.0, n_replicas=1, n_snapshots=3,
+    )  # fmt: skip
+    aggregates = potential / "aggregates.extxyz"
+    thermalize(heat, "gfn2-xtb", aggregates, 1, 0, tmp_path / "thermal", engine="frazil")
+    starts = tmp_path / "states.h5"
+    make_initial_states(
+        [tmp_path / "thermal/snapshots.extxyz"],
+        3,
+        0,
+        "energy",
+        1.0,
+        0,
+        potential / "bond_curves.csv",
+        9.0,
+        1,
+        starts,
+    )
+    begun = read_initial_states(starts)
+    assert begun.molecules.formulas == ["CO", "N2", "N2"]
+    assert begun.excited_molecule.tolist() == [0, 0, 0], "the only one that is excited"
+    near = Limits(criteria_A=(0.02, 3.0), criterion_A=0.02, dissociation_A=3.0, unphysical_contact_A=1.0)
+    settings = Trajectories(duration_fs=60.0, timestep_fs=0.5, observe_fs=10.0, limits=near)
+    run_shard(
+        settings, "frazil", 0.0, starts, potential / "bond_curves.csv", "gfn2-xtb", 0, 3, tmp_path / "kept",
+        tmp_path / "shards/shard_0",
+    )  # fmt: skip
+    results = tmp_path / "results/photodesorption"
+    analyse(
+        tmp_path / "shards", near.criteria_A, 0.02, 60.0, "van-hemert", 2.0,
+        ROOT / "assets/reference/photodesorption.csv", results, n_aggregates=1,
+    )  # fmt: skip
+    left = pandas.read_csv(results / "desorbed.csv")
+    species = pandas.read_csv(results / "species.csv")
+    assert species["species"].tolist() == ["CO", "CO", "N2"]
+    assert species["n_molecules"].tolist() == [1, 0, 2]
+    assert species["n_desorbed"].sum() > 0
+    for row in species.to_dict("records"):
+        own = left[
+            (left["excited"] == row["excited"]) & ((left["molecule"] == 0) == (row["species"] == "CO"))
+        ]
+        assert row["n_desorbed"] == own["trajectory_id"].nunique()
+        assert row["molecules_per_trajectory"] == pytest.approx(len(own) / 3)
+    assert left.loc[left["molecule"] > 0, "vibrational_energy_meV"].isna().all(), "no curve of N2's bond"
+    assert Section.read(results).title == "CO and N2 photodesorption"
+    assert not (results / "comparison.csv").exists(), "the paper has no N2"
+
+
 def test_the_step_refuses_with_exit_2(tmp_path: Path) -> None:
     words = ("--molecule", "N2", "--model", "n2-trappe", "--bond", "0,3", "--out", tmp_path / "no")
     done = subprocess.run(

@@ -93,6 +93,19 @@ def test_tables_figures_and_gates_of_a_committee(folder: Path, tmp_path: Path) -
         assert table[f"n_{subset}"].sum() == len(read_frames([folder / "dataset" / f"{subset}.extxyz"]))
 
 
+def test_a_committee_without_scans_says_its_errors(folder: Path, tmp_path: Path) -> None:
+    """As that of a mixed ice, from which nothing is pulled off."""
+    validate(folder / "2", "", folder / "dataset", None, tmp_path)
+    section = Section.read(tmp_path)
+    assert section.title == "Potential"
+    assert [gate.limit for gate in section.gates] == [0.0434]
+    assert not section.results
+    assert not (tmp_path / "scans.csv").exists()
+    for item in (*section.figures, *section.tables):
+        assert (tmp_path / item.file).stat().st_size > 0
+    assert "pf/callback" in (tmp_path / "committee/in.lammps").read_text()
+
+
 def test_the_spreads_factor_is_that_of_all_bins() -> None:
     rows = [
         ("validation", "force", "eV/Å", 0.0, 1.0, 3, 1.0, 3.0, 0.0),
