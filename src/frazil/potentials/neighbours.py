@@ -99,7 +99,8 @@ def allocate(
         i = int(distances.argmin())
         raise UserError(
             f"atoms {centre[i]} and {other[i]} are {distances[i]:.3g} Å apart; "
-            f"at least {CLOSEST_A} Å is needed, look for doubled atoms"
+            f"at least {CLOSEST_A} Å is needed: a file has doubled atoms, or dynamics fell into a hole of "
+            "the potential"
         )
     counts = np.bincount(centre, minlength=n_atoms)
     most = int(counts.max(initial=0))
