@@ -292,7 +292,7 @@ def _told_species(table: pandas.DataFrame) -> str:
     """Return what left of each kind, in words."""
     told = [
         f"{'the excited' if row['excited'] else 'other'} {row['species']} in {row['n_desorbed']} "
-        f"({row['molecules_per_trajectory']:.2g} molecules per trajectory)"
+        f"({row['mean_n_molecules']:.2g} molecules per trajectory)"
         for row in table.to_dict("records")
     ]
     return (

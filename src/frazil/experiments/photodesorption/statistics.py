@@ -130,7 +130,7 @@ def by_species(
                 "species": species, "excited": hot, "n_molecules": with_one if hot else rest, "n": len(table),
                 "n_desorbed": int(hits.sum()),
                 **proportion_of(hits, table["model_id"], scale, effect).row("probability"),
-                "molecules_per_trajectory": len(some) / max(len(table), 1),
+                "mean_n_molecules": len(some) / max(len(table), 1),
                 "translational_median_meV": some["translational_energy_meV"].median(),
                 "rotational_median_meV": some["rotational_energy_meV"].median(),
             })  # fmt: skip

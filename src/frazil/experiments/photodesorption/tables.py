@@ -63,7 +63,7 @@ SPECIES = Table(
     "species",
     """
     *species:str *excited:bool n_molecules n:int n_desorbed:int probability low_95 high_95 model_std?
-    total_low_95? total_high_95? molecules_per_trajectory translational_median_meV? rotational_median_meV?
+    total_low_95? total_high_95? mean_n_molecules translational_median_meV? rotational_median_meV?
     """,
     order="given",
     limits={"probability": (0, 1), "low_95": (0, 1), "high_95": (0, 1)},

@@ -351,7 +351,7 @@ def test_a_mixed_ice_from_its_names_to_what_left_of_each_kind(tmp_path: Path) ->
             (left["excited"] == row["excited"]) & ((left["molecule"] == 0) == (row["species"] == "CO"))
         ]
         assert row["n_desorbed"] == own["trajectory_id"].nunique()
-        assert row["molecules_per_trajectory"] == pytest.approx(len(own) / 3)
+        assert row["mean_n_molecules"] == pytest.approx(len(own) / 3)
     assert left.loc[left["molecule"] > 0, "vibrational_energy_meV"].isna().all(), "no curve of N2's bond"
     assert Section.read(results).title == "CO and N2 photodesorption"
     assert not (results / "comparison.csv").exists(), "the paper has no N2"
