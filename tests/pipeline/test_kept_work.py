@@ -54,12 +54,17 @@ def below(folder: Path) -> list[Path]:
     return found
 
 
-def kill_the_head(head: subprocess.Popen[bytes], folder: Path) -> None:
-    """Kill Nextflow and nothing else; return when the tasks that it leaves behind have ended."""
+def tell_the_head(folder: Path, what: signal.Signals) -> None:
+    """Send a signal to Nextflow in a folder, and to nothing else."""
     for entry in below(folder):
         with suppress(OSError):
             if (entry / "exe").resolve().name == "java":
-                os.kill(int(entry.name), signal.SIGKILL)
+                os.kill(int(entry.name), what)
+
+
+def kill_the_head(head: subprocess.Popen[bytes], folder: Path) -> None:
+    """Kill Nextflow and nothing else; return when the tasks that it leaves behind have ended."""
+    tell_the_head(folder, signal.SIGKILL)
     head.wait()
     wait_for(lambda: not below(folder))
 
@@ -89,12 +94,15 @@ def test_nothing_is_run_twice_after_the_head_died(
     (tmp_path / "small.json").write_text(json.dumps({"experiments": "sticking", "sticking": COLLISIONS}))
     arguments = ("-params-file", "small.json")
     head = start(nextflow, root, tmp_path, *arguments)
-    wait_for(lambda: (tmp_path / "results/.frazil-run").is_file(), head)
+    wait_for(lambda: list(tmp_path.glob("work/*/*/.command.run")), head)
+    assert (tmp_path / "results/.frazil-run").is_file(), "held before its first task"
+    tell_the_head(tmp_path, signal.SIGSTOP)  # else it may be done when the second has been refused
     (tmp_path / "elsewhere").mkdir()
     there = ("--outdir", tmp_path / "results", "-params-file", tmp_path / "small.json")
     second = run_pipeline(tmp_path / "elsewhere", *there, status=2)
     assert f"started in {tmp_path} at 20" in second.stderr
     assert not list(tmp_path.glob("elsewhere/work/*/*")), "it was refused before any work"
+    tell_the_head(tmp_path, signal.SIGCONT)
 
     wait_for(lambda: running(tmp_path, "ROUND_2:RUN_COLLISIONS"), head)
     killed_ns = time.time_ns()
