@@ -8,7 +8,7 @@ Processor time of whole runs of velocity Verlet, all ways of one size in turn, m
 has the default network and the half spheres of gmnn_speed.py: the engine with 1, 8 and 64 replicas, and
 LAMMPS that asks frazil for forces. se_e2_a has the model of FOLDER and the same half spheres without H2: the
 engine in float32, and LAMMPS with the compressed model. What was not measured here stands in the table with
-its source: ASE with apax, which needs an environment of its own.
+its source: ASE with apax, and with a NEP (nep_speed.py), which need environments of their own.
 """
 
 import argparse
@@ -44,11 +44,15 @@ TIMESTEP_fs = {"GM-NN": 0.2, "se_e2_a": 0.1}
 STEPS = {"GM-NN": 100, "se_e2_a": 400}
 """Of a run; of one with many replicas a part of them, at least FEWEST_STEPS."""
 FEWEST_STEPS = 20
-OTHERS = [("GM-NN", "ASE + apax 0.14", 100, 1, 54.2), ("GM-NN", "ASE + apax 0.14", 978, 1, 106.6)]
+NEP = "ASE + NEP, calorine 4.1"
+OTHERS = [
+    ("GM-NN", "ASE + apax 0.14", 100, 1, 54.2), ("GM-NN", "ASE + apax 0.14", 978, 1, 106.6),
+    ("GM-NN", NEP, 100, 1, 17.57), ("GM-NN", NEP, 978, 1, 22.59),
+]  # fmt: skip
 LOOKS = {
     (ENGINE, 1): (plot.BLUE, "o"), (ENGINE, 8): (plot.GREEN, "s"), (ENGINE, 64): (plot.ORANGE, "^"),
     ("LAMMPS, compressed", 1): (plot.VERMILLION, "D"), ("LAMMPS, frazil's forces", 1): (plot.PURPLE, "D"),
-    ("ASE + apax 0.14", 1): (plot.BLACK, "D"),
+    ("ASE + apax 0.14", 1): (plot.BLACK, "D"), (NEP, 1): (plot.SKY, "D"),
 }  # fmt: skip
 COLUMNS = ["model", "program", "n_atoms", "n_replicas", "us_per_atom_step", "low_us", "high_us", "source"]
 
