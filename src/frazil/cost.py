@@ -201,9 +201,7 @@ PACKING_fs = 2000.0
 def _given_photodesorption(run: Any) -> Iterator[tuple[str, float]]:
     """Yield what a run of any molecules takes, and of a committee of them its labels and training."""
     own, heat, frames = run.photodesorption, run.thermalization, run.frames.sampling
-    names = (own.molecule, *own.other_molecules)
-    parts = own.parts or [1.0] * len(names)
-    ice = _together([(what, frames.n_molecules * part / sum(parts)) for what, part in zip(names, parts)])
+    ice = _together(_shared((own.molecule, *own.other_molecules), own.parts, frames.n_molecules))
     n_atoms = round(sum(ice.values()))
     weights = gmnn_weights(run.gmnn.architecture) if own.learns else 0.0
     if own.learns:
@@ -252,9 +250,7 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         if own.dataset is None:
             yield "labels", n_frames * label_s(own.label_level, _cluster(surface, 10))
             yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", _cluster(surface, 10))
-    parts = surface.parts or [1.0] * len(surface.molecules)
-    sizes = [_atoms_of(what) for what in surface.molecules]
-    each = sum(part * n for part, n in zip(parts, sizes, strict=True)) / sum(parts)
+    each = sum(_together(_shared(surface.molecules, surface.parts, 1)).values())
     for phase in own.phases:
         n_atoms = round(each * getattr(surface, f"n_{phase}")) + _atoms_of(surface.projectile)
         step_s = _step_s(own.potential, n_atoms, weights)
@@ -271,9 +267,14 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
 
 def _cluster(surface: Any, n_molecules: int) -> dict[str, float]:
     """Return what a cluster of the ice's molecules and the projectile is made of, in the mean."""
-    parts = surface.parts or [1.0] * len(surface.molecules)
-    kinds = [(what, n_molecules * part / sum(parts)) for what, part in zip(surface.molecules, parts)]
-    return _together([*kinds, (surface.projectile, 1.0)])
+    ice = _shared(surface.molecules, surface.parts, n_molecules)
+    return _together([*ice, (surface.projectile, 1.0)])
+
+
+def _shared(names: Sequence[str], parts: Sequence[float], n_molecules: int) -> list[tuple[str, float]]:
+    """Return how many of all are of each kind, in the mean; no ``parts`` are equal ones."""
+    parts = parts or [1.0] * len(names)
+    return [(what, n_molecules * part / sum(parts)) for what, part in zip(names, parts)]
 
 
 def _together(kinds: Sequence[tuple[str, float]]) -> dict[str, float]:
@@ -564,17 +565,14 @@ def _train_deepmd(made: Any) -> float:
 def _train_gmnn(made: Any) -> float:
     frames = list(compositions(made.dataset / "train.extxyz"))
     own, n_epochs = made.adsorbate, made.further_epochs if made.before else made.settings.n_epochs
-    beside = replace(
-        made.architecture, cutoff_A=own.adsorbate_cutoff_A, n_radial=own.adsorbate_n_radial,
-        hidden=own.adsorbate_hidden,
-    )  # fmt: skip
 
     def spent_s(size: Any, n_atoms: int, epochs: int) -> float:
         return float(n_atoms * epochs * network_s("gmnn", gmnn_weights(size), training=True))
 
     adsorbed = sum(n for atoms in frames for symbol, n in atoms.items() if symbol in own.adsorbate)
     surface_s = _heads(made.settings) * spent_s(made.architecture, sum(map(_size, frames)), n_epochs)
-    return float(made.settings.n_members * (surface_s + spent_s(beside, adsorbed, own.adsorbate_epochs)))
+    beside_s = spent_s(replace(made.architecture, **own.size), adsorbed, own.adsorbate_epochs)
+    return float(made.settings.n_members * (surface_s + beside_s))
 
 
 def _label_frames(made: Any) -> float:

@@ -19,3 +19,6 @@ meV: float = 1e-3
 
 COULOMB_eV_A = 14.3996454785
 """e²/4πε0, eV Å."""
+
+G_PER_CM3 = 1.66053907
+"""One amu/Å³, g/cm³."""

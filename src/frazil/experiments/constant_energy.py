@@ -6,6 +6,7 @@ last fastest.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -17,7 +18,7 @@ from frazil.md.integrity import BROKEN_AT_START, OUTCOMES
 from frazil.md.observers import energies, frames
 from frazil.md.state import without_motion
 from frazil.md.trajectory import FINISHED, Outcome, Trajectory, drift_meV_per_ps
-from frazil.potentials.interface import Potential
+from frazil.potentials.neighbours import cell_of
 from frazil.potentials.registry import Source
 from frazil.systems.minima import Minimum
 from frazil.systems.starts import canonical
@@ -30,16 +31,31 @@ SEEN_EVERY = 100
 MOST_AT_ONCE = 128
 
 See = Callable[[int, list[Atoms]], None]
-"""Is given an id (start, member) and the frames of its run, with ``time_fs`` and ``potential_energy_eV``."""
+"""Is given an id (start, member) and the frames of its run (``frames_of``)."""
 Motion = tuple[np.ndarray, np.ndarray]
 """Positions and velocities (natoms, 3)."""
 
 
-def cell_of(potential: Potential, atoms: Atoms) -> np.ndarray | None:
-    """Return the cell (3, 3), Å, that the engine's lists take; None of free atoms, and of what knows its
-    own.
+def frames_of(
+    atoms: Atoms, ended: Trajectory, timestep_fs: float, places: str = "positions", **known: Any
+) -> list[Atoms]:
+    """Return the observations of a run as frames: ``atoms`` where the rows ``places`` are, with ``time_fs``.
+
+    Velocities, and energies as ``potential_energy_eV``, are those of the rows, if they have them. ``known``
+    is what else each frame says: trajectory_id, member, a window, a number of beads.
     """
-    return atoms.cell.array if atoms.pbc.all() and potential.cutoff_A is not None else None
+    rows, found = ended.rows, []
+    for number, step in enumerate(rows["step"]):
+        frame = atoms.copy()
+        frame.calc = None
+        frame.positions = rows[places][number]
+        frame.info = {**known, "time_fs": float(step * timestep_fs)}
+        if "velocities" in rows:
+            frame.set_velocities(rows["velocities"][number])
+        if "energy" in rows:
+            frame.info["potential_energy_eV"] = float(rows["energy"][number])
+        found.append(frame)
+    return found
 
 
 @dataclass(frozen=True)
@@ -132,20 +148,7 @@ class Runs:
     def _frames(self, ended: Trajectory) -> list[Atoms]:
         """Return the observations of a run as frames."""
         number, member = divmod(ended.trajectory_id, self.source.n_members)
-        found = []
-        for step, energy, positions, velocities in zip(
-            *(ended.rows[name] for name in ("step", "energy", "positions", "velocities")), strict=True
-        ):
-            frame = self.minimum.atoms.copy()
-            frame.calc = None
-            frame.positions = positions
-            frame.set_velocities(velocities)
-            frame.info = {
-                "trajectory_id": number, "member": member, "time_fs": float(step * self.timestep_fs),
-                "potential_energy_eV": float(energy),
-            }  # fmt: skip
-            found.append(frame)
-        return found
+        return frames_of(self.minimum.atoms, ended, self.timestep_fs, trajectory_id=number, member=member)
 
     def told(self, identity: int, ended: Trajectory, outcome: str, temperature: str) -> Row:
         """Return the columns that every such table has; ``temperature`` names that of the kinetic energy.

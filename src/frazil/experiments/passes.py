@@ -19,7 +19,7 @@ from frazil.errors import UserError
 from frazil.experiments.constant_energy import See
 from frazil.md.integrity import BROKEN, DETACHED_A, OneCluster, WholeMolecules
 from frazil.md.state import State, System
-from frazil.md.trajectory import FINISHED, Trajectory
+from frazil.md.trajectory import FINISHED
 from frazil.report.section import Gate
 from frazil.units import kB, meV
 
@@ -50,28 +50,12 @@ def runner_of(
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
         for identity in ids:
-            seen: list[Atoms] | None = [] if see else None
-            row = one(subject, settings, campaign_seed, identity, check, seen)
-            if see and seen is not None:
+            seen: list[Atoms] = []
+            yield identity, one(subject, settings, campaign_seed, identity, check, seen if see else None)
+            if see:
                 see(identity, seen)
-            yield identity, row
 
     return run
-
-
-def frames_of(atoms: Atoms, ended: Trajectory, timestep_fs: float, **known: Any) -> list[Atoms]:
-    """Return the frames of a run whose rows have ``Centroid``: ``atoms`` elsewhere, with ``time_fs``.
-
-    ``known`` is what else each frame says: trajectory_id, member, the window, the number of beads.
-    """
-    found = []
-    for step, positions in zip(ended.rows["step"], ended.rows["centroid_A"], strict=True):
-        frame = atoms.copy()
-        frame.calc = None
-        frame.positions = positions
-        frame.info = {**known, "time_fs": float(step * timestep_fs)}
-        found.append(frame)
-    return found
 
 
 @dataclass(frozen=True)

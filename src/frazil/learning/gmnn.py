@@ -668,8 +668,7 @@ def train(
             n_basis = math.ceil(network.n_basis * adsorbate.adsorbate_cutoff_A / network.cutoff_A)
             one = replace(
                 network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate, n_basis=n_basis,
-                cutoff_A=adsorbate.adsorbate_cutoff_A, n_radial=adsorbate.adsorbate_n_radial,
-                hidden=adsorbate.adsorbate_hidden,
+                **adsorbate.size,
             )  # fmt: skip
             trained = AdsorbateCommittee(one, own, *shares)
             file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"

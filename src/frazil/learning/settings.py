@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from frazil.labels.settings import Seed
 from frazil.settings import given, part, same_as, setting, settings, step
@@ -250,6 +251,14 @@ class AdsorbateTraining:
     adsorbate_epochs: int = setting(
         "Passes over the frames that have the adsorbate", default=150, minimum=1, maximum=1_000_000
     )
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """What differs between that network's architecture and the surface's."""
+        return {
+            "cutoff_A": self.adsorbate_cutoff_A, "n_radial": self.adsorbate_n_radial,
+            "hidden": self.adsorbate_hidden,
+        }  # fmt: skip
 
 
 @settings

@@ -352,6 +352,13 @@ def _images(vectors: jax.Array, cell: jax.Array) -> jax.Array:
     return -jnp.round(vectors @ jnp.linalg.inv(cell))
 
 
+def cell_of(potential: Any, atoms: Atoms) -> np.ndarray | None:
+    """Return the cell (3, 3), Å, that the engine's lists take; None of free atoms, and of what knows its
+    own.
+    """
+    return atoms.cell.array if atoms.pbc.all() and potential.cutoff_A is not None else None
+
+
 def nearest(vectors: jax.Array, cell: jax.Array) -> jax.Array:
     """Return vectors (…, 3) at their minimum image; which one it is has no say in a derivative."""
     return vectors + jax.lax.stop_gradient(_images(vectors, cell)) @ cell

@@ -22,6 +22,10 @@ Combine = Callable[[list[Evaluation], Any], Evaluation]
 """Of the parts' evaluations and the parameters."""
 
 
+class NoDipole(UserError):
+    """A field on a potential that has no dipole, of such a structure."""
+
+
 @pytree
 @dataclass(frozen=True)
 class Combined:
@@ -219,7 +223,7 @@ class _WithDipole(_Around):
         def coupled(positions: jax.Array) -> tuple[jax.Array, Evaluation]:
             found = ready.evaluate(lists, positions)
             if "dipole_e_A" not in found.info:
-                raise UserError(
+                raise NoDipole(
                     f"a field on {name}, which has no dipole; take a potential that has one (a GM-NN with "
                     "charges, van-hemert with its dipole, q-tip4p-f)"
                 )

@@ -16,6 +16,7 @@ from ase.neighborlist import neighbor_list
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.seeds import rng
+from frazil.units import G_PER_CM3
 
 LENGTH_A = 0.96
 """Of O–H bonds, before anything relaxes them."""
@@ -100,7 +101,7 @@ def _with_protons(oxygens: Atoms, bonds: np.ndarray, units: np.ndarray, signs: n
 def build(repeats: Sequence[int], a_A: float, c_A: float, seed: int, out: Path) -> str:
     """Write ``ice`` as extended XYZ. Return what it is."""
     found = ice(repeats, a_A, c_A, seed)
-    density = found.get_masses().sum() / found.get_volume() * 1.66053907
+    density = found.get_masses().sum() / found.get_volume() * G_PER_CM3
     found.info["name"] = f"ice-{len(found) // 3}"
     write_frames(out, [found])
     return f"{len(found) // 3} molecules, {density:.3f} g/cm³, no dipole"

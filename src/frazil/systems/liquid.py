@@ -3,22 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms, units
+from ase import Atoms
 
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.constant_energy import cell_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin
 from frazil.md.integrity import Separate
 from frazil.md.observers import frames, temperature
 from frazil.md.trajectory import Outcome
 from frazil.potentials.calculator import PotentialCalculator, takes_cells
+from frazil.potentials.neighbours import cell_of
 from frazil.potentials.registry import load
 from frazil.seeds import rng
 from frazil.systems.molecules import molecule
 from frazil.systems.packing import packed, relax
-from frazil.units import kB
+from frazil.units import G_PER_CM3, kB
 
 APART_A = 2.0
 """Between atoms of two molecules when they are packed, images too."""
@@ -30,8 +30,8 @@ SEEN_EVERY_fs = 50.0
 
 def edge_A(one: Atoms, n_molecules: int, density_g_per_cm3: float) -> float:
     """Return the edge, Å, of a cube in which so many molecules have a density."""
-    mass_g = n_molecules * float(one.get_masses().sum()) / units._Nav
-    return float(np.cbrt(mass_g / density_g_per_cm3) * 1e8)
+    mass_amu = n_molecules * float(one.get_masses().sum())
+    return float(np.cbrt(mass_amu * G_PER_CM3 / density_g_per_cm3))
 
 
 def pack(

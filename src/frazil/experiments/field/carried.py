@@ -21,7 +21,7 @@ from frazil.errors import UserError
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import of_atoms
 from frazil.potentials.registry import Source
-from frazil.potentials.transform import FieldCoupling
+from frazil.potentials.transform import FieldCoupling, NoDipole
 from frazil.systems.molecules import Molecules
 
 WHOLE_e = 1e-3
@@ -76,8 +76,8 @@ class Dipoles:
             lists = jax.tree.map(lambda leaf: leaf[None], found)
         try:
             return _coupled(self._potential, lists, jnp.asarray(positions_A)[None], jnp.asarray(direction))
-        except UserError as error:
-            if self._atoms.pbc.any() and "which has no dipole" in str(error):
+        except NoDipole as error:
+            if self._atoms.pbc.any():
                 raise UserError(
                     f"a field on a cell under a potential of kind {self._source.kind}, which has no dipole "
                     "there: one of charges and positions alone has one branch. Train a GM-NN with oxidation "

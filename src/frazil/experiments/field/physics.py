@@ -18,7 +18,6 @@ from scipy.spatial.transform import Rotation
 
 from frazil.campaigns import Check, Row, Runner, Start, in_engine
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.constant_energy import cell_of
 from frazil.experiments.field.diffusion import diffusion_A2_per_ps
 from frazil.experiments.field.results import analyse
 from frazil.experiments.field.settings import Field
@@ -34,6 +33,7 @@ from frazil.md.observers import Conserved, energies, frames, potential_info
 from frazil.md.rings import RingEnergies, of_beads, start_of_ring
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
+from frazil.potentials.neighbours import cell_of
 from frazil.potentials.rings import RingPolymer
 from frazil.potentials.transform import FieldCoupling, InField, SameForAll
 from frazil.seeds import rng

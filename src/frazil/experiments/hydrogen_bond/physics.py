@@ -12,7 +12,7 @@ from ase import Atoms
 
 from frazil.campaigns import Check, Row, Runner
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.constant_energy import See
+from frazil.experiments.constant_energy import See, frames_of
 from frazil.experiments.hydrogen_bond.results import analyse
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.tables import ARRAYS, BACKWARD, FORWARD
@@ -26,7 +26,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
     windows_of,
 )
-from frazil.experiments.passes import WholeParts, frames_of, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
@@ -87,7 +87,7 @@ def _pass(
                 kinetic[place, window] = kinetic_eV(rows)
             if seen is not None and "centroid_A" in ended.rows:
                 known = {"trajectory_id": number, "member": member, "n_beads": n_beads, "window": window}
-                seen += frames_of(subject.atoms, ended, settings.timestep_fs, **known)
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroid_A", **known)
     bound = samples[:, 0, :, 2]  # the window without a restraint
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),

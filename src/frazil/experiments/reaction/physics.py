@@ -12,8 +12,8 @@ from ase import Atoms
 from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments.at_rest import source_of
-from frazil.experiments.constant_energy import See
-from frazil.experiments.passes import WholeParts, frames_of, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.constant_energy import See, frames_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
 from frazil.experiments.reaction.results import analyse
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import ARRAYS
@@ -80,7 +80,7 @@ def _pass(
                     "trajectory_id": number, "member": member, "n_beads": n_beads,
                     "isotope": subject.called(isotopes[which]), "window": window,
                 }  # fmt: skip
-                seen += frames_of(subject.atoms, ended, settings.timestep_fs, **known)
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroid_A", **known)
             if ended.outcome == Outcome.FINISHED:
                 rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
                 coordinates[places[which], window, :, : 1 + n_beads] = rows["coordinates"]

@@ -27,11 +27,10 @@ from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking.settings import CO, H2
-from frazil.experiments.sticking.surfaces import G_PER_CM3
 from frazil.seeds import rng
 from frazil.systems.molecules import Molecules, molecule, random_rotation
 from frazil.systems.packing import packed, shared_out
-from frazil.units import kB
+from frazil.units import G_PER_CM3, kB
 
 WALL_RADIUS_A = 20 * Bohr
 WALL_eV_per_A2 = 1.0

@@ -17,9 +17,8 @@ from frazil.systems.co import BOND_LENGTH_A, MOLECULE_MASSES_amu
 from frazil.systems.crystals import Crystal
 from frazil.systems.molecules import Molecules, molecule
 from frazil.systems.packing import packed, shared_out
+from frazil.units import G_PER_CM3
 
-G_PER_CM3 = 1.66053907
-"""One amu/Å³ in g/cm³."""
 DEEP_A = 3.0
 """A molecule whose centre is this far inside the hull of all centres has a whole Voronoi cell: in α-CO (110)
 layers are 1.99 Å apart, and the cells of the second one still bulge outwards.

@@ -178,6 +178,16 @@ def prepared(folder: Path, molecule: str = "N2", model: str = "n2-trappe", **cha
     return folder / "potential"
 
 
+def analysed(folder: Path, limits: Limits, duration_fs: float, n_aggregates: int) -> Path:
+    """Analyse the shards in a folder; return the results."""
+    results = folder / "results/photodesorption"
+    analyse(
+        folder / "shards", limits.criteria_A, limits.criterion_A, duration_fs, "van-hemert", 2.0,
+        ROOT / "assets/reference/photodesorption.csv", results, n_aggregates=n_aggregates,
+    )  # fmt: skip
+    return results
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -279,11 +289,7 @@ def test_nitrogen_from_its_name_to_the_report(tmp_path: Path) -> None:
             settings, "frazil", 0.0, states, potential / "bond_curves.csv", "n2-trappe", first, 2,
             tmp_path / "kept", shard,
         )  # fmt: skip
-    results = tmp_path / "results/photodesorption"
-    analyse(
-        tmp_path / "shards", LIMITS.criteria_A, 3.0, 100.0, "van-hemert", 2.0,
-        ROOT / "assets/reference/photodesorption.csv", results, n_aggregates=2,
-    )  # fmt: skip
+    results = analysed(tmp_path, LIMITS, 100.0, n_aggregates=2)
     table = pandas.read_csv(results / "trajectories.csv")
     assert set(table["outcome"]) <= {"desorbed", "retained"}
     assert set(table["model_id"]) == {"n2-trappe"}
@@ -336,11 +342,7 @@ def test_a_mixed_ice_from_its_names_to_what_left_of_each_kind(tmp_path: Path) ->
         settings, "frazil", 0.0, starts, potential / "bond_curves.csv", "gfn2-xtb", 0, 3, tmp_path / "kept",
         tmp_path / "shards/shard_0",
     )  # fmt: skip
-    results = tmp_path / "results/photodesorption"
-    analyse(
-        tmp_path / "shards", near.criteria_A, 0.02, 60.0, "van-hemert", 2.0,
-        ROOT / "assets/reference/photodesorption.csv", results, n_aggregates=1,
-    )  # fmt: skip
+    results = analysed(tmp_path, near, 60.0, n_aggregates=1)
     left = pandas.read_csv(results / "desorbed.csv")
     species = pandas.read_csv(results / "species.csv")
     assert species["species"].tolist() == ["CO", "CO", "N2"]
