@@ -68,17 +68,6 @@ def start_of_ring(
 
 
 @dataclass(frozen=True)
-class Centroid:
-    """Observer: ``centroid_A`` (natoms, 3), the mean of a ring's beads; of one bead the positions."""
-
-    n_beads: int
-
-    def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
-        """Return it."""
-        return {"centroid_A": state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)}
-
-
-@dataclass(frozen=True)
 class RingEnergies:
     """Energies of nuclei at ``temperature_K`` from a ring, each an average's single value, eV.
 

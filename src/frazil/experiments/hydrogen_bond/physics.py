@@ -31,7 +31,7 @@ from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
 from frazil.md.observers import frames
-from frazil.md.rings import Centroid, RingEnergies, of_beads, start_of_ring
+from frazil.md.rings import Centroids, RingEnergies, of_beads, start_of_ring
 from frazil.md.trajectory import Outcome, Trajectory
 from frazil.seeds import derived_seed, rng
 
@@ -85,9 +85,9 @@ def _pass(
                 rows = {name: values[1:] for name, values in ended.rows.items()}
                 samples[place, window] = rows["samples"]
                 kinetic[place, window] = kinetic_eV(rows)
-            if seen is not None and "centroid_A" in ended.rows:
+            if seen is not None and "centroids" in ended.rows:
                 known = {"trajectory_id": number, "member": member, "n_beads": n_beads, "window": window}
-                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroid_A", **known)
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroids", **known)
     bound = samples[:, 0, :, 2]  # the window without a restraint
     return {
         "trajectory_id": number, "member": member, "direction": direction_of(number),
@@ -161,7 +161,7 @@ class _Walk:
             (
                 Samples.of(subject, n_beads),
                 RingEnergies(settings.temperature_K, n_beads),
-                *((Centroid(n_beads),) if self.with_frames else ()),
+                *((Centroids(n_beads),) if self.with_frames else ()),
             )
             if phase == "sample"
             else (frames,)

@@ -30,7 +30,7 @@ from frazil.experiments.reaction.windows import (
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
-from frazil.md.rings import Centroid, RingEnergies, of_beads, start_of_ring
+from frazil.md.rings import Centroids, RingEnergies, of_beads, start_of_ring
 from frazil.md.trajectory import Outcome, Rows, Trajectory
 from frazil.potentials.registry import load
 from frazil.potentials.surface import members_of
@@ -80,7 +80,7 @@ def _pass(
                     "trajectory_id": number, "member": member, "n_beads": n_beads,
                     "isotope": subject.called(isotopes[which]), "window": window,
                 }  # fmt: skip
-                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroid_A", **known)
+                seen += frames_of(subject.atoms, ended, settings.timestep_fs, "centroids", **known)
             if ended.outcome == Outcome.FINISHED:
                 rows = {name: values[-n_samples:] for name, values in ended.rows.items()}
                 coordinates[places[which], window, :, : 1 + n_beads] = rows["coordinates"]
@@ -122,7 +122,7 @@ def _run(
         observers=(
             Samples(subject.coordinate, n_beads, n_beads == 1 and settings.truth != NO_TRUTH),
             RingEnergies(settings.temperature_K, n_beads),
-            *((Centroid(n_beads),) if with_frames else ()),
+            *((Centroids(n_beads),) if with_frames else ()),
         ),
         stop=WholeParts.at_rest(subject.atoms, [np.arange(len(subject.atoms))], n_beads),
         width=len(kinds), chunk=25,
