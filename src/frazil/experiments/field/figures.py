@@ -1,6 +1,8 @@
 """Figures of clusters and cells in electric fields, each with its data beside it."""
 
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -9,6 +11,9 @@ from frazil.experiments.field.tables import EXPECTED, POLARIZATION, RIGID
 from frazil.experiments.passes import nuclei_of
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, ORANGE, label, new, save
 from frazil.report.section import Figure
+
+DASHES = {"a": "-", "b": "--", "c": ":"}
+"""Of the vectors of a cell."""
 
 
 def response(table: pandas.DataFrame, curves: pandas.DataFrame, out: Path) -> Figure:
@@ -68,18 +73,18 @@ def driven(table: pandas.DataFrame, out: Path) -> Figure:
 
 def carried(table: pandas.DataFrame, out: Path) -> Figure:
     """Draw the dipole and the energy as what is carried goes through a vector of the cell."""
-    canvas, axes = new(2, width_in=5.0, height_in=4.4, share_x=True)
-    for place, ((name, along), own) in enumerate(table.groupby(["carried", "along"])):
-        colour = CYCLE[place % len(CYCLE)]
-        axes[0, 0].plot(
-            own["fraction"], own["change_e"], "-", color=colour, linewidth=1.0, label=f"{name} along {along}"
-        )
-        axes[1, 0].plot(own["fraction"], own["energy_eV"], "-", color=colour, linewidth=1.0)
+    canvas, axes = new(2, width_in=5.0, height_in=4.8, share_x=True)
+    colours = dict(zip(table["carried"].unique(), cycle(CYCLE)))
+    for (name, along), own in table.groupby(["carried", "along"]):
+        look: dict[str, Any] = {"color": colours[name], "linestyle": DASHES[str(along)], "linewidth": 1.2}
+        axes[0, 0].plot(own["fraction"], own["change_e"], label=name if along == "a" else None, **look)
+        axes[1, 0].plot(own["fraction"], own["energy_eV"], **look)
     axes[0, 0].legend()
-    label(axes[0, 0], "", "change of dipole (e × vector)")
+    label(axes[0, 0], "", "change of dipole (e)")
     label(axes[1, 0], "part of the cell's vector", "energy (eV)")
     return save(
         canvas, table, out, "carried_through",
-        "An ion (or a whole molecule) that goes through a vector of the cell: at its end the dipole has "
-        "changed by the oxidation number times the vector, and the energy is what it was.",
+        "An ion (or a whole molecule) that goes through a vector of the cell, a (solid), b (dashed) or c "
+        "(dotted): at its end the dipole has changed by the oxidation number times the vector, and the "
+        "energy is what it was. Changes of the dipole are along the vector, over its length.",
     )  # fmt: skip
