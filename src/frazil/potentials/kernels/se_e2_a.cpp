@@ -39,6 +39,56 @@ struct Types<double> {
 INLINE float root(float x) { return __builtin_sqrtf(x); }
 INLINE double root(double x) { return __builtin_sqrt(x); }
 
+// The sum of a vector, halves added to each other.
+template <class T, class V>
+INLINE T sum_of(V x) {
+    if constexpr (sizeof(V) == sizeof(T)) return load<T>(&x);
+    else {
+        typedef T Half __attribute__((vector_size(sizeof(V) / 2)));
+        return sum_of<T>(load<Half>(&x) + load<Half>((const char*)&x + sizeof(Half)));
+    }
+}
+
+// A row of LINE bytes in the processor's own vectors: wider ones than it has, compilers carry through memory.
+template <class T>
+struct Line {
+    static constexpr int PARTS = LINE / VECTOR;
+    typename Wide<T>::V part[PARTS];
+
+    // Part by part: a copy of the whole would go through memory, too.
+    static Line at(const T* from) {
+        return each([&](int i) { return load<typename Wide<T>::V>(from + i * (VECTOR / sizeof(T))); });
+    }
+    void put(T* to) const {
+        for (int i = 0; i < PARTS; i++) store(to + i * (VECTOR / sizeof(T)), part[i]);
+    }
+    template <class Of>
+    static Line each(Of of) {
+        Line line;
+#pragma GCC unroll 4
+        for (int i = 0; i < PARTS; i++) line.part[i] = of(i);
+        return line;
+    }
+    Line operator*(T b) const {
+        return each([&](int i) { return part[i] * b; });
+    }
+    Line operator*(const Line& b) const {
+        return each([&](int i) { return part[i] * b.part[i]; });
+    }
+    Line operator+(const Line& b) const {
+        return each([&](int i) { return part[i] + b.part[i]; });
+    }
+    Line& operator+=(const Line& b) { return *this = *this + b; }
+
+    T total() const {  // in one order whatever the vectors are
+        typename Wide<T>::V sums[PARTS];
+        memcpy(sums, part, sizeof part);
+        for (int half = PARTS / 2; half; half /= 2)
+            for (int i = 0; i < half; i++) sums[i] += sums[half + i];
+        return sum_of<T>(sums[0]);
+    }
+};
+
 // The inputs, in their order; T is float or double.
 enum Input {
     POSITIONS,  // (replicas, atoms, 3) float64
@@ -67,8 +117,8 @@ struct Kernel {
     typedef typename Types<T>::Bits Bits;
     static constexpr int W = VECTOR / sizeof(T), L = LINE / sizeof(T);
     typedef Bits U __attribute__((vector_size(VECTOR)));
-    typedef T Row __attribute__((vector_size(LINE)));
-    typedef int32_t RowIndex __attribute__((vector_size(4 * L)));
+    typedef Line<T> Row;
+    typedef int32_t Index __attribute__((vector_size(4 * W)));
 
     // ---- Sizes and memory --------------------------------------------------------------------------------
     const Array* in;
@@ -165,29 +215,29 @@ struct Kernel {
         for (int64_t k = found; k < whole(found, L); k++) p.x[k] = 2 * radii[0], p.y[k] = p.z[k] = 0, p.node[k] = 0;
         const T *norm = given<T>(NORMS, type), mean = norm[0], scale = norm[1], across = norm[2];
         const T cutoff = radii[0], smooth = radii[1], range = 1 / (radii[0] - radii[1]), per_s = radii[3];
-        for (int64_t k = 0; k < found; k += L) {
-            Row x = load<Row>(p.x + k), y = load<Row>(p.y + k), z = load<Row>(p.z + k), r = x * x + y * y + z * z;
-            T each[L];
+        for (int64_t k = 0; k < found; k += W) {
+            V x = load<V>(p.x + k), y = load<V>(p.y + k), z = load<V>(p.z + k), r = x * x + y * y + z * z;
+            T each[W];
             store(each, r);
             for (T& one : each) one = root(one);
-            r = load<Row>(each);
-            const Row inverse = (T)1 / r;
-            Row u = (r - smooth) * range;
-            u = u > 0 ? u : Row{};
-            u = u < 1 ? u : Row{} + 1;
-            const Row falling = u * u * u * ((u * (T)-6 + (T)15) * u - (T)10) + (T)1;
-            const Row falls = u * u * ((u * (T)-30 + (T)60) * u - (T)30) * range;
-            const Row inside = r < cutoff ? Row{} + 1 : Row{};
-            const Row s = falling * inverse * inside, slope = (falls - falling * inverse) * inverse * inside;
+            r = load<V>(each);
+            const V inverse = (T)1 / r;
+            V u = (r - smooth) * range;
+            u = u > 0 ? u : V{};
+            u = u < 1 ? u : V{} + 1;
+            const V falling = u * u * u * ((u * (T)-6 + (T)15) * u - (T)10) + (T)1;
+            const V falls = u * u * ((u * (T)-30 + (T)60) * u - (T)30) * range;
+            const V inside = r < cutoff ? V{} + 1 : V{};
+            const V s = falling * inverse * inside, slope = (falls - falling * inverse) * inverse * inside;
             x *= inverse, y *= inverse, z *= inverse;
-            const Row at = s * per_s, last = Row{} + (T)(nodes - 2);
-            const RowIndex below = __builtin_convertvector(at < last ? at : last, RowIndex);
+            const V at = s * per_s, last = V{} + (T)(nodes - 2);
+            const Index below = __builtin_convertvector(at < last ? at : last, Index);
             store(p.x + k, x), store(p.y + k, y), store(p.z + k, z);
             store(p.inverse + k, inverse), store(p.s + k, s), store(p.slope + k, slope);
-            store(p.fraction + k, at - __builtin_convertvector(below, Row));
-            store(p.node + k, load<RowIndex>(p.node + k) * (int32_t)nodes + below);
+            store(p.fraction + k, at - __builtin_convertvector(below, V));
+            store(p.node + k, load<Index>(p.node + k) * (int32_t)nodes + below);
             store(p.w0 + k, (s - mean) * scale);
-            const Row part = s * across;
+            const V part = s * across;
             store(p.w1 + k, part * x), store(p.w2 + k, part * y), store(p.w3 + k, part * z);
         }
     }
@@ -198,20 +248,20 @@ struct Kernel {
         const T* table = given<T>(TABLES) + first;
         Row sum[4][C];
         for (int x = 0; x < 4; x++)
-            for (int i = 0; i < C; i++) sum[x][i] = load<Row>(a + x * columns + first + i * L);
+            for (int i = 0; i < C; i++) sum[x][i] = Row::at(a + x * columns + first + i * L);
         for (int64_t k = 0; k < p.count; k++) {
             const T* c = table + (int64_t)p.node[k] * 4 * columns;
             const T f = p.fraction[k], w0 = p.w0[k], w1 = p.w1[k], w2 = p.w2[k], w3 = p.w3[k];
 #pragma GCC unroll 4
             for (int i = 0; i < C; i++) {
                 const T* own = c + i * L;
-                const Row g = ((load<Row>(own + 3 * columns) * f + load<Row>(own + 2 * columns)) * f +
-                               load<Row>(own + columns)) * f + load<Row>(own);
+                const Row g = ((Row::at(own + 3 * columns) * f + Row::at(own + 2 * columns)) * f +
+                               Row::at(own + columns)) * f + Row::at(own);
                 sum[0][i] += g * w0, sum[1][i] += g * w1, sum[2][i] += g * w2, sum[3][i] += g * w3;
             }
         }
         for (int x = 0; x < 4; x++)
-            for (int i = 0; i < C; i++) store(a + x * columns + first + i * L, sum[x][i]);
+            for (int i = 0; i < C; i++) sum[x][i].put(a + x * columns + first + i * L);
     }
 
     // The sums of one atom of a type, a[4][columns].
@@ -245,9 +295,9 @@ struct Kernel {
         T row[L];
         for (int64_t q = 0; q < axis; q++)
             for (int64_t first = 0; first < columns; first += L) {
-                Row sum = load<Row>(a + first) * a[q];
-                for (int x = 1; x < 4; x++) sum += load<Row>(a + x * columns + first) * a[x * columns + q];
-                store(row, sum);
+                Row sum = Row::at(a + first) * a[q];
+                for (int x = 1; x < 4; x++) sum += Row::at(a + x * columns + first) * a[x * columns + q];
+                sum.put(row);
                 const int64_t here = outputs - first < L ? outputs - first : L;
                 for (int64_t m = 0; m < here; m++) lane[(q * outputs + first + m) * BLOCKS * W] = row[m];
             }
@@ -262,25 +312,18 @@ struct Kernel {
         for (int x = 0; x < 4; x++) {
             const T* own = a + x * columns;
             T* to = pulled + x * columns;
-            memset(to, 0, columns * sizeof(T));
+            for (int64_t first = 0; first < columns; first += L) {
+                Row sum = Row{};
+                for (int64_t q = 0; q < axis; q++) sum += Row::at(one + q * columns + first) * own[q];
+                sum.put(to + first);
+            }
             for (int64_t q = 0; q < axis; q++) {
                 Row dot = Row{};
-                for (int64_t first = 0; first < columns; first += L) {
-                    const Row g = load<Row>(one + q * columns + first);
-                    dot += g * load<Row>(own + first);
-                    store(to + first, load<Row>(to + first) + g * own[q]);
-                }
-                to[q] += total(dot);
+                for (int64_t first = 0; first < columns; first += L)
+                    dot += Row::at(one + q * columns + first) * Row::at(own + first);
+                to[q] += dot.total();
             }
         }
-    }
-
-    static T total(Row row) {  // the sum of a line, in one order whatever the vectors are
-        T each[L];
-        store(each, row);
-        for (int half = L / 2; half; half /= 2)
-            for (int i = 0; i < half; i++) each[i] += each[half + i];
-        return each[0];
     }
 
     // The forces of one atom's pairs, from dE/dA.
@@ -294,15 +337,15 @@ struct Kernel {
             Row q0 = Row{}, q1 = q0, q2 = q0, q3 = q0, turned = q0;
             for (int64_t first = 0; first < columns; first += L) {
                 const T* at = c + first;
-                const Row c1 = load<Row>(at + columns), c2 = load<Row>(at + 2 * columns),
-                          c3 = load<Row>(at + 3 * columns), t = c3 * f + c2, h = t * f + c1;
-                const Row g = h * f + load<Row>(at), slope = (c3 * f + t) * f + h;
-                const Row b0 = load<Row>(pulled + first), b1 = load<Row>(pulled + columns + first),
-                          b2 = load<Row>(pulled + 2 * columns + first), b3 = load<Row>(pulled + 3 * columns + first);
+                const Row c1 = Row::at(at + columns), c2 = Row::at(at + 2 * columns),
+                          c3 = Row::at(at + 3 * columns), t = c3 * f + c2, h = t * f + c1;
+                const Row g = h * f + Row::at(at), slope = (c3 * f + t) * f + h;
+                const Row b0 = Row::at(pulled + first), b1 = Row::at(pulled + columns + first),
+                          b2 = Row::at(pulled + 2 * columns + first), b3 = Row::at(pulled + 3 * columns + first);
                 q0 += b0 * g, q1 += b1 * g, q2 += b2 * g, q3 += b3 * g;
                 turned += slope * (b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3);
             }
-            const T d0 = total(q0), d1 = total(q1), d2 = total(q2), d3 = total(q3), e = total(turned) * per_s;
+            const T d0 = q0.total(), d1 = q1.total(), d2 = q2.total(), d3 = q3.total(), e = turned.total() * per_s;
             const T x = p.x[k], y = p.y[k], z = p.z[k], along = d1 * x + d2 * y + d3 * z;
             const T radial = (d0 * scale + along * across + e) * p.slope[k];
             const T tangential = p.s[k] * across * p.inverse[k];
