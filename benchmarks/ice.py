@@ -78,7 +78,7 @@ def sampled(
     subject: Subject, settings: HydrogenBond, n_beads: int, n_steps: int, every: int, runs: int
 ) -> Any:
     """Yield window, run, step and positions (natoms, 3) of beads in all windows."""
-    windows, atoms = path_of(settings), subject.atoms
+    windows, atoms = path_of(settings, subject.periodic), subject.atoms
     masses = of_beads(atoms.get_masses(), n_beads)
     ensemble = Ensemble(
         potential_of(subject, settings, windows, n_beads, None),
@@ -106,7 +106,8 @@ def make_frames(out: Path, rings: bool) -> None:
     settings = load_settings(HydrogenBond, asked(out, "truth", CLASSICAL))
     subject, found = subject_of(settings), []
     modes = subject.minimum.modes.wavenumbers_cm1
-    print(f"at rest {modes.min():.0f} to {modes.max():.0f} cm⁻¹, path of {len(path_of(settings))} windows")
+    path = path_of(settings, subject.periodic)
+    print(f"at rest {modes.min():.0f} to {modes.max():.0f} cm⁻¹, path of {len(path)} windows")
     label = {
         name: _labeller(part)
         for name, part in {

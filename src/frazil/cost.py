@@ -377,8 +377,9 @@ def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
 
     own = run.hydrogen_bond
     files = files_of("hydrogen_bond", own)
-    members, step_s = _members(Path(files["model"]), _first(Path(files["structure"])))
-    path = own.n_restraint_windows + own.n_coupling_windows
+    structure = Path(files["structure"])
+    members, step_s = _members(Path(files["model"]), _first(structure))
+    path = own.n_restraint_windows + own.n_coupling_windows + own.n_turn_windows * _in_a_cell(structure)
     for n_beads in own.n_beads:
         windows = path + 2 * MASS_NODES * (own.mass_integral and n_beads > 1)
         steps = own.n_trajectories * windows * (own.duration_fs + own.equilibration_fs) / own.timestep_fs
@@ -507,6 +508,15 @@ def _first(path: Path) -> int:
     """Return the atoms of the first frame of a file."""
     with path.open(encoding="utf-8") as file:
         return int(file.readline())
+
+
+def _in_a_cell(path: Path) -> bool:
+    """Return whether the first frame of a file is periodic."""
+    with path.open(encoding="utf-8") as file:
+        file.readline()
+        comment = file.readline()
+    told = re.search(r'pbc="([^"]*)"', comment)
+    return "T" in told[1] if told else "Lattice=" in comment
 
 
 def _atom_steps(path: Path) -> tuple[int, int]:

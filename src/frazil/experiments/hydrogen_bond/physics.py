@@ -5,7 +5,7 @@ ended; forward from the whole at rest, backward from its parts. Then all windows
 one batch. A pass is a function of (campaign seed, its number, the member); all members have the same starts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ase import Atoms
@@ -71,9 +71,9 @@ def _pass(
 ) -> Row:  # fmt: skip
     """Return the row of a pass of one member, with all numbers of beads."""
     number, member = divmod(identity, subject.source.n_members)
-    sets = [windows_of(settings, n_beads) for n_beads in settings.n_beads]
+    sets = [windows_of(settings, subject.periodic, n_beads) for n_beads in settings.n_beads]
     longest, n_samples = max(map(len, sets)), round(settings.duration_fs / settings.observe_every_fs)
-    samples = np.full((len(sets), longest, n_samples, 3), np.nan)
+    samples = np.full((len(sets), longest, n_samples, 4), np.nan)
     kinetic = np.full((len(sets), longest, 2), np.nan)
     outcomes: list[str] = []
     for place, (n_beads, windows) in enumerate(zip(settings.n_beads, sets, strict=True)):
@@ -113,7 +113,7 @@ class _Walk:
 
     def windows(self, direction: str) -> list[Trajectory]:
         """Return every window's trajectory; of a walk that broke on its way, all are that."""
-        path = path_of(self.settings)
+        path = path_of(self.settings, self.subject.periodic)
         order = range(len(path)) if direction == FORWARD else range(len(path) - 1, -1, -1)
         masses = self.subject.atoms.get_masses()
         random = rng(self.seed, "hydrogen-bond-start", self.number)
@@ -131,7 +131,7 @@ class _Walk:
         others = {}
         for window in range(len(path), len(self.every)):
             own = self.every[window]
-            same = path.index(Window(own.coupling, own.restraint))
+            same = path.index(replace(own, lightness=1.0))
             others[window] = begun[same][0], begun[same][1] * own.lightness
         for window, ended in zip(
             others, self._run(others, self.settings.equilibration_fs, "mass"), strict=True

@@ -16,11 +16,16 @@ from frazil.experiments.hydrogen_bond import figures
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.tables import (
     BACKWARD,
+    DECOUPLE,
     FORWARD,
     FREE_ENERGIES,
+    LAMBDAS,
     PASSES,
     QUANTUM,
-    STEPS,
+    RELEASE,
+    RESTRAIN,
+    TOTAL,
+    TURN,
     WINDOWS,
 )
 from frazil.experiments.hydrogen_bond.windows import (
@@ -31,6 +36,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     path_of,
     reduced,
     release_eV,
+    steps_of,
     subject_of,
 )
 from frazil.experiments.passes import (
@@ -46,6 +52,8 @@ from frazil.experiments.passes import (
 from frazil.report.section import Gate, Result, Section, Table, with_interval
 from frazil.units import kB, meV
 
+COUPLINGS = {RESTRAIN: "restraint", DECOUPLE: "coupling", TURN: "orientation"}
+"""What of a window a step changes."""
 MOST_ESCAPED = 0.01
 """Part of the samples without a restraint in which the molecule had left."""
 REFERENCES = [
@@ -100,7 +108,7 @@ MASS_TOLD = (
 class Set:
     """All passes that count at one number of beads.
 
-    samples (M, R, K, n, 3) of M members, R passes and K windows; kinetic (M, R, windows, 2), eV; directions
+    samples (M, R, K, n, 4) of M members, R passes and K windows; kinetic (M, R, windows, 2), eV; directions
     (R,). values: of each step (M, R, 2), meV, by integration and by MBAR. slopes (M, R, n_slopes), eV.
     overlaps (M, R, K − 1).
     """
@@ -142,7 +150,7 @@ def analyse(settings: HydrogenBond, table: pandas.DataFrame, campaign_seed: int,
         for i, n_beads in enumerate(settings.n_beads)
     ]
     tables = {
-        "windows": WINDOWS.frame([row for own in sets for row in _windows(settings, own)]),
+        "windows": WINDOWS.frame([row for own in sets for row in _windows(settings, subject, own)]),
         "free_energies": FREE_ENERGIES.frame([row for own in sets for row in _steps(own)]),
         "passes": PASSES.frame([row for own in sets for row in _passes(own, chosen)]),
         "quantum": QUANTUM.frame(_quantum(settings, subject, sets)),
@@ -157,15 +165,16 @@ def _set(
     settings: HydrogenBond, subject: Subject, n_beads: int, samples: np.ndarray, kinetic: np.ndarray,
     directions: np.ndarray,
 ) -> Set:  # fmt: skip
-    path = path_of(settings)
+    path, sampled = path_of(settings, subject.periodic), steps_of(settings, subject.periodic)
     n_members, n_passes = samples.shape[:2]
     own = samples[:, :, : len(path)]
-    values = {step: np.empty((n_members, n_passes, 2)) for step in STEPS}
-    slopes = np.empty((n_members, n_passes, len(path) + 1))
+    values = {step: np.empty((n_members, n_passes, 2)) for step in (*sampled, RELEASE, TOTAL)}
+    slopes = np.empty((n_members, n_passes, sum(map(len, sampled.values()))))
     overlaps = np.empty((n_members, n_passes, len(path) - 1))
     for k in range(n_members):
         for r in range(n_passes):
-            found, slopes[k, r], overlaps[k, r] = free_energies(settings, subject, path, own[k, r])
+            found, means, overlaps[k, r] = free_energies(settings, subject, own[k, r])
+            slopes[k, r] = np.concatenate(list(means.values()))
             for step, pair in found.items():
                 values[step][k, r] = pair
     check_overlap(path, overlaps.mean(axis=(0, 1)), n_beads)
@@ -173,52 +182,58 @@ def _set(
 
 
 def free_energies(
-    settings: HydrogenBond, subject: Subject, path: list[Window], samples: np.ndarray
-) -> tuple[dict[str, tuple[float, float]], np.ndarray, np.ndarray]:
-    """Return of one pass, samples (K, n, 3), each step's free energy by integration and MBAR, meV.
+    settings: HydrogenBond, subject: Subject, samples: np.ndarray
+) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray], np.ndarray]:
+    """Return of one pass, samples (K, n, 4), each step's free energy by integration and MBAR, meV.
 
-    Beside them the mean slopes, eV, in the order of the path (K + 1,), the corner's twice, and the overlaps
-    (K − 1,).
+    Beside them each step's mean slopes in its windows, eV, and the overlaps (K − 1,).
     """
+    path, sampled = path_of(settings, subject.periodic), steps_of(settings, subject.periodic)
     n_windows, n_samples = samples.shape[:2]
     counts, thermal = np.full(n_windows, n_samples), kB * settings.temperature_K
-    energies = reduced(samples.reshape(-1, 3), path, subject, settings)
+    energies = reduced(samples.reshape(-1, 4), path, subject, settings)
     free = mbar(energies, counts) * thermal
-    corner = settings.n_restraint_windows - 1
-    turned = slopes_of(settings, subject, samples)
-    held, coupled = turned[: corner + 1], turned[corner + 1 :]
-    places = np.cbrt([window.coupling for window in path[corner:]])
-    kept = np.isfinite(coupled) & (places > 0)  # at λ1 = 0 the weight of the slope, dλ1/ds, is 0
-    by_slope = (
-        integrated(np.array([window.restraint for window in path[: corner + 1]]), held, 1.0),
-        integrated(places[kept], (coupled * SOFT * places ** (SOFT - 1))[kept], 0.0),
-        release_eV(subject, settings),
-    )
-    by_mbar = (free[corner] - free[0], free[-1] - free[corner], by_slope[2])
-    steps = {
-        step: (one / meV, other / meV) for step, one, other in zip(STEPS[:3], by_slope, by_mbar, strict=True)
-    }
-    steps["total"] = (sum(by_slope) / meV, sum(by_mbar) / meV)
-    return steps, turned, overlap(energies, counts, free / thermal)
+    slopes = {step: series.mean(axis=1) for step, series in slopes_of(settings, subject, samples).items()}
+    steps = {}
+    for step, windows in sampled.items():
+        places = np.array([getattr(path[window], COUPLINGS[step]) for window in windows])
+        by_slope = (
+            integrated(places, slopes[step], 1.0) if step == RESTRAIN else _softly(places, slopes[step])
+        )
+        steps[step] = by_slope / meV, float(free[windows[-1]] - free[windows[0]]) / meV
+    released = release_eV(subject, settings) / meV
+    steps[RELEASE] = released, released
+    steps[TOTAL] = sum(one for one, _ in steps.values()), sum(other for _, other in steps.values())
+    return steps, slopes, overlap(energies, counts, free / thermal)
 
 
-def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray, mean: bool = True) -> np.ndarray:
-    """Return ∂U/∂λ of samples (K, n, 3), eV: means (K + 1,), or the samples' own (K + 1, n); the corner's
-    twice.
+def _softly(places: np.ndarray, slopes: np.ndarray) -> float:
+    """Return the integral of slopes (n,) over λ = s³ at places λ (n,), from 1 to 0, by a spline in s.
+
+    At λ = 0 the weight of the slope, dλ/ds, is 0.
     """
-    corner = settings.n_restraint_windows - 1
-    held = 0.5 * settings.restraint_eV_per_A2 * samples[: corner + 1, :, 2] ** 2
+    s = np.cbrt(places)
+    kept = np.isfinite(slopes) & (s > 0)
+    return integrated(s[kept], (slopes * SOFT * s ** (SOFT - 1))[kept], 0.0)
+
+
+def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ∂U/∂λ of each step's windows, eV, of samples (K, n, 4): (windows of the step, n)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        coupled = samples[corner:, :, 0] - samples[corner:, :, 1]
-        found = np.concatenate([held, coupled])
-        return found.mean(axis=1) if mean else found
+        about = 0.5 * settings.orientation_eV_per_A2 * samples[..., 3] ** 2
+        held = 0.5 * settings.restraint_eV_per_A2 * samples[..., 2] ** 2 + about
+        every = {RESTRAIN: held, DECOUPLE: samples[..., 0] - samples[..., 1], TURN: about}
+    return {step: every[step][list(own)] for step, own in steps_of(settings, subject.periodic).items()}
 
 
 def check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> None:
     """Raise UserError for windows (K,) that share nothing with the next: overlaps (K − 1,)."""
 
     def named(place: int) -> str:
-        return " and ".join(f"λ1 {w.coupling:.3g}, λ2 {w.restraint:.3g}" for w in path[place : place + 2])
+        return " and ".join(
+            f"λ1 {w.coupling:.3g}, λ2 {w.restraint:.3g}, λ3 {w.orientation:.3g}"
+            for w in path[place : place + 2]
+        )
 
     check_connected(overlaps, named, f"{n_beads} beads", MORE)
 
@@ -226,36 +241,34 @@ def check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> Non
 def _between(path: list[Window], place: int) -> str:
     """Return which two windows a place among the overlaps is between."""
     one, other = path[place : place + 2]
-    return f"λ1 {one.coupling:.3g} and {other.coupling:.3g}, λ2 {one.restraint:.3g} and {other.restraint:.3g}"
+    told = f"λ1 {one.coupling:.3g} and {other.coupling:.3g}, λ2 {one.restraint:.3g} and {other.restraint:.3g}"
+    return told + (f", λ3 {one.orientation:.3g} and {other.orientation:.3g}" if one.orientation else "")
 
 
-def _windows(settings: HydrogenBond, own: Set) -> list[tuple[Any, ...]]:
-    path, corner = path_of(settings), settings.n_restraint_windows - 1
+def _windows(settings: HydrogenBond, subject: Subject, own: Set) -> list[tuple[Any, ...]]:
+    path, sampled = path_of(settings, subject.periodic), steps_of(settings, subject.periodic)
     layout, rows = two_way(own.slopes / meV), []
-    n_members, n_passes = own.samples.shape[:2]
     overlaps = np.append(own.overlaps.mean(axis=(0, 1)), np.nan)
-    subject = subject_of(settings)
-    every = np.array([
-        [slopes_of(settings, subject, own.samples[k, r], mean=False) for r in range(n_passes)]
-        for k in range(n_members)
-    ])  # fmt: skip
-    for place in range(len(path) + 1):
-        step, window = (STEPS[0], place) if place <= corner else (STEPS[1], place - 1)
-        series = every[:, :, place].reshape(-1, every.shape[-1])
+    every = [
+        slopes_of(settings, subject, samples) for samples in own.samples.reshape(-1, *own.samples.shape[2:])
+    ]
+    places = [(step, i, window) for step, windows in sampled.items() for i, window in enumerate(windows)]
+    for place, (step, i, window) in enumerate(places):
+        series = np.array([one[step][i] for one in every])
         known = bool(np.isfinite(series).all())
         number = sum(effective_number(one) for one in series) if known else np.nan
         numbers = (layout.mean[place], layout.standard_error[place], layout.model_std[place])
-        mean, error, model = numbers if known else (np.nan, np.nan, np.nan)
+        at = path[window]
         rows.append(
-            (own.n_beads, step, window, path[window].coupling, path[window].restraint, mean, error, model,
-             number, overlaps[window])
+            (own.n_beads, step, window, at.coupling, at.restraint, at.orientation,
+             *(numbers if known else [np.nan] * 3), number, overlaps[window])
         )  # fmt: skip
     return rows
 
 
 def _steps(own: Set) -> list[dict[str, Any]]:
     rows = []
-    for step in STEPS:
+    for step in own.values:
         by_slope, by_mbar = own.layout(step, 0), own.layout(step, 1)
         found: Estimate = by_mbar.estimate()
         rows.append(
@@ -270,7 +283,7 @@ def _steps(own: Set) -> list[dict[str, Any]]:
 
 
 def _passes(own: Set, chosen: np.ndarray) -> list[tuple[Any, ...]]:
-    total, least = own.values["total"], own.overlaps.min(axis=-1)
+    total, least = own.values[TOTAL], own.overlaps.min(axis=-1)
     return [
         (own.n_beads, int(number), k, own.directions[r], *total[k, r], least[k, r])
         for r, number in enumerate(chosen)
@@ -301,7 +314,7 @@ def _quantum(settings: HydrogenBond, subject: Subject, sets: list[Set]) -> list[
     for own in sets:
         if classical is None or own is classical:
             continue
-        before, after = (s.values["decouple"][..., 1].mean(axis=0) for s in (classical, own))
+        before, after = (s.values[DECOUPLE][..., 1].mean(axis=0) for s in (classical, own))
         mean, error, _ = _difference(after, before)
         rows.append((own.n_beads, "direct", mean, error, len(after)))
         if settings.mass_integral:
@@ -318,7 +331,7 @@ def mass_integral(settings: HydrogenBond, subject: Subject, own: Set) -> np.ndar
     """
     places, weights = mass_nodes()
     thermal = 1.5 * len(subject.atoms) * kB * settings.temperature_K
-    first = len(path_of(settings))
+    first = len(path_of(settings, subject.periodic))
     ends = own.kinetic[:, :, first : first + 2 * len(places), 0].reshape(*own.kinetic.shape[:2], 2, -1)
     added = (weights * 2 / places * (ends - thermal)).sum(axis=-1)
     return np.asarray((added[..., 1] - added[..., 0]) / meV)
@@ -339,12 +352,12 @@ def _gates(
             *ESCAPED_TOLD
         ),
     ]
-    path = path_of(settings)
+    path = path_of(settings, subject.periodic)
     for own in sets:
         beads = "classical" if own.n_beads == 1 else f"{own.n_beads} beads"
         overlaps = own.overlaps.mean(axis=(0, 1))
         gates.append(overlap_gate(beads, overlaps, partial(_between, path), OVERLAP_TOLD))
-        total = own.values["total"].mean(axis=0)
+        total = own.values[TOTAL].mean(axis=0)
         mean, _, interval = _difference(total[:, 0] - total[:, 1])
         name = f"integration less MBAR, {beads} (meV)"
         gates.append(Gate.equivalent(name, mean, interval, margin).because(*BOTH_TOLD))
@@ -368,7 +381,7 @@ def _gates(
         apart = members_differ(windows).to_numpy()
         most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
         row = windows.iloc[most]
-        between = f"λ1 {row['lambda1']:.3g}, λ2 {row['lambda2']:.3g}"
+        between = f"λ1 {row['lambda1']:.3g}, λ2 {row['lambda2']:.3g}, λ3 {row['lambda3']:.3g}"
         name = f"what members differ by in one window, {nuclei_of(windows['n_beads'].iloc[0])} (meV)"
         gates.append(Gate.at_most(name, apart[most], margin, between).because(*MEMBERS_TOLD))
     return gates
@@ -380,7 +393,7 @@ def members_differ(windows: pandas.DataFrame) -> pandas.Series:
     That is the standard deviation of the members' slopes times the window's length in λ (trapezoidal rule).
     """
     lengths = pandas.Series(np.nan, windows.index)
-    for step, name in zip(STEPS[:2], ("lambda2", "lambda1"), strict=True):
+    for step, name in LAMBDAS.items():
         own = windows.loc[windows["step"] == step, name]
         ends = np.concatenate([own[:1], 0.5 * (own.to_numpy()[1:] + own.to_numpy()[:-1]), own[-1:]])
         lengths[own.index] = np.abs(np.diff(ends))
@@ -392,9 +405,9 @@ def _section(
     gates: list[Gate], out: Path,
 ) -> Section:  # fmt: skip
     energies, quantum = tables["free_energies"], tables["quantum"]
-    totals = energies[energies["step"] == "total"].to_dict("records")
+    totals = energies[energies["step"] == TOTAL].to_dict("records")
     taken, left = (subject.atoms[own].get_chemical_formula() for own in (subject.molecule, subject.rest))
-    drawn = [figures.steps(energies, out), figures.slopes(settings, tables["windows"], out)]
+    drawn = [figures.steps(energies, out), figures.slopes(tables["windows"], out)]
     said = []
     for row in totals:
         text, interval = with_interval(row["mbar_meV"], row["low_95_meV"], row["high_95_meV"])
@@ -428,7 +441,9 @@ def _section(
         methods=(
             f"The free energy of taking {taken} out of {left}·{taken} at {settings.temperature_K:g} K is "
             f"that of turning on a harmonic restraint on the {_what_is_held(subject)} of the centres of "
-            f"mass, of decoupling the molecule under it ({len(path_of(settings))} windows, {n_passes} passes "
+            f"mass{', and on the atoms about it' if subject.periodic else ''}, of decoupling the molecule "
+            f"under it{', of letting it turn' if subject.periodic else ''} "
+            f"({len(path_of(settings, subject.periodic))} windows, {n_passes} passes "
             f"of {settings.duration_fs / 1000:g} ps each from either side, MBAR), and of its release to the "
             "standard volume, which is analytic. Quantum nuclei are ring polymers under PILE-L dynamics."
         ),
@@ -449,15 +464,17 @@ def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str,
         "turned on (restrain), under it the molecule is decoupled from the rest (decouple), and then set "
         f"free in {settings.volume_A3:g} Å³ (release). "
         + (
-            "The crystal does not turn: the restraint holds the molecule at its place, and it turns there. "
-            "Alone it is in no cell, and sees no image of itself."
+            "The crystal does not turn: the restraint holds the molecule at its place, and one of "
+            f"{settings.orientation_eV_per_A2:g} eV/Å² its atoms about its centre; when it is decoupled, it "
+            "is let turn (turn). Alone it is in no cell, and sees no image of itself."
             if subject.periodic
             else "The restraint holds no direction, so the cluster turns freely."
         ),
         "Each pass samples every window, half of the passes coming from the bound side and half from the "
         "free one. Integration is that of a spline of mean slopes, MBAR uses all samples. Errors of "
         "sampling are the scatter of the passes, which are independent. The number is that of one marked "
-        "molecule: what alike molecules add by changing places is not in it.",
+        "molecule: what alike molecules, "
+        "or alike atoms of one, add by changing places is not in it.",
     ]
     if any(own.n_beads > 1 for own in sets):
         text.append(

@@ -43,6 +43,14 @@ class HydrogenBond:
         "of the rest; in a crystal on its place, where 1 keeps it in the gap that it leaves",
         default=0.25, above=0, maximum=100,
     )  # fmt: skip
+    orientation_eV_per_A2: float = setting(
+        "In a crystal, force constant that holds each atom of the molecule where it is to the molecule's "
+        "centre, while that is decoupled",
+        default=1.0, above=0, maximum=100,
+    )  # fmt: skip
+    n_turn_windows: int = setting(
+        "In a crystal, windows in which the decoupled molecule is let turn", default=8, minimum=4, maximum=200
+    )
     escape_A: float = setting(
         "A molecule has escaped where this distance is so much larger than at rest", default=2.0, above=0
     )

@@ -4,10 +4,12 @@ from frazil.md.integrity import OUTCOMES
 from frazil.tables import Table
 
 FORWARD, BACKWARD = "forward", "backward"
-STEPS = ("restrain", "decouple", "release", "total")
-"""The restraint is turned on, the molecule is decoupled, the free molecule gets the standard volume; all
-three.
+RESTRAIN, DECOUPLE, TURN, RELEASE, TOTAL = STEPS = ("restrain", "decouple", "turn", "release", "total")
+"""Restraints are turned on, the molecule is decoupled, that of a crystal is let turn, the free molecule gets
+the standard volume; all of them.
 """
+LAMBDAS = {RESTRAIN: "lambda2", DECOUPLE: "lambda1", TURN: "lambda3"}
+"""The coupling that a step changes."""
 TRAJECTORIES = Table(
     "trajectories",
     """
@@ -19,14 +21,15 @@ TRAJECTORIES = Table(
 restraint (n_bound) those in which it had escaped.
 """
 ARRAYS = ("samples", "kinetic_eV")
-"""Beside each row: samples (sets, windows, n, 3) of the energies of the whole and of its parts, eV, and of
-how far the distance is from that at rest, Å (of a crystal, the place); mean kinetic energies (sets, windows,
-2) by the centroid virial and the primitive estimator. A set is a number of beads; nan where there is nothing.
+"""Beside each row: samples (sets, windows, n, 4) of the energies of the whole and of its parts, eV, of how
+far the distance is from that at rest, Å (of a crystal, the place), and the atoms about it (0 in a cluster),
+Å; mean kinetic energies (sets, windows, 2) by the centroid virial and the primitive estimator. A set is a
+number of beads; nan where there is nothing.
 """
 WINDOWS = Table(
     "windows",
     """
-    *n_beads:int *step:str *window:int lambda1 lambda2 mean_meV? se_meV? model_std_meV? n_effective
+    *n_beads:int *step:str *window:int lambda1 lambda2 lambda3 mean_meV? se_meV? model_std_meV? n_effective
     overlap_next?
     """,
 )

@@ -3,13 +3,19 @@
 The path, with the couplings λ1 and λ2 (a cluster A·B of the molecule A and the rest B): V = λ1 V(A·B) + (1 −
 λ1)[V(A) + V(B)] + λ2 ½ k (d − d0)², d the distance of the centres of mass of A and B. λ2 goes from 0 to 1 at
 λ1 = 1, then λ1 from 1 to 0. The restraint holds no direction, so that the cluster turns as it likes, and what
-it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd. A crystal does not turn: there d is
-the vector between the centres, the restraint holds the molecule at its place, and leaves it (2πkT/k)^{3/2}.
-In path integrals λ1 acts on every bead, the restraint on the centroids. A alone is in no cell.
+it leaves to the free molecule is known: ∫ 4πd² exp(−k(d − d0)²/2kT) dd.
+
+A crystal does not turn: there d is the vector between the centres, the restraint holds the molecule at its
+place, and leaves it (2πkT/k)^{3/2}. A molecule that turned at λ1 = 0 would be caught in orientations which
+its neighbours have no room for. Hence λ3 ½ κ Σ_i |u_i − u_i0|² holds its atoms too, u_i their vectors from
+its centre. λ2 and λ3 go from 0 to 1 together, then λ1 from 1 to 0, then λ3 from 1 to 0: the free molecule is
+let turn.
+
+In path integrals λ1 acts on every bead, restraints on the centroids. A alone is in no cell.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +29,7 @@ from ase import Atoms
 from frazil.errors import UserError
 from frazil.experiments.at_rest import check_beads, check_cell, check_timestep, source_of, structure_of
 from frazil.experiments.hydrogen_bond.settings import MASS_NODES, HydrogenBond
+from frazil.experiments.hydrogen_bond.tables import DECOUPLE, RESTRAIN, TURN
 from frazil.md.state import State, System
 from frazil.potentials.interface import Analytic, Potential
 from frazil.potentials.registry import Source
@@ -38,18 +45,22 @@ from frazil.units import kB
 STEPS_PER_PERIOD = 14
 """Of the fastest mode, at least: BAOAB samples positions of a harmonic mode without error at any step."""
 SOFT = 3
-"""λ1 = s³, s from 1 to 0 evenly: near 0, where the molecule may be in another's place, windows are dense."""
+"""λ1 = s³, s from 1 to 0 evenly: near 0, where the molecule may be in another's place, windows are dense. So
+are those of λ3, near 0, where the molecule begins to turn.
+"""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A window: coupling λ1, restraint λ2, and the root g of how much lighter than now the nuclei are not.
+    """A window: coupling λ1, restraints λ2 and λ3, and the root g of how much lighter than now the nuclei are
+    not.
 
     Masses are m/g²: heavy nuclei, near g = 0, are classical.
     """
 
     coupling: float
     restraint: float
+    orientation: float = 0.0
     lightness: float = 1.0
 
 
@@ -94,6 +105,16 @@ class Subject:
         """What the restraint of unit strength holds."""
         arm = jnp.asarray(self.arm)
         return Held(arm, jnp.asarray(self.arm @ self.atoms.positions) if self.periodic else self.distance_A)
+
+    @property
+    def about(self) -> "About | None":
+        """Of a crystal: the vectors of the molecule's atoms from its centre, and the same at rest."""
+        if not self.periodic:
+            return None
+        masses = self.atoms.get_masses()[self.molecule]
+        own = tuple(map(int, self.molecule))
+        about = About(own, jnp.asarray(masses / masses.sum()), jnp.zeros((len(own), 3)))
+        return About(own, about.weights, about.vectors_A(jnp.asarray(self.atoms.positions)))
 
 
 def subject_of(settings: HydrogenBond) -> Subject:
@@ -143,11 +164,26 @@ def _parts(atoms: Atoms, chosen: Sequence[int], name: str) -> tuple[np.ndarray, 
     return np.array(wanted), np.setdiff1d(np.arange(len(atoms)), wanted)
 
 
-def path_of(settings: HydrogenBond) -> list[Window]:
-    """Return the windows of both steps, in order; the last of the restraint is the first of the coupling."""
-    held = [Window(1.0, float(x)) for x in np.linspace(0, 1, settings.n_restraint_windows) ** 2]
+def path_of(settings: HydrogenBond, periodic: bool) -> list[Window]:
+    """Return the windows of all steps, in order; the last of one is the first of the next."""
+    held = [
+        Window(1.0, float(x), float(x) * periodic)
+        for x in np.linspace(0, 1, settings.n_restraint_windows) ** 2
+    ]
     left = np.linspace(1, 0, settings.n_coupling_windows + 1)[1:] ** SOFT
-    return held + [Window(float(x), 1.0) for x in left]
+    found = held + [Window(float(x), 1.0, float(periodic)) for x in left]
+    if periodic:
+        turned = np.linspace(1, 0, settings.n_turn_windows + 1)[1:] ** SOFT
+        found += [Window(0.0, 1.0, float(x)) for x in turned]
+    return found
+
+
+def steps_of(settings: HydrogenBond, periodic: bool) -> dict[str, range]:
+    """Return the windows of each sampled step, in the order of the path; ends are shared."""
+    restrained = settings.n_restraint_windows
+    free = restrained + settings.n_coupling_windows
+    found = {RESTRAIN: range(restrained), DECOUPLE: range(restrained - 1, free)}
+    return found | ({TURN: range(free - 1, free + settings.n_turn_windows)} if periodic else {})
 
 
 def mass_nodes() -> tuple[np.ndarray, np.ndarray]:
@@ -156,11 +192,15 @@ def mass_nodes() -> tuple[np.ndarray, np.ndarray]:
     return 0.5 * (places + 1), 0.5 * weights
 
 
-def windows_of(settings: HydrogenBond, n_beads: int) -> list[Window]:
-    """Return all windows of a number of beads: the path, and at λ2 = 1 and its ends those of other masses."""
-    found = path_of(settings)
+def windows_of(settings: HydrogenBond, periodic: bool, n_beads: int) -> list[Window]:
+    """Return all windows of a number of beads: the path, and at both ends of the decoupling those of other
+    masses.
+    """
+    found = path_of(settings, periodic)
     if settings.mass_integral and n_beads > 1:
-        found += [Window(end, 1.0, float(g)) for end in (1.0, 0.0) for g in mass_nodes()[0]]
+        decoupled = steps_of(settings, periodic)[DECOUPLE]
+        ends = found[decoupled[0]], found[decoupled[-1]]
+        found += [replace(end, lightness=float(g)) for end in ends for g in mass_nodes()[0]]
     return found
 
 
@@ -192,11 +232,33 @@ class Held:
 
 @pytree
 @dataclass(frozen=True)
+class About:
+    """Where a molecule's atoms are about its centre of mass.
+
+    molecule: its atoms. weights (n,): their parts of its mass. rest_A (n, 3): the vectors at rest.
+    """
+
+    molecule: tuple[int, ...] = field(metadata={"static": True})
+    weights: Any
+    rest_A: Any
+
+    def vectors_A(self, positions_A: jax.Array) -> jax.Array:
+        """Return the vectors from the centre (n, 3)."""
+        own = positions_A[jnp.array(self.molecule)]
+        return own - self.weights @ own
+
+    def square_A2(self, positions_A: jax.Array) -> jax.Array:
+        """Return the sum of their squared distances from those at rest."""
+        return jnp.sum((self.vectors_A(positions_A) - self.rest_A) ** 2)
+
+
+@pytree
+@dataclass(frozen=True)
 class Restraint(Analytic):
     """½ k (d − d0)² of what is held."""
 
     stiffness_eV_per_A2: Any
-    held: Held
+    held: Held | About
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV."""
@@ -215,43 +277,59 @@ def potential_of(
         OnAtoms(source.potential(alone, member), tuple(map(int, subject.molecule)), subject.periodic),
     ]
     whole: list[Potential] = [SameForAll(source.potential(atoms, member)), SameForAll(sum_of(parts))]
-    held = Restraint(settings.restraint_eV_per_A2, subject.held)
+    held: list[Potential] = [SameForAll(Restraint(settings.restraint_eV_per_A2, subject.held))]
+    if subject.about is not None:
+        held.append(SameForAll(Restraint(settings.orientation_eV_per_A2, subject.about)))
     return RingPolymer(
         mixture_of(whole, [[w.coupling, 1 - w.coupling] for w in windows], by_kind=True), n_beads,
-        mixture_of([SameForAll(held)], [[w.restraint] for w in windows], by_kind=True),
+        mixture_of(held, [[w.restraint, w.orientation][: len(held)] for w in windows], by_kind=True),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Samples:
-    """``samples`` (3,): energies of the whole and of its parts, means over beads, eV; the stretch, Å."""
+    """``samples`` (4,): energies of the whole and of its parts, means over beads, eV; how far the centroids
+    are from the restraint's place, and of a crystal the molecule's atoms about its centre, Å.
+    """
 
     arm: tuple[float, ...]
-    rest: float | tuple[float, ...]
+    rest: Any
+    molecule: tuple[int, ...]
+    weights: tuple[float, ...]
+    about_A: tuple[tuple[float, ...], ...]
     n_beads: int
 
     @classmethod
     def of(cls, subject: Subject, n_beads: int) -> "Samples":
         """Return the observer of rings of so many beads."""
         rest = np.asarray(subject.held.rest).tolist()
-        return cls(tuple(subject.arm.tolist()), tuple(rest) if subject.periodic else rest, n_beads)
+        if (own := subject.about) is None:
+            return cls(tuple(subject.arm.tolist()), rest, (), (), (), n_beads)
+        vectors, weights = map(tuple, np.asarray(own.rest_A).tolist()), np.asarray(own.weights).tolist()
+        return cls(
+            tuple(subject.arm.tolist()), tuple(rest), own.molecule, tuple(weights), tuple(vectors), n_beads
+        )
 
     def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
-        """Return the three."""
+        """Return the four."""
         centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
-        stretch = Held(jnp.array(self.arm), jnp.array(self.rest)).stretch_A(centroids)
-        return {"samples": jnp.append(state.info["part_energies_eV"], stretch)}
+        stretch, turned = Held(jnp.array(self.arm), jnp.array(self.rest)).stretch_A(centroids), jnp.array(0.0)
+        if self.molecule:
+            about = About(self.molecule, jnp.array(self.weights), jnp.array(self.about_A))
+            turned = jnp.sqrt(about.square_A2(centroids))
+        return {"samples": jnp.concatenate([state.info["part_energies_eV"], jnp.array([stretch, turned])])}
 
 
 def reduced(
     samples: np.ndarray, windows: Sequence[Window], subject: Subject, settings: HydrogenBond
 ) -> np.ndarray:
-    """Return u = U/kT (K, n) of samples (n, 3) in each window (K,); infinite where one is not finite."""
-    whole, apart, stretch = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
+    """Return u = U/kT (K, n) of samples (n, 4) in each window (K,); infinite where one is not finite."""
+    whole, apart, stretch, turned = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
     held = 0.5 * settings.restraint_eV_per_A2 * stretch**2
+    about = 0.5 * settings.orientation_eV_per_A2 * turned**2
     rows = []
     for window in windows:
-        row = window.restraint * held
+        row = window.restraint * held + window.orientation * about
         for weight, energy in ((window.coupling, whole), (1 - window.coupling, apart)):
             row = row + (weight * energy if weight else 0.0)
         rows.append(row)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from ase import Atoms
+from scipy.spatial.transform import Rotation
 
 pytest.importorskip("jax")
 
@@ -19,6 +20,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     Held,
     Restraint,
     Window,
+    path_of,
     release_eV,
     subject_of,
 )
@@ -57,6 +59,61 @@ def test_the_restraint_holds_the_place_and_lets_the_crystal_drift() -> None:
     assert np.isfinite(jax.grad(restraint.energy)(places)).all()
 
 
+def test_the_atoms_are_held_about_the_centre_wherever_that_is(tmp_path: Path) -> None:
+    subject = subject_of(load_settings(HydrogenBond, {**TINY, **water(tmp_path)}))
+    about, places = subject.about, subject.atoms.positions
+    assert about is not None
+    own = places[subject.molecule]
+    masses = subject.atoms.get_masses()[subject.molecule]
+    centre = masses @ own / masses.sum()
+    turn = Rotation.from_rotvec([0.3, -0.8, 0.5])
+    turned = places.copy()
+    turned[subject.molecule] = turn.apply(own - centre) + centre + [0.2, 0.1, -0.4]
+    expected = ((turn.apply(own - centre) - (own - centre)) ** 2).sum()
+    assert float(about.square_A2(turned)) == pytest.approx(expected)
+    held = Restraint(0.7, about)
+    assert float(held.energy(turned)) == pytest.approx(0.35 * expected)
+    push = np.asarray(-jax.grad(held.energy)(turned))[subject.molecule]
+    assert push.sum(axis=0) == pytest.approx(0, abs=1e-12), "the centre is not pushed"
+
+
+def test_steps_of_a_molecule_that_is_held_are_exact(tmp_path: Path) -> None:
+    """A rigid molecule in a harmonic well: every window is drawn from its own distribution."""
+    values = {"n_coupling_windows": 8, "n_restraint_windows": 5, "n_turn_windows": 10, "temperature_K": 240.0}
+    settings = load_settings(HydrogenBond, {**TINY, **water(tmp_path), **values})
+    subject, thermal, rng = subject_of(settings), kB * 240.0, np.random.default_rng(5)
+    assert subject.about is not None
+    rest = np.asarray(subject.about.rest_A)
+    turns = Rotation.random(400_000, random_state=rng).as_matrix()
+    squares = ((np.einsum("kij,aj->kai", turns, rest) - rest) ** 2).sum(axis=(1, 2))
+    well = 4.0
+
+    def weights(held: float) -> np.ndarray:
+        return np.asarray(np.exp(-0.5 * held * settings.orientation_eV_per_A2 * squares / thermal))
+
+    samples = []
+    for window in path_of(settings, True):
+        stiffness = window.coupling * well + window.restraint * settings.restraint_eV_per_A2
+        square = (rng.normal(scale=np.sqrt(thermal / stiffness), size=(4000, 3)) ** 2).sum(axis=1)
+        odds = weights(window.orientation)
+        turned = squares[rng.choice(len(squares), 4000, p=odds / odds.sum())]
+        samples.append(np.stack([0.5 * well * square, 0 * square, np.sqrt(square), np.sqrt(turned)], axis=1))
+    found, slopes, _ = results.free_energies(settings, subject, np.array(samples))
+    assert [len(own) for own in slopes.values()] == [5, 9, 11]
+    let_turn = thermal * np.log(weights(1.0).mean())
+    held = settings.restraint_eV_per_A2
+    exact = {
+        "restrain": 1.5 * thermal * np.log((well + held) / well) - let_turn,
+        "decouple": 1.5 * thermal * np.log(held / (well + held)),
+        "turn": let_turn,
+    }
+    for step, value in exact.items():
+        assert found[step][1] == pytest.approx(1e3 * value, abs=1.5), step
+    assert found["turn"][0] == pytest.approx(1e3 * let_turn, abs=3.0)
+    assert found["decouple"][0] == pytest.approx(1e3 * exact["decouple"], abs=1.5)
+    assert found["total"][1] == pytest.approx(sum(found[step][1] for step in (*exact, "release")))
+
+
 def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) -> None:
     values = {**TINY, **water(tmp_path, wrapped=True)}
     subject = subject_of(load_settings(HydrogenBond, values))
@@ -66,12 +123,12 @@ def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) 
     settings = load_settings(HydrogenBond, {**values, "volume_A3": float(width**1.5)})
     assert release_eV(subject, settings) == pytest.approx(0.0, abs=1e-12)
 
-    windows = [Window(1.0, 0.0), Window(0.25, 1.0), Window(0.0, 1.0)]
+    windows = [Window(1.0, 0.0), Window(0.25, 1.0, 1.0), Window(0.0, 1.0, 0.5)]
     walk = physics._Walk(subject, settings, 1, 0, 0, 1, windows, lambda: None, False)
     at_rest = subject.atoms.positions, np.zeros((24, 3))
     ended = walk._run(dict.fromkeys(range(3), at_rest), 10.0, "sample")
     assert [OUTCOMES[one.outcome] for one in ended] == ["finished"] * 3
-    whole, apart, stretch = np.stack([one.rows["samples"] for one in ended])[:, 0].T
+    whole, apart, stretch, turned = np.stack([one.rows["samples"] for one in ended])[:, 0].T
     alone = Atoms("OH2", subject.atoms.positions[[3, 4, 5]])
     expected = [
         float(load("q-tip4p-f").potential(atoms).energy(atoms.positions))
@@ -80,8 +137,10 @@ def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) 
     assert whole == pytest.approx(expected[0], abs=1e-9)
     assert apart == pytest.approx(expected[1] + expected[2], abs=1e-9)
     assert stretch == pytest.approx(0, abs=1e-9)
-    moved = np.stack([one.rows["samples"] for one in ended])[:, -1, 2]
-    assert ((moved > 1e-3) & (moved < 1)).all()
+    assert turned == pytest.approx(0, abs=1e-9)
+    for column in (2, 3):
+        moved = np.stack([one.rows["samples"] for one in ended])[:, -1, column]
+        assert ((moved > 1e-3) & (moved < 1)).all()
     assert "restraint holds the molecule at its place" in " ".join(
         results._text(settings, subject, [], "H2O", "H14O7")
     )
