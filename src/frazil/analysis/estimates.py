@@ -20,6 +20,8 @@ from frazil.analysis.statistics import jeffreys
 Array = NDArray[np.float64]
 Number = float | Array
 NAN = float("nan")
+ROUNDING = 1e-3
+"""Of the spreads' root mean square: what is below is the rounding of a component that vanishes by symmetry."""
 MODEL_UNKNOWN = "sampling alone: one model ran, its error is unknown"
 ONE_POTENTIAL = "One model ran: the potential's error is unknown, and no interval here holds it."
 
@@ -162,11 +164,13 @@ def spread_calibration(errors: ArrayLike, spreads: ArrayLike, n_members: int) ->
 
     α² = −1/M + (M − 3)/(M − 1) ⟨Δ²/σ²⟩ (Imbalzano et al., J. Chem. Phys. 154, 074102, 2021), 1 for
     an exchangeable truth; 0 where the errors are smaller than a mean of M can have. nan for M below 4.
+    A spread below ``ROUNDING`` of their root mean square is left out: a component that vanishes by symmetry.
     """
-    used = np.asarray(spreads, float) > 0
+    wrong, spread = np.asarray(errors, float), np.asarray(spreads, float)
+    used = spread > ROUNDING * np.sqrt(np.sum(spread**2) / max(spread.size, 1))
     if n_members < 4 or not used.any():
         return NAN
-    ratio = np.mean((np.asarray(errors, float)[used] / np.asarray(spreads, float)[used]) ** 2)
+    ratio = np.mean((wrong[used] / spread[used]) ** 2)
     return float(np.sqrt(max(0.0, (n_members - 3) / (n_members - 1) * ratio - 1 / n_members)))
 
 

@@ -191,3 +191,7 @@ def test_calibration_is_the_factor_that_spreads_lack(factor: float) -> None:
     assert spread_calibration(errors, spreads, 8) == pytest.approx(factor, rel=0.03)
     assert np.isnan(spread_calibration(errors, spreads, 3)), "three members have no mean of 1/s²"
     assert np.isnan(spread_calibration(errors, np.zeros(60_000), 8))
+    assert np.isnan(spread_calibration([], [], 8))
+    planar, rounding = errors.copy(), spreads.copy()
+    planar[::3], rounding[::3] = 1e-6, 1e-9
+    assert spread_calibration(planar, rounding, 8) == pytest.approx(factor, rel=0.03), "0 by symmetry"
