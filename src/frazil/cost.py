@@ -35,6 +35,8 @@ COUPLED_CLUSTER = 30.0
 TIGHT_BINDING = ("gfn1-xtb", "gfn2-xtb")
 PAIR_s = 3e-8
 """An analytic potential in the engine: per pair of atoms and step."""
+EWALD, EWALD_s = "q-tip4p-f", 1.1e-7
+"""The potential whose charges in a cell take Ewald's sum: per pair of atoms and step (48 atoms: 0.27 ms)."""
 MOVED = {"deepmd": (20.6e-6, 141e-12), "gmnn": (3.3e-6, 65e-12)}
 """Dynamics: s per atom and step, and that per weight of the network (LAMMPS; the engine)."""
 TRAINED = {"deepmd": (1.2, 3.0), "gmnn": (6.0, 6.0)}
@@ -378,7 +380,7 @@ def _hydrogen_bond(run: Any) -> Iterator[tuple[str, float]]:
     own = run.hydrogen_bond
     files = files_of("hydrogen_bond", own)
     structure = Path(files["structure"])
-    members, step_s = _members(Path(files["model"]), _first(structure))
+    members, step_s = _members(Path(files["model"]), _first(structure), _in_a_cell(structure))
     path = own.n_restraint_windows + own.n_coupling_windows + own.n_turn_windows * _in_a_cell(structure)
     for n_beads in own.n_beads:
         windows = path + 2 * MASS_NODES * (own.mass_integral and n_beads > 1)
@@ -392,7 +394,8 @@ def _field(run: Any) -> Iterator[tuple[str, float]]:
 
     own = run.field
     files = files_of("field", own)
-    members, step_s = _members(Path(files["model"]), _first(Path(files["structure"])))
+    structure = Path(files["structure"])
+    members, step_s = _members(Path(files["model"]), _first(structure), _in_a_cell(structure))
     starts = own.n_trajectories * members
     steps = (own.duration_fs + own.equilibration_fs) / own.timestep_fs
     for n_beads in own.n_beads:
@@ -445,7 +448,7 @@ def _density(run: Any) -> Iterator[tuple[str, float]]:
     yield "steps of the field", STEPS_FACTOR * large_s * min(own.n_steps, own.n_large) / max(own.n_large, 1)
 
 
-def _members(model: Path, n_atoms: int) -> tuple[int, float]:
+def _members(model: Path, n_atoms: int, in_a_cell: bool = False) -> tuple[int, float]:
     """Return the members of a potential's folder, and the seconds of a step of one, by what it says."""
     folder = model if model.is_dir() else model.parent
     described = json.loads((folder / "model.json").read_text())
@@ -453,6 +456,8 @@ def _members(model: Path, n_atoms: int) -> tuple[int, float]:
     if kind == "committee":
         parts = described["parts"]
         kind, members = str(parts[0]["kind"] if isinstance(parts[0], dict) else parts[0]), len(parts)
+    if in_a_cell and kind == EWALD:
+        return members, EWALD_s * n_atoms**2
     return members, _step_s(kind, n_atoms, 2.3e5 if kind == "deepmd" else 1.25e5)
 
 

@@ -230,6 +230,20 @@ def test_a_hydrogen_bond_costs_its_beads_and_windows() -> None:
     assert hours(n_beads="1,40", mass_integral=True) == pytest.approx((1 + 40 * 24 / 14) * classical)
 
 
+def test_water_in_a_cell_costs_ewald_s_sum_and_is_let_turn(tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"kind": "q-tip4p-f"}')
+    (tmp_path / "free.xyz").write_text("6\nProperties=species:S:1:pos:R:3\n" + "O 0 0 0\n" * 6)
+    cell = '6\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 pbc="T T T"\n' + "O 0 0 0\n" * 6
+    (tmp_path / "cell.xyz").write_text(cell)
+
+    def hours(structure: str) -> float:
+        given = {"n_beads": "1", "model": str(tmp_path), "structure": str(tmp_path / structure)}
+        run = parameters.resolve({"experiments": "hydrogen_bond", "hydrogen_bond": given})
+        return sum(cost.of_run(run).values())
+
+    assert hours("cell.xyz") / hours("free.xyz") == pytest.approx(22 / 14 * cost.EWALD_s / cost.PAIR_s)
+
+
 def test_fields_cost_their_number_beads_and_the_one_that_changes() -> None:
     def parts(**given: object) -> dict[str, float]:
         return cost.of_run(parameters.resolve({"experiments": "field", "field": given}))

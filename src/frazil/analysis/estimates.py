@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 Number = float | Array
 NAN = float("nan")
 ROUNDING = 1e-3
-"""Of the spreads' root mean square: what is below is the rounding of a component that vanishes by symmetry."""
+"""Of the spreads' root mean square: below lies the rounding of a component that vanishes by symmetry."""
 MODEL_UNKNOWN = "sampling alone: one model ran, its error is unknown"
 ONE_POTENTIAL = "One model ran: the potential's error is unknown, and no interval here holds it."
 
