@@ -230,10 +230,7 @@ def check_overlap(path: list[Window], overlaps: np.ndarray, n_beads: int) -> Non
     """Raise UserError for windows (K,) that share nothing with the next: overlaps (K − 1,)."""
 
     def named(place: int) -> str:
-        return " and ".join(
-            f"λ1 {w.coupling:.3g}, λ2 {w.restraint:.3g}, λ3 {w.orientation:.3g}"
-            for w in path[place : place + 2]
-        )
+        return " and ".join(window.told for window in path[place : place + 2])
 
     check_connected(overlaps, named, f"{n_beads} beads", MORE)
 
@@ -381,7 +378,7 @@ def _gates(
         apart = members_differ(windows).to_numpy()
         most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0
         row = windows.iloc[most]
-        between = f"λ1 {row['lambda1']:.3g}, λ2 {row['lambda2']:.3g}, λ3 {row['lambda3']:.3g}"
+        between = Window(row["lambda1"], row["lambda2"], row["lambda3"]).told
         name = f"what members differ by in one window, {nuclei_of(windows['n_beads'].iloc[0])} (meV)"
         gates.append(Gate.at_most(name, apart[most], margin, between).because(*MEMBERS_TOLD))
     return gates

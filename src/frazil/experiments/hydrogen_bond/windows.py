@@ -63,6 +63,13 @@ class Window:
     orientation: float = 0.0
     lightness: float = 1.0
 
+    @property
+    def told(self) -> str:
+        """Its couplings, λ3 where that is not 0."""
+        return f"λ1 {self.coupling:.3g}, λ2 {self.restraint:.3g}" + (
+            f", λ3 {self.orientation:.3g}" if self.orientation else ""
+        )
+
 
 @dataclass(frozen=True)
 class Subject:
