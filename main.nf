@@ -51,6 +51,7 @@ workflow {
     if ('dynamic_training' in settings.experiments) {
         DYNAMIC_TRAINING(settings, checkpoints)
         sections = sections.mix(DYNAMIC_TRAINING.out.sections)
+        others = others.mix(DYNAMIC_TRAINING.out.sections.map { ['dynamic_training', [it]] })
     }
     alone = settings.experiments.findAll { it in run.alone.keySet() }
     if (alone) {

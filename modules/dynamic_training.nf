@@ -77,7 +77,8 @@ process ANALYSE_DYNAMIC {
 
     input:
     path trajectories
-    path judged, stageAs: 'judged/*'
+    path judged,  stageAs: 'judged/*'
+    path trained, stageAs: 'trained/*'
     val settings
     val code
 
@@ -87,7 +88,8 @@ process ANALYSE_DYNAMIC {
     script:
     """
     ${Settings.file(settings)}
-    analyse_dynamic.py --settings settings.json --trajectories ${trajectories} --judged judged --out dynamic_training
+    analyse_dynamic.py --settings settings.json --trajectories ${trajectories} --judged judged --trained ${trained} \\
+        --out dynamic_training
     """
 
     stub:

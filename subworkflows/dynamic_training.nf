@@ -20,6 +20,7 @@ workflow DYNAMIC_TRAINING {
     JUDGE_DYNAMIC(TRAIN_DYNAMIC.out, trajectories, settings.steps['judge-dynamic'], settings.code['judge_dynamic.py'])
     ANALYSE_DYNAMIC(
         trajectories, JUDGE_DYNAMIC.out.toSortedList { a, b -> a.name <=> b.name },
+        TRAIN_DYNAMIC.out.map { seed, folder -> folder }.toSortedList { a, b -> a.name <=> b.name },
         settings.steps['analyse-dynamic'], settings.code['analyse_dynamic.py'],
     )
 

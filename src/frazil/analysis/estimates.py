@@ -23,6 +23,11 @@ NAN = float("nan")
 ROUNDING = 1e-3
 """Of the spreads' root mean square: below lies the rounding of a component that vanishes by symmetry."""
 MODEL_UNKNOWN = "sampling alone: one model ran, its error is unknown"
+UNKNOWN_TOLD = (
+    "The scatter of a committee's members is all that tells the error of a potential.",
+    "Train or give a committee, best of six members or more.",
+)
+"""Of the gate of an error that one model leaves unknown: why, and what to do."""
 ONE_POTENTIAL = "One model ran: the potential's error is unknown, and no interval here holds it."
 
 

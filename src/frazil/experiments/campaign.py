@@ -24,7 +24,7 @@ Files that settings name are staged into a task, and where they are not set, the
 import importlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,16 +159,22 @@ def has_frames(physics: Any) -> bool:
 
 
 def repeated(
-    physics: Any, settings: Any, campaign_seed: int, trajectory_ids: Sequence[int]
-) -> tuple[list[Row], dict[int, list[Atoms]]]:
+    physics: Any, settings: Any, campaign_seed: int, trajectory_ids: Sequence[int],
+    few: Callable[[list[Atoms]], list[Atoms]] = list,
+) -> tuple[list[Row], dict[int, list[Atoms]]]:  # fmt: skip
     """Run trajectories again: return their rows of each member as they stand in the table, and their frames.
 
     Frames go by the id that counts (trajectory, member); there are none where the experiment has none.
+    ``few`` takes the frames of each as it ends, and returns those that are kept.
     """
     n_members, arrays = _members(physics, settings), getattr(physics, "ARRAYS", ())
     ids = [i for one in trajectory_ids for i in range(one * n_members, (one + 1) * n_members)]
     seen: dict[int, list[Atoms]] = {}
-    looking = {"see": seen.__setitem__} if has_frames(physics) else {}
+
+    def see(identity: int, frames: list[Atoms]) -> None:
+        seen[identity] = few(frames)
+
+    looking = {"see": see} if has_frames(physics) else {}
     found = dict(physics.runner(settings, campaign_seed, **looking)(ids, lambda: None))
     rows = [{name: found[i][name] for name in found[i] if name not in arrays} for i in ids]
     return rows, {i: seen[i] for i in ids if i in seen}

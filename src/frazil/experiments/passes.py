@@ -99,6 +99,12 @@ def kinetic_eV(rows: Mapping[str, np.ndarray]) -> list[float]:
     return [float(rows[f"kinetic_{name}"].mean()) for name in ("virial", "primitive")]
 
 
+def mean_of(values: np.ndarray) -> float:
+    """Return the mean of the values that are finite, nan where none is."""
+    finite = values[np.isfinite(values)].astype(float)
+    return float(finite.mean()) if finite.size else np.nan
+
+
 def finished_by_all(table: pandas.DataFrame, shape: tuple[int, int]) -> np.ndarray:
     """Return whether every member finished a pass (n,), of a table of passes and members, ``shape``."""
     return np.asarray((table["outcome"] == FINISHED).to_numpy().reshape(shape).all(axis=1))

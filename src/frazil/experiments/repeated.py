@@ -4,6 +4,7 @@ A trajectory is a function of the campaign and its id, so that its frames need n
 look at one runs it again, and its row has to come out as it stands in the table.
 """
 
+import csv
 import importlib
 import json
 from collections.abc import Sequence
@@ -30,14 +31,18 @@ REPEATS = {
     "photodesorption": "frazil.experiments.photodesorption.repeated:repeat",
     "sticking": "frazil.experiments.sticking.repeated:repeat",
     "infrared": "frazil.experiments.infrared.repeated:repeat",
+    "dynamic_training": "frazil.experiments.dynamic_training.repeated:repeat",
 }
 """Experiment -> its function (results, trajectory_id, ensemble) -> Repeated; their modules say the rest."""
-MODEL = "model"
+MODEL, LONG = "model", "long"
 ENSEMBLES = {
     "photodesorption": (MODEL, "teacher", "teacher_control", "model_control"),
     "sticking": (MODEL, "truth", "attempts"),
+    "dynamic_training": (MODEL, LONG),
 }
 """Experiment -> its ensembles, where there are more than the model's."""
+ID = "trajectory_id"
+"""The column of a table that knows a trajectory; an experiment of another one says so."""
 CAMPAIGN = "campaign.json"
 FRAMES = "frames.extxyz"
 SAME = (
@@ -51,13 +56,14 @@ SAME = (
 class Repeated:
     """A trajectory that was run again.
 
-    tables: the first has its row. frames: all observations, each with ``time_fs``. curve: ``time_fs`` and
-    what the experiment watches; no frames and no curve where the experiment has none.
+    tables: the first has its row, known by ``column``. frames: all observations, each with ``time_fs``.
+    curve: ``time_fs`` and what the experiment watches; no frames and no curve where the experiment has none.
     """
 
     tables: list[tuple[Table, pandas.DataFrame]]
     frames: list[Atoms] = field(default_factory=list)
     curve: pandas.DataFrame | None = None
+    column: str = ID
 
 
 def called(name: str, ensemble: str) -> str:
@@ -106,8 +112,8 @@ def _run(
     if found.curve is not None:
         with write_atomic(out / "curve.csv") as partial:
             found.curve.to_csv(partial, index=False, float_format="%.8g")
-    told = row_of(out / table.file, identity)
-    return told, row_of(results / experiment / table.file, identity)
+    told = row_of(out / table.file, identity, found.column)
+    return told, row_of(results / experiment / table.file, identity, found.column)
 
 
 def _repeat(experiment: str, results: Path, identity: int, ensemble: str) -> Repeated:
@@ -136,10 +142,12 @@ def keep(
     settings of a campaign name. ``frames.extxyz`` has at most ``n_frames`` of each, at equal steps. Raises
     UserError as ``repeat`` does, but for a row that comes out otherwise: the gate tells that.
     """
+    column = ID
     if experiment in REPEATS:
         module = importlib.import_module(REPEATS[experiment].partition(":")[0])
         table: Table = module.TABLE
-        ids = ids_of(results / experiment / table.file)[:n_trajectories]
+        column = getattr(module, "ID", ID)
+        ids = ids_of(results / experiment / table.file, column)[:n_trajectories]
         parts, kept = [], []
         for identity in ids:
             found = _repeat(experiment, results, identity, MODEL)
@@ -152,12 +160,13 @@ def keep(
         physics, settings = physics_of(experiment, parameters[experiment] | placed)
         table = physics.TABLE
         ids = ids_of(results / experiment / table.file)[:n_trajectories]
-        rows, frames = campaign.repeated(physics, settings, parameters["campaign_seed"], ids)
+        seed = parameters["campaign_seed"]
+        rows, frames = campaign.repeated(physics, settings, seed, ids, lambda own: _few(own, n_frames))
         content = table.frame(rows)
-        kept = [frame for own in frames.values() for frame in _few(own, n_frames)]
+        kept = [frame for own in frames.values() for frame in own]
     table.write(content, out)
     known = results / experiment / table.file
-    n_same = sum(row_of(out / table.file, identity) == row_of(known, identity) for identity in ids)
+    n_same = sum(row_of(out / table.file, i, column) == row_of(known, i, column) for i in ids)
     write_frames(out / FRAMES, kept)
     same = Gate.equal(f"{experiment}: kept trajectories that come out the same", n_same, len(ids))
     told = (
@@ -168,30 +177,33 @@ def keep(
     Section(f"Kept trajectories of {experiment}", text=[told], gates=[same.because(*SAME)]).write(out)
 
 
-def ids_of(table: Path) -> list[int]:
+def ids_of(table: Path, column: str = ID) -> list[int]:
     """Return the trajectory ids of a table, each once, ascending. Raises UserError where it is missing."""
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
-    return sorted({int(line.split(",")[0]) for line in lines[1:]})
+    return sorted(_rows_of(table, column))
 
 
-def row_of(table: Path, trajectory_id: int) -> str:
+def row_of(table: Path, trajectory_id: int, column: str = ID) -> str:
     """Return the line of a trajectory in a table, or those of its members.
 
     Raises UserError where one of them is not there.
     """
-    try:
-        lines = table.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
-    known: dict[int, list[str]] = {}
-    for line in lines[1:]:
-        known.setdefault(int(line.split(",")[0]), []).append(line)
+    known = _rows_of(table, column)
     if trajectory_id not in known:
         raise UserError(f"trajectory {trajectory_id}; {table} has {len(known)}, {min(known)} to {max(known)}")
     return "\n".join(known[trajectory_id])
+
+
+def _rows_of(table: Path, column: str) -> dict[int, list[str]]:
+    """Return the lines of a table by the number in a column. Raises UserError where it is missing."""
+    try:
+        head, *lines = table.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"there is no {table}; give the folder of the results of a finished run") from error
+    place = head.split(",").index(column)
+    found: dict[int, list[str]] = {}
+    for line in lines:
+        found.setdefault(int(next(csv.reader([line]))[place]), []).append(line)
+    return found
 
 
 def _whole(frames: list[Atoms]) -> list[Atoms]:

@@ -3,7 +3,7 @@
 The engine runs them, so that what is measured is what molecular dynamics will do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from frazil.errors import UserError
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, forces, frames
+from frazil.md.trajectory import Trajectory
 from frazil.potentials.interface import Potential
 
 Potentials = Callable[[Atoms], Potential]
@@ -68,10 +69,13 @@ def run_along(
     starts: Sequence[tuple[int, int]],
     n_frames: int,
     width: int = 8,
+    only: Collection[int] | None = None,
+    see: Callable[[Trajectory], None] | None = None,
 ) -> Along:
     """Run a potential from ``starts`` (trajectory, frame) of labelled trajectories for n_frames − 1 steps.
 
-    Those of one structure run together. Raises UserError for starts whose labels end before.
+    Those of one structure run together. ``only`` names the starts that run, in batches as wide as if all did;
+    ``see`` gets each of them as it ends, by its number. Raises UserError for starts whose labels end before.
     """
     n = len(starts)
     if not n:
@@ -92,12 +96,17 @@ def run_along(
             n_frames - 1, 1, observers=(energies, frames, forces), cell_A=cell,
             frozen=None if first.mobile.all() else ~first.mobile, width=min(width, len(members)),
         )  # fmt: skip
+        running = [i for i in members if only is None or i in only]
+        if not running:
+            continue
         positions, velocities = (
-            np.stack([getattr(trajectories[starts[i][0]], name)[starts[i][1]] for i in members])
+            np.stack([getattr(trajectories[starts[i][0]], name)[starts[i][1]] for i in running])
             for name in ("positions", "velocities")
         )
         species = [first.atoms.numbers == number for number in np.unique(first.atoms.numbers)]
-        for ran in ensemble.run(positions, velocities, members):
+        for ran in ensemble.run(positions, velocities, running):
+            if see is not None:
+                see(ran)
             place, begin = starts[ran.trajectory_id]
             labels, rows = trajectories[place], ran.rows
             done = min(len(rows["step"]), n_frames)

@@ -223,7 +223,13 @@ class Section:
     """``@key: what for``, of report/works.bib, or a text as it stands."""
 
     def write(self, directory: Path | str) -> Path:
-        """Write ``section.json`` into the directory that holds the section's files; return its path."""
+        """Write ``section.json`` into the directory that holds the section's files; return its path.
+
+        Raises ValueError for a gate that does not say why its limit is what it is, and what to do
+        (``Gate.because``).
+        """
+        if silent := [gate.name for gate in self.gates if not (gate.why and gate.remedy)]:
+            raise ValueError(f"gate {silent[0]!r} says no reason and no remedy; give both by because()")
         target = Path(directory) / SECTION_FILE
         with write_atomic(target) as partial:
             text = json.dumps(_plain(asdict(self)), indent=1, ensure_ascii=False, allow_nan=False)

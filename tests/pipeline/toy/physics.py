@@ -61,6 +61,7 @@ def analyse(settings: Toy, table: pandas.DataFrame, campaign_seed: int, out: Pat
     found = proportion(n_long, len(table))
     interval = f"[{found.low_95:.2f}, {found.high_95:.2f}]"
     text = f"{n_long} of {len(table)} bonds are long: {found.value:.2f} {interval}."
-    gates = [Gate.at_least("trajectories", len(table), settings.n_trajectories)]
+    whole = Gate.at_least("trajectories", len(table), settings.n_trajectories)
+    gates = [whole.because("Every trajectory is a row.", "Look at the shard that lacks one.")]
     cards = [Result.of_row("Long bonds", "p", found.row("p"), n=len(table), of="bonds")]
     return Section(title="Toy", headline=text, text=["A bond in a bath."], gates=gates, results=cards)

@@ -43,9 +43,9 @@ def results(tmp_path: Path) -> Path:
         headline="It is good.",
         text=["Errors are <small> & known."],
         gates=[
-            Gate("force RMSE of C", np.float64(0.031), 0.05, True),
-            Gate("no hole", 3, 0, False, "three holes"),
-            Gate("teacher", float("nan"), 0, None, "not run"),
+            Gate("force RMSE of C", np.float64(0.031), 0.05, True, why="a", remedy="b"),
+            Gate("no hole", 3, 0, False, "three holes", why="a", remedy="b"),
+            Gate("teacher", float("nan"), 0, None, "not run", why="a", remedy="b"),
         ],
         figures=[entry],
         tables=[Table("long.csv", "Long."), Table("empty.csv", "Empty.")],
@@ -198,6 +198,8 @@ def test_results_are_cards_at_the_top(results: Path) -> None:
 
 def test_gates_say_why_and_what_to_do(results: Path) -> None:
     gate = Gate.at_most("drift", 3, 1).because("More heats the ice.", "Take a shorter step.")
+    with pytest.raises(ValueError, match="gate 'drift' says no reason and no remedy; give both by because"):
+        Section("Silent", gates=[gate, Gate.at_most("drift", 3, 1)]).write(results)
     Section(title="x", gates=[gate]).write(results)
     html = page(results)
     assert "<details open><summary>Why this limit, and what to do</summary>" in html  # it failed

@@ -1,6 +1,8 @@
 """The arms of dynamic training side by side: paired differences with both errors, figures, the section."""
 
 import json
+import shutil
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,19 @@ from frazil.analysis.estimates import Estimate, estimate
 from frazil.analysis.settings import ModelError
 from frazil.analysis.statistics import Clustered, bootstrapped
 from frazil.errors import UserError
-from frazil.experiments.dynamic_training.judge import ALONG, CHAOS, DEVIATION_A, LONG, ROLLOUTS, SHORT, STARTS
+from frazil.experiments.dynamic_training.arms import MODELS
+from frazil.experiments.dynamic_training.judge import (
+    ALONG,
+    CHAOS,
+    DEVIATION_A,
+    LONG,
+    LONG_RUNS,
+    ROLLOUTS,
+    SHORT,
+    STARTS,
+)
 from frazil.experiments.dynamic_training.settings import ARMS
-from frazil.experiments.dynamic_training.truth import TRAJECTORIES, read
+from frazil.experiments.dynamic_training.truth import TRAJECTORIES, copy_subset, read
 from frazil.files import write_json
 from frazil.potentials.neighbours import of_atoms
 from frazil.report import section
@@ -37,27 +49,50 @@ DIFFERENCES = Table(
     digits=SIX_DIGITS,
 )
 JACCARD = Table("jaccard", "*offset:int species:str *atom:int similarity", digits=SIX_DIGITS)
+MODELS_FOLDER, HELD_OUT = "models", "held_out"
+"""In the results: folders of models by seed, and the trajectories that were held out to test."""
 OFFSETS = (1, 3, 5, 7, 9)
 """Frames between two neighbourhoods, as in the paper's Fig. 5."""
 REFERENCE_CUTOFF_A = 5.0
 RESAMPLES = 1000
+SEEDS_TOLD = (
+    "Arms are compared seed by seed; a seed that one arm lacks is left out of the difference.",
+    "An arm whose epochs ran out before it reached that length lacks it: raise dynamic_training.n_epochs.",
+)
+TIMES_TOLD = (
+    "½ where positions, velocities and forces of a frame are of one time; 0 or 1 where velocities are half a "
+    "step off.",
+    "Say dynamic_training.dataset_velocities shifted, or derived, or correct the time step.",
+)
+BROKEN_TOLD = (
+    "A run that breaks has no error along its way: where many do, the means are of the good ones alone.",
+    "Train longer, or on more frames; rollouts.csv says whose runs broke.",
+)
 REFERENCES = ["@zugec2025: dynamic training", "@vanhemert2015: the CO field"]
 
 
-def analyse(trajectories: Path, judged: Path, campaign_seed: int, error: ModelError, out: Path) -> None:
-    """Write the tables of all seeds, differences.csv, jaccard.csv, figures and the section into ``out``.
+def analyse(
+    trajectories: Path, judged: Path, trained: Sequence[Path], campaign_seed: int, error: ModelError,
+    out: Path,
+) -> None:  # fmt: skip
+    """Write the tables of all seeds, differences.csv, jaccard.csv, figures and the section into ``out``, and
+    what repeats a test run: the models of each folder ``trained``, and the trajectories that were held out.
 
     Raises UserError where a seed lacks an arm that another has.
     """
     rollouts = ROLLOUTS.read(judged)
-    starts, along = STARTS.read(judged), ALONG.read(judged)
+    starts, along, long_runs = STARTS.read(judged), ALONG.read(judged), LONG_RUNS.read(judged)
     seeds = sorted(set(rollouts["seed"]))
     counts = rollouts.groupby(["arm", "subsequence_length"])["seed"].nunique().reset_index()
     short = counts[counts["seed"] < len(seeds)]
     lacking = [f"{row.arm} (S = {row.subsequence_length})" for row in short.itertuples()]
     arms = [arm for arm in ARMS if arm in set(rollouts["arm"])]
-    for table, rows in ((ROLLOUTS, rollouts), (STARTS, starts), (ALONG, along)):
+    for table, rows in ((ROLLOUTS, rollouts), (STARTS, starts), (ALONG, along), (LONG_RUNS, long_runs)):
         table.write(rows, out)
+    for folder in trained:
+        (seed,) = set(MODELS.read(folder)["seed"])
+        shutil.copytree(folder, out / MODELS_FOLDER / f"seed_{seed}", dirs_exist_ok=True)
+    copy_subset(trajectories, "test", out / HELD_OUT)
     TRAJECTORIES.write(data := TRAJECTORIES.read(trajectories), out)
     if "converged" not in arms:
         raise UserError(f"{judged}: no model of the arm converged; run train_dynamic.py again")
@@ -71,14 +106,14 @@ def analyse(trajectories: Path, judged: Path, campaign_seed: int, error: ModelEr
     figures = [_by_length(work, floor, out), _along(along, chosen, out), _long(rollouts, chosen, out)]
     n_models = len(rollouts)
     gates = [
-        Gate.equal("models that lack a seed", len(lacking), 0, ", ".join(lacking)),
+        Gate.equal("models that lack a seed", len(lacking), 0, ", ".join(lacking)).because(*SEEDS_TOLD),
         Gate.within(
             "frames move by v dt + c a dt²: mean c", float(data["half_step"].mean()), 0.4, 0.6,
             "the time of the velocities",
-        ),
+        ).because(*TIMES_TOLD),
         Gate.at_most(
             "test runs that broke, part of all", float(rollouts["n_broken"].sum()) / max(len(starts), 1), 0.05
-        ),
+        ).because(*BROKEN_TOLD),
     ]  # fmt: skip
     write_json(out / "counts.json", {"model": {"total": n_models}})
     Section(

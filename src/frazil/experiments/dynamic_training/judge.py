@@ -1,8 +1,8 @@
 """How models of one seed do from starts on held-out trajectories: errors along the way, drift, long runs."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from frazil.learning.along import Along, Potentials, choose_starts, run_along
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import VelocityVerlet
 from frazil.md.observers import energies, frames
+from frazil.md.trajectory import Trajectory
 from frazil.potentials.registry import load
 from frazil.seeds import rng
 from frazil.tables import SIX_DIGITS, Table
@@ -42,8 +43,16 @@ ALONG = Table(
     "*arm:str *subsequence_length:int *seed:int *frame:int force_error_eV_per_A? deviation_A?",
     digits=SIX_DIGITS,
 )
+LONG_RUNS = Table(
+    "long_runs",
+    """
+    *arm:str *subsequence_length:int *seed:int *run:int trajectory_id:int frame:int hole:bool ended_fs
+    lowest_eV? closest_A?
+    """,
+)
 CHAOS, FLOOR = "truth", 0
 """Arm and S of the truth beside itself from starts a little off."""
+MODEL_IDS = ("arm", "subsequence_length", "seed")
 APART_A = 1e-4
 DEVIATION_A = 0.1
 SHORT, LONG = 60, 300
@@ -57,49 +66,69 @@ EVERY = 20
 BINS_A = np.linspace(0.5, 12.0, 231)
 
 
+@dataclass(frozen=True)
+class Held:
+    """What models are judged on: held-out trajectories, the starts of test runs (trajectory, frame) on them,
+    and the same moved a little.
+    """
+
+    trajectories: list[LabelledTrajectory]
+    starts: list[tuple[int, int]]
+    moved: list[LabelledTrajectory]
+
+    @classmethod
+    def of(cls, trajectories: Path, campaign_seed: int, judgement: Judgement) -> "Held":
+        """Return it, of a folder of ``truth.prepare``. Raises UserError for trajectories too short."""
+        held = read(trajectories, "test")
+        random = rng(campaign_seed, "dynamic-test")
+        starts = choose_starts(held, judgement.test_frames, judgement.n_test_starts, random)
+        moved = [_moved(own, rng(campaign_seed, "dynamic-chaos", i)) for i, own in enumerate(held)]
+        return cls(held, starts, moved)
+
+    def row(self, along: Along, number: int) -> dict[str, Any]:
+        """Return what ``STARTS`` says of one start."""
+        place, frame = self.starts[number]
+        mepa = {n: along.force_errors[number, :n].mean() for n in (SHORT, LONG)}
+        first = along.frames_to(DEVIATION_A)[number] * self.trajectories[0].timestep_fs
+        return {
+            "start": number, "trajectory_id": place, "frame": frame, "mepa_60": _finite(mepa[SHORT]),
+            "mepa_300": _finite(mepa[LONG]), "force_mae_eV_per_A": along.plain_errors[number, 0],
+            "time_to_tenth_A_fs": first,
+        }  # fmt: skip
+
+
 def judge(trajectories: Path, trained: Path, campaign_seed: int, judgement: Judgement, out: Path) -> None:
-    """Write rollouts.csv, starts.csv and along.csv of one seed's models, and of the truth where it is known.
+    """Write rollouts.csv, starts.csv, long_runs.csv and along.csv of one seed's models, and of the truth
+    where it is known.
 
     Raises UserError for held-out trajectories that are shorter than a test run.
     """
     known = read(trajectories)
-    held = read(trajectories, "test")
     models = MODELS.read(trained)
     n_frames = judgement.test_frames
-    random = rng(campaign_seed, "dynamic-test")
-    starts = choose_starts(held, n_frames, judgement.n_test_starts, random)
+    tested = Held.of(trajectories, campaign_seed, judgement)
+    held, starts = tested.trajectories, tested.starts
     rows: list[dict[str, Any]] = []
     by_start: list[dict[str, Any]] = []
+    by_long_run: list[dict[str, Any]] = []
     along_rows: list[dict[str, Any]] = []
     everywhere = [(place, int(first)) for place, own in enumerate(held) for first in own.starts(1)[::5]]
 
     def record(arm: str, length: int, seed: int, along: Along, plain: np.ndarray) -> dict[str, Any]:
         step_fs = held[0].timestep_fs
-        first = along.frames_to(DEVIATION_A) * step_fs
-        mepa = {n: along.force_errors[:, :n].mean(axis=1) for n in (SHORT, LONG)}
-        for number, (place, frame) in enumerate(starts):
-            by_start.append(
-                {
-                    "arm": arm, "subsequence_length": length, "seed": seed, "start": number,
-                    "trajectory_id": place, "frame": frame, "mepa_60": _finite(mepa[SHORT][number]),
-                    "mepa_300": _finite(mepa[LONG][number]),
-                    "force_mae_eV_per_A": along.plain_errors[number, 0], "time_to_tenth_A_fs": first[number],
-                }
-            )  # fmt: skip
+        ids = {"arm": arm, "subsequence_length": length, "seed": seed}
+        by_start.extend({**ids, **tested.row(along, number)} for number in range(len(starts)))
         whole = np.isfinite(along.force_errors).all(axis=1)
         for frame in range(n_frames):
-            along_rows.append(
-                {
-                    "arm": arm, "subsequence_length": length, "seed": seed, "frame": frame,
-                    "force_error_eV_per_A": _finite_mean(along.force_errors[:, frame]),
-                    "deviation_A": _finite_mean(along.deviations[:, frame]),
-                }
-            )  # fmt: skip
+            errors, apart = along.force_errors[:, frame], along.deviations[:, frame]
+            means = {"force_error_eV_per_A": _finite_mean(errors), "deviation_A": _finite_mean(apart)}
+            along_rows.append({**ids, "frame": frame, **means})
         drift = np.abs(along.drift[whole]) / (n_frames * step_fs / 1000) / len(held[0].atoms)
         return {
-            "arm": arm, "subsequence_length": length, "seed": seed, "mepa_60": _finite(along.mepa(SHORT)),
+            **ids, "mepa_60": _finite(along.mepa(SHORT)),
             "mepa_300": _finite(along.mepa(LONG)), "force_mae_eV_per_A": plain.mean(),
-            "time_to_tenth_A_fs": first.mean(), "n_broken": int((~whole).sum()),
+            "time_to_tenth_A_fs": (along.frames_to(DEVIATION_A) * step_fs).mean(),
+            "n_broken": int((~whole).sum()),
             "drift_meV_per_atom_per_ps": 1000 * float(np.median(drift)) if len(drift) else np.nan,
         }  # fmt: skip
 
@@ -118,15 +147,22 @@ def judge(trajectories: Path, trained: Path, campaign_seed: int, judgement: Judg
             **{name: model[name] for name in ("model", "stage", "steps", "cpu_s")},
             "energy_mae_meV_per_atom": 1000 * plain.energy_errors.mean(),
         }  # fmt: skip
-        rows.append(found | _long_runs(potentials, known, held, judgement, random))
-    truth = json.loads((trajectories / "summary.json").read_text())["truth"]
+        long, runs = _long_runs(potentials, known, held, judgement)
+        by_long_run += [{**{name: found[name] for name in MODEL_IDS}, **run} for run in runs]
+        rows.append(found | long)
+    truth = truth_of(trajectories)
     if truth is not None:
-        moved = [_moved(own, rng(campaign_seed, "dynamic-chaos", i)) for i, own in enumerate(held)]
-        along = run_along(load(truth).potential, moved, starts, n_frames)
+        along = run_along(load(truth).potential, tested.moved, starts, n_frames)
         record(CHAOS, FLOOR, int(models["seed"].iloc[0]), along, along.plain_errors[:, :1])
     ROLLOUTS.write(rows, out)
     STARTS.write(by_start, out)
+    LONG_RUNS.write(by_long_run, out)
     ALONG.write(along_rows, out)
+
+
+def truth_of(trajectories: Path) -> Any:
+    """Return what ``load`` makes the known truth of, None where there is none."""
+    return json.loads((trajectories / "summary.json").read_text())["truth"]
 
 
 def _finite(value: float) -> float:
@@ -145,46 +181,71 @@ def _moved(trajectory: LabelledTrajectory, random: np.random.Generator) -> Label
     return replace(trajectory, positions=trajectory.positions + moved)
 
 
-def _long_runs(
+def long_runs(
     potentials: Potentials,
-    known: Sequence[LabelledTrajectory],
     held: Sequence[LabelledTrajectory],
     judgement: Judgement,
-    random: np.random.Generator,
-) -> dict[str, Any]:
-    """Return how many long runs there are and fall into holes, and how their distances overlap the labels'.
+    only: int | None = None,
+) -> Iterator[tuple[dict[str, Any], Trajectory]]:
+    """Yield what ``LONG_RUNS`` says of each long run but for its hole, and the run; or of one alone.
 
-    Runs start where held-out trajectories do. A hole is an energy far below all labels, or atoms much nearer.
+    Runs start where held-out trajectories do.
     """
     first = held[0]
-    alike = [own for own in held if np.array_equal(own.atoms.numbers, first.atoms.numbers)]
+    places = [i for i, own in enumerate(held) if np.array_equal(own.atoms.numbers, first.atoms.numbers)]
     n_steps = int(judgement.long_fs / first.timestep_fs) // EVERY * EVERY
     if n_steps < EVERY:
-        return {"n_long": 0, "n_holes": 0, "distance_overlap": np.nan}
-    chosen = [alike[i % len(alike)] for i in range(judgement.n_long)]
-    frame = [(i // len(alike)) * 7 % len(own) for i, own in enumerate(chosen)]
+        return
+    chosen = [places[i % len(places)] for i in range(judgement.n_long)]
+    frame = [(i // len(places)) * 7 % len(held[place]) for i, place in enumerate(chosen)]
     ensemble = Ensemble(
         potentials(first.atoms), VelocityVerlet(first.timestep_fs), first.atoms.get_masses(), n_steps, EVERY,
         observers=(energies, frames), frozen=None if first.mobile.all() else ~first.mobile, chunk=50,
         cell_A=first.atoms.cell.array if first.atoms.pbc.any() else None,
     )  # fmt: skip
+    running = range(len(chosen)) if only is None else [only]
+    for ran in ensemble.run(
+        np.array([held[chosen[i]].positions[frame[i]] for i in running]),
+        np.array([held[chosen[i]].velocities[frame[i]] for i in running]),
+        list(running),
+    ):
+        number = ran.trajectory_id
+        yield {
+            "run": number, "trajectory_id": chosen[number], "frame": frame[number],
+            "ended_fs": float(ran.rows["step"][-1] * first.timestep_fs),
+            "lowest_eV": _finite(ran.rows["energy"].min()),
+            "closest_A": _finite(_distances(ran.rows["positions"]).min()),
+        }, ran  # fmt: skip
+
+
+def _long_runs(
+    potentials: Potentials,
+    known: Sequence[LabelledTrajectory],
+    held: Sequence[LabelledTrajectory],
+    judgement: Judgement,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return how many long runs there are and fall into holes, and how their distances overlap the labels';
+    and of each what ``LONG_RUNS`` says.
+
+    A hole is an energy far below all labels, or atoms much nearer.
+    """
+    first = held[0]
+    n_rows = int(judgement.long_fs / first.timestep_fs) // EVERY + 1
     same = [own for own in known if np.array_equal(own.atoms.numbers, first.atoms.numbers)]
     lowest = min(own.energies.min() for own in same) - 1e-3 * HOLE_meV_per_atom * len(first.atoms)
     labels = np.concatenate([_distances(own.positions[::10]) for own in same])
     shortest = CLOSEST * labels.min()
-    n_holes, seen = 0, []
-    for ran in ensemble.run(
-        np.array([own.positions[f] for own, f in zip(chosen, frame, strict=True)]),
-        np.array([own.velocities[f] for own, f in zip(chosen, frame, strict=True)]),
-    ):
+    rows, seen = [], []
+    for row, ran in long_runs(potentials, held, judgement):
         apart = _distances(ran.rows["positions"])
-        good = np.isfinite(ran.rows["energy"]).all() and len(ran.rows["energy"]) == n_steps // EVERY + 1
+        good = np.isfinite(ran.rows["energy"]).all() and len(ran.rows["energy"]) == n_rows
         hole = not good or ran.rows["energy"].min() < lowest or apart.min() < shortest
-        n_holes += int(hole)
+        rows.append(row | {"hole": int(hole)})
         if good:
             seen.append(apart[len(apart) // 2 :])
     overlap = _overlap(np.concatenate(seen), labels) if seen else np.nan
-    return {"n_long": len(chosen), "n_holes": n_holes, "distance_overlap": overlap}
+    n_holes = sum(row["hole"] for row in rows)
+    return {"n_long": len(rows), "n_holes": n_holes, "distance_overlap": overlap}, rows
 
 
 def _distances(positions: np.ndarray) -> np.ndarray:

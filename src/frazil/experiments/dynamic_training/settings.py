@@ -114,6 +114,7 @@ class DynamicTraining:
 
 
 GROUPS = {"dynamic_training": DynamicTraining}
+KEEPS_FRAMES = True
 
 
 @step("frazil.experiments.dynamic_training.truth:prepare", group="dynamic_training")
@@ -159,6 +160,7 @@ class AnalyseDynamic:
 
     trajectories: Path = given("Folder of prepare-trajectories", path="folder")
     judged: Path = given("Folder of the folders of judge-dynamic", path="folder")
+    trained: tuple[Path, ...] = given("Folders of train-dynamic, of each seed", path="folder", repeated=True)
     campaign_seed: int = same_as(Seed, "campaign_seed", of="campaign_seed")
     error: ModelError = part(ModelError)
     out: Path = given("Folder of results", path="new folder")

@@ -1,6 +1,7 @@
 """Labelled trajectories for dynamic training: a user's own, or NVE runs of the CO field."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from frazil.data.split import SUBSETS
 from frazil.data.trajectories import LabelledTrajectory, of_rows
 from frazil.errors import UserError
 from frazil.experiments.dynamic_training.settings import TrajectoryData
-from frazil.files import write_json
+from frazil.files import write_atomic, write_json
 from frazil.labels.imports.trajectories import read_trajectories, time_check
 from frazil.md.ensemble import Ensemble
 from frazil.md.frame_files import write_frames
@@ -117,6 +118,16 @@ def write(trajectory: LabelledTrajectory, path: Path) -> None:
     }  # fmt: skip
     ran = Trajectory(0, Outcome.FINISHED, len(trajectory) - 1, rows)
     write_frames(path, [ran], trajectory.atoms, trajectory.timestep_fs)
+
+
+def copy_subset(folder: Path, subset: str, out: Path) -> None:
+    """Copy the trajectories of a subset of a folder of ``prepare`` into another such folder."""
+    table = TRAJECTORIES.read(folder)
+    own = table[table["subset"] == subset]
+    TRAJECTORIES.write(own, out)
+    for name in ("summary.json", *(f"{number:04d}.h5" for number in own["trajectory_id"])):
+        with write_atomic(out / name) as partial:
+            shutil.copyfile(folder / name, partial)
 
 
 def read(folder: Path, subset: str | None = None) -> list[LabelledTrajectory]:

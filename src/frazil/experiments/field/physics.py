@@ -14,23 +14,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ase import Atoms
 from scipy.spatial.transform import Rotation
 
 from frazil.campaigns import Check, Row, Runner, Start, in_engine
 from frazil.experiments.at_rest import source_of
+from frazil.experiments.constant_energy import See, frames_of
 from frazil.experiments.field.diffusion import diffusion_A2_per_ps
 from frazil.experiments.field.results import analyse
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.subject import ALONG, Samples, Subject, drive_of, subject_of
 from frazil.experiments.field.tables import ARRAYS
 from frazil.experiments.field.tables import TRAJECTORIES as TABLE
-from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, mean_of, outcome_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.fields import STEPS_PER_PERIOD
 from frazil.md.integrators import PILE, Driven, VelocityVerlet
 from frazil.md.integrity import OUTCOMES, Separate
 from frazil.md.observers import Conserved, energies, frames, potential_info
-from frazil.md.rings import RingEnergies, of_beads, start_of_ring
+from frazil.md.rings import Centroids, RingEnergies, of_beads, start_of_ring
 from frazil.md.state import State, System
 from frazil.md.trajectory import FINISHED, Trajectory
 from frazil.potentials.neighbours import cell_of
@@ -64,15 +66,19 @@ def members(settings: Field) -> int:
     return source_of(settings.model).n_members
 
 
-def runner(settings: Field, campaign_seed: int) -> Runner:
-    """Return the runner of all starts and members; ids count (start, member), the last fastest."""
+def runner(settings: Field, campaign_seed: int, see: See | None = None) -> Runner:
+    """Return the runner of all starts and members; ids count (start, member), the last fastest.
+
+    ``see`` gets the frames of all runs of a start under a member: by number of beads and field, then those
+    under the field that changes with time. Of rings they are the centroids.
+    """
 
     def run(ids: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         subject = subject_of(settings)
         n_members = subject.source.n_members
         for member in sorted({identity % n_members for identity in ids}):
             numbers = [identity // n_members for identity in ids if identity % n_members == member]
-            own = _Member(subject, settings, campaign_seed, member)
+            own = _Member(subject, settings, campaign_seed, member, see)
             for number, row in own.rows(numbers, check):
                 yield number * n_members + member, row
 
@@ -99,17 +105,21 @@ class _Member:
     settings: Field
     campaign_seed: int
     member: int
+    see: See | None = None
 
     def rows(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
-        """Yield the rows of starts by number, as many together as fill a batch of points."""
-        together = max(1, MOST_AT_ONCE // len(self.settings.fields_V_per_A))
+        """Yield the rows of starts by number, as many together as fill a batch of points.
+
+        Where frames are seen it is one start at a time: their positions take memory.
+        """
+        together = 1 if self.see else max(1, MOST_AT_ONCE // len(self.settings.fields_V_per_A))
         for first in range(0, len(numbers), together):
             yield from self._block(numbers[first : first + together], check)
 
     def _block(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         settings, n_fields = self.settings, len(self.settings.fields_V_per_A)
         n_runs = len(settings.n_beads) * n_fields
-        sampling = in_engine(self._start, self._ensemble, _kept)
+        sampling = in_engine(self._start, self._ensemble, self._kept)
         every = [number * n_runs + run for number in numbers for run in range(n_runs)]
         sampled: dict[int, Trajectory] = {i: row["ended"] for i, row in sampling(every, check)}
         classical = settings.n_beads.index(1) * n_fields
@@ -119,7 +129,7 @@ class _Member:
             return Start(*(free[number].rows[name][-1] for name in LAST))
 
         def driven(times: int) -> dict[int, Trajectory]:
-            driving = in_engine(last, lambda _: self._driven(times), _kept)
+            driving = in_engine(last, lambda _: self._driven(times), self._kept)
             return {i: row["ended"] for i, row in driving(begun, check)} if begun else {}
 
         begun = [number for number in numbers if OUTCOMES[free[number].outcome] == FINISHED]
@@ -127,7 +137,29 @@ class _Member:
         twice = driven(2) if self._doubles else {}
         for number in numbers:
             runs = [sampled[number * n_runs + run] for run in range(n_runs)]
+            if self.see:
+                frames_seen = self._frames(number, runs, once.get(number))
+                self.see(number * self.subject.source.n_members + self.member, frames_seen)
             yield number, self._row(number, runs, once.get(number), twice.get(number))
+
+    def _frames(self, number: int, runs: list[Trajectory], driven: Trajectory | None) -> list[Atoms]:
+        """Return the frames of all runs of a start, each with the field at its time, ``field_V_per_A``."""
+        settings, found = self.settings, []
+        known: dict[str, Any] = {"trajectory_id": number, "member": self.member}
+        for run, ended in enumerate(runs):
+            _, n_beads, field = self._place(run)
+            places = "positions" if n_beads == 1 else "centroids"
+            own = {"n_beads": n_beads, "run": "constant", "field_V_per_A": settings.fields_V_per_A[field]}
+            found += frames_of(self.subject.atoms, ended, settings.timestep_fs, places, **known, **own)
+        if driven is not None:
+            drive = drive_of(settings)
+            moved = frames_of(
+                self.subject.atoms, driven, settings.drive_timestep_fs, **known, n_beads=1, run="driven"
+            )
+            for frame in moved:
+                frame.info["field_V_per_A"] = float(drive.at(frame.info["time_fs"]))
+            found += moved
+        return found
 
     @property
     def _doubles(self) -> bool:
@@ -167,6 +199,7 @@ class _Member:
             doubled = float(twice.rows["conserved_energy"].std())
         return {
             "trajectory_id": number, "member": self.member, **outcome_of(outcomes, "runs"),
+            "mean_dipole_e_A": mean_of(np.linalg.norm(samples[..., :3], axis=-1)),
             "samples": samples.reshape(*shape, n_samples, n_columns),
             "kinetic_eV": kinetic.reshape(*shape, 2), "driven": under,
             "diffusion_A2_per_ps": diffusion.reshape(shape), "doubled_eV": np.array([doubled]),
@@ -190,6 +223,13 @@ class _Member:
         begun = start_of_ring(positions, atoms.get_masses(), temperature_K, n_beads, random)
         return Start(*begun, group=n_beads, kind=field)
 
+    def _kept(self, start: Start, ended: Trajectory) -> Row:
+        """Return a trajectory, with the last of its frames alone where none is to be seen."""
+        if self.see:
+            return {"ended": ended}
+        rows = {name: values[-1:] if name in LAST else values for name, values in ended.rows.items()}
+        return {"ended": replace(ended, rows=rows)}
+
     def _potential(self) -> Any:
         source = self.subject.source
         return source.potential(self.subject.atoms, self.member if source.n_members > 1 else None)
@@ -201,7 +241,13 @@ class _Member:
         every = InField(SameForAll(self._potential()), fields, subject.alpha, by_kind=True)
         masses = np.repeat(of_beads(subject.atoms.get_masses(), n_beads)[None], len(fields), axis=0)
         length_fs = settings.equilibration_fs + settings.duration_fs
-        seen = (Samples.of(subject, n_beads), RingEnergies(settings.temperature_K, n_beads))
+        seen: tuple[Any, ...] = (
+            Samples.of(subject, n_beads), RingEnergies(settings.temperature_K, n_beads)
+        )  # fmt: skip
+        if n_beads == 1:
+            seen += (frames,)
+        elif self.see:
+            seen += (Centroids(n_beads),)
         starts = min(settings.n_trajectories, settings.shard_size)
         damping = min(turning_fs(subject, settings.temperature_K), SLOWEST_fs)
         most = MOST_ATOMS // (n_beads * len(subject.atoms)) if subject.in_cell else MOST_BEADS // n_beads
@@ -210,7 +256,7 @@ class _Member:
             RingPolymer(every, n_beads),
             PILE(settings.timestep_fs, settings.temperature_K, damping, n_beads), masses,
             round(length_fs / settings.timestep_fs), round(settings.observe_every_fs / settings.timestep_fs),
-            self.campaign_seed, observers=(*seen, frames) if n_beads == 1 else seen,
+            self.campaign_seed, observers=seen,
             stop=self._whole(n_beads), width=width, chunk=50, cell_A=cell_of(every, subject.atoms),
         )  # fmt: skip
 
@@ -223,7 +269,8 @@ class _Member:
             coupled, integrator,
             self.subject.atoms.get_masses(), round(settings.drive_duration_fs / timestep_fs),
             round(settings.drive_every_fs / timestep_fs), self.campaign_seed,
-            observers=(energies, potential_info, Conserved(integrator)), stop=self._whole(1),
+            observers=(energies, potential_info, Conserved(integrator), *((frames,) if self.see else ())),
+            stop=self._whole(1),
             width=min(settings.n_trajectories, settings.shard_size, MOST_AT_ONCE), chunk=50,
             cell_A=cell_of(coupled, self.subject.atoms),
         )  # fmt: skip
@@ -253,9 +300,3 @@ class _InCell:
         """Return the code of a broken frame, 0 of any other."""
         found = self.apart(state, system)
         return jnp.maximum(found, self.whole(state, system)) if self.whole.parts else found
-
-
-def _kept(start: Start, ended: Trajectory) -> Row:
-    """Return a trajectory with the last of its frames alone."""
-    rows = {name: values[-1:] if name in LAST else values for name, values in ended.rows.items()}
-    return {"ended": replace(ended, rows=rows)}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, UNKNOWN_TOLD, two_way
 from frazil.errors import UserError
 from frazil.experiments.field import figures
 from frazil.experiments.field.carried import Dipoles, RETURNED_eV, WHOLE_e, carried_units, paths
@@ -404,7 +404,7 @@ def _gates(
     if subject.in_cell:
         gates += _gates_of_cell(subject, tables)
     if subject.source.n_members == 1:
-        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN))
+        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD))
     return gates
 
 

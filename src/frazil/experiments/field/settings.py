@@ -9,6 +9,7 @@ from frazil.experiments.settings import a_potential, a_structure, beads, problem
 from frazil.settings import is_multiple, setting, settings
 
 CAMPAIGN = "frazil.experiments.field.physics"
+KEEPS_FRAMES = True
 DRIVES = ("pulse", "wave", "constant")
 WIDTHS_BEFORE = 3
 """Standard deviations of a pulse that pass before its centre: at the start it has a hundredth of its height."""

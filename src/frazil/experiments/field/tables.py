@@ -11,11 +11,12 @@ EXPECTED, RIGID = "expected of dipoles without a field", "rigid, as at rest"
 INTERVALS = "low_95? high_95? model_std? total_low_95? total_high_95?"
 TRAJECTORIES = Table(
     "trajectories",
-    "*trajectory_id:int *member:int outcome:str lost_runs:int",
+    "*trajectory_id:int *member:int outcome:str lost_runs:int mean_dipole_e_A?",
     limits={"outcome": tuple(OUTCOMES.values())},
 )
-"""A row per start and member: how its runs ended (the first that was lost, else finished), and how many were
-lost.
+"""A row per start and member: how its runs ended (the first that was lost, else finished), how many were
+lost, and the mean size of the dipole, over the samples of all others: by it a start that is run again is
+known.
 """
 ARRAYS = ("samples", "kinetic_eV", "driven", "diffusion_A2_per_ps", "doubled_eV")
 """Beside each row: samples (sets, fields, n, 3 + quantities) of the dipole, e Å, and of the quantities, Å and

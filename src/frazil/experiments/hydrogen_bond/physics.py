@@ -26,7 +26,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     subject_of,
     windows_of,
 )
-from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, mean_of, outcome_of, runner_of
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import PILE
 from frazil.md.integrity import OUTCOMES
@@ -93,7 +93,8 @@ def _pass(
         "trajectory_id": number, "member": member, "direction": direction_of(number),
         **outcome_of(outcomes),
         "n_escaped": int((bound > settings.escape_A).sum()),
-        "n_bound": int(np.isfinite(bound).sum()), "samples": samples, "kinetic_eV": kinetic,
+        "n_bound": int(np.isfinite(bound).sum()), "mean_shift_A": mean_of(samples[..., 2]),
+        "samples": samples, "kinetic_eV": kinetic,
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 import scipy.stats
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, Estimate, TwoWay, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, UNKNOWN_TOLD, Estimate, TwoWay, two_way
 from frazil.analysis.free_energy import effective_number, integrated, mbar, overlap
 from frazil.errors import UserError
 from frazil.experiments.hydrogen_bond import figures
@@ -373,7 +373,10 @@ def _gates(
             interval = (difference - half, difference + half)
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
     if subject.source.n_members == 1:
-        return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
+        return [
+            *gates,
+            Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD),
+        ]
     for _, windows in tables["windows"].groupby("n_beads"):
         apart = members_differ(windows).to_numpy()
         most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0

@@ -14,11 +14,13 @@ TRAJECTORIES = Table(
     "trajectories",
     """
     *trajectory_id:int *member:int direction:str outcome:str lost_windows:int n_escaped:int n_bound:int
+    mean_shift_A?
     """,
     limits={"outcome": tuple(OUTCOMES.values()), "direction": (FORWARD, BACKWARD)},
 )
 """A row per pass and member: windows that were lost, and of the samples with the molecule bound without a
-restraint (n_bound) those in which it had escaped.
+restraint (n_bound) those in which it had escaped; mean_shift_A, of how far the distance is from that at rest,
+over the samples of all windows: by it a pass that is run again is known.
 """
 ARRAYS = ("samples", "kinetic_eV")
 """Beside each row: samples (sets, windows, n, 4) of the energies of the whole and of its parts, eV, of how

@@ -256,7 +256,8 @@ def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
         better = force < first["force_rmse_eV_per_A"]
         gates.append(Gate.holds(name, force, limit, better).because(*FORCES_TOLD))
     else:
-        gates.append(Gate(name, force, limit, None, "one round only: nothing to compare it with"))
+        alone = Gate(name, force, limit, None, "one round only: nothing to compare it with")
+        gates.append(alone.because(*FORCES_TOLD))
     if "bands" in tables:
         worst = float(tables["bands"]["difference_cm1"].abs().max())
         gates.append(

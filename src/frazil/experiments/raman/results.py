@@ -12,7 +12,7 @@ import scipy.integrate
 import scipy.optimize
 
 from frazil.analysis.bands import Band, bands_of, between
-from frazil.analysis.estimates import MODEL_UNKNOWN, Estimate, two_way
+from frazil.analysis.estimates import MODEL_UNKNOWN, UNKNOWN_TOLD, Estimate, two_way
 from frazil.analysis.raman import (
     COMPONENTS,
     GEOMETRIES,
@@ -380,19 +380,22 @@ def _gates(
         Gate.at_most("∂α/∂Q against differences, of the largest", subject.worst_slope, WORST_SLOPE).because(
             *SLOPE_TOLD
         ),
-        Gate.unmeasured(name, FLOOR, where)
-        if np.isnan(floor)
-        else Gate.at_most(name, floor, FLOOR, where).because(*FLOOR_TOLD),
+        (
+            Gate.unmeasured(name, FLOOR, where)
+            if np.isnan(floor)
+            else Gate.at_most(name, floor, FLOOR, where)
+        ).because(*FLOOR_TOLD),
     ]
     within = form_within(tables["raman_angles"])
     name = "angles at which a band's form by symmetry is within its interval (part)"
-    gates.append(
+    gate = (
         Gate.unmeasured(name, LEAST_INSIDE, "no band has harmonic lines")
         if np.isnan(within)
-        else Gate.at_least(name, within, LEAST_INSIDE).because(*FORM_TOLD)
+        else Gate.at_least(name, within, LEAST_INSIDE)
     )
+    gates.append(gate.because(*FORM_TOLD))
     if subject.n_members == 1:
-        gates.append(Gate.unmeasured("the model's error", "known", MODEL_UNKNOWN))
+        gates.append(Gate.unmeasured("the model's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD))
     return gates
 
 

@@ -13,7 +13,7 @@ from frazil.campaigns import Check, Row, Runner
 from frazil.errors import UserError
 from frazil.experiments.at_rest import source_of
 from frazil.experiments.constant_energy import See, frames_of
-from frazil.experiments.passes import WholeParts, kinetic_eV, outcome_of, runner_of
+from frazil.experiments.passes import WholeParts, kinetic_eV, mean_of, outcome_of, runner_of
 from frazil.experiments.reaction.results import analyse
 from frazil.experiments.reaction.settings import NO_TRUTH, Reaction
 from frazil.experiments.reaction.tables import ARRAYS
@@ -92,7 +92,8 @@ def _pass(
     return {
         "trajectory_id": number, "member": member, **outcome_of(outcomes),
         "n_escaped": int((left > settings.escape_A).sum()),
-        "n_samples": int(np.isfinite(left).sum()), "coordinates_A": coordinates, "roots": roots,
+        "n_samples": int(np.isfinite(left).sum()), "mean_coordinate_A": mean_of(coordinates[..., 0]),
+        "coordinates_A": coordinates, "roots": roots,
         "kinetic_eV": kinetic, "truth_adds_eV": added,
     }  # fmt: skip
 

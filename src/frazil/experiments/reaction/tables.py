@@ -9,10 +9,15 @@ quantum density. Of one bead they are one.
 """
 TRAJECTORIES = Table(
     "trajectories",
-    "*trajectory_id:int *member:int outcome:str lost_windows:int n_escaped:int n_samples:int",
+    """
+    *trajectory_id:int *member:int outcome:str lost_windows:int n_escaped:int n_samples:int
+    mean_coordinate_A?
+    """,
     limits={"outcome": tuple(OUTCOMES.values())},
 )
-"""A row per pass and member: windows that were lost, samples, and of these those that left their window."""
+"""A row per pass and member: windows that were lost, samples, of these those that left their window, and the
+centroid's mean coordinate over all of them: by it a pass that is run again is known.
+"""
 ARRAYS = ("coordinates_A", "roots", "kinetic_eV", "truth_adds_eV")
 """Beside each row: coordinates (sets, windows, n, 1 + beads), of the centroid and of every bead; roots of the
 inverse effective mass, √(Σ|∇ξ|²/m) (sets, windows, n), 1/√amu; mean kinetic energies (sets, windows, 2) by

@@ -7,7 +7,14 @@ import numpy as np
 import pandas
 
 from frazil.analysis.bands import Band, bands_of
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, Estimate, spread_calibration, two_way
+from frazil.analysis.estimates import (
+    MODEL_UNKNOWN,
+    ONE_POTENTIAL,
+    UNKNOWN_TOLD,
+    Estimate,
+    spread_calibration,
+    two_way,
+)
 from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
@@ -61,6 +68,10 @@ WARM_TOLD = (
     "Starts are canonical, so the mean temperature of the runs is the one asked for within four of its "
     "standard deviations (that of a run is T √(1/modes)).",
     "Equilibrate longer (vibrations.equilibration_fs), or look for a drift.",
+)
+MINIMUM_TOLD = (
+    "A member that does not hold the structure has no harmonic lines, and the scatter of members lacks it.",
+    "Label frames near the minimum and train again, or look at what that member relaxes to.",
 )
 CALIBRATION_TOLD = (
     "α is the true error over the members' spread, 1 where the truth is like another member. Beyond a factor "
@@ -255,19 +266,25 @@ def _gates(
         ).because(*WARM_TOLD),
     ]
     if subject.n_members == 1:
-        return [*gates, Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN)]
+        return [
+            *gates,
+            Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD),
+        ]
     told = "largest shift of a member's band, in half widths"
     gates += [
-        Gate.at_most("members without a minimum", subject.modes.n_without_minimum, 0, shown="none"),
+        Gate.at_most("members without a minimum", subject.modes.n_without_minimum, 0, shown="none").because(
+            *MINIMUM_TOLD
+        ),
         Gate.at_most(told, shift.max(), FARTHEST).because(*WINDOW_TOLD),
     ]
     why = "no labels were given" if settings.labels is None else "needs at least four members"
     name, allowed = "error over the members' spread on held-out forces (α)", f"{1 / FAR:.2f} to {FAR}"
-    gates.append(
+    gate = (
         Gate.unmeasured(name, allowed, why)
         if np.isnan(alpha)
-        else Gate.within(name, alpha, round(1 / FAR, 2), FAR).because(*CALIBRATION_TOLD)
+        else Gate.within(name, alpha, round(1 / FAR, 2), FAR)
     )
+    gates.append(gate.because(*CALIBRATION_TOLD))
     lines = tables["harmonic"].dropna(subset=["label_cm1", "total_low_95_cm1"])
     if len(lines):
         inside = lines["label_cm1"].between(lines["total_low_95_cm1"], lines["total_high_95_cm1"])

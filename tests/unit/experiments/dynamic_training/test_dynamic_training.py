@@ -1,6 +1,7 @@
 """Dynamic training's comparison: data that is kept and split whole, paired differences, what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from frazil.analysis.settings import ModelError
 from frazil.data.trajectories import LabelledTrajectory
 from frazil.errors import UserError
 from frazil.experiments.dynamic_training import analysis, arms, judge, truth
-from frazil.experiments.dynamic_training.judge import ALONG, CHAOS, ROLLOUTS, STARTS
+from frazil.experiments.dynamic_training.judge import ALONG, CHAOS, LONG_RUNS, ROLLOUTS, STARTS
 from frazil.experiments.dynamic_training.settings import (
     ARMS,
     DynamicTraining,
@@ -26,12 +27,14 @@ from frazil.experiments.dynamic_training.settings import (
     TrainedNetwork,
     TrajectoryData,
 )
+from frazil.experiments.repeated import keep, repeat
 from frazil.learning.batches import Batch
 from frazil.learning.rollout import FromEnergy
 from frazil.learning.settings import RolloutTraining
 from frazil.potentials.analytic.simple import HarmonicBonds
+from frazil.report.movie import read as read_movie
 from frazil.report.section import Section
-from frazil.settings import BadSettings, load
+from frazil.settings import BadSettings, load, values_of
 from frazil.units import fs
 
 N_FRAMES = 40
@@ -106,7 +109,7 @@ def judged(folder: Path, gain: dict[str, float], seeds: int = 3) -> Path:
         random = np.random.default_rng(seed)
         own = 1 + 0.1 * random.normal()
         hard = np.repeat([0.5, 1.5], 3)  # of the starts, three of each trajectory
-        rollouts, starts, along = [], [], []
+        rollouts, starts, along, long_runs = [], [], [], []
         for arm in ARMS:
             length = 4 if arm == "dynamic" else 1
             noise = 0.002 * random.normal(size=6)
@@ -116,18 +119,20 @@ def judged(folder: Path, gain: dict[str, float], seeds: int = 3) -> Path:
             rollouts.append(
                 [arm, "m", seed, 1, length, mean / 2, mean, mean / 4, 1.0, 100, 2.0, 20.0, 0.1, 0, 2, 0, 0.9]
             )
+            long_runs += [[arm, length, seed, k, k, 0, 0, 50.0, -1.0, 1.1] for k in range(2)]
             along += [[arm, length, seed, k, 0.1, 0.01] for k in range(3)]
         if seed == 0:
             starts += [[CHAOS, 0, seed, k, k // 3, 7, 0.0, 0.1, 0.0, 100.0] for k in range(6)]
             along += [[CHAOS, 0, seed, k, 0.0, 0.001] for k in range(3)]
-        for table, rows in ((ROLLOUTS, rollouts), (STARTS, starts), (ALONG, along)):
+        every = ((ROLLOUTS, rollouts), (STARTS, starts), (ALONG, along), (LONG_RUNS, long_runs))
+        for table, rows in every:
             table.write(table.frame(rows), folder / f"judged_{seed}")
     return folder
 
 
 def differences(folder: Path, prepared: Path, gain: dict[str, float]) -> tuple[pandas.DataFrame, Section]:
     out = folder / "out"
-    analysis.analyse(prepared, judged(folder / "judged", gain), 1, ModelError(), out)
+    analysis.analyse(prepared, judged(folder / "judged", gain), [], 1, ModelError(), out)
     table = pandas.read_csv(out / "differences.csv").set_index(["control", "measure"])
     return table, Section.read(out)
 
@@ -161,7 +166,7 @@ def test_an_arm_that_lacks_a_seed_misses_its_gate(prepared: Path, tmp_path: Path
     file = folder / "judged_2/rollouts.csv"
     rows = pandas.read_csv(file)
     rows[rows["arm"] != "restarts"].to_csv(file, index=False)
-    analysis.analyse(prepared, folder, 1, ModelError(), tmp_path / "out")
+    analysis.analyse(prepared, folder, [], 1, ModelError(), tmp_path / "out")
     gates = {gate.name: gate for gate in Section.read(tmp_path / "out").gates}
     assert gates["models that lack a seed"].passed is False
     assert gates["models that lack a seed"].comment == "restarts (S = 1)"
@@ -242,9 +247,53 @@ def test_arms_are_trained_judged_and_compared(
     assert (table["distance_overlap"] > 0.5).all()
     floor = STARTS.read(out).query("arm == 'truth'")
     assert floor["mepa_300"].max() < table["mepa_300"].min()
-    analysis.analyse(data, tmp_path / "judged", 1, ModelError(), tmp_path / "out")
-    assert "1 seeds" in Section.read(tmp_path / "out").headline
+    results = tmp_path / "results/dynamic_training"
+    analysis.analyse(data, tmp_path / "judged", [tmp_path / "trained"], 1, ModelError(), results)
+    assert "1 seeds" in Section.read(results).headline
+    judgement = fields_of(DynamicTraining, {"n_test_starts": 3, "n_long": 2, "long_fs": 50})
+    parameters = {"campaign_seed": 1, "dynamic_training": judgement}
+    (results.parent / "run.json").write_text(json.dumps({"parameters": parameters}))
+    is_repeated(results.parent, tmp_path)
     assert "epochs" in capsys.readouterr().err
+
+
+def fields_of(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values_of(load(kind, given)).items() if value is not None}
+
+
+def is_repeated(results: Path, folder: Path) -> None:
+    """Test runs and long runs come out the same from their numbers, under every model and the truth."""
+    starts = (results / "dynamic_training/starts.csv").read_text().splitlines()
+    repeat("dynamic_training", results, 1, 1000, folder / "one")
+    again = (folder / "one/starts.csv").read_text().splitlines()
+    assert again[1:] == [line for line in starts[1:] if line.split(",")[3] == "1"]
+    assert len(again) == 1 + len(ARMS) + 1, "every model, and the truth"
+    frames = read_movie(folder / "one/frames.extxyz")
+    assert len(frames) == 300 * (len(ARMS) + 1)
+    held = truth.read(results / "dynamic_training/held_out", "test")[0]
+    place, first = map(int, again[1].split(",")[4:6])
+    soft = [frame for frame in frames if frame.info["arm"] == "dynamic"]
+    assert place == 0
+    np.testing.assert_allclose(soft[0].positions, held.positions[first], atol=1e-7)
+    np.testing.assert_allclose(soft[40].positions, held.positions[first + 40], atol=0.05)
+    repeat("dynamic_training", results, 1, 10, folder / "long", "long")
+    runs = (results / "dynamic_training/long_runs.csv").read_text().splitlines()
+    assert (folder / "long/long_runs.csv").read_text().splitlines()[1:] == [
+        line for line in runs[1:] if line.split(",")[3] == "1"
+    ]
+    with pytest.raises(UserError, match=r"trajectory 7; .*starts.csv has 3, 0 to 2"):
+        repeat("dynamic_training", results, 7, 10, folder / "none")
+    keep("dynamic_training", results, 2, 5, (), (), folder / "kept")
+    (gate,) = Section.read(folder / "kept").gates
+    assert (gate.passed, gate.value) == (True, 2)
+    assert len(read_movie(folder / "kept/frames.extxyz")) == 2 * 5 * (len(ARMS) + 1)
+    file = results / "dynamic_training/models/seed_0/dynamic-2/model.json"
+    file.write_text(file.read_text().replace('"length_A": 1', '"length_A": 1.0'))
+    with pytest.raises(UserError, match="trajectory 1 came out as "):
+        repeat("dynamic_training", results, 1, 10, folder / "changed")
+    shutil.rmtree(results / "dynamic_training/models")
+    with pytest.raises(UserError, match=r"there is no .*seed_0/converged-1; give the results of a whole run"):
+        repeat("dynamic_training", results, 1, 10, folder / "gone")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.experiments.field import results, subject
+from frazil.experiments.field import physics, results, subject
 from frazil.experiments.field.settings import Field
 from frazil.parameters import resolve
 from frazil.potentials.analytic.water import (
@@ -161,6 +161,48 @@ def test_members_and_shards(tmp_path: Path) -> None:
     bonds = pandas.read_csv(whole / "out/response.csv").query("quantity == 'O–H bond'")
     assert (bonds["model_std"] > 0.002).all()
     assert bonds["total_high_95"].notna().all()
+
+
+def test_frames_of_a_start_are_what_its_samples_say(tmp_path: Path) -> None:
+    """Dipoles and bonds of the frames are the row's, run by run; rows are those of starts unseen."""
+    atoms = Atoms("OHH", BENT)
+    short = {"n_trajectories": 4, "duration_fs": 200, "equilibration_fs": 20, "drive_duration_fs": 150}
+    values = {**SMALL, **given(tmp_path, {"kind": "q-tip4p-f"}, atoms), **short}
+    settings = load_settings(Field, values)
+    seen: dict[int, list[Atoms]] = {}
+    rows = dict(physics.runner(settings, 1, seen.__setitem__)([1, 2], lambda: None))
+    unseen = dict(physics.runner(settings, 1)([0, 1, 2], lambda: None))
+    for identity, row in rows.items():
+        for name in physics.ARRAYS:
+            assert np.array_equal(row[name], unseen[identity][name], equal_nan=True), name
+        assert row["mean_dipole_e_A"] == unseen[identity]["mean_dipole_e_A"] > 0.3
+        n_sets, n_fields, n_samples = row["samples"].shape[:3]
+        n_driven = len(row["driven"])
+        assert len(seen[identity]) == n_sets * n_fields * (n_samples + 3) + n_driven
+        compared = 0
+        for frame in seen[identity]:
+            assert (frame.info["trajectory_id"], frame.info["member"]) == (identity, 0)
+            expected = dipole_of(frame)
+            if frame.info["run"] == "driven":
+                sample = round(frame.info["time_fs"] / settings.drive_every_fs)
+                assert expected[2] == pytest.approx(row["driven"][sample, 2], abs=1e-9)
+                assert abs(frame.info["field_V_per_A"]) <= settings.drive_V_per_A
+            elif (sample := round(frame.info["time_fs"] / 10) - 3) >= 0:
+                of = (
+                    settings.n_beads.index(frame.info["n_beads"]),
+                    FIELDS.index(frame.info["field_V_per_A"]),
+                )
+                compared += 1
+                # the dipole is linear in the positions, so that the centroids' is the beads' mean
+                np.testing.assert_allclose(row["samples"][(*of, sample)][:3], expected, atol=1e-9)
+        assert compared == n_sets * n_fields * n_samples
+
+
+def dipole_of(frame: Atoms) -> np.ndarray:
+    """Return the dipole (3,), e Å, of q-TIP4P/F water, O first: −q on M, q/2 on each H."""
+    oxygen, *hydrogens = frame.positions
+    middle = TO_OXYGEN * oxygen + (1 - TO_OXYGEN) * np.mean(hydrogens, axis=0)
+    return np.asarray(CHARGE_e * (np.mean(hydrogens, axis=0) - middle))
 
 
 def test_what_a_field_induces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
