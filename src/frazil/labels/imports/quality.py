@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist, pdist
 from frazil.data.cells import boundary_key, moved, same_cell
 from frazil.data.frames import fingerprint, label_problem, max_force
 from frazil.labels.imports.reading import turned_onto
+from frazil.labels.imports.scale import ALL_ELECTRONS, of_all_electrons, too_low, too_stiff
 
 SHORTEST_DISTANCE_A = 0.4
 """Nuclei nearer than this are a broken frame."""
@@ -37,10 +38,6 @@ UNIT_TOLERANCE, UNIT_SIGMAS = 0.25, 5.0
 1 by this much, and by so many of its standard errors: small steps hide a unit that all of them show. Of the
 two slopes between which the true one lies, the nearer to 1 counts.
 """
-THOMAS_FERMI_eV = -20.92
-"""Energy of a neutral Thomas–Fermi atom divided by Z^(7/3)."""
-ALL_ELECTRONS = (0.5, 1.05)
-"""An all-electron energy is this part of the Thomas–Fermi one (H 0.65, C 0.75, O 0.76, Si 0.80)."""
 UNIT_HINTS = {
     -1.0: "the forces have the sign of gradients",
     51.4221: "the forces are in Hartree/Bohr",
@@ -76,9 +73,8 @@ def says_converged(atoms: Atoms) -> bool:
 
 def energy_zero(atoms: Atoms) -> str:
     """Return what a labelled frame's energy is counted from: all electrons, or something else."""
-    scale = THOMAS_FERMI_eV * (atoms.numbers.astype(float) ** (7 / 3)).sum()
     low, high = ALL_ELECTRONS
-    return "all electrons" if low < atoms.get_potential_energy() / scale < high else "other"
+    return "all electrons" if low < of_all_electrons(atoms) < high else "other"
 
 
 def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
@@ -88,7 +84,8 @@ def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
     of each other), not converged
     (electrons, by the file's word), zero forces (all exactly 0), duplicate, energy zero (unlike most),
     energy outlier and force outlier (alone beyond a gap as wide as all the rest, among frames of one
-    composition), mismatch (forces against energy differences along a trajectory or between nearest frames).
+    composition), mismatch (forces against energy differences along a trajectory or between nearest frames),
+    unit (of energies and forces alike: energies or bonds that are impossible in eV).
     """
     found = [
         Suspect(i, "box" if IN_BOX in atoms.info else "labels", problem)
@@ -99,7 +96,11 @@ def find_suspects(frames: Sequence[Atoms]) -> list[Suspect]:
     found += _contacts(frames, good)
     good = sorted(set(good) - {suspect.frame for suspect in found})
     found += _unfinished(frames, good) + _duplicates(frames, good) + _zeros(frames, good)
-    found += _outliers(frames, good) + _mismatches(frames, good)
+    found += _outliers(frames, good)
+    mismatches = _mismatches(frames, good)
+    if len({suspect.frame for suspect in mismatches}) <= MOST_MISMATCHED * len(good):
+        found += _units(frames, good)
+    found += mismatches
     return sorted(found, key=lambda suspect: (suspect.frame, suspect.kind))
 
 
@@ -157,6 +158,17 @@ def _zeros(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
         for i, zero in zeros.items()
         if zero != usual
     ]
+
+
+def _units(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:
+    """Return frames whose energies and forces agree with each other in a unit that is not eV.
+
+    Every frame whose energy is too low, or all where bonds are too stiff.
+    """
+    low = [Suspect(i, "unit", told) for i in good if (told := too_low(frames[i]))]
+    if low or not (told := too_stiff([frames[i] for i in good])):
+        return low
+    return [Suspect(i, "unit", told) for i in good]
 
 
 def _outliers(frames: Sequence[Atoms], good: Sequence[int]) -> list[Suspect]:

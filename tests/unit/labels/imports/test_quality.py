@@ -1,6 +1,8 @@
 """What is suspect is found, and nothing else."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from scipy.spatial.transform import Rotation
 
+from frazil.data.frames import load_frames
+from frazil.labels.imports.named import FACTORS
 from frazil.labels.imports.quality import (
     Step,
     energy_zero,
@@ -18,6 +22,7 @@ from frazil.labels.imports.quality import (
     unit_ratio,
     unit_slope,
 )
+from frazil.labels.imports.scale import too_low, too_stiff
 
 from .conftest import Trajectory
 
@@ -130,6 +135,65 @@ def test_work_that_errs_by_as_much_as_energies_change_accuses_nobody() -> None:
     assert other_unit(found) == ""
     in_bohr = [Step(s.first, s.second, s.difference_eV, s.work_eV / 0.529177, 1.0) for s in found]
     assert other_unit(in_bohr).endswith("the positions are in Bohr")
+
+
+ASSETS = Path(__file__).parents[4] / "assets"
+LABELLED = [
+    f"datasets/{name}/labelled.extxyz" for name in ("co-aggregates-pbe-d3bj", "h2-co-bhlyp-d4", "mgsio3-pbe0")
+]
+
+
+@pytest.mark.parametrize("file", [*LABELLED, "potentials/mgsio3-pbe0/held_out.extxyz"])
+def test_a_unit_of_energies_and_forces_alike(file: str) -> None:
+    """It shows by energies below those of all electrons, or by the stiffness of bonds; eV show nothing."""
+    frames = load_frames(ASSETS / file)
+    labels = [(atoms.get_potential_energy(), atoms.get_forces()) for atoms in frames]
+    assert not [atoms for atoms in frames if too_low(atoms)]
+    assert too_stiff(frames) == ""
+    for unit in ("kcal/mol", "kJ/mol"):
+        for atoms, (energy, forces) in zip(frames, labels, strict=True):
+            relabelled(atoms, energy / FACTORS[unit], forces / FACTORS[unit])
+        assert {too_low(atoms).rpartition(": ")[2] for atoms in frames} == {
+            f"in {unit}? say energy_unit and forces_unit"
+        }
+        stiff = r"bonds (C–O|H–H|O–Si) have \d+ eV/Å² where their force vanishes, N2 has 143: "
+        assert re.match(stiff, too_stiff(frames))
+
+
+def test_a_unit_that_both_labels_share_is_suspect() -> None:
+    frames = load_frames(ASSETS / "datasets/mgsio3-pbe0/labelled.extxyz")
+    assert [s for s in find_suspects(frames) if s.kind == "unit"] == []
+    lowest = min(atoms.get_potential_energy() for atoms in frames)
+    for zero, told in ((0.0, "an energy below that of all electrons"), (lowest, "bonds O–Si have ")):
+        moved = [atoms.copy() for atoms in frames]
+        for atoms, known in zip(moved, frames, strict=True):
+            factor = FACTORS["kcal/mol"]
+            relabelled(atoms, (known.get_potential_energy() - zero) / factor, known.get_forces() / factor)
+        found = [suspect for suspect in find_suspects(moved) if suspect.kind == "unit"]
+        assert [suspect.frame for suspect in found] == list(range(len(frames)))
+        assert all(suspect.detail.startswith(told) for suspect in found)
+
+
+def test_the_stiffest_bonds_are_no_unit() -> None:
+    """N2 from 0.9 to 1.4 Å on a Morse curve, 100 of each of two; and where it is compressed alone."""
+    depth_eV, per_A, rest_A = 9.9, 2.69, 1.098  # 143 eV/Å²
+
+    def molecule(length: float, scale: float) -> Atoms:
+        atoms = Atoms("N2", [[0, 0, 0], [0, 0, length]])
+        decay = np.exp(-per_A * (length - rest_A))
+        pull = 2 * depth_eV * per_A * (1 - decay) * decay
+        forces = scale * np.array([[0, 0, pull], [0, 0, -pull]])
+        atoms.calc = SinglePointCalculator(atoms, energy=scale * depth_eV * (1 - decay) ** 2, forces=forces)
+        return atoms
+
+    random = np.random.default_rng(1)
+    wide = [molecule(length, 1.0) for length in random.uniform(0.9, 1.4, 100)]
+    assert too_stiff(wide) == ""
+    assert "N–N" in too_stiff([molecule(atoms.positions[1, 2], 23.06) for atoms in wide])
+    pressed = [molecule(length, 1.0) for length in random.uniform(0.7, 0.8, 100)]
+    assert too_stiff(pressed) == "", "its force never vanishes"
+    assert too_stiff(wide[:9]) == "", "too few"
+    assert too_stiff([Atoms("He", calculator=wide[0].calc)]) == ""
 
 
 def test_doubles_contacts_and_labels(trajectory: Trajectory) -> None:
