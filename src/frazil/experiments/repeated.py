@@ -7,6 +7,7 @@ look at one runs it again, and its row has to come out as it stands in the table
 import csv
 import importlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,13 +35,19 @@ REPEATS = {
     "dynamic_training": "frazil.experiments.dynamic_training.repeated:repeat",
 }
 """Experiment -> its function (results, trajectory_id, ensemble) -> Repeated; their modules say the rest."""
-MODEL, LONG = "model", "long"
+MODEL, LONG, LEARNING, EXPLORATION = "model", "long", "learning", "exploration"
 ENSEMBLES = {
     "photodesorption": (MODEL, "teacher", "teacher_control", "model_control"),
     "sticking": (MODEL, "truth", "attempts"),
     "dynamic_training": (MODEL, LONG),
+    "infrared": (MODEL, LEARNING),
 }
 """Experiment -> its ensembles, where there are more than the model's."""
+NOT_KEPT = {
+    ("photodesorption", EXPLORATION): "results have the committee of the last round alone. While the work "
+    "folder is there, the .command.sh of a round's task (PROPOSE in pipeline_info/trace.tsv) runs it again",
+}
+"""Ensembles whose trajectories cannot be repeated, and why."""
 ID = "trajectory_id"
 """The column of a table that knows a trajectory; an experiment of another one says so."""
 CAMPAIGN = "campaign.json"
@@ -82,6 +89,8 @@ def repeat(
     UserError for an experiment without trajectories, for results that are not whole, for an ensemble or an id
     that is not there, and where the row does not come out as it stands there.
     """
+    if (experiment, ensemble) in NOT_KEPT:
+        raise UserError(f"trajectories of {ensemble} are not repeated: {NOT_KEPT[experiment, ensemble]}")
     allowed = ENSEMBLES.get(experiment, (MODEL,))
     if ensemble not in allowed:
         raise UserError(f"ensemble {ensemble!r}; {experiment} has {', '.join(allowed)}")
@@ -202,8 +211,13 @@ def _rows_of(table: Path, column: str) -> dict[int, list[str]]:
     place = head.split(",").index(column)
     found: dict[int, list[str]] = {}
     for line in lines:
-        found.setdefault(int(next(csv.reader([line]))[place]), []).append(line)
+        found.setdefault(id_of(next(csv.reader([line]))[place]), []).append(line)
     return found
+
+
+def id_of(cell: str) -> int:
+    """Return the id that a cell says: its digits, of ``round-01-00003`` 100003."""
+    return int(re.sub(r"\D", "", str(cell)))
 
 
 def _whole(frames: list[Atoms]) -> list[Atoms]:

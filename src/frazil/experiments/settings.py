@@ -140,12 +140,13 @@ class RepeatTrajectory:
     experiment: str = given("Name of the experiment: photodesorption, sticking, infrared, or a campaign")
     results: Path = given("Folder of the run's results", path="folder")
     trajectory_id: int = given(
-        "Number in the table of the trajectories (trajectories.csv, of infrared spectra runs.csv)",
+        "Number in the table of the trajectories (trajectories.csv; of infrared spectra runs.csv, of their learning the digits "
+        "of trajectory_id in active_learning.csv; of dynamic_training the start in starts.csv or the run in long_trajectories.csv)",
         minimum=0, maximum=2**32 - 1,
     )  # fmt: skip
     ensemble: str = given(
         "Whose: the model's; of photodesorption teacher, teacher_control or model_control; of sticking truth or "
-        "attempts",
+        "attempts; of infrared learning; of dynamic_training long",
         default="model",
     )
     n_frames: int = given(

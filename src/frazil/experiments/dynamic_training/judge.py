@@ -44,7 +44,7 @@ ALONG = Table(
     digits=SIX_DIGITS,
 )
 LONG_RUNS = Table(
-    "long_runs",
+    "long_trajectories",
     """
     *arm:str *subsequence_length:int *seed:int *run:int trajectory_id:int frame:int hole:bool ended_fs
     lowest_eV? closest_A?
@@ -98,8 +98,8 @@ class Held:
 
 
 def judge(trajectories: Path, trained: Path, campaign_seed: int, judgement: Judgement, out: Path) -> None:
-    """Write rollouts.csv, starts.csv, long_runs.csv and along.csv of one seed's models, and of the truth
-    where it is known.
+    """Write rollouts.csv, starts.csv, long_trajectories.csv and along.csv of one seed's models, and of the
+    truth where it is known.
 
     Raises UserError for held-out trajectories that are shorter than a test run.
     """

@@ -201,13 +201,16 @@ def run_replicas(
     limits: Limits,
     folder: Path,
     first_member: int | None = 0,
+    only: Sequence[int] | None = None,
+    see: Callable[[Trajectory], None] | None = None,
 ) -> list[Visit]:
     """Run all replicas until they pause or their time is over; return their visits in order.
 
     Replicas are driven by the members in turn, by structure and number, beginning with ``first_member``; for
     None by the mean. Those of one driver share a batch, at all temperatures, with all structures of like
     size. Visits are kept in ``folder`` as they end, and running batches after every chunk, so that a kill
-    loses nothing. Raises OutOfTime.
+    loses nothing. ``only`` names the replicas that run, of which ``see`` gets the trajectories. Raises
+    OutOfTime.
     """
     observe_every = max(1, round(OBSERVE_fs / schedule.timestep_fs))
     n_steps = -(-round(schedule.duration_fs / schedule.timestep_fs) // observe_every) * observe_every
@@ -261,13 +264,16 @@ def run_replicas(
 
     def row(start: Start, ended: Trajectory) -> Row:
         atoms = minima[start.known["structure"]]
+        if see is not None:
+            see(ended)
         if not compared:
             _check_batched(model, atoms, ended, start.known["member"])
             compared.append(ended.trajectory_id)
         return vars(_visit(ended, schedule.timestep_fs, len(atoms)))
 
     runner = in_engine(start, ensemble, row, running=folder)
-    rows = run_shard(range(len(replicas)), runner, ArrayLedger(folder), "replicas")
+    running = range(len(replicas)) if only is None else only
+    rows = run_shard(running, runner, ArrayLedger(folder), "replicas")
     return [Visit(**{name: _KINDS.get(name, float)(row[name]) for name in row}) for row in rows]
 
 

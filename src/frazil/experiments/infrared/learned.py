@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,15 +13,24 @@ from frazil.data.split import labelled_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared.learning import (
     LIKE_OTHERS,
+    OF_ROUND,
     PROPOSED,
     Round,
     errors_on,
+    folder_of,
     known_frames,
     pausing_limits,
     references_at,
 )
 from frazil.experiments.infrared.settings import Learning
-from frazil.experiments.infrared.tables import ACTIVE_LEARNING, CALIBRATION, HARMONIC_ROUNDS, ROUNDS
+from frazil.experiments.infrared.tables import (
+    ACTIVE_LEARNING,
+    CALIBRATION,
+    HARMONIC_ROUNDS,
+    KEPT_ROUNDS,
+    ROUNDS,
+)
+from frazil.files import write_atomic
 from frazil.md.driven_lammps import write_beside
 from frazil.potentials.gmnn.committee import write_folder
 from frazil.potentials.gmnn.files import read_model
@@ -37,7 +47,8 @@ def gather_learned(
     settings: Learning,
     out: Path,
 ) -> None:
-    """Write model.h5, frames.extxyz, test.extxyz and the tables of the rounds into ``out``.
+    """Write model.h5, frames.extxyz, test.extxyz and the tables of the rounds into ``out``, and what repeats
+    a replica of theirs (``rounds/``).
 
     Args:
         minima: file of ``find_minima``.
@@ -109,6 +120,10 @@ def gather_learned(
     HARMONIC_ROUNDS.write(
         pandas.DataFrame([{"round": n, **state.harmonic_of} for n, state in enumerate(states)]), out
     )
+    for number, folder in enumerate(rounds[:-1]):
+        for name in OF_ROUND:
+            with write_atomic(out / KEPT_ROUNDS / folder_of(number) / name) as partial:
+                shutil.copyfile(folder / name, partial)
     write_frames(out / "frames.extxyz", known)
     write_frames(out / "test.extxyz", test)
     write_beside(out, known[0])  # the model in LAMMPS

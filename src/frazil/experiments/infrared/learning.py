@@ -18,6 +18,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ase.data
 import numpy as np
@@ -44,6 +45,7 @@ from frazil.experiments.infrared.settings import Learning, Training
 from frazil.files import sha256_of, write_atomic, write_json
 from frazil.learning import gmnn
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
+from frazil.md.trajectory import Trajectory
 from frazil.potentials.gmnn.architecture import Architecture
 from frazil.potentials.gmnn.committee import Committee
 from frazil.potentials.gmnn.files import Model, read_model, write_model
@@ -122,7 +124,7 @@ def learn_round(
         )
     references = references_at(minima, settings.level)
     known, _ = known_frames(frames, references, settings)
-    left = [before / name for name in ("model.h5", "judged.json", "replicas.extxyz")] if before else []
+    left = [before / name for name in OF_ROUND] if before else []
     identity = key_of(
         settings=asdict(settings),
         training=asdict(training),
@@ -161,6 +163,39 @@ def learn_round(
         f"round {round_number}: {judged.n_train} frames trained on, harmonic error {error}; "
         f"{len(candidates)} {asked}"
     )
+
+
+OF_ROUND = ("model.h5", "judged.json", "replicas.extxyz")
+"""Files of a round that the next one begins from, and that repeat its replicas."""
+
+
+def replica_again(
+    minima: Path, rounds: Path, number: int, place: int, settings: Learning
+) -> tuple[Atoms, Visit, Trajectory]:
+    """Run one replica of a round again: return its minimum, its visit and its trajectory.
+
+    ``rounds`` has the files ``OF_ROUND`` of the round and of the one before, in folders of ``folder_of``.
+    Raises UserError where they are not there.
+    """
+    own, before = rounds / folder_of(number), rounds / folder_of(number - 1) if number else None
+    for file in (own / "model.h5", own / "judged.json", *([before / "replicas.extxyz"] if before else [])):
+        if not file.is_file():
+            raise UserError(f"there is no {file}: this run kept no models of its rounds; run it again")
+    references, model = references_at(minima, settings.level), read_model(own / "model.h5")
+    schedule = schedule_of(settings, model.n_members)
+    limits = pausing_limits(settings, Round(**json.loads((own / "judged.json").read_text())[-1]))
+    replicas = _starts(references, schedule, before)
+    seen: list[Trajectory] = []
+    with TemporaryDirectory() as folder:
+        (visit,) = run_replicas(
+            model, references, replicas, schedule, limits, Path(folder), number, [place], seen.append
+        )
+    return references[replicas[place].structure].minimum.atoms, visit, seen[0]
+
+
+def folder_of(number: int) -> str:
+    """Return the name of a round's folder."""
+    return f"round-{number}"
 
 
 def settled(errors_cm1: Sequence[float | None], patience: int) -> bool:

@@ -1,4 +1,4 @@
-"""One run of a finished infrared experiment again, under the committee or the label, from its id."""
+"""One run of a finished infrared experiment again, from its id: of the spectra or of the learning."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +9,12 @@ from ase import Atoms
 
 from frazil.campaigns import Row, Start, in_engine
 from frazil.errors import UserError
+from frazil.experiments.constant_energy import frames_of
 from frazil.experiments.infrared.dynamics import BatchedRuns, batches_of, models_of
 from frazil.experiments.infrared.minima import MINIMA, read_minima
-from frazil.experiments.infrared.settings import Runs
-from frazil.experiments.infrared.tables import RUNS
-from frazil.experiments.repeated import MODEL, Repeated, parameters_of, row_of
+from frazil.experiments.infrared.settings import Learning, Runs
+from frazil.experiments.infrared.tables import ACTIVE_LEARNING, KEPT_ROUNDS, RUNS
+from frazil.experiments.repeated import LEARNING, MODEL, Repeated, id_of, parameters_of, row_of
 from frazil.md.trajectory import Trajectory
 from frazil.settings import fields_of, load
 
@@ -23,11 +24,14 @@ TABLE = RUNS
 def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
     """Run one run of ``runs.csv`` again, alone, for the structures that shared its batch.
 
-    That table has the runs of model and label, so that there is one ensemble.
+    That table has the runs of model and label. ``ensemble`` learning: a replica of ``active_learning.csv``,
+    known by the digits of its ``trajectory_id``.
 
     ``results``: the run's folder, which holds its parameters, the minima and the committee. Frames and curve
     begin with the equilibration. Raises UserError where one of these or the id is missing.
     """
+    if ensemble == LEARNING:
+        return _replica(results, trajectory_id)
     folder = results / "infrared"
     row_of(folder / RUNS.file, trajectory_id)
     table = RUNS.read(folder)
@@ -57,6 +61,32 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
         for time_fs, at in zip(times_fs.tolist(), rows["positions"], strict=True)
     ]
     return Repeated([(RUNS, RUNS.frame([own]))], frames, curve)
+
+
+def _replica(results: Path, trajectory_id: int) -> Repeated:
+    """Run one replica of a round of learning again."""
+    from frazil.experiments.infrared.learning import replica_again
+
+    folder = results / "infrared"
+    row_of(folder / ACTIVE_LEARNING.file, trajectory_id)
+    table = ACTIVE_LEARNING.read(folder)
+    (told,) = table[table["trajectory_id"].map(id_of) == trajectory_id].to_dict("records")
+    parameters = parameters_of(results)
+    values = {name: parameters["infrared"][name] for name in fields_of(Learning) if name != "campaign_seed"}
+    settings = load(Learning, {**values, "campaign_seed": parameters["campaign_seed"]})
+    place = int(str(told["trajectory_id"]).rpartition("-")[2])
+    atoms, visit, ran = replica_again(
+        folder / MINIMA, results / "learned" / KEPT_ROUNDS, int(told["round"]), place, settings
+    )
+    again = told | {
+        "time_fs": visit.time_fs, "outcome": visit.outcome,
+        "committee_std_meV_per_atom": 1000 * visit.energy_spread_eV / len(atoms),
+        "force_std_eV_per_A": visit.force_spread_eV_per_A,
+    }  # fmt: skip
+    rows = ran.rows | {name: ran.rows[name][:, : len(atoms)] for name in ("positions", "velocities")}
+    known = {"trajectory_id": trajectory_id, "round": int(told["round"]), "structure": told["structure"]}
+    frames = frames_of(atoms, replace(ran, rows=rows), settings.timestep_fs, **known)
+    return Repeated([(ACTIVE_LEARNING, ACTIVE_LEARNING.frame([again]))], frames)
 
 
 def _batch(results: Path, name: str, engine: str) -> tuple[BatchedRuns, int]:

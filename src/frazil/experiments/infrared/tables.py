@@ -10,6 +10,8 @@ ROUNDS = Table(
     digits=SIX_DIGITS,
     made_by="gather_learned.py",
 )
+KEPT_ROUNDS = "rounds"
+"""Folder of ``learned/`` with what repeats a replica of each round."""
 ACTIVE_LEARNING = Table(
     "active_learning",
     """

@@ -277,8 +277,8 @@ def is_repeated(results: Path, folder: Path) -> None:
     np.testing.assert_allclose(soft[0].positions, held.positions[first], atol=1e-7)
     np.testing.assert_allclose(soft[40].positions, held.positions[first + 40], atol=0.05)
     repeat("dynamic_training", results, 1, 10, folder / "long", "long")
-    runs = (results / "dynamic_training/long_runs.csv").read_text().splitlines()
-    assert (folder / "long/long_runs.csv").read_text().splitlines()[1:] == [
+    runs = (results / "dynamic_training/long_trajectories.csv").read_text().splitlines()
+    assert (folder / "long/long_trajectories.csv").read_text().splitlines()[1:] == [
         line for line in runs[1:] if line.split(",")[3] == "1"
     ]
     with pytest.raises(UserError, match=r"trajectory 7; .*starts.csv has 3, 0 to 2"):

@@ -1,6 +1,7 @@
 """The rounds of active learning: what is done survives a kill at any moment, and nothing is done twice."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -22,14 +23,17 @@ from frazil.campaigns import ArrayLedger
 from frazil.data.frames import load_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import learned, learning
-from frazil.experiments.infrared.committee_md import _KINDS, Visit
+from frazil.experiments.infrared.committee_md import _KINDS, Visit, run_replicas
 from frazil.experiments.infrared.labels import Labels
 from frazil.experiments.infrared.minima import find_minima
 from frazil.experiments.infrared.settings import Learning, Training
+from frazil.experiments.repeated import repeat
 from frazil.learning import fit, gmnn
 from frazil.learning.settings import GmnnArchitecture
 from frazil.md.integrity import OneCluster
 from frazil.potentials.gmnn.architecture import initialize_committee
+from frazil.report.movie import read as read_movie
+from frazil.settings import values_of
 
 SETTINGS = Learning(
     level="gfn2-xtb", campaign_seed=3, n_initial=20, max_rounds=2, patience=2,
@@ -163,7 +167,7 @@ def minima(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".h5"}
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix not in ("", ".h5")}
 
 
 @pytest.fixture
@@ -242,6 +246,48 @@ def test_every_replica_is_accounted_for(whole: Rounds) -> None:
     assert len(load_frames(out / "test.extxyz")) == 1, "one of the test runs came to its end"
     assert {str(a.info["trajectory_id"])[:5] for a in load_frames(out / "test.extxyz")} == {"test-"}
     assert not any("test" in str(a.info["trajectory_id"]) for a in load_frames(out / "frames.extxyz"))
+
+
+def test_a_replica_is_repeated_from_its_id(
+    minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first round and the next: the same row, and the place where it ended."""
+    stage = Stage(monkeypatch)
+    monkeypatch.setattr(learning, "run_replicas", run_replicas)
+    wide = {"max_energy_eV": 1e4, "max_force_eV_per_A": 1e4, "max_force_error_eV_per_A": 1e4}
+    monkeypatch.setitem(globals(), "SETTINGS", replace(SETTINGS, learning_duration_fs=12.0, **wide))
+    # Wide limits leave nothing to label: the rounds go on with what is asked for here.
+    monkeypatch.setattr(learning._Exploration, "_is_doubtful", lambda *given: True)
+    rounds, results = Rounds(minima, tmp_path / "rounds", stage), tmp_path / "results"
+    out = rounds.run()
+    shutil.copytree(out, results / "learned")
+    (results / "infrared").mkdir()
+    shutil.copy(minima, results / "infrared/minima.extxyz")
+    shutil.copy(out / "active_learning.csv", results / "infrared")
+    own = {name: value for name, value in values_of(SETTINGS).items() if name != "campaign_seed"}
+    (results / "run.json").write_text(json.dumps({"parameters": {"campaign_seed": 3, "infrared": own}}))
+    head, *lines = (out / "active_learning.csv").read_text().splitlines()
+    assert len(lines) == 12
+    assert sum(",finished," in line for line in lines) > 6
+    for identity in (0, 4, 100003):
+        number, place = divmod(identity, 100_000)
+        repeat("infrared", results, identity, 5, tmp_path / "again", "learning")
+        again = (tmp_path / "again/active_learning.csv").read_text().splitlines()
+        assert again == [head, lines[6 * number + place]]
+        ended = load_frames(rounds.rounds[number] / "replicas.extxyz")[place]
+        frames = read_movie(tmp_path / "again/frames.extxyz")
+        assert (len(frames), frames[-1].info["time_fs"]) == (5, 12.0)
+        np.testing.assert_allclose(frames[-1].positions, ended.positions, atol=1e-7)
+    with pytest.raises(UserError, match=r"trajectory 6; .*active_learning\.csv has 12, 0 to 100005"):
+        repeat("infrared", results, 6, 5, tmp_path / "none", "learning")
+    shutil.rmtree(results / "learned/rounds/round-0")
+    with pytest.raises(UserError, match=r"there is no .*round-0/.*: this run kept no models of its rounds"):
+        repeat("infrared", results, 100003, 5, tmp_path / "gone", "learning")
+
+
+def test_what_cannot_be_repeated_says_why(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"trajectories of exploration are not repeated: .* last round alone"):
+        repeat("photodesorption", tmp_path, 0, 5, tmp_path / "none", "exploration")
 
 
 def test_replicas_go_on_or_begin_anew(whole: Rounds) -> None:
