@@ -33,7 +33,7 @@ TABLE, ID = STARTS, "start"
 
 
 def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated:
-    """Run a test run of ``starts.csv`` again, or (``ensemble`` long) a run of ``long_trajectories.csv``, under
+    """Run a test run of ``starts.csv`` again, or (``ensemble`` long) one of ``long_trajectories.csv``, under
     every model, and the test run of the truth.
 
     ``results``: the run's folder, which holds its parameters, the models and the held-out trajectories.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -78,7 +79,7 @@ def _replica(results: Path, trajectory_id: int) -> Repeated:
     atoms, visit, ran = replica_again(
         folder / MINIMA, results / "learned" / KEPT_ROUNDS, int(told["round"]), place, settings
     )
-    again = told | {
+    again: dict[str, Any] = {str(name): value for name, value in told.items()} | {
         "time_fs": visit.time_fs, "outcome": visit.outcome,
         "committee_std_meV_per_atom": 1000 * visit.energy_spread_eV / len(atoms),
         "force_std_eV_per_A": visit.force_spread_eV_per_A,
