@@ -12,6 +12,7 @@ class Images {
     static Map<String, String> verified(Object projectDir) {
         Map config = Global.session.config as Map
         if (!['apptainer', 'singularity', 'docker', 'podman', 'charliecloud'].any { config[it]?.enabled }) {
+            environment(projectDir)
             return [:]
         }
         Map process = config.process as Map
@@ -47,6 +48,27 @@ class Images {
             System.exit(2)
         }
         return digests
+    }
+
+    /** Go on where tasks without images will find the package, else a line on standard error and exit 2. */
+    private static void environment(Object projectDir) {
+        String found = 'import sys; from importlib.util import find_spec; sys.exit(0 if find_spec("frazil") else 1)'
+        ProcessBuilder python = new ProcessBuilder('python3', '-c', found).redirectErrorStream(true)
+        Map<String, String> env = python.environment()
+        env['PATH'] = "${projectDir}/.frazil/venv/bin:${env['PATH']}".toString()
+        Process process
+        try {
+            process = python.start()
+            process.waitForProcessOutput()
+        }
+        catch (IOException problem) {
+            process = null
+        }
+        if (process?.exitValue() != 0) {
+            System.err.println("error: no environment for tasks: ${projectDir} has no .frazil/venv, and python3 on PATH knows no frazil; " +
+                "make it by `make -C ${projectDir} setup` (3 GB, once), or run in images (-profile apptainer or docker)")
+            System.exit(2)
+        }
     }
 
     private static String digest(File file) {

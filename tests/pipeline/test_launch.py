@@ -2,6 +2,9 @@
 
 import fcntl
 import json
+import os
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -83,3 +86,25 @@ def test_a_run_that_will_be_refused_opens_no_report_of_the_one_that_has_the_fold
     with (tmp_path / "results" / RECORD).open("w") as record:
         fcntl.lockf(record, fcntl.LOCK_EX)
         assert enabled() == {f"{file}.enabled = false" for file in files}
+
+
+def test_a_run_without_an_environment_says_how_to_make_it(nextflow: Path, root: Path, tmp_path: Path) -> None:
+    """From a copy without ``.frazil``, by a Nextflow that brings none: before any task."""
+    copy, bare = tmp_path / "copy", tmp_path / "bare"
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns(".*", "results", "work", "tests"))
+    home = nextflow.resolve().parents[1]
+    text = nextflow.read_text().replace('export PATH="$frazil/venv/bin:$frazil/bin:$PATH"', "")
+    text = re.sub(r"^frazil=.*$", f"frazil={home}", text, flags=re.MULTILINE)
+    bare.write_text(text)
+    known = [folder for folder in os.environ["PATH"].split(":") if not folder.startswith(str(home))]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        ["bash", bare, "run", copy / "main.nf", "-profile", "demo", "--experiments", "field"],
+        cwd=tmp_path, env={**env, "PATH": ":".join(known), "NXF_ANSI_LOG": "false"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: no environment for tasks: {copy} has no .frazil/venv, and python3")
+    assert f"make it by `make -C {copy} setup`" in line
+    assert n_tasks(tmp_path) == 0

@@ -54,7 +54,8 @@ WHOLE = {
 """Names that are not put together as the others are."""
 WORDS = {
     "std": "std. dev.", "se": "std. error", "rmse": "RMSE", "mae": "mean absolute error",
-    "j": "J", "rms": "RMS", "v0": "v = 0", "x1x2": "X1–X2", "co": "C–O", "pca": "PCA",
+    "j": "J", "rms": "RMS", "wasserstein": "Wasserstein distance",
+    "v0": "v = 0", "x1x2": "X1–X2", "co": "C–O", "pca": "PCA",
 }  # fmt: skip
 
 
