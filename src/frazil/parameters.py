@@ -138,6 +138,10 @@ def parameters_of(cls: type) -> dict[str, Setting]:
     return {name: spec for name, spec in fields_of(cls).items() if spec.of is None}
 
 
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""What programs that read the schema ask for: Nextflow's nf-schema, forms of launches."""
+
+
 def schema() -> dict[str, Any]:
     """Return nextflow_schema.json: every parameter with type, unit, bounds, default and description."""
 
@@ -149,7 +153,8 @@ def schema() -> dict[str, Any]:
     for name, cls in groups().items():
         about = (cls.__doc__ or "").splitlines()[0]
         properties[name] = {"type": "object", "description": about, "properties": of(cls)}
-    return {"title": "frazil", "description": TITLE, "type": "object", "properties": properties}
+    head = {"$schema": DIALECT, "title": "frazil pipeline parameters", "description": TITLE}
+    return {**head, "type": "object", "properties": properties}
 
 
 def all_parameters() -> dict[str, Setting]:

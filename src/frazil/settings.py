@@ -452,7 +452,7 @@ def default_text(spec: Setting) -> str:
 
 
 def schema_of(cls: type) -> dict[str, Any]:
-    """Return the settings of a class as the properties of a JSON Schema (with unit; lists as they are given)."""
+    """Return the settings of a class as the properties of a JSON Schema (with unit; lists also as they are given)."""
     found = {}
     for name, spec in fields_of(cls).items():
         entry: dict[str, Any] = {"type": "string" if spec.kind == "path" else spec.kind}
@@ -464,13 +464,13 @@ def schema_of(cls: type) -> dict[str, Any]:
         }  # fmt: skip
         entry.update({word: bound for word, bound in bounds.items() if bound is not None})
         if spec.many:
-            entry = {"type": "array", "items": entry, "uniqueItems": not spec.repeated}
+            entry = {"type": ["string", "array"], "items": entry, "uniqueItems": not spec.repeated}
             if spec.length is not None:
                 entry.update({"minItems": spec.length, "maxItems": spec.length})
         if spec.unit:
             entry["unit"] = spec.unit
         default = spec.default
-        if default is not REQUIRED:
+        if default is not REQUIRED and default is not None:
             entry["default"] = text_of(default) if spec.many and default else spec.plain(default)
         found[name] = {**entry, "description": spec.meaning}
     return found

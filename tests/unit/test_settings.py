@@ -331,6 +331,21 @@ def test_schema_and_table_follow_from_the_settings() -> None:
     )
 
 
+def test_every_default_of_the_schema_is_what_the_schema_allows() -> None:
+    """As programs that fill forms by it ask; a list may be a text with commas."""
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list}
+    schema, seen = parameters.schema(), 0
+    assert schema["$schema"].endswith("2020-12/schema")
+    for name, group in schema["properties"].items():
+        for key, entry in (group["properties"] if group["type"] == "object" else {name: group}).items():
+            types = entry["type"] if isinstance(entry["type"], list) else [entry["type"]]
+            if "default" in entry:
+                seen += 1
+                assert isinstance(entry["default"], tuple(kinds[one] for one in types)), (name, key)  # type: ignore[arg-type]
+                assert entry["default"] in entry.get("enum", [entry["default"]])
+    assert seen > 200
+
+
 def test_options_of_steps_are_those_that_are_kept() -> None:
     """What a step accepts and takes where nothing is said; RENEW_KEPT=1 writes them anew."""
     found = {
