@@ -76,9 +76,8 @@ def _replica(results: Path, trajectory_id: int) -> Repeated:
     values = {name: parameters["infrared"][name] for name in fields_of(Learning) if name != "campaign_seed"}
     settings = load(Learning, {**values, "campaign_seed": parameters["campaign_seed"]})
     place = int(str(told["trajectory_id"]).rpartition("-")[2])
-    atoms, visit, ran = replica_again(
-        folder / MINIMA, results / "learned" / KEPT_ROUNDS, int(told["round"]), place, settings
-    )
+    rounds = results / "learned" / KEPT_ROUNDS
+    atoms, visit, ran = replica_again(folder / MINIMA, rounds, int(told["round"]), place, settings)
     again: dict[str, Any] = {str(name): value for name, value in told.items()} | {
         "time_fs": visit.time_fs, "outcome": visit.outcome,
         "committee_std_meV_per_atom": 1000 * visit.energy_spread_eV / len(atoms),
