@@ -56,6 +56,8 @@ MOST_BEADS = 1024
 """Beads of a batch, about."""
 MOST_ATOMS = 4096
 """Of a batch of cells, beads counted, about."""
+MOST_SEEN = 50_000_000
+"""Numbers (positions, velocities) of starts that are held at once for their frames, about."""
 LAST = ("positions", "velocities")
 """Of what is observed the last is kept alone."""
 
@@ -110,9 +112,14 @@ class _Member:
     def rows(self, numbers: Sequence[int], check: Check) -> Iterator[tuple[int, Row]]:
         """Yield the rows of starts by number, as many together as fill a batch of points.
 
-        Where frames are seen it is one start at a time: their positions take memory.
+        Where frames are seen they are fewer, if their positions and velocities take too much memory.
         """
-        together = 1 if self.see else max(1, MOST_AT_ONCE // len(self.settings.fields_V_per_A))
+        settings = self.settings
+        together = max(1, MOST_AT_ONCE // len(settings.fields_V_per_A))
+        if self.see:
+            n_rows = round((settings.equilibration_fs + settings.duration_fs) / settings.observe_every_fs) + 1
+            n_runs = len(settings.n_beads) * len(settings.fields_V_per_A)
+            together = min(together, max(1, MOST_SEEN // (6 * n_runs * n_rows * len(self.subject.atoms))))
         for first in range(0, len(numbers), together):
             yield from self._block(numbers[first : first + together], check)
 
