@@ -48,13 +48,13 @@ from frazil.systems.ice import build
 SEED, LEVEL = 1, "q-tip4p-f"
 COMMON: dict[str, Any] = {
     "temperature_K": 240.0, "molecule_atoms": [0, 1, 2], "timestep_fs": 0.5, "restraint_eV_per_A2": 1.0,
-    "n_restraint_windows": 3, "n_coupling_windows": 5, "observe_every_fs": 5.0,
+    "n_restraint_windows": 3, "n_coupling_windows": 10, "observe_every_fs": 5.0,
 }  # fmt: skip
 CLASSICAL: dict[str, Any] = {
     "n_beads": [1],
-    "n_trajectories": 4,
-    "equilibration_fs": 100.0,
-    "duration_fs": 1000.0,
+    "n_trajectories": 8,
+    "equilibration_fs": 200.0,
+    "duration_fs": 2000.0,
 }
 QUANTUM: dict[str, Any] = {
     "n_beads": [1, 46],
