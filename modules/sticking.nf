@@ -3,6 +3,9 @@
 // A potential that is called by its name; the known truth of H2 on CO is the steps' default.
 def model_by_name(Map s) { s.potential in ['gmnn', 'analytic'] ? [:] : [model: s.potential] }
 
+// The known truth that labelled, likewise.
+def truth_by_name(Map s) { s.label_level == 'h2-co-analytic' ? [:] : [model: s.label_level] }
+
 // The files among the molecules of the ice, the projectile and the crystal, and what they are called where they are staged.
 def is_file(Object what) { what && !what.toString().startsWith('smiles:') && (what.toString().contains('/') || what.toString().contains('.')) }
 def molecule_files(Map s) {
@@ -122,7 +125,7 @@ process BIND_SITES {
     input:
     tuple val(phase), path(surface), path(model), path(curves)
     val settings
-    val truth // what the known truth says of each site, too
+    val truth // name of the known truth, where it says of each site, too
     val code
 
     output:
@@ -132,7 +135,7 @@ process BIND_SITES {
     def potential = (model ? "--model ${model}/model.h5" : '') + (curves ? " --curves ${curves}" : '')
     """
     ${Settings.file(settings)}
-    bind_sites.py --settings settings.json --surfaces ${surface} ${potential} --truth ${truth} --out sites_${phase}
+    bind_sites.py --settings settings.json --surfaces ${surface} ${potential} ${truth ? "--truth ${truth}" : ''} --out sites_${phase}
     """
 
     stub:

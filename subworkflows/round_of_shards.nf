@@ -1,7 +1,7 @@
 // One round of shards, and whether all so far are enough. What is enough already passes through untouched.
 
 include { EXCITE; RUN_TRAJECTORIES; ENOUGH; potential_by_name } from '../modules/trajectories'
-include { RUN_COLLISIONS; model_by_name    } from '../modules/sticking'
+include { RUN_COLLISIONS; model_by_name; truth_by_name } from '../modules/sticking'
 
 workflow ROUND_OF_SHARDS {
     take:
@@ -26,7 +26,7 @@ workflow ROUND_OF_SHARDS {
                 [ids, Settings.shards(open * each, s.shard_size)].combinations().collect { id, shard ->
                     [shard + [id: id, phase: phase, keep_paths: 0, name: "round_${number}_${id}_${phase}_${shard.first_id}".toString(),
                               azimuths: [rounds[number][0], rounds[number].size()],
-                              campaign: asked + (id == 'truth' ? [model_error: false] : [:])],
+                              campaign: asked + (id == 'truth' ? truth_by_name(s) + [model_error: false] : [:])],
                      surface] + (id == 'truth' ? [[], []] : [folder, curve]) + [now.decision]
                 }
             },

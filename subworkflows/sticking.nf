@@ -8,7 +8,7 @@ include { PROPOSE                        } from '../modules/learn'
 include { TRAIN_GMNN                     } from '../modules/gmnn'
 include { UNTIL_ENOUGH                   } from './until_enough'
 include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
-include { model_by_name; molecule_files; staged_names                   } from '../modules/sticking'
+include { model_by_name; truth_by_name; molecule_files; staged_names    } from '../modules/sticking'
 include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
 
 // The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first_id: 0, n: 36, campaign: […]], …]
@@ -126,7 +126,7 @@ workflow STICKING {
     surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
         surfaces,
-        settings.steps['bind-sites'] + named, s.potential == 'gmnn' && s.truth, settings.code['bind_sites.py'],
+        settings.steps['bind-sites'] + named, s.potential == 'gmnn' && s.truth ? s.label_level : '', settings.code['bind_sites.py'],
     )
     def campaign = settings.steps['run-collisions'] + named
     def per_phase = s.n_polar * s.n_azimuth * s.energies_K.size() * s.surface_temperatures_K.size()
@@ -134,7 +134,7 @@ workflow STICKING {
     def attempts = campaign + [surface_temperatures_K: [s.attempts_temperature_K], energies_K: [s.energies_K.min()],
         polar_max_deg: 0, n_polar: 1, n_azimuth: s.n_attempts, bounce_A: 1000, duration_fs: s.attempts_duration_fs,
         model_error: false]
-    def truths = s.potential == 'gmnn' && s.truth ? shards_of(s.phases, 'truth', campaign + [model_error: false], per_phase, s.shard_size) : []
+    def truths = s.potential == 'gmnn' && s.truth ? shards_of(s.phases, 'truth', campaign + truth_by_name(s) + [model_error: false], per_phase, s.shard_size) : []
     def metas = shards_of(s.phases, 'attempts', attempts, s.n_attempts, s.n_attempts) +
         (s.target_halfwidth ? [] : shards_of(s.phases, 'model', campaign, per_phase, s.shard_size) + truths)
     RUN_COLLISIONS(

@@ -268,7 +268,7 @@ def show(experiment: str, results: Path, out: Path) -> None:
     ]
     if absent := [outcome for outcome in outcomes if outcome not in chosen]:
         told.append(f"No trajectory ended as {' or '.join(absent)}.")
-    movies, curves, n_same = [], {}, 0
+    movies, curves, folders, n_same = [], {}, {}, 0
     for outcome, identity in chosen.items():
         folder = out / outcome
         now, known = _run(experiment, results, identity, MOVIE_FRAMES, folder)
@@ -286,9 +286,12 @@ def show(experiment: str, results: Path, out: Path) -> None:
                 f"--trajectory-id {identity} --out again",
             )
         )
-        curves[f"{outcome}, trajectory {identity}"] = pandas.read_csv(folder / "curve.csv")
+        name = f"{outcome}, trajectory {identity}"
+        curves[name], folders[name] = pandas.read_csv(folder / "curve.csv"), folder
     same = Gate.equal(f"{experiment}: typical trajectories that come out the same", n_same, len(chosen))
     figures = [_over_time(curves, module, out)] if curves else []
+    if hasattr(module, "further_figures"):
+        figures += module.further_figures(folders, out)
     Section(module.TITLE, told, [same.because(*SAME)], figures, movies=movies).write(out)
 
 

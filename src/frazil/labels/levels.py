@@ -31,6 +31,7 @@ from frazil.files import sha256_of
 from frazil.labels import electronic_structure
 from frazil.labels.imports.sheet import Entry
 from frazil.labels.own_level import DECLARATION, TEMPLATE, read_own_level
+from frazil.labels.settings import KNOWN_TRUTHS
 from frazil.labels.store import Label
 from frazil.systems.molecules import BOND_SLACK_A, molecules_of
 
@@ -177,6 +178,30 @@ class H2OnCOLabeller(Labeller):
             yield Label(float(energies[0]), np.asarray(forces[0]), None)
 
 
+class FormulaLabeller(Labeller):
+    """A formula of the registry as the known truth of its molecules: N2 (n2-trappe), water (q-tip4p-f)."""
+
+    version = frazil.__version__
+
+    def __init__(self, name: str, settings: Mapping[str, Any]) -> None:
+        self.name, self.code = name, f"frazil-{name}"
+
+    def seconds(self, atoms: Atoms) -> float:
+        """Return the cost of one frame."""
+        return label_s(self.name, Counter(atoms.get_chemical_symbols()))
+
+    def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
+        """Yield labels, or why the formula does not know a frame; what it compiled serves its size."""
+        from frazil.potentials.calculator import load
+
+        made: dict[bytes, Any] = {}
+        for atoms in frames:
+            key = atoms.numbers.tobytes()
+            if key not in made:
+                made[key] = load(self.name)
+            yield by_calculator(atoms, partial(made.get, key), UserError, in_cells=True)
+
+
 class PySCFLabeller(Labeller):
     """A level of ``electronic_structure``, frame by frame, for any neutral closed-shell frame.
 
@@ -319,6 +344,15 @@ class OwnLevelLabeller(Labeller):
     def seconds(self, atoms: Atoms) -> float:
         """Return the cost of one frame that the declaration states."""
         return self.own.seconds or math.nan
+
+    def warning(self, frames: Sequence[Atoms]) -> str:
+        """Return what happens where the program hangs and nothing ends it."""
+        if self.limit_s or not frames:
+            return ""
+        return (
+            f"warning: {self.folder / DECLARATION} has no limit_s and labels.frame_limit_s is 0: a frame on "
+            f"which {self.code} hangs holds its task until that is killed; give a limit in seconds"
+        )
 
     def labels(self, frames: Sequence[Atoms]) -> Iterator[Label | str]:
         """Yield labels, or the reason where there is none. Raises UserError without the program."""
@@ -483,6 +517,7 @@ LEVELS: dict[str, Callable[[Mapping[str, Any]], Labeller]] = {
     "van-hemert": VanHemertLabeller,
     "h2-co-analytic": H2OnCOLabeller,
     "co-crystal": COCrystalLabeller,
+    **{name: partial(FormulaLabeller, name) for name in KNOWN_TRUTHS},
     "gfn1-xtb": partial(SemiempiricalLabeller, "GFN1-xTB"),
     "gfn2-xtb": partial(SemiempiricalLabeller, "GFN2-xTB"),
     "gfn-ff": ForceFieldLabeller,

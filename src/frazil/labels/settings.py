@@ -22,7 +22,11 @@ DFT = tuple(
     for functional, basis in product(FUNCTIONALS, ("def2-svp", "def2-tzvp", "def2-qzvp"))
 )
 SEMIEMPIRICAL = ("gfn1-xtb", "gfn2-xtb")
-LEVELS = ("van-hemert", "h2-co-analytic", *SEMIEMPIRICAL, "gfn-ff", *DFT)
+KNOWN_TRUTHS = ("n2-trappe", "q-tip4p-f")
+"""Formulas of N2 and of water that label frames, and so are their known truth."""
+LEVELS = ("van-hemert", "h2-co-analytic", *KNOWN_TRUTHS, *SEMIEMPIRICAL, "gfn-ff", *DFT)
+OF_ONE_KIND = {"van-hemert": "CO", "h2-co-analytic": "H2 and CO", "n2-trappe": "N2", "q-tip4p-f": "H2O"}
+"""Levels that label only molecules of these kinds."""
 OF_CELLS = ("co-crystal",)
 """Levels of periodic frames alone, for the label step by hand."""
 REFERENCES = (
@@ -53,8 +57,8 @@ class Labels:
 
     level: str = setting(
         "Labelling level: one of frazil's, or the name that own_level declares; van-hemert is the analytic CO-CO "
-        "teacher with its two invented additions, h2-co-analytic the same with H2 (docs/methods.md), those with a slash "
-        "are PySCF's; GFN-xTB must not label CO",
+        "teacher with its two invented additions, h2-co-analytic the same with H2 (docs/methods.md), n2-trappe and q-tip4p-f "
+        "label N2 and water, those with a slash are PySCF's; GFN-xTB must not label CO",
         default="van-hemert", pattern=LEVEL_PATTERN, examples=("van-hemert", "gfn2-xtb", "pbe-d3bj/def2-svp"),
     )  # fmt: skip
     own_level: Path | None = setting(
@@ -295,6 +299,7 @@ class PlanLabels:
     coupling_eV: float = same_as(Labels, "coupling_eV")
     hessian: bool = same_as(Labels, "hessian")
     polarizability: bool = same_as(Labels, "polarizability")
+    frame_limit_s: float = same_as(Labels, "frame_limit_s")
     shard_hours: float = same_as(Labels, "shard_hours")
     out: Path = given("Folder for 0000.extxyz, 0001.extxyz, …", path="new folder")
 

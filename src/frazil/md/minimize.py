@@ -15,7 +15,7 @@ import numpy as np
 
 from frazil.errors import UserError
 from frazil.potentials.interface import Potential, jit
-from frazil.potentials.neighbours import Neighbours, allocate, stale, widened
+from frazil.potentials.neighbours import Neighbours, allocate, collapsed, stale, widened
 
 MEMORY = 20
 STIFFNESS_eV_per_A2 = 70.0
@@ -57,7 +57,8 @@ def minimize(
 ) -> Minima:
     """Minimize structures (n, natoms, 3), ``width`` at a time; what does not converge says so.
 
-    ``frozen`` (natoms,) is a mask of atoms that stay. A structure that becomes not finite ends unconverged.
+    ``frozen`` (natoms,) is a mask of atoms that stay. A structure that becomes not finite ends unconverged,
+    and so does one that fell into a hole of the potential, two of its atoms in one place: its force is inf.
     Raises UserError for limits that are not positive, or positions that are not finite.
     """
     positions = np.asarray(positions_A, float)
@@ -81,10 +82,14 @@ def minimize(
 
 
 def _lists(potential: Potential, positions: np.ndarray, skin_A: float, room: int) -> Neighbours | None:
-    """Return lists of all replicas, with at least ``room`` slots; None for a potential without a cutoff."""
+    """Return lists of all replicas, with at least ``room`` slots; None for a potential without a cutoff.
+
+    Raises UserError for starts (no ``room`` yet) with atoms in one place.
+    """
     if potential.cutoff_A is None:
         return None
-    usable: Sequence[np.ndarray] = [x if np.isfinite(x).all() else _apart(x) for x in positions]
+    gone = [not np.isfinite(x).all() or (room > 0 and collapsed(x)) for x in positions]
+    usable: Sequence[np.ndarray] = [_apart(x) if lost else x for x, lost in zip(positions, gone, strict=True)]
     own = [allocate(x, potential.cutoff_A, skin_A) for x in usable]
     slots = max(room, *(lists.index.shape[1] for lists in own))
     stacked: Neighbours = jax.tree.map(lambda *leaves: np.stack(leaves), *[widened(n, slots) for n in own])
@@ -108,15 +113,17 @@ def _batch(
     search = _begin(potential, lists, positions, mobile)
     while True:
         search = _descend(potential, lists, search, mobile, limit, max_steps)
+        reached = np.asarray(search.positions)
+        if lists is not None:
+            gone = np.array([np.isfinite(x).all() and collapsed(x) for x in reached])
+            search = search._replace(gradient=jnp.where(gone[:, None, None], jnp.nan, search.gradient))
         forces = np.asarray(_largest(search.gradient))
         steps = np.asarray(search.steps)
         if not ((forces > limit) & (steps < max_steps)).any():
             broken = ~np.isfinite(forces)
-            return (
-                np.array(search.positions), np.array(search.energy), np.where(broken, np.inf, forces), steps
-            )  # fmt: skip
+            return np.array(reached), np.array(search.energy), np.where(broken, np.inf, forces), steps
         room = 0 if lists is None else lists.index.shape[-1]
-        lists = _lists(potential, np.asarray(search.positions), skin_A, room)
+        lists = _lists(potential, reached, skin_A, room)
 
 
 def _largest(gradient: jax.Array) -> jax.Array:

@@ -56,6 +56,11 @@ class Neighbours:
     opposite faces are more than two cutoffs and skins apart."""
 
 
+def collapsed(positions_A: np.ndarray) -> bool:
+    """Return whether two atoms of a free structure (natoms, 3) are in one place (``CLOSEST_A``)."""
+    return bool(cKDTree(positions_A).query_pairs(CLOSEST_A))
+
+
 def allocate(
     positions_A: np.ndarray,
     cutoff_A: float,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frazil.labels.settings import Seed
+from frazil.labels.settings import KNOWN_TRUTHS, Seed
 from frazil.settings import given, same_as, step
 
 MOLECULE = r"smiles:\S+|[\w./ +-]+"
 MOLECULES = ("H2O", "smiles:CO", "methanol.xyz")
-FORMULAS = ("n2-trappe", "q-tip4p-f", "gfn1-xtb", "gfn2-xtb")
+FORMULAS = (*KNOWN_TRUTHS, "gfn1-xtb", "gfn2-xtb")
 """Potentials by name that drive other systems than those of the published studies."""
 
 

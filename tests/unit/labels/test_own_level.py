@@ -153,6 +153,18 @@ def test_a_program_that_is_not_there_stops_the_step(tmp_path: Path) -> None:
         label([molecule("H2O")], LEVEL, own_level=own)
 
 
+def test_a_program_that_could_hang_for_ever_is_warned_of(tmp_path: Path) -> None:
+    write_frames(tmp_path / "frames.extxyz", [molecule("H2O")])
+    for number, (changes, settings) in enumerate(
+        (({"limit_s": 0}, {}), ({"limit_s": 60}, {}), ({"limit_s": 0}, {"frame_limit_s": 60}))
+    ):
+        own = declare(tmp_path / f"own{number}", **changes)
+        told = plan_shards(
+            tmp_path / "frames.extxyz", tmp_path / f"shards{number}", LEVEL, 1.0, own_level=own, **settings
+        )
+        assert ("has no limit_s and labels.frame_limit_s is 0" in told) is (number == 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,5 +1,9 @@
 """Minima of many replicas at once."""
 
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase import Atoms
@@ -12,6 +16,8 @@ from frazil.potentials.analytic.simple import LennardJones, Springs
 from frazil.potentials.gmnn.architecture import Architecture, initialize_committee
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.gmnn.potential import GMNN
+from frazil.potentials.interface import Analytic
+from frazil.pytrees import pytree
 
 
 def test_springs_go_home_but_frozen_ones_stay() -> None:
@@ -53,3 +59,27 @@ def test_what_does_not_converge_says_so() -> None:
         minimize(Springs(2.0), np.zeros((1, 2, 3)), max_force_eV_per_A=0.0)
     with pytest.raises(UserError, match="give finite ones"):
         minimize(Springs(2.0), np.full((1, 2, 3), np.nan))
+
+
+@pytree
+@dataclass(frozen=True)
+class Hole(Analytic):
+    """Two atoms that attract each other down to one place, where they are near; with neighbour lists."""
+
+    @property
+    def cutoff_A(self) -> float:
+        return 4.0
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        return -5.0 * jnp.exp(-((positions_A[1] - positions_A[0]) ** 2).sum())
+
+
+def test_a_structure_that_falls_into_a_hole_is_given_up_alone() -> None:
+    """Others of its batch go on; atoms that are in one place at the start are a broken file."""
+    starts = np.array([[[0, 0, 0], [1.2, 0, 0]], [[0, 0, 0], [3.9, 0, 0]]], float)
+    found = minimize(Hole(), starts, width=2)
+    assert found.converged.tolist() == [False, True]
+    assert found.max_forces[0] == np.inf
+    assert np.isfinite(found.positions).all()
+    with pytest.raises(UserError, match="a file has doubled atoms"):
+        minimize(Hole(), np.zeros((1, 2, 3)))

@@ -118,6 +118,47 @@ def spectrum(
     )  # fmt: skip
 
 
+def convergence(table: pandas.DataFrame, out: Path) -> Figure:
+    """Draw how like spectra of n starts are to those of as many others."""
+    canvas, axes = new(width_in=4.6, height_in=3.2)
+    axis = axes[0, 0]
+    if not len(table):
+        note(axis, "one start a spectrum: nothing to compare")
+    for (structure, engine, temperature_K), own in table.groupby(["structure", "engine", "temperature_K"]):
+        dashed = "--" if engine == "label" else "-"
+        axis.plot(
+            own["n_starts"],
+            own["mean_cosine"],
+            f"o{dashed}",
+            label=f"{structure}, {engine}, {temperature_K:g} K",
+        )
+    axis.set_xscale("log", base=2)
+    label(axis, "starts in the mean", "cosine with as many others")
+    axis.legend()
+    caption = "How like spectra are that are means of so many starts, by the number of starts."
+    return save(canvas, table, out, "convergence", caption)
+
+
+def by_starts(table: pandas.DataFrame, name: str, out: Path) -> Figure:
+    """Draw a structure's spectra as means of ever more starts, one above the other (the paper's Fig. 6)."""
+    temperatures = sorted(table["temperature_K"].unique())
+    canvas, axes = new(columns=len(temperatures), width_in=max(4.5, 3.6 * len(temperatures)), height_in=3.6)
+    for axis, temperature_K in zip(axes[0], temperatures, strict=True):
+        here = table[table["temperature_K"] == temperature_K]
+        step = 1.1 * float(here["intensity"].max())
+        numbers = sorted(here["n_starts"].unique())
+        for (engine, n), own in here.groupby(["engine", "n_starts"]):
+            colour = TEACHER if engine == "label" else MODEL
+            axis.plot(own["wavenumber_cm1"], own["intensity"] + step * numbers.index(n), color=colour,
+                      linewidth=0.8, label=engine if n == numbers[0] else None)  # fmt: skip
+        axis.set_yticks([step * place for place in range(len(numbers))], [str(n) for n in numbers])
+        axis.set_xlim(0, SHOWN_cm1[1])
+        label(axis, "wavenumber (cm⁻¹)", "starts in the mean", f"{name}, {temperature_K:g} K")
+        axis.legend()
+    caption = f"Spectra of {name} as means of so many starts, shifted by equal steps."
+    return save(canvas, table, out, f"spectra_by_starts_{name}", caption)
+
+
 def summed(table: pandas.DataFrame, out: Path) -> Figure:
     """Draw the sums over sizes against wavelength, with the silicate band."""
     families = sorted(table["family"].unique())

@@ -30,6 +30,7 @@ from frazil.experiments.infrared.tables import (
     BANDS,
     CALIBRATION,
     COMPARISON,
+    CONVERGENCE,
     HARMONIC,
     HARMONIC_ROUNDS,
     ROUNDS,
@@ -126,6 +127,8 @@ def analyse(
     if pairs:
         tables["bands"] = pandas.concat([spectra_tables.bands(*pair) for pair in pairs])
         tables["comparison"] = COMPARISON.frame([spectra_tables.compared(*pair) for pair in pairs])
+    means = [(engine, mean) for engine, found in spectra.items() for mean in found]
+    tables["convergence"] = pandas.concat([spectra_tables.convergence(*each) for each in means])
     formulas = {r.name: r.minimum.atoms.get_chemical_formula() for r in references}
     tables["sums"] = spectra_tables.sums(spectra["model"], formulas)
     tables["silicate_bands"] = spectra_tables.silicate_bands(tables["sums"])
@@ -136,7 +139,7 @@ def analyse(
     places = transferability(model, frames, references, others)
     tables["transferability"] = places
     own = (
-        ERRORS, HARMONIC, SPECTRA, RUNS, SPECTRA.named("label_spectra"), BANDS, COMPARISON, SUMS,
+        ERRORS, HARMONIC, SPECTRA, RUNS, SPECTRA.named("label_spectra"), BANDS, COMPARISON, CONVERGENCE, SUMS,
         SILICATE_BANDS, TRANSFERABILITY,
     )  # fmt: skip
     for table in (*of_learning, *own):
@@ -240,6 +243,15 @@ def _pairs(
     return [(model, of[key]) for model, key in zip(models, keys, strict=True) if key in of]
 
 
+def _by_starts(spectra: dict[str, list[spectra_tables.Mean]]) -> dict[str, list[pandas.DataFrame]]:
+    """Return of every structure its spectra as means of ever more starts."""
+    found: dict[str, list[pandas.DataFrame]] = {}
+    for engine, means in spectra.items():
+        for mean in means:
+            found.setdefault(mean.structure, []).append(spectra_tables.by_starts(engine, mean))
+    return found
+
+
 def _gates(tables: dict[str, pandas.DataFrame]) -> list[Gate]:
     rounds, harmonic = tables["rounds"], tables["harmonic"]
     last = rounds.iloc[-1]
@@ -317,6 +329,8 @@ def _section(
             if any(mean.structure == reference.name for mean in spectra["model"])
         ),
         figures.summed(tables["sums"], out),
+        figures.convergence(tables["convergence"], out),
+        *(figures.by_starts(pandas.concat(own), name, out) for name, own in _by_starts(spectra).items()),
     ]
     if len(tables["parity"]):
         drawn.append(figures.dipole_parity(tables["parity"], out))

@@ -16,7 +16,7 @@ from frazil.analysis.settings import MODEL_ERROR_SCALE, Spectrum
 from frazil.analysis.spectra import Average, average, infrared_spectrum, jump_in
 from frazil.errors import UserError
 from frazil.experiments.infrared.dipoles import Dipoles
-from frazil.experiments.infrared.tables import BANDS, SILICATE_BANDS, SPECTRA
+from frazil.experiments.infrared.tables import BANDS, CONVERGENCE, SILICATE_BANDS, SPECTRA
 
 LOWEST_cm1, HIGHEST_cm1 = 200.0, 1600.0
 """Where spectra are compared: below are the softest modes, above no silicate absorbs (at 1410 cm⁻¹ the
@@ -136,14 +136,48 @@ def noise_floor(mean: Mean) -> float:
     if n_runs < 2:
         return float("nan")
     half = n_runs // 2
+    twice = 1.0 / np.mean(_likeness(mean, half)) - 1.0
+    return float(1.0 / (1.0 + 0.5 * twice * 2 * half / n_runs))
+
+
+def _likeness(mean: Mean, n: int) -> list[float]:
+    """Return the cosines of means of ``n`` starts with those of as many others, drawn 20 times."""
     places = np.random.default_rng(0)
     values = []
     for _ in range(20):
-        order = places.permutation(n_runs)
-        first, second = mean.single[order[:half]], mean.single[order[half : 2 * half]]
+        order = places.permutation(len(mean.single))
+        first, second = mean.single[order[:n]], mean.single[order[n : 2 * n]]
         values.append(cosine(mean.spectrum.wavenumber_cm1, first.mean(axis=0), second.mean(axis=0)))
-    twice = 1.0 / np.mean(values) - 1.0
-    return float(1.0 / (1.0 + 0.5 * twice * 2 * half / n_runs))
+    return values
+
+
+def numbers_of(n_starts: int) -> list[int]:
+    """Return 1, 2, 4, … up to all starts, these among them."""
+    return sorted({*(2**power for power in range(n_starts.bit_length()) if 2**power <= n_starts), n_starts})
+
+
+def convergence(engine: str, mean: Mean) -> pandas.DataFrame:
+    """Return rows of ``convergence.csv``: how like means of n starts are to means of as many others."""
+    rows = []
+    for n in numbers_of(len(mean.single) // 2) if len(mean.single) > 1 else []:
+        values = _likeness(mean, n)
+        rows.append((mean.structure, engine, mean.temperature_K, n, np.mean(values), np.min(values)))
+    return CONVERGENCE.frame(rows)
+
+
+def by_starts(engine: str, mean: Mean) -> pandas.DataFrame:
+    """Return ``spectra_by_starts``: spectra as means of the first 1, 2, 4, … starts (the paper's Fig. 6)."""
+    parts = [
+        pandas.DataFrame(
+            {
+                "structure": mean.structure, "engine": engine, "temperature_K": mean.temperature_K,
+                "n_starts": n, "wavenumber_cm1": mean.spectrum.wavenumber_cm1,
+                "intensity": mean.single[:n].mean(axis=0),
+            }
+        )
+        for n in numbers_of(len(mean.single))
+    ]  # fmt: skip
+    return pandas.concat(parts)
 
 
 def bands(model: Mean, label: Mean) -> pandas.DataFrame:

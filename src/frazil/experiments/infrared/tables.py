@@ -76,6 +76,12 @@ COMPARISON = Table(
     order="given",
     digits=SIX_DIGITS,
 )
+CONVERGENCE = Table(
+    "convergence",
+    "*structure:str *engine:str *temperature_K *n_starts:int mean_cosine least_cosine",
+    order="given",
+    digits=SIX_DIGITS,
+)
 SUMS = Table(
     "sums",
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from frazil.labels.settings import LEVELS, REFERENCES, Seed
+from frazil.labels.settings import KNOWN_TRUTHS, LEVELS, REFERENCES, Seed
 from frazil.settings import given, same_as, setting, settings, step
 
 
@@ -15,7 +15,7 @@ class LevelOfTheory:
     levels: tuple[str, ...] = setting(
         "Levels to compare",
         default=("bhlyp-d4/def2-tzvp", "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp"),
-        choices=tuple(level for level in LEVELS if level != "van-hemert"),
+        choices=tuple(level for level in LEVELS if level not in ("van-hemert", *KNOWN_TRUTHS)),
     )  # fmt: skip
     dataset: Path | None = setting(
         "The dimers of make-dimers with energies of your own, extended XYZ, one or more levels: judged beside the levels",

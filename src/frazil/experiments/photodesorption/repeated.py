@@ -1,17 +1,20 @@
 """One trajectory of a finished run again, from its id."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas
+from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.experiments.photodesorption.aggregates import CURVE_FILE, MEMBERS
 from frazil.experiments.photodesorption.engines import Model
 from frazil.experiments.photodesorption.initial_states import read_initial_states
+from frazil.experiments.photodesorption.outcome import Curves
 from frazil.experiments.photodesorption.settings import TEACHER, Trajectories
-from frazil.experiments.photodesorption.tables import TRAJECTORIES
+from frazil.experiments.photodesorption.tables import ALONG, TRAJECTORIES
 from frazil.experiments.photodesorption.trajectories import (
     STATES,
     Physics,
@@ -21,7 +24,12 @@ from frazil.experiments.photodesorption.trajectories import (
 )
 from frazil.experiments.photodesorption.validation import member_of
 from frazil.experiments.repeated import MODEL, Repeated, called, campaign_of, marked, row_of
+from frazil.report.plot import BLUE, GREY, VERMILLION, label, new, note, save
+from frazil.report.section import Figure
 from frazil.settings import load
+from frazil.systems.energies import molecular_energies
+from frazil.systems.molecules import Molecules
+from frazil.units import fs
 
 TABLE, TITLE = TRAJECTORIES, "Typical trajectories of photodesorption"
 TIME_TOLD = "the time of its first desorption, else its length"
@@ -58,12 +66,13 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
     else:
         models, curves = _models(potential, engine, str(table["model_id"].loc[trajectory_id]))
     settings = load(Trajectories, campaign["settings"])
+    judged_by = curves_of(engine, curves, states.molecules)
     all_frames = replace(
         settings, keep_frames_trajectories=trajectory_id + 1, keep_frames_every_fs=settings.observe_fs
     )
     physics = Physics(
         all_frames, engine, campaign["coupling_eV"], states, models,
-        [curves_of(engine, curves, states.molecules)], campaign["precision"],
+        [judged_by], campaign["precision"],
     )  # fmt: skip
     ((_, row),) = physics.runner()([trajectory_id], lambda: None)
     tables = [
@@ -84,7 +93,66 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
             "criterion_A": settings.limits.criterion_A,
         }
     )
-    return Repeated(tables, frames, curve)
+    return Repeated([*tables, (ALONG, energies_along(frames, states.molecules, judged_by))], frames, curve)
+
+
+def energies_along(frames: Sequence[Atoms], molecules: Molecules, curves: Curves) -> pandas.DataFrame:
+    """Return the table ``energies_along.csv``: each molecule's energies in frames of one trajectory.
+
+    Translation and rotation are of the molecule as if it were free, vibration above its own curve's minimum
+    (of the kind that is excited).
+    """
+    positions = np.array([frame.positions for frame in frames])
+    velocities = np.array([frame.get_velocities() for frame in frames]) * fs
+    is_excited = frames[0].arrays["excited"] > 0
+    parts = []
+    for number, own in enumerate(molecules.members):
+        excited = bool(is_excited[own].any())
+        curve = curves.excited if excited else curves.ground
+        found = molecular_energies(
+            positions[:, own], velocities[:, own], molecules.atom_masses_amu[own],
+            curve if number < molecules.n_of_first_kind else None,
+        )  # fmt: skip
+        values = {name: values for name, values in vars(found).items() if name in ALONG.names}
+        times = [frame.info["time_fs"] for frame in frames]
+        parts.append(
+            pandas.DataFrame({"time_fs": times, "molecule": number, "excited": int(excited), **values})
+        )
+    return pandas.concat(parts)
+
+
+def further_figures(folders: Mapping[str, Path], out: Path) -> list[Figure]:
+    """Return the figure of molecules' energies along trajectories that were repeated into these folders."""
+    tables = {name: ALONG.read(folder) for name, folder in folders.items() if (folder / ALONG.file).is_file()}
+    if not tables:
+        return []
+    canvas, axes = new(2, len(tables), 3.6 * len(tables), 5.0, share_x=True)
+    parts = []
+    for (above, below), (name, table) in zip(axes.T, tables.items(), strict=True):
+        others = table[table["excited"] == 0].groupby("time_fs")["translational_energy_meV"]
+        excited = table[table["excited"] == 1].set_index("time_fs")
+        drawn = excited[["vibrational_energy_meV", "translational_energy_meV"]].assign(
+            others_mean_meV=others.mean(), others_largest_meV=others.max()
+        )
+        time_ps = drawn.index.to_numpy() / 1000
+        above.plot(time_ps, drawn["vibrational_energy_meV"] / 1000, color=VERMILLION)
+        if drawn["vibrational_energy_meV"].isna().all():
+            note(above, "told of diatomics only")
+        label(above, "", "vibration of the excited one (eV)", name)
+        for column, colour, what in (
+            ("translational_energy_meV", VERMILLION, "excited"),
+            ("others_largest_meV", BLUE, "fastest of the others"),
+            ("others_mean_meV", GREY, "mean of the others"),
+        ):
+            below.plot(time_ps, drawn[column], color=colour, label=what)
+        label(below, "time (ps)", "translation (meV)")
+        below.legend()
+        parts.append(drawn.reset_index().assign(series=name))
+    caption = (
+        "Energies of molecules along these trajectories: vibration of the excited one above, translation of "
+        "the excited one, of the fastest other and of the others in the mean below."
+    )
+    return [save(canvas, pandas.concat(parts), out, "energies_along", caption)]
 
 
 def _given(potential: Path, model: str, trajectory_id: int) -> tuple[list[Model], Path]:

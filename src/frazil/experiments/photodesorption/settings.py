@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
-from frazil.labels.settings import Labels, Seed, dataset_problems, window_problems
+from frazil.labels.settings import (
+    KNOWN_TRUTHS,
+    OF_ONE_KIND,
+    Labels,
+    Seed,
+    dataset_problems,
+    window_problems,
+)
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
 from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
 
@@ -492,6 +499,12 @@ def contradictions(run: Any) -> Iterator[tuple[str, str]]:
         yield "exploration.duration_fs", "allowed: a whole number of [photodesorption.observe_fs]"
     yield from _of_given_potentials(run)
     yield from _of_learnt_potentials(run)
+    if run.photodesorption.trains and run.labels.level in KNOWN_TRUTHS:
+        only = OF_ONE_KIND[run.labels.level]
+        yield (
+            "labels.level",
+            f"a level of {only}; allowed: one that labels CO with [photodesorption.potential]",
+        )
     if run.photodesorption.trains and run.labels.level != "van-hemert" and run.photodesorption.n_truth > 0:
         yield (
             "photodesorption.n_truth",
@@ -545,16 +558,13 @@ def _of_learnt_potentials(run: Any) -> Iterator[tuple[str, str]]:
             f"the analytic field of CO; allowed: {', '.join(FORMULAS)}, ase:MODULE.FUNCTION, or a folder as "
             "[frames.model], with [photodesorption.molecule] and [photodesorption.other_molecules]",
         )
-    if run.labels.level in OF_CO:
+    only = OF_ONE_KIND.get(run.labels.level, "")
+    if only and any(name != only for name in (own.molecule, *own.other_molecules)):
         yield (
             "labels.level",
-            "a level of CO; allowed: another, such as gfn2-xtb, pbe-d4/def2-tzvp or one of your own, with "
+            f"a level of {only}; allowed: another, such as gfn2-xtb, pbe-d4/def2-tzvp or one of your own, with "
             "[photodesorption.molecule] and [photodesorption.other_molecules]",
         )
-
-
-OF_CO = (TEACHER, "h2-co-analytic")
-"""Levels that label CO (and H2) alone."""
 
 
 @step("frazil.experiments.photodesorption.sampling:sample_files", group="frames")

@@ -33,6 +33,15 @@ CROSSINGS = Table(
     digits=ALL_DIGITS,
     made_by="run_trajectories.py",
 )
+ALONG = Table(
+    "energies_along",
+    """
+    *time_fs *molecule:int excited:bool translational_energy_meV? rotational_energy_meV?
+    vibrational_energy_meV?
+    """,
+    made_by="show_trajectories.py",
+)
+"""Of every molecule at every observation of one trajectory: the kick and the cascade after it."""
 MEMBERS_APART = Table(
     "members_apart",
     "*trajectory_id:int *model_id:str outcome:str n_chosen:int max_deviation_eV_per_A?",

@@ -26,6 +26,7 @@ from frazil.experiments.sticking.results import (
 )
 from frazil.experiments.sticking.tables import (
     ATTEMPT_FREQUENCIES,
+    BINDING_BY_TYPE,
     BINDING_ENERGIES,
     BINDING_SUMMARY,
     CHECKS,
@@ -107,7 +108,7 @@ def analyse(
     is what ended a campaign that ran until it was enough, ``worth_labelling`` what ``cutouts.write_cutouts``
     wrote where more collisions do not help. Raises UserError for missing or broken tables.
     """
-    from frazil.experiments.sticking.binding import summary
+    from frazil.experiments.sticking.binding import by_type, summary
     from frazil.experiments.sticking.figures import draw
     from frazil.experiments.sticking.section import section_of
 
@@ -120,6 +121,7 @@ def analyse(
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
     known = TRAJECTORIES.read(truth) if with_truth and truth is not None else None
     known_probabilities = None if known is None else probabilities(known)
+    typed = "site_type" in table
     folder = Path(out)
     keep_surfaces(surfaces, folder)
     ensembles = {MODEL: shards, "attempts": attempts} | ({"truth": truth} if with_truth else {})
@@ -157,6 +159,7 @@ def analyse(
         paper_coefficients=paper[1],
         paper_residence=paper[2],
         truth_margin=truth_margin,
+        truth_id="" if known is None else str(known["model_id"].iloc[0]),
         ended=" ".join(filter(None, (ended_as(decision), _to_label(worth_labelling, projectile)))),
         sensitivity=sensitivity(trajectories),
         projectile=projectile,
@@ -182,6 +185,7 @@ def analyse(
         (TRAJECTORIES.named(called(TRAJECTORIES.name, "truth")), known),
         (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
         (BINDING_ENERGIES, table), (BINDING_SUMMARY, results.sites_summary),
+        (BINDING_BY_TYPE, by_type(table) if typed else None),
         (ATTEMPT_FREQUENCIES, frequencies), (RESIDENCE_TIMES, results.residence),
         (RESIDENCE_TIMES.named("residence_distribution"), results.residence_sites),
         (replace(CHECKS, name="surfaces", digits=DIGITS), results.checks),

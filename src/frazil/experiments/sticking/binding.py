@@ -13,13 +13,19 @@ from frazil.analysis.predictive import another_value
 from frazil.analysis.settings import MODEL_ERROR_SCALE
 from frazil.errors import UserError
 from frazil.experiments.sticking import projectile as projectiles
-from frazil.experiments.sticking.driver import ANALYTIC, Driver, driver
+from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.preparation import read_surfaces
 from frazil.experiments.sticking.projectile import Projectile
 from frazil.experiments.sticking.residence import typical_energy
 from frazil.experiments.sticking.settings import Grid
-from frazil.experiments.sticking.surfaces import height_A
-from frazil.experiments.sticking.tables import BINDING_ENERGIES, BINDING_SUMMARY, SURFACE_ATOMS
+from frazil.experiments.sticking.surfaces import MORE_FRAMES, height_A
+from frazil.experiments.sticking.tables import (
+    BINDING_BY_TYPE,
+    BINDING_ENERGIES,
+    BINDING_SUMMARY,
+    SITE_TYPES,
+    SURFACE_ATOMS,
+)
 from frazil.md.minimize import Minima, minimize
 from frazil.potentials.interface import Potential, jit
 from frazil.potentials.neighbours import allocate, widened
@@ -38,6 +44,10 @@ of 60 CO took 4,000.
 """
 MEMBER_K = "member_{}_K"
 """Columns of what single members say, at the same places."""
+AS_NEAR = 1.15
+"""Molecules of the surface at most so many times as far from the projectile as the nearest one hold it: one
+at a top site, two at a bridge, more in a hollow. The paper tells its sites by sight.
+"""
 REARRANGED_A = 0.5
 """Where an atom of the surface moved farther than this, the surface fell into another minimum, and the
 difference is part of the binding energy. On a crystal under the known truth none moves 0.25 Å.
@@ -103,6 +113,18 @@ def _energy(potential: Potential, lists: Any, positions: Any) -> jax.Array:
     return ready.evaluate(ready.arrange(lists), positions).energies[0]
 
 
+def site_types(surface: Molecules, positions_A: np.ndarray, centres_A: np.ndarray) -> list[str]:
+    """Return the type of each site, top, bridge or hollow, by how many molecules are ``AS_NEAR``.
+
+    positions_A (n, natoms, 3): the surface at each site; centres_A (n, 3): the projectile's centres there. A
+    molecule is as far as its nearest atom.
+    """
+    apart = np.linalg.norm(positions_A - centres_A[:, None], axis=2)
+    of_molecules = np.stack([apart[:, own].min(axis=1) for own in surface.members], axis=1)
+    near = (of_molecules <= AS_NEAR * of_molecules.min(axis=1, keepdims=True)).sum(axis=1)
+    return [SITE_TYPES[min(int(n), len(SITE_TYPES)) - 1] for n in near]
+
+
 @dataclass(frozen=True)
 class Sought:
     """Minima of a projectile on a surface.
@@ -134,6 +156,11 @@ def seek(surface: Atoms, grid: Grid, source: Driver, projectile: Projectile) -> 
     most = SURFACE_TIMES * grid.binding_max_steps
     alone = np.concatenate([surface.positions, far])[None]
     apart = minimize(potential, alone, frozen, limits[0], most, width=1)
+    if not np.isfinite(apart.max_forces[0]):
+        raise UserError(
+            f"surface {surface.info['surface_id']} fell into a hole of the potential while it relaxed; "
+            f"{MORE_FRAMES}"
+        )
     if not apart.converged[0]:
         raise UserError(
             f"surface {surface.info['surface_id']} with {projectile.name} far away did not relax below "
@@ -147,7 +174,7 @@ def seek(surface: Atoms, grid: Grid, source: Driver, projectile: Projectile) -> 
 
 
 def sites(
-    surface: Atoms, grid: Grid, source: Driver, projectile: Projectile, truth: bool = False,
+    surface: Atoms, grid: Grid, source: Driver, projectile: Projectile, truth: str = "",
     scale: float = MODEL_ERROR_SCALE,
 ) -> pandas.DataFrame:  # fmt: skip
     """Return the table ``binding_energies.csv`` of one surface.
@@ -155,8 +182,8 @@ def sites(
     The surface is minimized alone first, and once more with the projectile far away: E_far, and the start of
     all sites. ``largest_shift_A`` is how far any atom of the surface moved from where it was without it,
     ``model_std_K`` is the members' standard deviation of E_close − E_far at the same places (empty for one
-    member), ``truth_energy_K`` what the known truth says there (empty without ``truth``). A site that ends
-    with the projectile broken or away from the surface has not converged.
+    member), ``truth_energy_K`` what the known truth of that name says there (empty without one). A site that
+    ends with the projectile broken or away from the surface has not converged.
     """
     sought = seek(surface, grid, source, projectile)
     top, apart, found, relaxed = sought.top_A, sought.apart, sought.found, sought.relaxed_A
@@ -169,6 +196,7 @@ def sites(
     energy = (found.energies - apart.energies[0]) / kB
     largest = np.linalg.norm(found.positions[:, :n] - relaxed, axis=2).max(axis=1)
     everything = np.concatenate([apart.positions, found.positions])
+    types = site_types(Molecules.of(surface), found.positions[:, :n], centres)
 
     def differences(own: Potential) -> np.ndarray:
         values = energies_of(own, everything)
@@ -184,14 +212,15 @@ def sites(
         low, high = another_value(energy, (energy, energy), own, np.zeros_like(own), unit)
         members = {MEMBER_K.format(number): values for number, values in enumerate(own)}
     if truth:
-        known = differences(driver(ANALYTIC).potential(sought.like))
+        known = differences(driver(truth).potential(sought.like))
     return pandas.DataFrame(
         {
             "phase": surface.info["phase"], "surface_id": int(surface.info["surface_id"]),
             "site_id": np.arange(len(energy)), "x_A": centres[:, 0], "y_A": centres[:, 1],
             "z_A": centres[:, 2] - top, "binding_energy_K": energy, "model_std_K": spread,
             "converged": converged.astype(int), "truth_energy_K": known,
-            "largest_shift_A": largest, "total_low_95_K": low, "total_high_95_K": high, **members,
+            "largest_shift_A": largest, "site_type": types, "total_low_95_K": low, "total_high_95_K": high,
+            **members,
         }
     )  # fmt: skip
 
@@ -220,6 +249,25 @@ def summary(table: pandas.DataFrame, scale: float = MODEL_ERROR_SCALE) -> pandas
     return BINDING_SUMMARY.frame(rows)
 
 
+def by_type(table: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the table ``binding_by_type.csv``: of the converged sites by phase, and by their type."""
+    good = table[table["converged"] == 1]
+    rows = []
+    for phase in sorted(good["phase"].unique()):
+        for kind in SITE_TYPES:
+            own = good[(good["phase"] == phase) & (good["site_type"] == kind)]
+            energies = own["binding_energy_K"]
+            rows.append(
+                {
+                    "phase": phase, "site_type": kind, "n": len(own), "mean_K": energies.mean(),
+                    "median_K": energies.median(), "std_K": energies.std(ddof=1),
+                    "model_std_K": own["model_std_K"].mean(),
+                    "truth_mean_error_K": (energies - own["truth_energy_K"]).mean(),
+                }
+            )  # fmt: skip
+    return BINDING_BY_TYPE.frame(rows)
+
+
 def _both_errors(part: pandas.DataFrame, scale: float) -> dict[str, float]:
     found = typical_energy(part, "mean", scale).row("mean")
     wanted = ("low_95", "high_95", "total_low_95", "total_high_95")
@@ -233,7 +281,7 @@ def write_sites(
     binding_surfaces: int,
     out: Path | str,
     curves: Path | str | None = None,
-    truth: bool = False,
+    truth: str = "",
     model_error_scale: float = MODEL_ERROR_SCALE,
 ) -> None:
     """Write ``binding_energies.csv`` and ``surface_atoms.csv`` (for pictures) of the first surfaces.

@@ -44,6 +44,8 @@ LOOSE = 0.78
 WALL_BEYOND_A = 2.5
 """The wall is at least this far outside the sphere that a cluster is packed into."""
 LONGEST_FLIGHT_fs = 20_000.0
+SPREAD_OVER = 4
+"""What sticks stays near for long: a collision, not of H2 on CO, gives so many times what is kept of it."""
 ISOLATED_A = {"CO": np.linspace(0.90, 1.60, 36), "H2": np.linspace(0.50, 1.05, 23)}
 """Bond lengths of molecules alone; an H2 that is longer would count as two atoms."""
 ISOLATED = np.linspace(0.8, 1.42, 36)
@@ -242,10 +244,13 @@ def thermal(system: System, row: Row, n_frames: int, campaign_seed: int, identit
     return frames
 
 
-def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
+def shot(
+    system: System, row: Row, campaign_seed: int, identity: int, at_most: int | None = None
+) -> list[Atoms]:
     """Return the frames of one collision of the projectile with a cluster, while it is near.
 
-    The intervals of a projectile that is heavier than H2, and so slower, are longer.
+    The intervals of a projectile that is heavier than H2, and so slower, are longer; without hydrogen the
+    time step is 1 fs. It ends at ``at_most`` frames; None: at twice what a trajectory of the paper gives.
     """
     generator = rng(campaign_seed, f"shot-{row.h2_energy_K:g}", identity)
     rests, n = system.rests(row.n_co, True), len(system.projectile)
@@ -261,9 +266,11 @@ def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[At
     atoms.calc = None
     both = atoms + projectile
     both.calc = calculator(rests)
-    dynamics = VelocityVerlet(both, 0.5 * fs)
+    timestep_fs = 0.5 if 1 in both.numbers else 1.0
+    dynamics = VelocityVerlet(both, timestep_fs * fs)
     frames: list[Atoms] = []
-    steps = round(system.slowness * row.interval_fs / 0.5)
+    steps = round(system.slowness * row.interval_fs / timestep_fs)
+    at_most = 2 * row.frames_each if at_most is None else at_most
     for _ in range(round(LONGEST_FLIGHT_fs / row.interval_fs)):
         dynamics.run(steps)
         apart = np.linalg.norm(both.positions[:-n, None] - both.positions[None, -n:], axis=2).min()
@@ -271,7 +278,7 @@ def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[At
             frames.append(Atoms(both.symbols, both.positions))
         elif frames or not np.isfinite(apart):
             break
-        if len(frames) >= 2 * row.frames_each:
+        if len(frames) >= at_most:
             break
     return frames
 
@@ -324,9 +331,10 @@ def sampled(system: System, scale: float, campaign_seed: int) -> Iterator[Atoms]
         identity = 0
         while wanted > 0:
             if row.h2_energy_K:
-                frames = shot(system, row, campaign_seed, identity)
                 # Few wanted frames come from several collisions, spread over each.
                 most = max(min(row.frames_each, wanted // 4), 1)
+                needed = None if system is PUBLISHED else min(SPREAD_OVER * most, 2 * row.frames_each)
+                frames = shot(system, row, campaign_seed, identity, needed)
                 frames = frames[:: max(len(frames) // most, 1)][:most]
             else:
                 frames = thermal(system, row, min(wanted, 50), campaign_seed, identity)

@@ -1,6 +1,7 @@
 """How good the GM-NN committee is before anything runs with it: errors, rigid scans, spread against error."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from frazil.data.split import SUBSETS
 from frazil.experiments.sticking.clusters import TABLE_1
-from frazil.experiments.sticking.tables import SCAN_MINIMA
+from frazil.experiments.sticking.tables import DEVIATION, SCAN_MINIMA
 from frazil.labels.interaction import interaction
 from frazil.learning.errors import (
     COMMITTEE,
@@ -24,11 +25,16 @@ from frazil.learning.errors import (
     error_row,
 )
 from frazil.potentials.adsorption import Members
+from frazil.systems.molecules import Molecules
 from frazil.units import kB
 
 Array = NDArray[np.float64]
 FRAMES_PER_CALL = 32
 """Frames predicted at once."""
+SPREAD_LIMIT_eV_per_A = 0.0434
+"""1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
+REGIONS_A = np.array([0.0, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0])
+"""Ends of the distances to another molecule's atoms by which deviations are told."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,37 @@ def calibration(subsets: Mapping[str, Predicted]) -> pandas.DataFrame:
             named = quantity if quantity != "force_net_molecule" else f"{quantity}_{species}"
             bins += calibration_bins(subset, named, unit, errors, 0)
     return COMMITTEE.frame(bins)
+
+
+def nearest_others_A(frames: Sequence[Atoms]) -> Array:
+    """Return how far each atom (atoms of all frames,) is from the nearest of another molecule; inf: none."""
+    found = []
+    for atoms in frames:
+        owner = Molecules.of(atoms).owner
+        apart = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=2)
+        found.append(np.where(owner[:, None] == owner, np.inf, apart).min(axis=1))
+    return np.concatenate(found)
+
+
+def deviation(made: Predicted) -> pandas.DataFrame:
+    """Return ``deviation.csv``: how far members are apart, and their mean is off, by element and region.
+
+    A region is a range of distances to the nearest atom of another molecule (``REGIONS_A``).
+    """
+    nearest, numbers = nearest_others_A(made.frames), made.numbers
+    spread, off, _ = committee_errors(made.errors()["force", "all", "eV/Å"], 0)
+    rows = []
+    for number in np.unique(numbers):
+        for low, high in itertools.pairwise(REGIONS_A):
+            here = (numbers == number) & (nearest >= low) & (nearest < high)
+            if here.any():
+                rows.append({
+                    "element": chemical_symbols[number], "nearest_low_A": low, "nearest_high_A": high,
+                    "n": int(here.sum()), "spread_rms_eV_per_A": np.sqrt((spread[here] ** 2).mean()),
+                    "largest_spread_eV_per_A": spread[here].max(),
+                    "error_of_mean_rms_eV_per_A": np.sqrt((off[here] ** 2).mean()),
+                })  # fmt: skip
+    return DEVIATION.frame(rows)
 
 
 def scans_table(

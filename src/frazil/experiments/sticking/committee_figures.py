@@ -8,6 +8,7 @@ import numpy as np
 import pandas
 from ase.data import chemical_symbols
 
+from frazil.experiments.sticking.committee import SPREAD_LIMIT_eV_per_A
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREY, PAPER, VERMILLION, label, new, note, save
 from frazil.report.section import Figure
 
@@ -24,12 +25,15 @@ def draw(
     shown: "Predicted",
     spread: pandas.DataFrame,
     scans: pandas.DataFrame | None,
+    regions: pandas.DataFrame,
     learning: pandas.DataFrame,
     out: Path,
 ) -> list[Figure]:
     """Draw all figures; return the section's entries."""
     first = [] if scans is None else [scan(scans, out)]
-    return [*first, parity(shown, out), calibration(spread, out), curves(learning, out)]
+    return [
+        *first, parity(shown, out), deviation(regions, out), calibration(spread, out), curves(learning, out)
+    ]  # fmt: skip
 
 
 def scan(scans: pandas.DataFrame, out: Path) -> Figure:
@@ -91,6 +95,28 @@ def parity(shown: "Predicted", out: Path) -> Figure:
         "The committee's mean on the validation frames: parity of forces, errors of forces and of energies."
     )
     return save(canvas, pandas.concat(parts), out, "parity", caption)
+
+
+def deviation(regions: pandas.DataFrame, out: Path) -> Figure:
+    """The members' spread of forces, and their mean's error, over the distance to another molecule."""
+    canvas, axes = new()
+    axis = axes[0, 0]
+    if not len(regions):
+        note(axis, "no frame of several molecules")
+    for colour, (element, part) in zip(CYCLE, regions.groupby("element", sort=False), strict=False):
+        middle = 0.5 * (part["nearest_low_A"] + part["nearest_high_A"])
+        axis.semilogy(middle, part["spread_rms_eV_per_A"], "o-", color=colour, label=f"{element}, spread")
+        axis.semilogy(
+            middle, part["error_of_mean_rms_eV_per_A"], "x--", color=colour, label=f"{element}, error"
+        )
+    axis.axhline(SPREAD_LIMIT_eV_per_A, color=PAPER, linewidth=0.8, label="1 kcal/mol/Å (paper)")
+    label(axis, "distance to another molecule's nearest atom (Å)", "force, rms (eV/Å)")
+    axis.legend()
+    caption = (
+        "How far the members' forces are apart, and those of their mean from the labels, by the distance "
+        "of an atom to the nearest one of another molecule; validation frames."
+    )
+    return save(canvas, regions, out, "deviation_by_region", caption)
 
 
 def calibration(spread: pandas.DataFrame, out: Path) -> Figure:

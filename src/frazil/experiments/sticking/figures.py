@@ -11,6 +11,7 @@ from matplotlib.collections import EllipseCollection
 from scipy.signal import find_peaks
 
 from frazil.experiments.sticking.results import Results
+from frazil.experiments.sticking.tables import SITE_TYPES
 from frazil.report.plot import BLACK, BLUE, CYCLE, GREEN, GREY, PAPER, VERMILLION, label, new, note, save
 from frazil.report.section import Figure
 
@@ -26,7 +27,9 @@ LONG_s = 1.0e3
 
 def draw(results: Results, out: Path | str) -> list[Figure]:
     """Draw all figures; return the section's entries."""
-    makers = (probability, coefficient, binding, binding_map, heights, residence, surfaces)
+    makers = [probability, coefficient, binding, binding_map, heights, residence, surfaces]
+    if "site_type" in results.sites:
+        makers.insert(3, by_type)
     return [make(results, out) for make in makers]
 
 
@@ -144,6 +147,32 @@ def binding(results: Results, out: Path | str) -> Figure:
     data = pandas.DataFrame(rows, columns=["phase", "low_K", "high_K", "n"])
     caption = f"Binding energies of {results.projectile} over the grid, converged sites only."
     return save(canvas, data, out, "binding", caption)
+
+
+def by_type(results: Results, out: Path | str) -> Figure:
+    """Binding energies at top, bridge and hollow sites (the paper's Fig. 3)."""
+    phases = _phases(results.sites)
+    canvas, axes = new(columns=len(phases), width_in=3.4 * len(phases), share_y=True)
+    good = results.sites[results.sites["converged"] == 1]
+    for axis, phase in zip(axes[0], phases, strict=True):
+        for place, kind in enumerate(SITE_TYPES):
+            own = good[(good["phase"] == phase) & (good["site_type"] == kind)]
+            values = own["binding_energy_K"].to_numpy(float)
+            beside = place + 0.3 * (np.arange(len(values)) / max(len(values) - 1, 1) - 0.5)
+            axis.plot(beside, values, ".", color=COLOURS[phase], markersize=4)
+            if len(values):
+                axis.hlines(values.mean(), place - 0.3, place + 0.3, color=BLACK)
+        axis.set_xticks(
+            range(len(SITE_TYPES)),
+            [f"{k} ({((good['phase'] == phase) & (good['site_type'] == k)).sum()})" for k in SITE_TYPES],
+        )
+        label(axis, "type of site (number)", "binding energy (K)", phase)
+    caption = (
+        f"Binding energies of {results.projectile} over one molecule of the surface (top), between two "
+        "(bridge), and among more (hollow); lines: means."
+    )
+    columns = ["phase", "surface_id", "site_id", "site_type", "binding_energy_K"]
+    return save(canvas, good[columns], out, "binding_types", caption)
 
 
 def binding_map(results: Results, out: Path | str) -> Figure:

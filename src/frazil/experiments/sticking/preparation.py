@@ -18,6 +18,7 @@ from frazil.experiments.sticking import projectile as projectiles
 from frazil.experiments.sticking.driver import Driver, driver
 from frazil.experiments.sticking.settings import Preparation
 from frazil.experiments.sticking.surfaces import (
+    MORE_FRAMES,
     amorphous,
     check_whole,
     crystalline,
@@ -29,7 +30,7 @@ from frazil.experiments.sticking.tables import CHECKS, RADIAL, TEMPERATURE
 from frazil.files import write_atomic
 from frazil.md.ensemble import Ensemble
 from frazil.md.integrators import Langevin
-from frazil.md.minimize import minimize
+from frazil.md.minimize import Minima, minimize
 from frazil.md.observers import frames, temperature
 from frazil.md.trajectory import Outcome
 from frazil.seeds import rng
@@ -137,7 +138,7 @@ def _relaxed(settings: Preparation, source: Driver, atoms: Atoms) -> Atoms:
             10 * settings.surface_max_force_eV_per_A,
             300,
         )
-        if np.isfinite(loose.energies[0]):
+        if np.isfinite(loose.max_forces[0]):
             atoms.positions = loose.positions[0]
     found = minimize(
         source.potential(atoms),
@@ -147,6 +148,7 @@ def _relaxed(settings: Preparation, source: Driver, atoms: Atoms) -> Atoms:
         5000,
         width=1,
     )
+    _check_fell(settings, found)
     if not found.converged[0]:
         raise UserError(
             f"the {settings.phase} hemisphere did not relax below {settings.surface_max_force_eV_per_A:g} "
@@ -158,6 +160,15 @@ def _relaxed(settings: Preparation, source: Driver, atoms: Atoms) -> Atoms:
     atoms.info["phase"] = settings.phase
     check_whole(molecules, atoms.positions[None], atoms.positions, _radius(atoms), settings.phase, 0.0)
     return atoms
+
+
+def _check_fell(settings: Preparation, found: Minima) -> None:
+    """Raise UserError where a hemisphere that was to relax fell into a hole of its potential."""
+    if not np.isfinite(found.max_forces[0]):
+        raise UserError(
+            f"the {settings.phase} hemisphere fell into a hole of the potential while it relaxed (after "
+            f"{int(found.n_steps[0])} steps atoms were in one place, or nowhere): {MORE_FRAMES}"
+        )
 
 
 class _Thermal:
@@ -229,7 +240,7 @@ class _Thermal:
             raise UserError(
                 f"the {settings.phase} surface at {bath_K:g} K ended as "
                 f"{Outcome(ended[broken[0]].outcome).name}"
-                f" (snapshot {broken[0]}); train the potential on more frames"
+                f" (snapshot {broken[0]}), most likely in a hole of the potential; {MORE_FRAMES}"
             )
         rows = [ended[i].rows for i in range(len(starts))]
         for start, row in zip(starts, rows, strict=True):

@@ -69,6 +69,8 @@ class Results:
     truth_margin: float = 0.1
     ended: str = ""
     sensitivity: pandas.DataFrame = field(default_factory=lambda: SENSITIVITY.frame([]))
+    truth_id: str = ""
+    """The ``model_id`` of the known truth, where it ran."""
     projectile: str = PUBLISHED[0]
     ice: str = PUBLISHED[1]
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from frazil.analysis.settings import LEAST_HALFWIDTH, MOST_UNTIL_ENOUGH, ModelError
 from frazil.labels.settings import (
+    KNOWN_TRUTHS,
     LEVEL_PATTERN,
+    OF_ONE_KIND,
     SEMIEMPIRICAL,
     Seed,
     TakeMoleculesOut,
@@ -29,8 +31,10 @@ CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
 MOST_STEPS = 1_000_000_000
 ANALYTIC, KNOWN_TRUTH = "analytic", "h2-co-analytic"
+ELEMENTS_OF = {"n2-trappe": {"N"}, "q-tip4p-f": {"H", "O"}}
+"""Of the molecules that other known truths are of."""
 LABEL_LEVELS = (
-    KNOWN_TRUTH, "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
+    KNOWN_TRUTH, *KNOWN_TRUTHS, "gfn-ff", "bhlyp-d4/def2-svp", "bhlyp-d4/def2-tzvp", "bhlyp-d4/def2-qzvp",
     "b3lyp-d4/def2-tzvp", "pbe-d4/def2-tzvp", *SEMIEMPIRICAL,
 )  # fmt: skip
 MASSES_amu = {
@@ -360,9 +364,9 @@ class Sticking:
     )  # fmt: skip
     phases: tuple[str, ...] = setting("Phases of the ice that are studied", default=PHASES, choices=PHASES)
     label_level: str = setting(
-        "Level of the training frames' labels; h2-co-analytic is the known truth (docs/methods.md), the paper has "
-        "bhlyp-d4/def2-tzvp",
-        default=KNOWN_TRUTH, pattern=LEVEL_PATTERN, examples=LABEL_LEVELS[:4:3],
+        "Level of the training frames' labels; h2-co-analytic is the known truth of H2 on CO, n2-trappe of N2, q-tip4p-f "
+        "of water (docs/methods.md), the paper has bhlyp-d4/def2-tzvp",
+        default=KNOWN_TRUTH, pattern=LEVEL_PATTERN, examples=(KNOWN_TRUTH, "bhlyp-d4/def2-svp"),
     )  # fmt: skip
     dataset: Path | None = setting(
         "Labelled frames of your own to train on, at label_level, in place of the sampled clusters (as labels.dataset)",
@@ -449,8 +453,9 @@ class Sticking:
         """Yield what does not go together."""
         if self.campaign.model_error and self.potential != "gmnn":
             yield "model_error", "allowed: false with [potential], which has no members"
-        if self.potential == "gmnn" and self.truth and self.label_level != KNOWN_TRUTH:
-            yield "truth", "allowed: with h2-co-analytic, whose truth is known, as [label_level]"
+        if self.potential == "gmnn" and self.truth and self.label_level not in (KNOWN_TRUTH, *KNOWN_TRUTHS):
+            known = ", ".join((KNOWN_TRUTH, *KNOWN_TRUTHS))
+            yield "truth", f"allowed: with {known}, whose truth is known, as [label_level]"
         yield from self._system_problems()
         yield from self._flight_problems()
         temperatures_K = self.campaign.surface_temperatures_K
@@ -536,6 +541,13 @@ class Sticking:
                 "label_level",
                 f"allowed: another than {KNOWN_TRUTH}, which knows H2 and CO, with [molecules] and [projectile]; "
                 "gfn2-xtb, a level of PySCF such as pbe-d4/def2-tzvp, or one of your own",
+            )
+        known, present = ELEMENTS_OF.get(self.label_level), elements_of((*ice.molecules, ice.projectile))
+        if known and not present <= known:
+            yield (
+                "label_level",
+                f"allowed: another than {self.label_level}, which labels {OF_ONE_KIND[self.label_level]} only, "
+                "with [molecules] and [projectile]",
             )
         larger = [what for what in (*ice.molecules, ice.projectile) if n_atoms_of(what) not in (0, 2)]
         if self.interaction_only and larger:
@@ -678,7 +690,10 @@ class BindSites:
     curves: Path | None = same_as(Driver, "curves")
     binding_surfaces: int = same_as(Sticking, "binding_surfaces")
     grid: Grid = part(Grid)
-    truth: bool = given("What the known truth says of each site, too", default=False)
+    truth: str = given(
+        "Known truth, by its name, that says of each site, too; empty: none", default="",
+        choices=("", KNOWN_TRUTH, *KNOWN_TRUTHS),
+    )  # fmt: skip
     model_error_scale: float = same_as(ModelError, "model_error_scale", of="model_error_scale")
     out: Path = given("Folder of binding_energies.csv", path="new folder")
 

@@ -25,6 +25,13 @@ layers are 1.99 Å apart, and the cells of the second one still bulge outwards.
 """
 LOST_A = 5.0
 """A molecule that has come this far out of the hemisphere has left it."""
+COLLAPSED_A = 0.8
+"""Atoms of two molecules that are nearer have fallen into each other: in no ice or collision they are."""
+MORE_FRAMES = (
+    "train it on more frames (sticking.training_scale, sticking.n_placed, or your own by sticking.dataset) "
+    "or for longer (gmnn.n_epochs); of diatomics interactions alone need fewer (sticking.interaction_only)"
+)
+"""What to do about a hole of a potential."""
 MELTED_A = 1.5
 """Root mean square displacement at which a crystal has melted: 38 % of its nearest distance, 3.99 Å."""
 DIAGONALS = np.array([[1, 1, 1], [-1, -1, 1], [1, -1, -1], [-1, 1, -1]]) / np.sqrt(3)
@@ -210,19 +217,25 @@ def check_whole(
     molecules: Molecules, frames_A: np.ndarray, start_A: np.ndarray, radius_A: float, phase: str,
     temperature_K: float,
 ) -> None:  # fmt: skip
-    """Raise UserError if a surface has broken, lost molecules or melted in frames (n, natoms, 3).
+    """Raise UserError if a surface has collapsed, broken, lost molecules or melted in frames (n, natoms, 3).
 
     ``start_A`` (natoms, 3): where it was; a crystal has melted when its last frame is, in the root mean
     square, 1.5 Å from there.
     """
     what = f"the {phase} surface at {temperature_K:g} K"
     if not np.isfinite(frames_A).all():
-        raise UserError(f"{what} became not finite; the potential has a hole: train it on more frames")
+        raise UserError(f"{what} became not finite: a hole of the potential; {MORE_FRAMES}")
+    nearest_A = min(float(molecules.closest_contact(frame)) for frame in frames_A)
+    if nearest_A < COLLAPSED_A:
+        raise UserError(
+            f"{what} collapsed, atoms of two molecules are {nearest_A:.2f} Å apart: a hole of the potential; "
+            f"{MORE_FRAMES}"
+        )
     broken = molecules.broken(frames_A)
     if broken:
         raise UserError(
-            f"{what} broke molecule {broken[0]} (bond {broken[1]:.2f} Å); train the potential longer, or on "
-            "more frames"
+            f"{what} broke molecule {broken[0]} (bond {broken[1]:.2f} Å), most likely in a hole of the "
+            f"potential; {MORE_FRAMES}"
         )
     centres, before = molecules.centres(frames_A[-1]), molecules.centres(start_A)
     top = before[:, 2].max()

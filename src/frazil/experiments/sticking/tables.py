@@ -45,6 +45,7 @@ BINDING_ENERGIES = Table(
     *phase:str *surface_id:int *site_id:int x_A? y_A? z_A? binding_energy_K? model_std_K? converged:bool
     truth_energy_K? largest_shift_A?
     """,
+    also="site_type:str?",
     made_by="bind_sites.py",
 )
 CUTOUTS = Table(
@@ -68,6 +69,16 @@ BINDING_SUMMARY = Table(
     mean_total_high_95_K?
     """,
 )
+SITE_TYPES = ("top", "bridge", "hollow")
+BINDING_BY_TYPE = Table(
+    "binding_by_type",
+    """
+    *phase:str *site_type:str n:int mean_K? median_K? std_K? model_std_K? truth_mean_error_K?
+    """,
+    order="given",
+    limits={"site_type": SITE_TYPES},
+)
+"""Of the converged sites: over one molecule of the surface, between two, or among more."""
 ATTEMPT_FREQUENCIES = Table(
     "attempt_frequencies",
     "*phase:str *trajectory_id:int attempt_frequency_per_ps",
@@ -120,6 +131,16 @@ SCAN_MINIMA = Table(
     """,
     digits=SIX_DIGITS,
 )
+DEVIATION = Table(
+    "deviation",
+    """
+    *element:str *nearest_low_A nearest_high_A n:int spread_rms_eV_per_A largest_spread_eV_per_A
+    error_of_mean_rms_eV_per_A
+    """,
+    order="given",
+    digits=SIX_DIGITS,
+)
+"""The members' spread of forces by how near an atom of another molecule is, on validation frames."""
 TRAINING_SET = Table(
     "training_set", "system:str temperature_K? interval_fs? n_paper?", order="given", digits=SIX_DIGITS
 )

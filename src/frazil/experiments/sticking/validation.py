@@ -12,7 +12,9 @@ from frazil.data.frames import read_frames
 from frazil.data.split import SUBSETS
 from frazil.errors import UserError
 from frazil.experiments.sticking.committee import (
+    SPREAD_LIMIT_eV_per_A,
     calibration,
+    deviation,
     errors_table,
     models_table,
     predicted,
@@ -22,7 +24,7 @@ from frazil.experiments.sticking.committee import (
     training_table,
 )
 from frazil.experiments.sticking.driver import driver
-from frazil.experiments.sticking.tables import SCAN_MINIMA, SCANS, TRAINING_SET
+from frazil.experiments.sticking.tables import DEVIATION, SCAN_MINIMA, SCANS, TRAINING_SET
 from frazil.learning.errors import COMMITTEE, ERRORS, MEAN, MODELS, calibration_factor
 from frazil.md.driven_lammps import write_beside
 from frazil.potentials.adsorption import committee_of
@@ -34,8 +36,6 @@ from frazil.tables import Table as Declared
 LEARNING_CURVE = Declared("learning_curve", "epoch member", order="given", made_by="train_gmnn.py")
 SCAN_LIMIT_K = 20.0
 """The paper: 14 K between the minima of its scan, 10–20 K in others."""
-SPREAD_LIMIT_eV_per_A = 0.0434
-"""1 kcal/mol/Å: how far the paper's three models are apart in the regions that matter."""
 
 
 def validate(model: Path, curves: Path | None, dataset: Path, scans: Path | None, out: Path) -> None:
@@ -78,15 +78,15 @@ def validate(model: Path, curves: Path | None, dataset: Path, scans: Path | None
     tables = {
         "models": models_table(errors, source.model.metadata["settings"]["seed"], source.n_members,
         n_parameters),
-        "errors": errors, "committee": calibration(subsets),
+        "errors": errors, "committee": calibration(subsets), "deviation": deviation(subsets["validation"]),
     }  # fmt: skip
     if found is not None:
         tables |= {"scans": found, "scan_minima": scan_minima(found), "training_set": training_table(subsets)}
-    for table in (MODELS, ERRORS, COMMITTEE, SCANS, SCAN_MINIMA, TRAINING_SET):
+    for table in (MODELS, ERRORS, COMMITTEE, DEVIATION, SCANS, SCAN_MINIMA, TRAINING_SET):
         if table.name in tables:
             table.write(tables[table.name], out)
     learning = LEARNING_CURVE.read(model)
-    figures = draw(subsets["validation"], tables["committee"], found, learning, out)
+    figures = draw(subsets["validation"], tables["committee"], found, tables["deviation"], learning, out)
     shown = subsets["validation"]
     write_beside(out / "committee", (tested_on or shown.frames)[0])  # the model in LAMMPS
     section(tables, relevant_spread(shown), bool(source.curves), figures, shown.is_h2_and_co).write(out)
@@ -135,6 +135,7 @@ def section(
     captions = {
         "models": "The members: errors (RMSE) on each subset.",
         "errors": "All errors.", "committee": "The members' spread against the true error.",
+        "deviation": "The members' spread and their mean's error by the distance to another molecule.",
     }  # fmt: skip
     results: list[Result] = []
     if minima is None:

@@ -21,7 +21,7 @@ pytest.importorskip("tblite")
 import kept
 from frazil.analysis.normal_modes import Modes
 from frazil.analysis.settings import Spectrum
-from frazil.analysis.spectra import LIGHT_cm_per_fs
+from frazil.analysis.spectra import LIGHT_cm_per_fs, average
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.experiments.infrared import dynamics, results
@@ -33,9 +33,12 @@ from frazil.experiments.infrared.minima import Reference, find_minima, read_mini
 from frazil.experiments.infrared.repeated import repeat as infrared_repeat
 from frazil.experiments.infrared.settings import ClusterSpectrum, Runs
 from frazil.experiments.infrared.spectra_tables import (
+    Mean,
     bands,
     compared,
+    convergence,
     mean_spectra,
+    numbers_of,
     silicate_bands,
     sums,
 )
@@ -243,13 +246,37 @@ def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: 
     assert gates["Model runs that broke"]["passed"] is True
     assert {figure["file"] for figure in section["figures"]} == {
         "learning.svg", "calibration_points.svg", "spectrum_P1.svg", "summed.svg", "dipole_parity.svg",
+        "convergence.svg", "spectra_by_starts_P1.svg",
     }  # fmt: skip
+    by_starts = pandas.read_csv(out / "spectra_by_starts_P1.csv")
+    spectra = pandas.read_csv(out / "spectra.csv").set_index(["temperature_K", "wavenumber_cm1"])
+    own = by_starts[by_starts["engine"] == "model"]
+    whole = own[own["n_starts"] == own["n_starts"].max()].set_index(["temperature_K", "wavenumber_cm1"])
+    np.testing.assert_allclose(
+        whole["intensity"], spectra.loc[whole.index, "intensity"], rtol=1e-4, atol=1e-6
+    )
     for item in [*section["figures"], *section["tables"]]:
         assert (out / item["file"]).is_file()
     kept.check(out, "infrared", rel=2e-4)  # labels of tblite, an untrained network
     dipoles("P2", "model", 1).write(tmp_path / "P2.h5")
     with pytest.raises(UserError, match=r"dipoles of P2, which .* does not hold"):
         results.analyse(minima, learned, [tmp_path / "P2.h5"], out)
+
+
+def test_spectra_of_more_starts_are_more_alike() -> None:
+    """One line under white noise: 1/cosine − 1 of two means of n starts falls as 1/n."""
+    assert numbers_of(1) == [1]
+    assert numbers_of(6) == [1, 2, 4, 6]
+    wavenumbers = np.linspace(0.0, 1500.0, 600)
+    line = np.exp(-(((wavenumbers - 800.0) / 60.0) ** 2))
+    noise = np.random.default_rng(3).normal(scale=1.0, size=(1, 64, 600))
+    runs = line + noise
+    mean = Mean("P1", 300.0, average([(wavenumbers, one) for one in runs[0]]), runs, 0)
+    table = convergence("model", mean)
+    assert table["n_starts"].tolist() == [1, 2, 4, 8, 16, 32]
+    lost = 1 / table["mean_cosine"].to_numpy() - 1
+    assert lost[-1] * 32 == pytest.approx(lost[2] * 4, rel=0.35)
+    assert (table["least_cosine"] <= table["mean_cosine"]).all()
 
 
 def test_one_round_of_learning_is_compared_with_nothing() -> None:

@@ -67,6 +67,15 @@ def test_the_row_comes_out_the_same_with_its_frames(results: Path, tmp_path: Pat
     far = [max(np.linalg.norm(f[i : i + 2].get_center_of_mass() - centre) for i in (0, 2, 4)) for f in frames]
     times = [f.info["time_fs"] for f in frames]
     np.testing.assert_allclose(curve.loc[times, "beyond_A"], np.subtract(far, far[0]), atol=1e-5)
+    along = pandas.read_csv(tmp_path / "energies_along.csv")
+    assert along.groupby("molecule").size().tolist() == [len(curve)] * (len(frames[0]) // 2)
+    assert along.groupby("excited")["molecule"].unique()[1].tolist() == [states.excited_molecule[2]]
+    begun = along[along["time_fs"] == 0].set_index("molecule")
+    moving = [f.get_masses().sum() * (f.get_momenta().sum(axis=0) / f.get_masses().sum()) ** 2 / 2
+              for f in (frames[0][i : i + 2] for i in range(0, len(frames[0]), 2))]  # fmt: skip
+    np.testing.assert_allclose(begun["translational_energy_meV"], 1000 * np.sum(moving, axis=1), rtol=1e-5)
+    held = begun.loc[int(states.excited_molecule[2]), "vibrational_energy_meV"]
+    assert 7000 < held < 9000, "what it was given, 8.26 eV"
     excited = np.flatnonzero(frames[0].arrays[MARKED])
     assert list(excited // 2) == [states.excited_molecule[2]] * 2
 
@@ -106,6 +115,8 @@ def test_the_typical_ones_are_shown(results: Path, tmp_path: Path) -> None:
     assert "none left within 20 fs" in section.movies[0].caption
     assert section.text[1] == "No trajectory ended as desorbed or dissociated or failed."
     assert section.gates[0].passed
+    assert [figure.file for figure in section.figures] == ["curves.svg", "energies_along.svg"]
+    assert (tmp_path / "retained/energies_along.csv").is_file()
 
 
 def test_shards_of_two_campaigns_are_refused(results: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ase.geometry import get_distances
 from frazil.errors import UserError
 from frazil.experiments.repeated import repeat
 from frazil.experiments.sticking import projectile as projectiles
+from frazil.experiments.sticking.binding import starts
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.preparation import geometry
@@ -29,6 +30,7 @@ from frazil.experiments.sticking.settings import (
     KNOWN_TRUTH,
     Attempts,
     Campaign,
+    Grid,
     Preparation,
     Sticking,
     flight_fs_of,
@@ -225,6 +227,19 @@ def test_surfaces_are_cut_from_a_crystal_with_molecules_whole(tmp_path: Path) ->
     assert apart_A[0] == pytest.approx(apart_A[1], abs=1e-4)
 
 
+def test_a_large_projectile_that_would_begin_a_site_inside_the_surface_is_refused() -> None:
+    """Its centre is at the clearance over the bottom of a pit, its ends are in the walls."""
+    wide = molecule("H2O")
+    wide.positions = [[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [-4.0, 0.0, 0.0]]
+    turns = np.arange(24) * np.pi / 12
+    walls = [[4 * np.cos(turn), 4 * np.sin(turn), z] for z in range(-4, 5) for turn in turns]
+    pit = Atoms(["N"] * (len(walls) + 1), [*walls, [0.0, 0.0, -2.0]])
+    pit.set_array("fixed", np.zeros(len(pit), int))
+    grid = Grid(binding_area_A2=1.0, binding_spacing_A=1.0, binding_clearance_A=2.0)
+    with pytest.raises(UserError, match=r"overlaps the surface at a clearance of 2 Å; give a larger one"):
+        [starts(pit, replace(grid, campaign_seed=seed), Projectile(wide, None)) for seed in range(9)]  # type: ignore[arg-type]
+
+
 def test_what_is_no_molecular_crystal_is_refused(tmp_path: Path) -> None:
     ase.io.write(tmp_path / "salt.cif", bulk("NaCl", "rocksalt", a=5.64))
     with pytest.raises(UserError, match=r"salt\.cif has no whole molecules: atom .* its own image"):
@@ -316,6 +331,21 @@ def test_mixed_ice_is_packed_in_its_parts() -> None:
             {"projectile": "H2O", "potential": "gmnn", "interaction_only": True, "label_level": "gfn2-xtb"},
             "interaction_only: given true; allowed: false with H2O",
         ),
+        (
+            {"molecules": ("CO",), "projectile": "N2", "potential": "gmnn", "label_level": "n2-trappe"},
+            "allowed: another than n2-trappe, which labels N2 only",
+        ),
+        (
+            {
+                "molecules": ("N2",),
+                "projectile": "N2",
+                "phases": ("amorphous",),
+                "potential": "gmnn",
+                "label_level": "gfn2-xtb",
+                "truth": True,
+            },
+            "truth: given true; allowed: with h2-co-analytic, n2-trappe, q-tip4p-f, whose truth is known",
+        ),
     ],
 )
 def test_systems_that_cannot_be_are_refused_at_launch(asked: dict[str, Any], told: str) -> None:
@@ -329,7 +359,7 @@ def test_systems_that_cannot_be_are_refused_at_launch(asked: dict[str, Any], tol
             potential=given["potential"], preparation=ice, campaign=campaign,
             phases=given.get("phases", ("crystalline", "amorphous")),
             label_level=given.get("label_level", KNOWN_TRUTH),
-            interaction_only=given.get("interaction_only", False),
+            interaction_only=given.get("interaction_only", False), truth=given.get("truth", False),
         )  # fmt: skip
 
 

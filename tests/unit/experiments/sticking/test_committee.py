@@ -7,11 +7,13 @@ import numpy as np
 import pandas
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 import kept
 from frazil.data.frames import read_frames, write_frames
 from frazil.errors import UserError
 from frazil.experiments.sticking.clusters import PUBLISHED, isolated, with_bonds
+from frazil.experiments.sticking.committee import Predicted, deviation
 from frazil.experiments.sticking.driver import driver
 from frazil.experiments.sticking.validation import validate
 from frazil.files import write_atomic
@@ -104,6 +106,22 @@ def test_a_committee_without_scans_says_its_errors(folder: Path, tmp_path: Path)
     for item in (*section.figures, *section.tables):
         assert (tmp_path / item.file).stat().st_size > 0
     assert "pf/callback" in (tmp_path / "committee/in.lammps").read_text()
+
+
+def test_deviation_is_told_by_the_distance_to_another_molecule() -> None:
+    """Two members err by ±0.1 eV/Å on every atom of a pair of N2 that is 3.2 Å apart, not on one far off."""
+    lengths = ((0.0, 0.0, 0.0), (0.0, 0.0, 1.1))
+    atoms = Atoms("N6", [[x, y, z] for x in (0.0, 3.2, 20.0) for _, y, z in lengths])
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((6, 3)))
+    alone = Atoms("N2", lengths)
+    alone.calc = SinglePointCalculator(alone, energy=0.0, forces=np.zeros((2, 3)))
+    forces = np.zeros((2, 8, 3))
+    forces[0, :4, 0], forces[1, :4, 0] = 0.1, -0.1
+    found = deviation(Predicted([atoms, alone], np.zeros((2, 2)), forces))
+    (row,) = found.to_dict("records")
+    assert (row["element"], row["nearest_low_A"], row["nearest_high_A"], row["n"]) == ("N", 3.0, 3.5, 4)
+    assert row["spread_rms_eV_per_A"] == pytest.approx(0.1 * np.sqrt(2))
+    assert row["error_of_mean_rms_eV_per_A"] == pytest.approx(0.0)
 
 
 def test_the_spreads_factor_is_that_of_all_bins() -> None:

@@ -16,7 +16,7 @@ from scipy.stats import kstest, norm, t
 
 from frazil.errors import UserError
 from frazil.experiments.sticking import clusters, collisions, preparation
-from frazil.experiments.sticking.binding import FAR_A, points, sites, starts
+from frazil.experiments.sticking.binding import FAR_A, points, site_types, sites, starts
 from frazil.experiments.sticking.clusters import PUBLISHED, Row, System, with_bonds, with_velocities
 from frazil.experiments.sticking.collisions import BOUNCED, DISSOCIATED, BouncedOrBroken, start
 from frazil.experiments.sticking.projectile import Projectile
@@ -29,7 +29,7 @@ from frazil.potentials.analytic.h2_co import H2_LENGTH_A, bond_energy
 from frazil.potentials.interface import Analytic
 from frazil.pytrees import pytree
 from frazil.systems.co import molecular_centres
-from frazil.systems.molecules import molecule, molecules_of, random_rotation
+from frazil.systems.molecules import Molecules, molecule, molecules_of, random_rotation
 from frazil.units import fs, kB
 
 H2 = Projectile(molecule("H2"))
@@ -184,6 +184,16 @@ def test_a_surface_alone_may_take_more_steps_than_a_site() -> None:
     hard = replace(grid, binding_max_steps=1, binding_max_force_eV_per_A=1e-9)
     with pytest.raises(UserError, match=r"H2 far away did not relax below 1e-09 eV/Å in 10 steps"):
         sites(begun, hard, wells, H2)  # type: ignore[arg-type]
+
+
+def test_sites_over_one_molecule_between_two_and_among_more_are_told_apart() -> None:
+    """N2 standing on a square lattice of 4 Å: over one, over the middle of an edge, over that of a square."""
+    places = [[4.0 * i, 4.0 * j] for i in range(-2, 3) for j in range(-2, 3)]
+    positions = np.array([[x, y, z] for x, y in places for z in (0.0, -1.1)])
+    molecules = Molecules.of(Atoms("N2" * len(places), positions))
+    centres = np.array([[0.0, 0.0, 3.3], [2.0, 0.0, 2.6], [2.0, 2.0, 1.8], [0.3, 0.2, 3.3]])
+    found = site_types(molecules, np.stack([positions] * len(centres)), centres)
+    assert found == ["top", "bridge", "hollow", "top"]
 
 
 def test_sites_begin_at_the_clearance_over_a_square_grid() -> None:
@@ -450,7 +460,8 @@ def test_table_1_is_counted_out_and_frames_know_their_cluster(monkeypatch: pytes
     """A tenth of a percent of all rows; H2's frames are spread over collisions, and over each."""
     asked: list[tuple[float, float, int]] = []
 
-    def shot(system: System, row: Row, campaign_seed: int, identity: int) -> list[Atoms]:
+    def shot(system: System, row: Row, campaign_seed: int, identity: int, at_most: int | None) -> list[Atoms]:
+        assert at_most is None, "the published study's collisions end as they did"
         asked.append((row.temperature_K, row.h2_energy_K, identity))
         return [Atoms("COHH", np.full((4, 3), float(i)) + np.eye(4, 3)) for i in range(12)]
 

@@ -287,7 +287,7 @@ def finished(folder: Path) -> None:
             {
                 "phase": phase, "surface_id": 0, "site_id": np.arange(30), "x_A": generator.normal(size=30),
                 "y_A": generator.normal(size=30), "z_A": 2.5, "converged": 1, "model_std_K": 8.0,
-                "largest_shift_A": 0.1,
+                "largest_shift_A": 0.1, "site_type": ["hollow", "bridge", "top"] * 10,
                 "binding_energy_K": generator.normal(-200.0, 40.0, size=30),
             }
         ).assign(truth_energy_K=lambda own: own["binding_energy_K"] + 6.0)  # fmt: skip
@@ -346,6 +346,10 @@ def test_everything_documented_is_written(tmp_path: Path, root: Path) -> None:
     for name, columns in CONTRACT.items():
         found = list(pandas.read_csv(tmp_path / "out" / f"{name}.csv"))
         assert found[: len(columns.split(", "))] == columns.split(", "), name
+    kinds = pandas.read_csv(tmp_path / "out/binding_by_type.csv")
+    assert kinds["site_type"].tolist() == ["top", "bridge", "hollow"] * 2
+    assert (kinds["n"] == 10).all()
+    assert kinds["truth_mean_error_K"].to_numpy() == pytest.approx(-6.0)
     counts = json.loads((tmp_path / "out/counts.json").read_text())["model"]
     assert counts == {"stuck": 170, "bounced": 342, "dissociated": 0, "failed": 0, "total": 512}
     for phase, density, passed in (

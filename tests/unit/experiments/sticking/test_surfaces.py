@@ -129,7 +129,12 @@ def test_melted_lost_and_broken_surfaces_stop() -> None:
     broken[2] += 3.0
     with pytest.raises(UserError, match="broke molecule 1"):
         check_whole(whole, broken[None], start, radius, "amorphous", 75.0)
-    with pytest.raises(UserError, match="became not finite"):
+    inside = start.copy()
+    inside[4:6] = inside[2:4]
+    inside[4:6, 2] += 0.3
+    with pytest.raises(UserError, match=r"collapsed, .* 0\.30 Å apart: a hole of the potential; train it on"):
+        check_whole(whole, inside[None], start, radius, "amorphous", 75.0)
+    with pytest.raises(UserError, match="became not finite: a hole of the potential"):
         check_whole(whole, np.full_like(start, np.nan)[None], start, radius, "amorphous", 75.0)
 
 
