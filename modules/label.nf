@@ -68,14 +68,14 @@ process PLAN_LABELS {
     // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
     tuple val(meta), path(frames, stageAs: 'unlabelled/*')
     path own_level // [] but for a level of the user's own
-    val shard_hours
+    val limits // shard_hours, frame_limit_s
     val code
 
     output:
     tuple val(meta), path('shards/*.extxyz')
 
     script:
-    def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + [shard_hours: shard_hours]
+    def settings = meta.subMap('level', 'coupling_eV', 'hessian', 'polarizability') + limits
     """
     ${Settings.file(settings)}
     plan_labels.py --settings settings.json --frames ${frames} ${own_level ? "--own-level ${own_level}" : ''} --out shards

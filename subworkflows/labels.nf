@@ -16,7 +16,7 @@ workflow LABEL {
 
     main:
     def own = own_level(settings)
-    PLAN_LABELS(frames, own, settings.labels.shard_hours, settings.code['plan_labels.py'])
+    PLAN_LABELS(frames, own, settings.labels.subMap('shard_hours', 'frame_limit_s'), settings.code['plan_labels.py'])
     LABEL_FRAMES(
         PLAN_LABELS.out.transpose(), own, settings.labels.frame_limit_s, checkpoints, settings.code['label_frames.py'],
     )

@@ -32,6 +32,7 @@ from frazil.experiments.infrared.tables import (
     COMPARISON,
     CONVERGENCE,
     HARMONIC,
+    HARMONIC_ERRORS,
     HARMONIC_ROUNDS,
     ROUNDS,
     RUNS,
@@ -118,6 +119,7 @@ def analyse(
     tables = {table.name: table.read(learned) for table in of_learning}
     found = {reference.name: _modes(model, reference) for reference in references}
     tables["harmonic"] = harmonic_table(references, found)
+    tables["harmonic_errors"] = harmonic_errors(tables["harmonic"])
     tables["spectra"] = _stacked(spectra["model"])
     firsts = np.cumsum([0, *(run.outcomes.size for run in runs)]).tolist()
     tables["runs"] = pandas.concat([run.table(first) for run, first in zip(runs, firsts, strict=False)])
@@ -139,8 +141,8 @@ def analyse(
     places = transferability(model, frames, references, others)
     tables["transferability"] = places
     own = (
-        ERRORS, HARMONIC, SPECTRA, RUNS, SPECTRA.named("label_spectra"), BANDS, COMPARISON, CONVERGENCE, SUMS,
-        SILICATE_BANDS, TRANSFERABILITY,
+        ERRORS, HARMONIC, HARMONIC_ERRORS, SPECTRA, RUNS, SPECTRA.named("label_spectra"), BANDS, COMPARISON,
+        CONVERGENCE, SUMS, SILICATE_BANDS, TRANSFERABILITY,
     )  # fmt: skip
     for table in (*of_learning, *own):
         if table.name in tables:
@@ -200,6 +202,18 @@ def harmonic_table(references: Sequence[Reference], found: dict[str, ModelModes 
             values = (modes.wavenumbers_cm1, modes.intensities_km_per_mol, own.spread_cm1)
             rows.append((reference.name, "model", number + 1, *(value[partner] for value in values)))
     return HARMONIC.frame(rows)
+
+
+def harmonic_errors(harmonic: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the mean absolute errors of wavenumbers and intensities, of each structure and of all modes."""
+    values = ["wavenumber_cm1", "intensity_km_per_mol"]
+    keys = ["structure", "mode"]
+    by_method = {method: own.set_index(keys)[values] for method, own in harmonic.groupby("method")}
+    if "model" not in by_method:
+        return HARMONIC_ERRORS.frame([])
+    off = (by_method["model"] - by_method["label"]).abs().dropna(how="all")
+    rows = [(str(name), len(own), *own.mean()) for name, own in off.groupby("structure")]
+    return HARMONIC_ERRORS.frame([*rows, ("all", len(off), *off.mean())])
 
 
 def transferability(
@@ -365,6 +379,8 @@ def _section(
         ),
     ]
     shown += [Table("rounds.csv", "The rounds of active learning."), Table("harmonic.csv", "Harmonic modes.")]
+    beside = "Mean absolute errors of harmonic modes; the paper has 1.6 cm⁻¹ and 26.8 km/mol."
+    shown += [Table("harmonic_errors.csv", beside)]
     if "bands" in tables:
         shown += [Table("bands.csv", "Strong bands of the label, and the model's nearest.")]
         shown += [Table("comparison.csv", "Likeness of model's and label's spectra.")]
