@@ -1,4 +1,6 @@
-"""What experiments on one structure at rest share: its file, its potential, its time step, its beads."""
+"""What experiments on one structure at rest share: its file, its potential, its time step, its beads, and the
+gate of an error that one model leaves unknown.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -6,6 +8,7 @@ from pathlib import Path
 
 from ase import Atoms
 
+from frazil.analysis.estimates import MODEL_UNKNOWN, UNKNOWN_TOLD
 from frazil.analysis.spectra import LIGHT_cm_per_fs
 from frazil.data.cells import problem_of_cell
 from frazil.data.structures import check_names, read_structures
@@ -13,6 +16,7 @@ from frazil.errors import UserError
 from frazil.md.rings import beads_needed
 from frazil.potentials.calculator import PERIODIC, takes_cells
 from frazil.potentials.registry import Source, load
+from frazil.report.section import Gate
 
 STEPS_PER_PERIOD = 20
 """Of the fastest mode, at least, where a spectrum is made: velocity Verlet then shifts it by 0.4 % or less,
@@ -87,3 +91,8 @@ def check_beads(name: str, n_beads: Sequence[int], temperature_K: float, fastest
                 f"{number} beads for {name} at {temperature_K:g} K, whose fastest mode has {fastest_cm1:.0f} "
                 f"cm⁻¹; allowed are 2 ħω/kT, {needed} or more (or 1, classical nuclei): raise n_beads"
             )
+
+
+def error_unknown(what: str = "the potential's error") -> Gate:
+    """Return the gate of an error that a committee's members would tell, where one model ran."""
+    return Gate.unmeasured(what, "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD)

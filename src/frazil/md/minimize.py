@@ -81,15 +81,17 @@ def minimize(
     return Minima(x, energies, forces, steps, forces <= max_force_eV_per_A)
 
 
-def _lists(potential: Potential, positions: np.ndarray, skin_A: float, room: int) -> Neighbours | None:
-    """Return lists of all replicas, with at least ``room`` slots; None for a potential without a cutoff.
+def _lists(
+    potential: Potential, positions: np.ndarray, lost: Sequence[bool], skin_A: float, room: int = 0
+) -> Neighbours | None:
+    """Return lists of all replicas but those that are lost, with at least ``room`` slots; None for a
+    potential without a cutoff.
 
-    Raises UserError for starts (no ``room`` yet) with atoms in one place.
+    Raises UserError for a replica with atoms in one place.
     """
     if potential.cutoff_A is None:
         return None
-    gone = [not np.isfinite(x).all() or (room > 0 and collapsed(x)) for x in positions]
-    usable: Sequence[np.ndarray] = [_apart(x) if lost else x for x, lost in zip(positions, gone, strict=True)]
+    usable = [_apart(x) if gone else x for x, gone in zip(positions, lost, strict=True)]
     own = [allocate(x, potential.cutoff_A, skin_A) for x in usable]
     slots = max(room, *(lists.index.shape[1] for lists in own))
     stacked: Neighbours = jax.tree.map(lambda *leaves: np.stack(leaves), *[widened(n, slots) for n in own])
@@ -109,21 +111,21 @@ def _batch(
     max_steps: int,
     skin_A: float,
 ) -> tuple[np.ndarray, ...]:
-    lists = _lists(potential, positions, skin_A, 0)
+    lists = _lists(potential, positions, [False] * len(positions), skin_A)
     search = _begin(potential, lists, positions, mobile)
     while True:
         search = _descend(potential, lists, search, mobile, limit, max_steps)
         reached = np.asarray(search.positions)
-        if lists is not None:
-            gone = np.array([np.isfinite(x).all() and collapsed(x) for x in reached])
-            search = search._replace(gradient=jnp.where(gone[:, None, None], jnp.nan, search.gradient))
+        lost = [not np.isfinite(x).all() or (lists is not None and collapsed(x)) for x in reached]
+        gradient = jnp.where(np.array(lost)[:, None, None], jnp.nan, search.gradient)
+        search = search._replace(gradient=gradient)
         forces = np.asarray(_largest(search.gradient))
         steps = np.asarray(search.steps)
         if not ((forces > limit) & (steps < max_steps)).any():
             broken = ~np.isfinite(forces)
             return np.array(reached), np.array(search.energy), np.where(broken, np.inf, forces), steps
         room = 0 if lists is None else lists.index.shape[-1]
-        lists = _lists(potential, reached, skin_A, room)
+        lists = _lists(potential, reached, lost, skin_A, room)
 
 
 def _largest(gradient: jax.Array) -> jax.Array:

@@ -22,7 +22,7 @@ from frazil.experiments.dynamic_training.judge import (
 )
 from frazil.experiments.dynamic_training.settings import Judgement
 from frazil.experiments.repeated import LONG, MODEL, Repeated, parameters_of, row_of
-from frazil.learning.along import Potentials, run_along
+from frazil.learning.along import run_along
 from frazil.md.trajectory import Trajectory
 from frazil.potentials.registry import Source, load
 from frazil.settings import fields_of
@@ -64,12 +64,17 @@ def repeat(results: Path, trajectory_id: int, ensemble: str = MODEL) -> Repeated
         start = trajectories[one["trajectory_id"]]
         see = _seen(frames, start, {"trajectory_id": trajectory_id, "member": number, **ids})
         if ensemble == LONG:
-            ((row, ran),) = long_runs(_of(source), trajectories, judgement, trajectory_id)
+            ((row, ran),) = long_runs(source.potential, trajectories, judgement, trajectory_id)
             see(ran)
             row["hole"] = one["hole"]  # which is told by all labels
         else:
             along = run_along(
-                _of(source), trajectories, tested.starts, judgement.test_frames, only=[trajectory_id], see=see
+                source.potential,
+                trajectories,
+                tested.starts,
+                judgement.test_frames,
+                only=[trajectory_id],
+                see=see,
             )
             row = tested.row(along, trajectory_id)
         rows.append({**ids, **row})
@@ -80,10 +85,6 @@ def _model(folder: Path) -> Source:
     if not folder.is_dir():
         raise UserError(f"there is no {folder}; give the results of a whole run")
     return load(folder)
-
-
-def _of(source: Source) -> Potentials:
-    return lambda atoms: source.potential(atoms)
 
 
 def _seen(

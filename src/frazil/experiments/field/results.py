@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, UNKNOWN_TOLD, two_way
+from frazil.analysis.estimates import ONE_POTENTIAL, two_way
 from frazil.errors import UserError
+from frazil.experiments.at_rest import error_unknown
 from frazil.experiments.field import figures
 from frazil.experiments.field.carried import Dipoles, RETURNED_eV, WHOLE_e, carried_units, paths
 from frazil.experiments.field.settings import Field
@@ -404,7 +405,7 @@ def _gates(
     if subject.in_cell:
         gates += _gates_of_cell(subject, tables)
     if subject.source.n_members == 1:
-        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD))
+        gates.append(error_unknown())
     return gates
 
 

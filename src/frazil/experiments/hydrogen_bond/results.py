@@ -9,9 +9,10 @@ import numpy as np
 import pandas
 import scipy.stats
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, UNKNOWN_TOLD, Estimate, TwoWay, two_way
+from frazil.analysis.estimates import ONE_POTENTIAL, Estimate, TwoWay, two_way
 from frazil.analysis.free_energy import effective_number, integrated, mbar, overlap
 from frazil.errors import UserError
+from frazil.experiments.at_rest import error_unknown
 from frazil.experiments.hydrogen_bond import figures
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.tables import (
@@ -36,6 +37,7 @@ from frazil.experiments.hydrogen_bond.windows import (
     path_of,
     reduced,
     release_eV,
+    restraints_eV,
     steps_of,
     subject_of,
 )
@@ -220,9 +222,8 @@ def _softly(places: np.ndarray, slopes: np.ndarray) -> float:
 def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray) -> dict[str, np.ndarray]:
     """Return ∂U/∂λ of each step's windows, eV, of samples (K, n, 4): (windows of the step, n)."""
     with np.errstate(invalid="ignore", over="ignore"):
-        about = 0.5 * settings.orientation_eV_per_A2 * samples[..., 3] ** 2
-        held = 0.5 * settings.restraint_eV_per_A2 * samples[..., 2] ** 2 + about
-        every = {RESTRAIN: held, DECOUPLE: samples[..., 0] - samples[..., 1], TURN: about}
+        held, about = restraints_eV(samples, settings)
+        every = {RESTRAIN: held + about, DECOUPLE: samples[..., 0] - samples[..., 1], TURN: about}
     return {step: every[step][list(own)] for step, own in steps_of(settings, subject.periodic).items()}
 
 
@@ -373,10 +374,7 @@ def _gates(
             interval = (difference - half, difference + half)
             gates.append(Gate.equivalent(name, difference, interval, margin).because(*MASS_TOLD))
     if subject.source.n_members == 1:
-        return [
-            *gates,
-            Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD),
-        ]
+        return [*gates, error_unknown()]
     for _, windows in tables["windows"].groupby("n_beads"):
         apart = members_differ(windows).to_numpy()
         most = int(np.nanargmax(apart)) if np.isfinite(apart).any() else 0

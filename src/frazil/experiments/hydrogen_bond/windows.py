@@ -327,13 +327,20 @@ class Samples:
         return {"samples": jnp.concatenate([state.info["part_energies_eV"], jnp.array([stretch, turned])])}
 
 
+def restraints_eV(samples: np.ndarray, settings: HydrogenBond) -> tuple[np.ndarray, np.ndarray]:
+    """Return the energies (…,) of both restraints at λ2 = λ3 = 1, eV, of samples (…, 4)."""
+    return (
+        0.5 * settings.restraint_eV_per_A2 * samples[..., 2] ** 2,
+        0.5 * settings.orientation_eV_per_A2 * samples[..., 3] ** 2,
+    )
+
+
 def reduced(
     samples: np.ndarray, windows: Sequence[Window], subject: Subject, settings: HydrogenBond
 ) -> np.ndarray:
     """Return u = U/kT (K, n) of samples (n, 4) in each window (K,); infinite where one is not finite."""
-    whole, apart, stretch, turned = (np.where(np.isfinite(x), x, np.inf) for x in samples.T)
-    held = 0.5 * settings.restraint_eV_per_A2 * stretch**2
-    about = 0.5 * settings.orientation_eV_per_A2 * turned**2
+    finite = np.where(np.isfinite(samples), samples, np.inf)
+    (whole, apart), (held, about) = finite.T[:2], restraints_eV(finite, settings)
     rows = []
     for window in windows:
         row = window.restraint * held + window.orientation * about

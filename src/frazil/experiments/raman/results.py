@@ -12,7 +12,7 @@ import scipy.integrate
 import scipy.optimize
 
 from frazil.analysis.bands import Band, bands_of, between
-from frazil.analysis.estimates import MODEL_UNKNOWN, UNKNOWN_TOLD, Estimate, two_way
+from frazil.analysis.estimates import Estimate, two_way
 from frazil.analysis.raman import (
     COMPONENTS,
     GEOMETRIES,
@@ -27,6 +27,7 @@ from frazil.analysis.raman import (
 )
 from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.errors import UserError
+from frazil.experiments.at_rest import error_unknown
 from frazil.experiments.conservation import drift_gates
 from frazil.experiments.raman import figures
 from frazil.experiments.raman.settings import Raman
@@ -395,7 +396,7 @@ def _gates(
     )
     gates.append(gate.because(*FORM_TOLD))
     if subject.n_members == 1:
-        gates.append(Gate.unmeasured("the model's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD))
+        gates.append(error_unknown("the model's error"))
     return gates
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pandas
 
-from frazil.analysis.estimates import MODEL_UNKNOWN, ONE_POTENTIAL, UNKNOWN_TOLD, TwoWay, two_way
+from frazil.analysis.estimates import ONE_POTENTIAL, TwoWay, two_way
 from frazil.analysis.free_energy import effective_number
 from frazil.errors import UserError
+from frazil.experiments.at_rest import error_unknown
 from frazil.experiments.passes import (
     ENDS,
     arranged,
@@ -304,7 +305,7 @@ def _gates(
         name = f"samples without an energy at {settings.truth}"
         gates.append(Gate.at_most(name, truth.n_without, 0, shown="none").because(*LOST_TOLD))
     if subject.source.n_members == 1:
-        gates.append(Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD))
+        gates.append(error_unknown())
     return gates
 
 

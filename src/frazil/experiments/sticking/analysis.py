@@ -121,7 +121,6 @@ def analyse(
     with_truth = truth is not None and any(Path(truth).glob("*/trajectories.csv"))
     known = TRAJECTORIES.read(truth) if with_truth and truth is not None else None
     known_probabilities = None if known is None else probabilities(known)
-    typed = "site_type" in table
     folder = Path(out)
     keep_surfaces(surfaces, folder)
     ensembles = {MODEL: shards, "attempts": attempts} | ({"truth": truth} if with_truth else {})
@@ -185,7 +184,7 @@ def analyse(
         (TRAJECTORIES.named(called(TRAJECTORIES.name, "truth")), known),
         (PROBABILITIES, found), (COEFFICIENTS, results.coefficients),
         (BINDING_ENERGIES, table), (BINDING_SUMMARY, results.sites_summary),
-        (BINDING_BY_TYPE, by_type(table) if typed else None),
+        (BINDING_BY_TYPE, by_type(table)),
         (ATTEMPT_FREQUENCIES, frequencies), (RESIDENCE_TIMES, results.residence),
         (RESIDENCE_TIMES.named("residence_distribution"), results.residence_sites),
         (replace(CHECKS, name="surfaces", digits=DIGITS), results.checks),

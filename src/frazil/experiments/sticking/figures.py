@@ -27,9 +27,7 @@ LONG_s = 1.0e3
 
 def draw(results: Results, out: Path | str) -> list[Figure]:
     """Draw all figures; return the section's entries."""
-    makers = [probability, coefficient, binding, binding_map, heights, residence, surfaces]
-    if "site_type" in results.sites:
-        makers.insert(3, by_type)
+    makers = (probability, coefficient, binding, by_type, binding_map, heights, residence, surfaces)
     return [make(results, out) for make in makers]
 
 

@@ -210,13 +210,12 @@ def section_of(results: Results, figures: list[Figure]) -> Section:
         text.append(results.ended)
     text.append(_told_sensitivity(results))
     told = "Binding energies over one molecule (top), between two (bridge), among more (hollow)."
-    typed = [Table("binding_by_type.csv", told)] if "site_type" in results.sites else []
     tables = [
         Table("sticking_probabilities.csv", "Sticking probabilities."),
         Table("sticking_coefficients.csv", "Thermal sticking coefficients."),
         Table("sensitivity.csv", "The part that sticks by nearer distances and shorter times."),
         Table("binding_summary.csv", "Binding energies."),
-        *typed,
+        Table("binding_by_type.csv", told),
         Table("surfaces.csv", "Surfaces and their checks."),
     ]
     if results.is_published:

@@ -43,9 +43,8 @@ BINDING_ENERGIES = Table(
     "binding_energies",
     """
     *phase:str *surface_id:int *site_id:int x_A? y_A? z_A? binding_energy_K? model_std_K? converged:bool
-    truth_energy_K? largest_shift_A?
+    truth_energy_K? largest_shift_A? site_type:str
     """,
-    also="site_type:str?",
     made_by="bind_sites.py",
 )
 CUTOUTS = Table(

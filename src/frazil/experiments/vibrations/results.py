@@ -8,9 +8,7 @@ import pandas
 
 from frazil.analysis.bands import Band, bands_of
 from frazil.analysis.estimates import (
-    MODEL_UNKNOWN,
     ONE_POTENTIAL,
-    UNKNOWN_TOLD,
     Estimate,
     spread_calibration,
     two_way,
@@ -18,6 +16,7 @@ from frazil.analysis.estimates import (
 from frazil.analysis.spectra import resolution_cm1, timestep_shift_cm1
 from frazil.data.frames import load_frames
 from frazil.errors import UserError
+from frazil.experiments.at_rest import error_unknown
 from frazil.experiments.conservation import drift_gates
 from frazil.experiments.vibrations import figures
 from frazil.experiments.vibrations.settings import Vibrations
@@ -266,10 +265,7 @@ def _gates(
         ).because(*WARM_TOLD),
     ]
     if subject.n_members == 1:
-        return [
-            *gates,
-            Gate.unmeasured("the potential's error", "known", MODEL_UNKNOWN).because(*UNKNOWN_TOLD),
-        ]
+        return [*gates, error_unknown()]
     told = "largest shift of a member's band, in half widths"
     gates += [
         Gate.at_most("members without a minimum", subject.modes.n_without_minimum, 0, shown="none").because(
