@@ -8,7 +8,8 @@ Processor time of whole runs of velocity Verlet, all ways of one size in turn, m
 has the default network and the half spheres of gmnn_speed.py: the engine with 1, 8 and 64 replicas, and
 LAMMPS that asks frazil for forces. se_e2_a has the model of FOLDER and the same half spheres without H2: the
 engine in float32, and LAMMPS with the compressed model. What was not measured here stands in the table with
-its source: ASE with apax, and with a NEP (nep_speed.py), which need environments of their own.
+its source: ASE with apax, and with a NEP (nep_speed.py), which need environments of their own; and ring
+polymers of nine atoms on springs beside i-PI (rings.py), which say what either program adds to a potential.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from frazil.systems.co import co_types
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs/images"
 HERE, DOCS = "measured", "docs/benchmarks.md, GM-NN"
+RINGS, OF_RINGS = "ring polymers on springs", "docs/benchmarks.md, ring polymers beside i-PI"
 ENGINE = "frazil's engine"
 GMNN_MOLECULES, SE_MOLECULES = (12, 24, 49, 100, 200, 488, 1000), (8, 16, 25, 50, 100, 200)
 REPLICAS = (1, 8, 64)
@@ -44,15 +46,18 @@ TIMESTEP_fs = {"GM-NN": 0.2, "se_e2_a": 0.1}
 STEPS = {"GM-NN": 100, "se_e2_a": 400}
 """Of a run; of one with many replicas a part of them, at least FEWEST_STEPS."""
 FEWEST_STEPS = 20
-NEP = "ASE + NEP, calorine 4.1"
+NEP, IPI = "ASE + NEP, calorine 4.1", "i-PI 3.3, ffdirect"
 OTHERS = [
-    ("GM-NN", "ASE + apax 0.14", 100, 1, 54.2), ("GM-NN", "ASE + apax 0.14", 978, 1, 106.6),
-    ("GM-NN", NEP, 100, 1, 17.57), ("GM-NN", NEP, 978, 1, 22.59),
+    ("GM-NN", "ASE + apax 0.14", 100, 1, 54.2, DOCS), ("GM-NN", "ASE + apax 0.14", 978, 1, 106.6, DOCS),
+    ("GM-NN", NEP, 100, 1, 17.57, DOCS), ("GM-NN", NEP, 978, 1, 22.59, DOCS),
+    (RINGS, ENGINE, 9, 32, 1.22 / 9, OF_RINGS), (RINGS, ENGINE, 9, 64, 1.24 / 9, OF_RINGS),
+    (RINGS, ENGINE, 9, 512, 1.06 / 9, OF_RINGS), (RINGS, IPI, 9, 32, 88 / 9, OF_RINGS),
 ]  # fmt: skip
+"""Of rings the replicas are beads; a bead's step of nine atoms is nine atoms' steps."""
 LOOKS = {
     (ENGINE, 1): (plot.BLUE, "o"), (ENGINE, 8): (plot.GREEN, "s"), (ENGINE, 64): (plot.ORANGE, "^"),
     ("LAMMPS, compressed", 1): (plot.VERMILLION, "D"), ("LAMMPS, frazil's forces", 1): (plot.PURPLE, "D"),
-    ("ASE + apax 0.14", 1): (plot.BLACK, "D"), (NEP, 1): (plot.SKY, "D"),
+    ("ASE + apax 0.14", 1): (plot.BLACK, "D"), (NEP, 1): (plot.SKY, "D"), (IPI, 1): (plot.VERMILLION, "D"),
 }  # fmt: skip
 COLUMNS = ["model", "program", "n_atoms", "n_replicas", "us_per_atom_step", "low_us", "high_us", "source"]
 
@@ -111,7 +116,7 @@ def timed(engine: Engine | InLammps) -> Callable[[], float]:
 
 def measured(folder: Path | None, repeats: int) -> pandas.DataFrame:
     """Run all ways of all sizes; return the table, with what others' programs took."""
-    rows: list[tuple[object, ...]] = [(*row, row[-1], row[-1], DOCS) for row in OTHERS]
+    rows: list[tuple[object, ...]] = [(*row[:-1], row[-2], row[-2], row[-1]) for row in OTHERS]
     cases: list[tuple[str, int]] = [("GM-NN", n) for n in GMNN_MOLECULES]
     cases += [("se_e2_a", n) for n in SE_MOLECULES if folder]
     for model, n_molecules in cases:
@@ -130,21 +135,29 @@ def measured(folder: Path | None, repeats: int) -> pandas.DataFrame:
 
 
 def draw(table: pandas.DataFrame, folder: Path) -> None:
-    """Draw atom-steps per second against atoms, a panel for each model, into a folder, with the table."""
-    canvas, ((*panels,),) = plot.new(1, 2, width_in=7.2, height_in=3.6, share_y=True)
-    for axes, (model, own) in zip(panels, table.groupby("model"), strict=True):
-        for key, line in own.sort_values("n_atoms").groupby(["program", "n_replicas"]):
+    """Draw atom-steps per second into a folder, with the table: against atoms, a panel for each model, and
+    of ring polymers against beads.
+    """
+    canvas, ((*panels,),) = plot.new(1, 3, width_in=10.2, height_in=3.8, share_y=True)
+    ticks = {"GM-NN": (20, 50, 100, 200, 500, 1000, 2000), "se_e2_a": (20, 50, 100, 200, 500)}
+    for axes, model in zip(panels, (*ticks, RINGS), strict=True):
+        own = table[table["model"] == model]
+        size = "n_replicas" if model == RINGS else "n_atoms"
+        lines = own.assign(line=1 if model == RINGS else own["n_replicas"]).sort_values(size)
+        for key, line in lines.groupby(["program", "line"]):
             program, replicas = str(key[0]), int(str(key[1]))
             rate = 1e3 / line[["us_per_atom_step", "high_us", "low_us"]].to_numpy()
-            label = program if program != ENGINE else f"{ENGINE}, {replicas} replica{'s' * (replicas > 1)}"
+            several = program == ENGINE and model != RINGS
+            label = f"{ENGINE}, {replicas} replica{'s' * (replicas > 1)}" if several else program
             colour, marker = LOOKS[program, replicas]
             axes.errorbar(
-                line["n_atoms"], rate[:, 0], abs(rate[:, 1:] - rate[:, :1]).T, label=label, color=colour,
+                line[size], rate[:, 0], abs(rate[:, 1:] - rate[:, :1]).T, label=label, color=colour,
                 marker=marker, linestyle="-" if program == ENGINE else ":",
             )  # fmt: skip
         axes.set(
-            xscale="log", yscale="log", ylim=(1, 700), title=model, xlabel="atoms in a replica",
-            xticks=[20, 50, 100, 200, 500, 1000, 2000][: 7 if model == "GM-NN" else 5],
+            xscale="log", yscale="log", ylim=(0.1, 2e4), title=model,
+            xticks=ticks.get(model, (32, 64, 128, 256, 512)),
+            xlabel="beads of nine atoms together" if model == RINGS else "atoms in a replica",
         )  # fmt: skip
         axes.set_xticks([], minor=True)
         axes.xaxis.set_major_formatter("{x:.0f}")
