@@ -47,7 +47,7 @@ RELAXING_STEPS = 300
 """Of a minimization towards a binding site."""
 AS_LARGE = "training, if the data set is as large as the paper's"
 CLUSTER_ATOMS = 24
-"""Of a frame of Table 1 of the sticking paper, in the mean."""
+"""Of a frame of Table 1 of the sticking paper, in the mean; of one of more molecules in proportion."""
 EPOCHS_OF_A_PLATEAU = 2.0
 """Of a learning rate, in those that its plateau waits; a guess."""
 DENSITY_FACTOR, RESPONSE_FACTOR, STEPS_FACTOR = 0.6, 2.0, 0.8
@@ -234,13 +234,18 @@ def _heads(training: Any) -> float:
 
 
 def _sticking(run: Any) -> Iterator[tuple[str, float]]:
+    from frazil.experiments.sticking.settings import PLACED_FRAMES, PLACED_MOLECULES
+
     own = run.sticking
     surface, grid, campaign, attempts = own.preparation, own.grid, own.campaign, own.attempts
     weights = gmnn_weights(run.gmnn.architecture)
     if own.trains:
-        n_frames = 20344 * own.training_scale + 14 * own.n_placed
+        frames = {10: 20344 * own.training_scale}
+        for n in PLACED_MOLECULES:
+            frames[n] = frames.get(n, 0.0) + PLACED_FRAMES * own.n_placed / len(PLACED_MOLECULES)
         counted = _counted(own.dataset)
-        _, learnt_atoms = counted or (n_frames, CLUSTER_ATOMS * n_frames)
+        known_atoms = CLUSTER_ATOMS / 10 * sum(n * count for n, count in frames.items())
+        _, learnt_atoms = counted or (sum(frames.values()), known_atoms)
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
         train_s = learnt_atoms * network_s("gmnn", weights, training=True)
         epoch_s = own.n_members * _heads(run.gmnn.training) * run.labels.train_fraction * train_s
@@ -250,8 +255,9 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         yield told, (first + own.cutout_rounds * later) * epoch_s
         yield "labels", cut * label_s(own.label_level, _cluster(surface, 15))
         if own.dataset is None:
-            yield "labels", n_frames * label_s(own.label_level, _cluster(surface, 10))
-            yield "exploring clusters", 10 * n_frames * label_s("gfn-ff", _cluster(surface, 10))
+            for n, count in frames.items():
+                yield "labels", count * label_s(own.label_level, _cluster(surface, n))
+                yield "exploring clusters", 10 * count * label_s("gfn-ff", _cluster(surface, n))
     each = sum(_together(_shared(surface.molecules, surface.parts, 1)).values())
     for phase in own.phases:
         n_atoms = round(each * getattr(surface, f"n_{phase}")) + _atoms_of(surface.projectile)

@@ -45,6 +45,16 @@ def test_collisions_cost_what_was_measured() -> None:
     assert hours(experiments="sticking")["collisions"] == pytest.approx(627, rel=0.2)
 
 
+def test_clusters_to_place_a_projectile_around_cost_what_their_sizes_do() -> None:
+    """Four of five have 10 CO, the fifth 40: its 14 labels cost most at a level of electrons."""
+    asked = {"label_level": "bhlyp-d4/def2-tzvp"}
+    few, more = (hours(experiments="sticking", sticking=asked | {"n_placed": n}) for n in (0, 5))
+    small, large = (cost.label_s(asked["label_level"], {"C": n, "O": n, "H": 2}) / 3600 for n in (10, 40))
+    assert more["labels"] - few["labels"] == pytest.approx(14 * (4 * small + large), rel=1e-6)
+    assert large > 20 * small
+    assert more["training"] / few["training"] == pytest.approx(1 + (14 * 5 * 1.6) / 20344, rel=1e-6)
+
+
 def test_training_on_one_s_own_frames_costs_what_these_have(root: Path, tmp_path: Path) -> None:
     """Frames of an XYZ file are counted; others are said to be taken as many as the paper's."""
     whole = root / "assets/datasets/h2-co-bhlyp-d4/labelled.extxyz"

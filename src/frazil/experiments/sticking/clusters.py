@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.sticking.settings import CO, H2
+from frazil.experiments.sticking.settings import CO, H2, PLACED_MOLECULES
 from frazil.seeds import rng
 from frazil.systems.molecules import Molecules, molecule, random_rotation
 from frazil.systems.packing import packed, shared_out
@@ -57,10 +57,10 @@ SPREAD_A = {True: 0.03, False: 0.02}
 """
 FIRST_SCAN, FIRST_PLACED = 1_000_000, 2_000_000
 """Clusters from these numbers on are for scans, and to place the projectile around."""
-PLACED_A = (2.3, 6.5)
-"""Distances from the nearest atom at which it is placed, the lower ones more often."""
-PLACED_CO = (*(10,) * 19, 30)
-"""Molecules of the clusters that the projectile is placed around, in turn."""
+PLACED_A = (1.8, 8.0)
+"""Distances from the nearest atom at which it is placed, the lower ones more often: from far inside the wall,
+which a minimization may try, to where nothing is felt.
+"""
 PLACED_EACH, SLID_EACH, JOSTLED_EACH = 3, 3, 2
 """Frames with it around a cluster, as many where it slid towards a place where it is bound (one more frame is
 without), and how often a cluster is jostled.
@@ -431,7 +431,7 @@ def jostled(atoms: Atoms, rests: Sequence[Atoms], size: float, generator: np.ran
 def placed(system: System, campaign_seed: int, identity: int) -> list[Atoms]:
     """Return the projectile around a jostled cluster, and that cluster alone, several times."""
     generator = rng(campaign_seed, "placed", identity)
-    n = PLACED_CO[identity % len(PLACED_CO)]
+    n = PLACED_MOLECULES[identity % len(PLACED_MOLECULES)]
     relaxed, rests = cluster(system, n, campaign_seed, FIRST_PLACED + identity, 100), system.rests(n, False)
     sliding = rng(campaign_seed, "slid", identity)
     frames: list[Atoms] = []

@@ -29,6 +29,10 @@ NEAREST_START_A = 3.0
 """A projectile that starts nearer to an atom is inside the surface."""
 CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
+PLACED_MOLECULES, PLACED_FRAMES = (10, 10, 10, 10, 40), 14
+"""Molecules of the clusters that the projectile is placed around, in turn, and the frames of each. What lies
+beyond its first neighbours adds up on a surface, and is learnt from larger ones only (docs/validation.md).
+"""
 MOST_STEPS = 1_000_000_000
 ANALYTIC, KNOWN_TRUTH = "analytic", "h2-co-analytic"
 ELEMENTS_OF = {"n2-trappe": {"N"}, "q-tip4p-f": {"H", "O"}}
@@ -385,7 +389,7 @@ class Sticking:
         maximum=10,
     )
     n_placed: int = setting(
-        "Further clusters (10 molecules, every twentieth 30) that the projectile is placed around, or slides towards its "
+        "Further clusters (10 molecules, every fifth 40) that the projectile is placed around, or slides towards its "
         "pockets: twelve frames with it, two without, of each. Not in the paper; energies then say what belongs to it",
         default=0, minimum=0, maximum=100000,
     )  # fmt: skip

@@ -33,7 +33,7 @@ from frazil.experiments.sticking.results import (
     with_model_error,
 )
 from frazil.experiments.sticking.section import section_of
-from frazil.experiments.sticking.settings import Grid
+from frazil.experiments.sticking.settings import PLACED_FRAMES, Grid
 from frazil.experiments.sticking.tables import TRAJECTORIES
 from frazil.potentials.analytic import h2_co
 from frazil.report.section import Section
@@ -246,6 +246,15 @@ def test_h2_is_placed_around_a_cluster_at_all_distances() -> None:
     for first in (0, 7):
         alone = found[first + 6].positions
         assert all(np.array_equal(frame.positions[:20], alone) for frame in found[first : first + 7])
+    larger = placed(PUBLISHED, 1, 4)
+    assert [len(frame) for frame in larger] == [*[82] * 6, 80] * 2, "every fifth cluster has 40 CO"
+    assert len(found) == len(larger) == PLACED_FRAMES
+    apart = [
+        np.linalg.norm(frame.positions[:-2, None] - frame.positions[None, -2:], axis=2).min()
+        for frame in (*found, *larger)
+        if 1 in frame.numbers
+    ]
+    assert 1.8 <= min(apart) < 2.5, "walls are learnt from what is inside them"
 
 
 def test_h2_slides_into_pockets() -> None:
