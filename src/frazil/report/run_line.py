@@ -47,7 +47,7 @@ def told(run: dict[str, Any]) -> str:
         ("commit", short or f"code {run.get('code_hash')}"),
         ("seed", str(run.get("campaign_seed"))),
         ("date", f"{start:%Y-%m-%d %H:%M} UTC" if start else ""),
-        ("wall time", _span((end - start).total_seconds()) if start and end else ""),
+        ("wall time", _wall_time(start, end, run.get("tasks") or {}) if start and end else ""),
         ("core-hours", f"{hours:.3g}" if isinstance(hours, (int, float)) else ""),
         ("host", str(run.get("host") or "")),
         ("profile", str(run.get("profile") or "")),
@@ -67,6 +67,13 @@ def _time(text: Any) -> datetime | None:
     """Return a time of run.json, which has nanoseconds; None where there is none."""
     found = re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", str(text or ""))
     return datetime.strptime(found[0], "%Y-%m-%dT%H:%M:%S") if found else None
+
+
+def _wall_time(start: datetime, end: datetime, tasks: dict[str, Any]) -> str:
+    """Return how long a run took; of one that was resumed, that tasks before it are not in that time."""
+    kept, n = int(tasks.get("cached") or 0), sum(int(number) for number in tasks.values())
+    after = f" since its last start, which found {kept} of {n} tasks done" if kept else ""
+    return _span((end - start).total_seconds()) + after
 
 
 def _span(seconds: float) -> str:

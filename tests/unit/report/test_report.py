@@ -301,6 +301,9 @@ def test_the_line_of_the_run_is_written_when_it_ends(results: Path) -> None:
             "make rerun",
         ):
             assert text.count(said) == 1, said
+        assert "its last start" not in text
+    resumed = run | {"tasks": {"run": 3, "cached": 44, "failed": 1}}
+    assert "1.5 h since its last start, which found 44 of 48 tasks done" in run_line.told(resumed)
 
 
 def test_drawings_with_scripts_are_refused(results: Path) -> None:
