@@ -4,7 +4,10 @@ The share of an adsorbate is E(all atoms) − E(all but the adsorbate's). Its sl
 are the forces on them, so every labelled frame tells these. The share itself, and the forces that the
 adsorbate puts on others, are known where the same atoms are labelled without it too, at the same places
 (one such frame serves all places of the adsorbate), and of the adsorbate alone. Without them the network
-turns and shakes the others too much where it hits them, and too much energy goes over (docs/validation.md).
+turns and shakes the others too much where it hits them: too much energy goes over (docs/validation.md).
+What it feels of atoms beyond the network's cutoff is no part of what is learnt: a tail of dispersion is
+fitted to shares of an adsorbate that is far, taken out of all, and added back
+(``frazil.potentials.dispersion``).
 Few centres, and no others' energies to be learnt beside: an epoch costs a tenth of one of the whole
 network's.
 """
@@ -19,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import scipy.optimize
 from ase import Atoms
 
 from frazil.checkpoints import key_of
@@ -26,6 +30,7 @@ from frazil.errors import UserError
 from frazil.learning.annealing import Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import PAIR
 from frazil.learning.settings import GmnnTraining
+from frazil.potentials.dispersion import Dispersion, kernel, pair_of, tail
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
 from frazil.seeds import derived_seed, rng
@@ -36,6 +41,10 @@ SAME_A = 1e-6
 """Frames with the adsorbate and without have their atoms at the same places, to this."""
 ALONE_EVERY = 16
 """Of the frames with a molecule, every so many also gives the molecule alone, which has no interactions."""
+TAIL_FROM_A, FEWEST_OF_TAIL = 4.5, 50
+"""The tail is fitted to shares whose atoms are at least this far from all others, at least to so many."""
+TAIL_EXPLAINS = 0.5
+"""The tail is used where it leaves at most this part of their root mean square."""
 FARTHEST_A = 1e3
 """Where places without an atom are put, beyond any cutoff."""
 
@@ -128,6 +137,52 @@ def shares_of(frames: Sequence[Atoms], adsorbate: Sequence[str], interactions: b
             "at the same places, frames of it alone, or labels of interactions"
         )
     return found
+
+
+def tail_of(shares: Sequence[Share]) -> dict[str, float]:
+    """Return C6 (eV Å⁶) by pairs of elements, the adsorbate's first, that describe far shares; {}: none do.
+
+    Least squares of the relative errors, no C6 below 0. Shares are interactions; their adsorbate is free.
+    """
+    rows, labels = [], []
+    pairs = sorted({
+        pair_of(a, b) for share in shares for a in {*share.numbers[: share.n_own].tolist()}
+        for b in {*share.numbers[share.n_own :].tolist()}
+    })  # fmt: skip
+    for share in shares:
+        own, others = share.positions_A[: share.n_own], share.positions_A[share.n_own :]
+        if share.energy_eV is None or not len(others):
+            continue
+        if np.linalg.norm(own[:, None] - others, axis=2).min() < TAIL_FROM_A:
+            continue
+        each = kernel(own, others)
+        row = dict.fromkeys(pairs, 0.0)
+        for i, a in enumerate(share.numbers[: share.n_own]):
+            for j, b in enumerate(share.numbers[share.n_own :]):
+                row[pair_of(a, b)] -= each[i, j]
+        rows.append(list(row.values()))
+        labels.append(share.energy_eV)
+    if len(rows) < FEWEST_OF_TAIL:
+        return {}
+    terms, wanted = np.array(rows), np.array(labels)
+    weights = 1.0 / np.abs(terms).sum(axis=1)
+    found, _ = scipy.optimize.nnls(terms * weights[:, None], wanted * weights)
+    left = np.sqrt(np.mean((terms @ found - wanted) ** 2))
+    if not left <= TAIL_EXPLAINS * np.sqrt(np.mean(wanted**2)):
+        return {}
+    return {pair: float(c6) for pair, c6 in zip(pairs, found, strict=True)}
+
+
+def without_tail(share: Share, c6_eV_A6: dict[str, float]) -> Share:
+    """Return a share less its tail, what its network learns."""
+    n = share.n_own
+    if not c6_eV_A6 or len(share.numbers) == n:
+        return share
+    c6 = np.asarray(Dispersion.of(c6_eV_A6, share.numbers[:n], share.numbers[n:]).coefficients)
+    energy_eV, on_own, on_others = tail(share.positions_A[:n], share.positions_A[n:], c6)
+    forces = share.forces_eV_per_A - np.concatenate([on_own, on_others])
+    energy = None if share.energy_eV is None else share.energy_eV - energy_eV
+    return replace(share, energy_eV=energy, forces_eV_per_A=forces)
 
 
 def frames_of_surface(parts: Sequence[Sequence[Atoms]], adsorbate: Sequence[str]) -> list[list[Atoms]]:

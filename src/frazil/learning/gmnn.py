@@ -32,7 +32,13 @@ from frazil.data.frames import read_frames
 from frazil.errors import UserError
 from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
-from frazil.learning.adsorbate import AdsorbateCommittee, frames_of_surface, shares_of
+from frazil.learning.adsorbate import (
+    AdsorbateCommittee,
+    frames_of_surface,
+    shares_of,
+    tail_of,
+    without_tail,
+)
 from frazil.learning.annealing import RATES, Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import (
     PAIR,
@@ -49,6 +55,7 @@ from frazil.learning.batches import (
 from frazil.learning.branches import check_branches, check_numbers, labels_of, numbers_of
 from frazil.learning.fit import Progress
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
+from frazil.potentials.adsorption import TAIL
 from frazil.potentials.folder import INTERACTION
 from frazil.potentials.gmnn import derivatives, fast, reference
 from frazil.potentials.gmnn.architecture import (
@@ -654,7 +661,7 @@ def train(
     if adsorbate and shares and (before is None or further_epochs):
         frames, held_out = frames_of_surface((frames, held_out), adsorbate.adsorbate)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
-    added = None
+    added, c6_eV_A6 = None, dict[str, float]()
     with Claim(kept), TimeLimit() as limit:
         state = None
         if before is None or further_epochs:
@@ -670,7 +677,9 @@ def train(
                 network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate, n_basis=n_basis,
                 **adsorbate.size,
             )  # fmt: skip
-            trained = AdsorbateCommittee(one, own, *shares)
+            c6_eV_A6 = tail_of(shares[0]) if level.endswith(INTERACTION) else {}
+            learnt = [[without_tail(share, c6_eV_A6) for share in part] for part in shares]
+            trained = AdsorbateCommittee(one, own, *learnt)
             file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"
             added = training.fit(trained, own.n_epochs, own.patience, own.checkpoint_every, file, limit)
     metadata = {
@@ -690,6 +699,7 @@ def train(
     write_curve(out / "adsorbate_learning_curve.csv", tuple(added.curve[0]), added.curve)
     told = {"adsorbate": list(one.adsorbate)}
     own_told = metadata | told | {"settings": said(own), "best_epoch": added.best_epoch.tolist()}
+    own_told |= {TAIL: c6_eV_A6} if c6_eV_A6 else {}
     write_folder(out, network, best, of_surface | told, (one, added.best, own_told))
     return _errors_told(state, len(held_out))
 

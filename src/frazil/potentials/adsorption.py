@@ -15,11 +15,15 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
+from frazil.potentials.dispersion import Dispersion, tail
 from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Batched, Evaluation
 from frazil.potentials.neighbours import Neighbours
 from frazil.pytrees import pytree
+
+TAIL = "dispersion_eV_A6"
+"""In the metadata of an adsorbate's network: C6 by pairs of elements, where its labels had a tail."""
 
 
 @pytree
@@ -28,12 +32,13 @@ class OnSurface:
     """A potential of the first ``n_surface`` atoms, and one of all that gives the share of the others.
 
     surface: None where there are no such atoms. alone: what the adsorbate's molecules do by themselves
-    (``WithMolecules``), or None.
+    (``WithMolecules``), or None. tail: what the adsorbate feels beyond the network (``Dispersion``), or None.
     """
 
     surface: Any
     share: Any
     alone: Any
+    tail: Any
     n_surface: int = field(metadata={"static": True})
 
     @property
@@ -63,6 +68,9 @@ class OnSurface:
             if below:
                 surface = below.evaluate(lists[0], positions[:, :n])
                 energies, forces = energies + surface.energies, forces.at[:, :n].add(surface.forces)
+            if self.tail is not None:
+                far = self.tail.evaluate(positions)
+                energies, forces = energies + far.energies, forces + far.forces
             if self.alone is not None:
                 own_energies, own_forces = jax.vmap(self.alone.alone)(positions[:, n:])
                 energies, forces = energies + own_energies, forces.at[:, n:].add(own_forces)
@@ -101,6 +109,7 @@ class AdsorptionCommittee:
     def __init__(self, surface: Model, share: Model) -> None:
         self._surface, self._share = Committee(surface), Committee(share)
         self._adsorbate = share.architecture.adsorbate
+        self._c6_eV_A6 = share.metadata.get(TAIL, {})
 
     def predict(self, structures: Sequence[Atoms]) -> list[Prediction]:
         """Return predictions of structures of any size, without dipoles."""
@@ -111,6 +120,8 @@ class AdsorptionCommittee:
         of_surface = dict(zip(below, self._surface.predict(bare) if bare else [], strict=True))
         covered = [structures[i] for i in on]
         of_share = dict(zip(on, self._share.predict(covered) if covered else [], strict=True))
+        if self._c6_eV_A6:
+            of_share = {i: self._with_tail(structures[i], own[i], known) for i, known in of_share.items()}
         made = []
         for i, mask in enumerate(own):
             if i not in of_surface:
@@ -125,6 +136,14 @@ class AdsorptionCommittee:
                 forces = forces + of_share[i].forces_eV_per_A
             made.append(Prediction(energies, forces, None))
         return made
+
+    def _with_tail(self, atoms: Atoms, own: np.ndarray, known: Prediction) -> Prediction:
+        """Return a prediction of the share with what the adsorbate feels beyond the network."""
+        c6 = np.asarray(Dispersion.of(self._c6_eV_A6, atoms.numbers[own], atoms.numbers[~own]).coefficients)
+        energy_eV, on_own, on_others = tail(atoms.positions[own], atoms.positions[~own], c6)
+        forces = np.zeros((len(atoms), 3))
+        forces[own], forces[~own] = on_own, on_others
+        return Prediction(known.energies_eV + energy_eV, known.forces_eV_per_A + forces, known.dipoles_e_A)
 
 
 Members = Committee | AdsorptionCommittee

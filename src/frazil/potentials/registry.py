@@ -210,7 +210,8 @@ def _egnn(file: Path) -> Source:
 
 def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Source:
     """Return the source of a GM-NN file; it is checked again on another machine (``self_check``)."""
-    from frazil.potentials.adsorption import OnSurface, n_below
+    from frazil.potentials.adsorption import TAIL, OnSurface, n_below
+    from frazil.potentials.dispersion import Dispersion
     from frazil.potentials.gmnn.committee import (
         ADSORBATE_FILE,
         Committee,
@@ -258,7 +259,10 @@ def _gmnn(file: Path, curves: Path | str, description: Mapping[str, Any]) -> Sou
         if known:
             _check_pairs([atoms])
         alone = WithMolecules.of(added, atoms.numbers[n:], known) if known else None
-        return OnSurface(below([atoms[:n]], member) if n else None, added, alone, n)
+        c6_eV_A6 = share.metadata.get(TAIL)
+        own, others = atoms.numbers[n:], atoms.numbers[:n]
+        tail = Dispersion.of(c6_eV_A6, own, others) if c6_eV_A6 else None
+        return OnSurface(below([atoms[:n]], member) if n else None, added, alone, tail, n)
 
     def below(structures: Sequence[Atoms], member: int | None) -> "Potential":
         one = model if member is None else model.select([member])

@@ -14,13 +14,14 @@ from scipy.interpolate import CubicHermiteSpline
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.learning import gmnn
-from frazil.learning.adsorbate import frames_of_surface, shares_of
+from frazil.learning.adsorbate import frames_of_surface, shares_of, tail_of, without_tail
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
-from frazil.potentials.adsorption import committee_of, n_below
+from frazil.potentials.adsorption import TAIL, committee_of, n_below
 from frazil.potentials.calculator import PotentialCalculator
+from frazil.potentials.dispersion import Dispersion
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, fold, initialize
-from frazil.potentials.gmnn.committee import Committee, neighbours_of
+from frazil.potentials.gmnn.committee import Committee, neighbours_of, write_folder
 from frazil.potentials.gmnn.files import Model, read_model
 from frazil.potentials.gmnn.surface import ModelSurface
 from frazil.potentials.molecular import write_curves
@@ -240,3 +241,77 @@ def test_a_lost_network_of_an_adsorbate_is_told(trained: Path, tmp_path: Path) -
     (tmp_path / "out" / "adsorbate.h5").unlink()
     with pytest.raises(UserError, match=r"has no adsorbate\.h5"):
         load(tmp_path / "out")
+
+
+def test_what_lies_beyond_the_network_is_a_tail_of_dispersion(tmp_path: Path) -> None:
+    """A tail that labels have is found and taken out; too few, or labels of both signs, have none."""
+    c6 = {"H C": 14.0, "H O": 4.0}
+    generator = np.random.default_rng(2)
+    frames = []
+    for seed in range(80):
+        atoms = frame(3 + seed % 3, seed)
+        own = atoms.numbers == 1
+        atoms.positions[own] += [0, 0, 14.0 + 4 * generator.random()]
+        tail_of_pairs = Dispersion.of(c6, atoms.numbers[own], atoms.numbers[~own])
+        found = tail_of_pairs.evaluate(atoms.positions[None])
+        atoms.calc = SinglePointCalculator(
+            atoms, energy=float(found.energies[0]), forces=np.asarray(found.forces[0])
+        )
+        atoms.info = {"label_level": "made-up interaction"}
+        bare = atoms[~own]
+        bare.calc = SinglePointCalculator(bare, energy=0.0, forces=np.zeros((len(bare), 3)))
+        bare.info = dict(atoms.info)
+        frames += [atoms, bare]
+    shares = shares_of(frames, ["H"], True)
+    fitted = tail_of(shares)
+    assert fitted == pytest.approx(c6, rel=1e-4)
+    for share in shares:
+        left = without_tail(share, fitted)
+        assert left.energy_eV == pytest.approx(0.0, abs=1e-8)
+        np.testing.assert_allclose(left.forces_eV_per_A, 0.0, atol=1e-8)
+    assert tail_of(shares[:40]) == {}, "too few"
+    scattered = [
+        replace(share, energy_eV=share.energy_eV * (-1) ** k)
+        for k, share in enumerate(shares)
+        if share.energy_eV
+    ]
+    assert tail_of(scattered) == {}, "no tail describes labels of both signs"
+
+
+def test_a_tail_is_added_wherever_a_committee_is_used(trained: Path, tmp_path: Path) -> None:
+    """Engine and committee alike: energies less those without it are the tail's, forces its slopes."""
+    surface, own_network = (read_model(trained / "out" / name) for name in ("model.h5", "adsorbate.h5"))
+    told = own_network.metadata | {TAIL: {"H C": 14.0, "H O": 4.0}}
+    write_folder(
+        tmp_path / "out", surface.architecture, surface.parameters, surface.metadata,
+        (own_network.architecture, own_network.parameters, told),
+    )  # fmt: skip
+    shutil.copy(trained / "out/molecular_curves.csv", tmp_path / "out")
+    atoms = frame(4, 5)
+    both = []
+    for folder in (trained / "out", tmp_path / "out"):
+        source = load(folder)
+        one = atoms.copy()
+        one.calc = PotentialCalculator(source)
+        predicted = committee_of(source.model, source.adsorbate).predict([atoms])[0]
+        both.append((one.get_potential_energy(), one.get_forces(), predicted))
+    own = atoms.numbers == 1
+    apart = np.linalg.norm(atoms.positions[own][:, None] - atoms.positions[~own], axis=2)
+    c6 = np.where(atoms.numbers[~own] == 6, 14.0, 4.0)
+    tail = -(c6 / (apart**6 + 4.0**6)).sum()
+    assert tail < -1e-3
+    assert both[1][0] - both[0][0] == pytest.approx(tail, abs=1e-7)
+    np.testing.assert_allclose(both[1][2].energies_eV - both[0][2].energies_eV, tail, atol=1e-7)
+    of_engine, of_committee = (
+        both[1][1] - both[0][1],
+        (both[1][2].forces_eV_per_A - both[0][2].forces_eV_per_A)[0],
+    )
+    np.testing.assert_allclose(of_engine, of_committee, atol=1e-6)
+    np.testing.assert_allclose(of_engine.sum(axis=0), 0.0, atol=1e-6)
+    step, slope = 1e-3, 0.0
+    for sign in (1, -1):
+        moved = atoms.positions.copy()
+        moved[-1, 1] += sign * step
+        away = np.linalg.norm(moved[own][:, None] - moved[~own], axis=2)
+        slope -= sign * (c6 / (away**6 + 4.0**6)).sum() / (2 * step)
+    assert of_engine[-1, 1] == pytest.approx(-slope, abs=1e-6)
