@@ -114,6 +114,15 @@ def test_steps_of_a_molecule_that_is_held_are_exact(tmp_path: Path) -> None:
     assert found["total"][1] == pytest.approx(sum(found[step][1] for step in (*exact, "release")))
 
 
+def atoms_turned(positions: np.ndarray, molecule: list[int], angle_deg: float) -> np.ndarray:
+    """Return positions with a molecule turned about its centre of mass."""
+    turned, masses = positions.copy(), np.array([15.999, 1.008, 1.008])
+    centre = masses @ positions[molecule] / masses.sum()
+    turn = Rotation.from_rotvec(np.radians(angle_deg) * np.array([1.0, 2.0, 2.0]) / 3)
+    turned[molecule] = centre + turn.apply(positions[molecule] - centre)
+    return turned
+
+
 def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) -> None:
     values = {**TINY, **water(tmp_path, wrapped=True)}
     subject = subject_of(load_settings(HydrogenBond, values))
@@ -144,6 +153,15 @@ def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) 
     assert "restraint holds the molecule at its place" in " ".join(
         results._text(settings, subject, [], "H2O", "H14O7")
     )
+
+    # Turned by 20°, a molecule that is apart swings back where its orientation is held, and there alone.
+    turned_about = atoms_turned(subject.atoms.positions, [3, 4, 5], 20.0)
+    windows = [Window(0.0, 1.0, 0.0), Window(0.0, 0.0, 1.0)]
+    walk = physics._Walk(subject, settings, 1, 0, 0, 1, windows, lambda: None, False)
+    ended = walk._run(dict.fromkeys(range(2), (turned_about, np.zeros((24, 3)))), 10.0, "sample")
+    free, held = (one.rows["samples"][-1, 3] / one.rows["samples"][0, 3] for one in ended)
+    assert free == pytest.approx(1.0, abs=0.15)
+    assert held < 0.75
 
 
 @pytest.mark.parametrize(
