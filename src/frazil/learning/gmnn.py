@@ -374,7 +374,7 @@ def start_parameters(architecture: Architecture, settings: GmnnTraining, frames:
     rare = np.setdiff1d(np.arange(n_species), np.concatenate([frames.species[i] for i in some]))
     if len(rare):
         others = [i for i, own in enumerate(frames.species) if np.isin(own, rare).any()]
-        some = np.append(some, others[:N_RARE])
+        some = np.append(some, np.array(others[:N_RARE], int))
     parts = [moments(parameters, batch) for batch in batches(frames, some, settings.batch_size)]
     count, first, second = (sum(part[i] for part in parts) for i in range(3))
 
