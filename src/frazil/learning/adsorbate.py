@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas
 import scipy.optimize
 from ase import Atoms
 
@@ -30,7 +31,7 @@ from frazil.errors import UserError
 from frazil.learning.annealing import Annealed, floored, optimizer, rate_of
 from frazil.learning.batches import PAIR
 from frazil.learning.settings import GmnnTraining
-from frazil.potentials.dispersion import Dispersion, kernel, pair_of, tail
+from frazil.potentials.dispersion import Dispersion, damped, pair_of
 from frazil.potentials.gmnn import reference
 from frazil.potentials.gmnn.architecture import Architecture, Parameters, fold, initialize_committee
 from frazil.seeds import derived_seed, rng
@@ -63,6 +64,12 @@ class Share:
     energy_eV: float | None
     forces_eV_per_A: np.ndarray
     weight: float
+
+    @property
+    def squares_A2(self) -> np.ndarray:
+        """Squared distances (A, K) of the adsorbate's atoms from all others."""
+        own, others = self.positions_A[: self.n_own], self.positions_A[self.n_own :]
+        return np.asarray(((own[:, None] - others) ** 2).sum(axis=2))
 
 
 @dataclass(frozen=True)
@@ -144,33 +151,29 @@ def tail_of(shares: Sequence[Share]) -> dict[str, float]:
 
     Least squares of the relative errors, no C6 below 0. Shares are interactions; their adsorbate is free.
     """
-    rows, labels = [], []
-    pairs = sorted({
-        pair_of(a, b) for share in shares for a in {*share.numbers[: share.n_own].tolist()}
-        for b in {*share.numbers[share.n_own :].tolist()}
-    })  # fmt: skip
+    rows: list[dict[str, float]] = []
+    labels = []
     for share in shares:
-        own, others = share.positions_A[: share.n_own], share.positions_A[share.n_own :]
-        if share.energy_eV is None or not len(others):
+        squares = share.squares_A2
+        if share.energy_eV is None or not TAIL_FROM_A**2 <= squares.min(initial=np.inf) < np.inf:
             continue
-        if np.linalg.norm(own[:, None] - others, axis=2).min() < TAIL_FROM_A:
-            continue
-        each = kernel(own, others)
-        row = dict.fromkeys(pairs, 0.0)
-        for i, a in enumerate(share.numbers[: share.n_own]):
-            for j, b in enumerate(share.numbers[share.n_own :]):
-                row[pair_of(a, b)] -= each[i, j]
-        rows.append(list(row.values()))
+        own, others = share.numbers[: share.n_own], share.numbers[share.n_own :]
+        each = damped(squares)
+        rows.append({
+            pair_of(a, b): -each[np.ix_(own == a, others == b)].sum()
+            for a in np.unique(own) for b in np.unique(others)
+        })  # fmt: skip
         labels.append(share.energy_eV)
     if len(rows) < FEWEST_OF_TAIL:
         return {}
-    terms, wanted = np.array(rows), np.array(labels)
+    table, wanted = pandas.DataFrame(rows).fillna(0.0), np.array(labels)
+    terms = table.to_numpy()
     weights = 1.0 / np.abs(terms).sum(axis=1)
     found, _ = scipy.optimize.nnls(terms * weights[:, None], wanted * weights)
     left = np.sqrt(np.mean((terms @ found - wanted) ** 2))
     if not left <= TAIL_EXPLAINS * np.sqrt(np.mean(wanted**2)):
         return {}
-    return {pair: float(c6) for pair, c6 in zip(pairs, found, strict=True)}
+    return {pair: float(c6) for pair, c6 in zip(table.columns, found, strict=True)}
 
 
 def without_tail(share: Share, c6_eV_A6: dict[str, float]) -> Share:
@@ -178,8 +181,8 @@ def without_tail(share: Share, c6_eV_A6: dict[str, float]) -> Share:
     n = share.n_own
     if not c6_eV_A6 or len(share.numbers) == n:
         return share
-    c6 = np.asarray(Dispersion.of(c6_eV_A6, share.numbers[:n], share.numbers[n:]).coefficients)
-    energy_eV, on_own, on_others = tail(share.positions_A[:n], share.positions_A[n:], c6)
+    tail = Dispersion.of(c6_eV_A6, share.numbers[:n], share.numbers[n:])
+    energy_eV, on_own, on_others = tail.between(share.positions_A[:n], share.positions_A[n:])
     forces = share.forces_eV_per_A - np.concatenate([on_own, on_others])
     energy = None if share.energy_eV is None else share.energy_eV - energy_eV
     return replace(share, energy_eV=energy, forces_eV_per_A=forces)
@@ -221,9 +224,8 @@ def arrange(shares: Sequence[Share], architecture: Architecture) -> list[Shares]
     """Return shares as arrays, those of like size (a factor of two) together."""
     sizes: dict[tuple[int, int], list[tuple[Share, np.ndarray]]] = {}
     for share in shares:
-        own, others = share.positions_A[: share.n_own], share.positions_A[share.n_own :]
-        nearest = np.linalg.norm(others[:, None] - own, axis=2).min(axis=1, initial=np.inf)
-        near = share.n_own + np.flatnonzero(nearest < architecture.cutoff_A)
+        nearest = share.squares_A2.min(axis=0, initial=np.inf)
+        near = share.n_own + np.flatnonzero(nearest < architecture.cutoff_A**2)
         room = 1 << (max(len(near), 16) - 1).bit_length()
         sizes.setdefault((share.n_own, room), []).append((share, np.append(np.arange(share.n_own), near)))
     made = []

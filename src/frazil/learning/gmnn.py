@@ -34,6 +34,7 @@ from frazil.files import sha256_of, write_atomic
 from frazil.learning import fit as training
 from frazil.learning.adsorbate import (
     AdsorbateCommittee,
+    Share,
     frames_of_surface,
     shares_of,
     tail_of,
@@ -657,11 +658,11 @@ def train(
             rate = FURTHER_RATE * settings.learning_rate
             settings = replace(settings, n_epochs=further_epochs, learning_rate=rate)
     level = str(frames[0].info.get("label_level", "not stated"))
-    shares = _shares(adsorbate, frames, held_out, level)
+    shares, c6_eV_A6 = _shares(adsorbate, frames, held_out, level)
     if adsorbate and shares and (before is None or further_epochs):
         frames, held_out = frames_of_surface((frames, held_out), adsorbate.adsorbate)
     kept = checkpoints / f"gmnn-{fingerprint_of(network, settings, frames, held_out, warm)[:16]}"
-    added, c6_eV_A6 = None, dict[str, float]()
+    added = None
     with Claim(kept), TimeLimit() as limit:
         state = None
         if before is None or further_epochs:
@@ -677,9 +678,7 @@ def train(
                 network.alone(), heads=("energy",), adsorbate=adsorbate.adsorbate, n_basis=n_basis,
                 **adsorbate.size,
             )  # fmt: skip
-            c6_eV_A6 = tail_of(shares[0]) if level.endswith(INTERACTION) else {}
-            learnt = [[without_tail(share, c6_eV_A6) for share in part] for part in shares]
-            trained = AdsorbateCommittee(one, own, *learnt)
+            trained = AdsorbateCommittee(one, own, *shares)
             file = kept / f"adsorbate-{trained.fingerprint[:16]}.npz"
             added = training.fit(trained, own.n_epochs, own.patience, own.checkpoint_every, file, limit)
     metadata = {
@@ -698,8 +697,8 @@ def train(
         return _errors_told(state, len(held_out))
     write_curve(out / "adsorbate_learning_curve.csv", tuple(added.curve[0]), added.curve)
     told = {"adsorbate": list(one.adsorbate)}
-    own_told = metadata | told | {"settings": said(own), "best_epoch": added.best_epoch.tolist()}
-    own_told |= {TAIL: c6_eV_A6} if c6_eV_A6 else {}
+    own_told = metadata | told | {TAIL: c6_eV_A6}
+    own_told |= {"settings": said(own), "best_epoch": added.best_epoch.tolist()}
     write_folder(out, network, best, of_surface | told, (one, added.best, own_told))
     return _errors_told(state, len(held_out))
 
@@ -722,12 +721,16 @@ def _errors_told(state: Progress | None, n_test: int) -> str:
 
 def _shares(
     adsorbate: AdsorbateTraining | None, frames: Sequence[Atoms], held_out: Sequence[Atoms], level: str
-) -> Any:
-    """Return what an adsorbate adds in the frames and in those held out, or nothing without one."""
+) -> tuple[list[list[Share]], dict[str, float]]:
+    """Return what an adsorbate's network learns, of the frames and of those held out, and the C6 of the tail
+    that was taken out of it; nothing without an adsorbate.
+    """
     if adsorbate is None or not adsorbate.adsorbate:
-        return []
-    parts = (frames, held_out)
-    return [shares_of(part, adsorbate.adsorbate, level.endswith(INTERACTION)) for part in parts]
+        return [], {}
+    interactions = level.endswith(INTERACTION)
+    parts = [shares_of(part, adsorbate.adsorbate, interactions) for part in (frames, held_out)]
+    c6_eV_A6 = tail_of(parts[0]) if interactions else {}
+    return [[without_tail(share, c6_eV_A6) for share in part] for part in parts], c6_eV_A6
 
 
 def write_curve(path: Path, columns: Sequence[str], curve: Sequence[Mapping[str, Any]]) -> None:

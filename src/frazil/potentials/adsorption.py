@@ -15,7 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from frazil.errors import UserError
-from frazil.potentials.dispersion import Dispersion, tail
+from frazil.potentials.dispersion import Dispersion
 from frazil.potentials.gmnn.committee import Committee, Prediction
 from frazil.potentials.gmnn.files import Model
 from frazil.potentials.interface import Batched, Evaluation
@@ -139,10 +139,9 @@ class AdsorptionCommittee:
 
     def _with_tail(self, atoms: Atoms, own: np.ndarray, known: Prediction) -> Prediction:
         """Return a prediction of the share with what the adsorbate feels beyond the network."""
-        c6 = np.asarray(Dispersion.of(self._c6_eV_A6, atoms.numbers[own], atoms.numbers[~own]).coefficients)
-        energy_eV, on_own, on_others = tail(atoms.positions[own], atoms.positions[~own], c6)
+        tail = Dispersion.of(self._c6_eV_A6, atoms.numbers[own], atoms.numbers[~own])
         forces = np.zeros((len(atoms), 3))
-        forces[own], forces[~own] = on_own, on_others
+        energy_eV, forces[own], forces[~own] = tail.between(atoms.positions[own], atoms.positions[~own])
         return Prediction(known.energies_eV + energy_eV, known.forces_eV_per_A + forces, known.dipoles_e_A)
 
 

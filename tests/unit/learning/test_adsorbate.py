@@ -243,33 +243,54 @@ def test_a_lost_network_of_an_adsorbate_is_told(trained: Path, tmp_path: Path) -
         load(tmp_path / "out")
 
 
-def test_what_lies_beyond_the_network_is_a_tail_of_dispersion(tmp_path: Path) -> None:
-    """A tail that labels have is found and taken out; too few, or labels of both signs, have none."""
-    c6 = {"H C": 14.0, "H O": 4.0}
-    generator = np.random.default_rng(2)
-    frames = []
-    for seed in range(80):
+C6_eV_A6 = {"H C": 14.0, "H O": 4.0}
+
+
+def tail_eV(atoms: Atoms) -> float:
+    """The energy of C6_eV_A6 between H2 and all other atoms."""
+    own = atoms.numbers == 1
+    apart_A = np.linalg.norm(atoms.positions[own][:, None] - atoms.positions[~own], axis=2)
+    return float(-(np.where(atoms.numbers[~own] == 6, 14.0, 4.0) / (apart_A**6 + 4.0**6)).sum())
+
+
+def far_frames(seeds: range) -> list[Atoms]:
+    """H2 14 to 18 Å above CO molecules that do nothing, and these alone: labels are a tail of C6_eV_A6."""
+    generator, frames = np.random.default_rng(2), []
+    for seed in seeds:
         atoms = frame(3 + seed % 3, seed)
         own = atoms.numbers == 1
         atoms.positions[own] += [0, 0, 14.0 + 4 * generator.random()]
-        tail_of_pairs = Dispersion.of(c6, atoms.numbers[own], atoms.numbers[~own])
-        found = tail_of_pairs.evaluate(atoms.positions[None])
-        atoms.calc = SinglePointCalculator(
-            atoms, energy=float(found.energies[0]), forces=np.asarray(found.forces[0])
+        found = Dispersion.of(C6_eV_A6, atoms.numbers[own], atoms.numbers[~own]).evaluate(
+            atoms.positions[None]
         )
-        atoms.info = {"label_level": "made-up interaction"}
         bare = atoms[~own]
-        bare.calc = SinglePointCalculator(bare, energy=0.0, forces=np.zeros((len(bare), 3)))
-        bare.info = dict(atoms.info)
-        frames += [atoms, bare]
+        for one, energy, forces in (
+            (atoms, float(found.energies[0]), np.asarray(found.forces[0])),
+            (bare, 0.0, np.zeros((len(bare), 3))),
+        ):
+            one.calc = SinglePointCalculator(one, energy=energy, forces=forces)
+            one.info = {"label_level": "made-up interaction"}
+            frames.append(one)
+    return frames
+
+
+def test_what_lies_beyond_the_network_is_a_tail_of_dispersion() -> None:
+    """A tail that labels have is found and taken out, whatever walls are near; too few, or labels of both
+    signs, have none.
+    """
+    frames = far_frames(range(80))
     shares = shares_of(frames, ["H"], True)
-    fitted = tail_of(shares)
-    assert fitted == pytest.approx(c6, rel=1e-4)
+    walls = shares_of([frame(4, seed, h2=h2) for seed in range(40) for h2 in (True, False)], ["H"], True)
+    near = [share for share in walls if 0 < share.squares_A2.min(initial=np.inf) < 4.0**2]
+    assert len(near) > 20
+    fitted = tail_of([*shares, *near])
+    assert fitted == pytest.approx(C6_eV_A6, rel=1e-4)
     for share in shares:
         left = without_tail(share, fitted)
         assert left.energy_eV == pytest.approx(0.0, abs=1e-8)
         np.testing.assert_allclose(left.forces_eV_per_A, 0.0, atol=1e-8)
     assert tail_of(shares[:40]) == {}, "too few"
+    assert tail_of([*shares[:40], *near]) == {}, "near ones are none of them"
     scattered = [
         replace(share, energy_eV=share.energy_eV * (-1) ** k)
         for k, share in enumerate(shares)
@@ -278,10 +299,32 @@ def test_what_lies_beyond_the_network_is_a_tail_of_dispersion(tmp_path: Path) ->
     assert tail_of(scattered) == {}, "no tail describes labels of both signs"
 
 
+def test_a_training_finds_the_tail_and_gives_it_back(tmp_path: Path) -> None:
+    """H2 beyond the network's 6 Å has the tail's energy, though the network sees nothing there."""
+    for part, seeds in (("train", range(80)), ("test", range(80, 90))):
+        write_frames(tmp_path / f"{part}.extxyz", far_frames(seeds))
+    gmnn.train(
+        tmp_path, tmp_path / "out", tmp_path / "checkpoints",
+        GmnnTraining(n_members=2, seed=1, n_epochs=1, batch_size=32),
+        GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5), adsorbate=beside(1),
+    )  # fmt: skip
+    surface, share = (read_model(tmp_path / "out" / name) for name in ("model.h5", "adsorbate.h5"))
+    assert share.metadata[TAIL] == pytest.approx(C6_eV_A6, rel=1e-3)
+    whole = far_frames(range(200, 201))[0]
+    farther = whole.copy()
+    farther.positions[-2:] += [0, 0, 3.0]
+    nearer_eV, farther_eV = (
+        one.energies_eV for one in committee_of(surface, share).predict([whole, farther])
+    )
+    labels_eV = whole.get_potential_energy() - tail_eV(farther)
+    assert labels_eV < -1e-6
+    np.testing.assert_allclose(nearer_eV - farther_eV, labels_eV, rtol=2e-3, atol=1e-9)
+
+
 def test_a_tail_is_added_wherever_a_committee_is_used(trained: Path, tmp_path: Path) -> None:
     """Engine and committee alike: energies less those without it are the tail's, forces its slopes."""
     surface, own_network = (read_model(trained / "out" / name) for name in ("model.h5", "adsorbate.h5"))
-    told = own_network.metadata | {TAIL: {"H C": 14.0, "H O": 4.0}}
+    told = own_network.metadata | {TAIL: C6_eV_A6}
     write_folder(
         tmp_path / "out", surface.architecture, surface.parameters, surface.metadata,
         (own_network.architecture, own_network.parameters, told),
@@ -295,10 +338,7 @@ def test_a_tail_is_added_wherever_a_committee_is_used(trained: Path, tmp_path: P
         one.calc = PotentialCalculator(source)
         predicted = committee_of(source.model, source.adsorbate).predict([atoms])[0]
         both.append((one.get_potential_energy(), one.get_forces(), predicted))
-    own = atoms.numbers == 1
-    apart = np.linalg.norm(atoms.positions[own][:, None] - atoms.positions[~own], axis=2)
-    c6 = np.where(atoms.numbers[~own] == 6, 14.0, 4.0)
-    tail = -(c6 / (apart**6 + 4.0**6)).sum()
+    tail = tail_eV(atoms)
     assert tail < -1e-3
     assert both[1][0] - both[0][0] == pytest.approx(tail, abs=1e-7)
     np.testing.assert_allclose(both[1][2].energies_eV - both[0][2].energies_eV, tail, atol=1e-7)
@@ -310,8 +350,7 @@ def test_a_tail_is_added_wherever_a_committee_is_used(trained: Path, tmp_path: P
     np.testing.assert_allclose(of_engine.sum(axis=0), 0.0, atol=1e-6)
     step, slope = 1e-3, 0.0
     for sign in (1, -1):
-        moved = atoms.positions.copy()
-        moved[-1, 1] += sign * step
-        away = np.linalg.norm(moved[own][:, None] - moved[~own], axis=2)
-        slope -= sign * (c6 / (away**6 + 4.0**6)).sum() / (2 * step)
+        moved = atoms.copy()
+        moved.positions[-1, 1] += sign * step
+        slope += sign * tail_eV(moved) / (2 * step)
     assert of_engine[-1, 1] == pytest.approx(-slope, abs=1e-6)

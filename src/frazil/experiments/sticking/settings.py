@@ -30,8 +30,8 @@ NEAREST_START_A = 3.0
 CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
 PLACED_MOLECULES, PLACED_FRAMES = (10, 10, 10, 10, 40), 14
-"""Molecules of the clusters that the projectile is placed around, in turn, and the frames of each. What lies
-beyond its first neighbours adds up on a surface, and is learnt from larger ones only (docs/validation.md).
+"""Molecules of the clusters that the projectile is placed around, in turn, and the frames of each. A surface has
+more of them about the projectile than a small cluster has.
 """
 MOST_STEPS = 1_000_000_000
 ANALYTIC, KNOWN_TRUTH = "analytic", "h2-co-analytic"
