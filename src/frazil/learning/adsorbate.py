@@ -5,9 +5,8 @@ are the forces on them, so every labelled frame tells these. The share itself, a
 adsorbate puts on others, are known where the same atoms are labelled without it too, at the same places
 (one such frame serves all places of the adsorbate), and of the adsorbate alone. Without them the network
 turns and shakes the others too much where it hits them: too much energy goes over (docs/validation.md).
-What it feels of atoms beyond the network's cutoff is no part of what is learnt: a tail of dispersion is
-fitted to shares of an adsorbate that is far, taken out of all, and added back
-(``frazil.potentials.dispersion``).
+Dispersion, which reaches beyond the network's cutoff, is no part of what is learnt: a tail is fitted to
+shares of an adsorbate that is far, taken out of all, and added back (``frazil.potentials.dispersion``).
 Few centres, and no others' energies to be learnt beside: an epoch costs a tenth of one of the whole
 network's.
 """

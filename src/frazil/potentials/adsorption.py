@@ -32,7 +32,7 @@ class OnSurface:
     """A potential of the first ``n_surface`` atoms, and one of all that gives the share of the others.
 
     surface: None where there are no such atoms. alone: what the adsorbate's molecules do by themselves
-    (``WithMolecules``), or None. tail: what the adsorbate feels beyond the network (``Dispersion``), or None.
+    (``WithMolecules``), or None. tail: its ``Dispersion``, or None.
     """
 
     surface: Any
@@ -138,7 +138,7 @@ class AdsorptionCommittee:
         return made
 
     def _with_tail(self, atoms: Atoms, own: np.ndarray, known: Prediction) -> Prediction:
-        """Return a prediction of the share with what the adsorbate feels beyond the network."""
+        """Return a prediction of the share with the adsorbate's dispersion."""
         tail = Dispersion.of(self._c6_eV_A6, atoms.numbers[own], atoms.numbers[~own])
         forces = np.zeros((len(atoms), 3))
         energy_eV, forces[own], forces[~own] = tail.between(atoms.positions[own], atoms.positions[~own])

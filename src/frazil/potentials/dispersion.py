@@ -1,9 +1,9 @@
-"""What an adsorbate feels of a surface's atoms beyond its network's cutoff: −C6 / (r⁶ + R0⁶), pair by pair.
+"""Dispersion between an adsorbate and all other atoms, which its network need not learn: −C6 / (r⁶ + R0⁶).
 
-A network ends at its cutoff, and clusters to learn from are small; on a surface what lies beyond adds up
-(docs/validation.md). C6 of each pair of elements is fitted to labels of an adsorbate that is far; the network
-learns the rest. The constant in the denominator is the damping of Johnson & Becke (J. Chem. Phys. 123,
-024101, 2005). Importing this module switches JAX to float64.
+A network ends at its cutoff, and clusters to learn from are small. A surface has more atoms that are far, and
+what they do adds up (docs/validation.md). C6 of each pair of elements is fitted to labels of an adsorbate
+that is far; the network learns the rest. The constant in the denominator is the damping of Johnson & Becke
+(J. Chem. Phys. 123, 024101, 2005). Importing this module switches JAX to float64.
 """
 
 from collections.abc import Mapping
