@@ -14,7 +14,7 @@ from scipy.interpolate import CubicHermiteSpline
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
 from frazil.learning import gmnn
-from frazil.learning.adsorbate import frames_of_surface, shares_of, tail_of, without_tail
+from frazil.learning.adsorbate import Share, frames_of_surface, shares_of, tail_of, without_tail
 from frazil.learning.settings import AdsorbateTraining, GmnnArchitecture, GmnnTraining
 from frazil.potentials.adsorption import TAIL, committee_of, n_below
 from frazil.potentials.calculator import PotentialCalculator
@@ -319,6 +319,29 @@ def test_a_training_finds_the_tail_and_gives_it_back(tmp_path: Path) -> None:
     labels_eV = whole.get_potential_energy() - tail_eV(farther)
     assert labels_eV < -1e-6
     np.testing.assert_allclose(nearer_eV - farther_eV, labels_eV, rtol=2e-3, atol=1e-9)
+
+
+def test_the_network_learns_what_the_tail_leaves(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of labels that are a tail alone nothing is left, for the frames it was fitted to and for others."""
+    for part, seeds in (("train", range(80)), ("test", range(80, 90))):
+        write_frames(tmp_path / f"{part}.extxyz", far_frames(seeds))
+    left: list[float] = []
+
+    def seen(_one: Architecture, _own: GmnnTraining, *parts: list[Share]) -> None:
+        left.extend(abs(share.energy_eV or 0.0) for part in parts for share in part)
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(gmnn, "AdsorbateCommittee", seen)
+    with pytest.raises(RuntimeError, match="seen"):
+        gmnn.train(
+            tmp_path, tmp_path / "out", tmp_path / "checkpoints", GmnnTraining(n_members=2, seed=1),
+            GmnnArchitecture(n_radial=2, n_basis=5, hidden=(16,), cutoff_A=5), before=trained / "out",
+            adsorbate=beside(1),
+        )  # fmt: skip
+    assert len(left) >= 90
+    assert max(left) < 1e-2 * abs(tail_eV(far_frames(range(1))[0]))
 
 
 def test_a_tail_is_added_wherever_a_committee_is_used(trained: Path, tmp_path: Path) -> None:

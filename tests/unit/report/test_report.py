@@ -302,6 +302,7 @@ def test_the_line_of_the_run_is_written_when_it_ends(results: Path) -> None:
         ):
             assert text.count(said) == 1, said
         assert "its last start" not in text
+    assert "its last start" not in run_line.told(run | {"tasks": {"run": 47, "cached": 0, "failed": 0}})
     resumed = run | {"tasks": {"run": 3, "cached": 44, "failed": 1}}
     assert "1.5 h since its last start, which found 44 of 48 tasks done" in run_line.told(resumed)
 

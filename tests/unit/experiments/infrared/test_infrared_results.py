@@ -164,6 +164,16 @@ def minima(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "minima.extxyz"
 
 
+def test_harmonic_errors_do_not_cancel() -> None:
+    """One mode 3 cm⁻¹ too high and one 5 too low err by 4 in the mean; intensities 10 and −20 by 15."""
+    columns = ["structure", "method", "mode", "wavenumber_cm1", "intensity_km_per_mol"]
+    rows = [("P1", "label", 1, 300.0, 50.0), ("P1", "label", 2, 900.0, 80.0),
+            ("P1", "model", 1, 303.0, 60.0), ("P1", "model", 2, 895.0, 60.0)]  # fmt: skip
+    found = results.harmonic_errors(pandas.DataFrame(rows, columns=columns)).set_index("structure")
+    for name in ("P1", "all"):
+        assert found.loc[name].tolist() == pytest.approx([2, 4.0, 15.0])
+
+
 def test_tables_and_section_of_a_run(minima: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reference = read_minima(minima)[0]
 
