@@ -14,6 +14,7 @@ from frazil.experiments.passes import (
     finished_by_all,
     kinetic_eV,
     kinetic_gate,
+    mean_of,
     outcome_of,
     overlap_gate,
 )
@@ -29,6 +30,11 @@ def test_a_pass_counts_where_every_member_finished_it() -> None:
     assert found.tolist() == [[[0, 0], [4, 4]], [[1, 1], [5, 5]]], "members lead, then passes that count"
     assert outcome_of(["finished", "broken", "not_finite"]) == {"outcome": "broken", "lost_windows": 2}
     assert outcome_of(["finished"]) == {"outcome": "finished", "lost_windows": 0}
+
+
+def test_a_mean_is_of_what_is_finite() -> None:
+    assert mean_of(np.array([1.0, np.nan, 4.0, np.inf])) == 2.5
+    assert np.isnan(mean_of(np.array([np.nan])))
 
 
 def test_the_kinetic_energies_of_rings_agree_within_three_per_cent() -> None:

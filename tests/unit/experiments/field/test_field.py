@@ -186,6 +186,9 @@ def test_frames_of_a_start_are_what_its_samples_say(tmp_path: Path) -> None:
             if frame.info["run"] == "driven":
                 sample = round(frame.info["time_fs"] / settings.drive_every_fs)
                 assert expected[2] == pytest.approx(row["driven"][sample, 2], abs=1e-9)
+                since_fs = frame.info["time_fs"] - 120.0
+                pulse = 0.5 * np.cos(2 * np.pi * 0.03 * since_fs) * np.exp(-0.5 * (since_fs / 30.0) ** 2)
+                assert frame.info["field_V_per_A"] == pytest.approx(pulse, abs=1e-9)
                 assert abs(frame.info["field_V_per_A"]) <= settings.drive_V_per_A
             elif (sample := round(frame.info["time_fs"] / 10) - 3) >= 0:
                 of = (
