@@ -55,6 +55,23 @@ def test_clusters_to_place_a_projectile_around_cost_what_their_sizes_do() -> Non
     assert more["training"] / few["training"] == pytest.approx(1 + (14 * 5 * 1.6) / 20344, rel=1e-6)
 
 
+def test_a_projectile_s_own_network_costs_and_spares_the_surface_frames(root: Path) -> None:
+    """The surface learns two of 14 frames of each cluster; the other learns two atoms of twelve."""
+    text = (root / "assets/parameters/sticking_known_truth.json").read_text()
+
+    def training(**gmnn: object) -> float:
+        given = json.loads(text)
+        given["gmnn"] |= gmnn
+        given["sticking"]["training_scale"] = 1e-9
+        return cost.of_run(parameters.resolve(given))["training"]
+
+    like_surface = {"adsorbate_cutoff_A": 8, "adsorbate_n_radial": 4, "adsorbate_hidden": "64,64"}
+    one, epochs = training(adsorbate=""), json.loads(text)["gmnn"]["n_epochs"]
+    both = training(**like_surface, adsorbate_epochs=epochs)
+    mean_atoms = 16 * 2.4
+    assert both / one == pytest.approx(2 / 14 + 2 * 12 / 14 / mean_atoms, rel=1e-6)
+
+
 def test_training_on_one_s_own_frames_costs_what_these_have(root: Path, tmp_path: Path) -> None:
     """Frames of an XYZ file are counted; others are said to be taken as many as the paper's."""
     whole = root / "assets/datasets/h2-co-bhlyp-d4/labelled.extxyz"

@@ -29,9 +29,9 @@ NEAREST_START_A = 3.0
 """A projectile that starts nearer to an atom is inside the surface."""
 CO, H2 = ("CO",), "H2"
 """The ice and the projectile of the published study."""
-PLACED_MOLECULES, PLACED_FRAMES = (10, 10, 10, 10, 40), 14
-"""Molecules of the clusters that the projectile is placed around, in turn, and the frames of each. A surface has
-more of them about the projectile than a small cluster has.
+PLACED_MOLECULES, PLACED_FRAMES, PLACED_BARE = (10, 10, 10, 10, 40), 14, 2
+"""Molecules of the clusters that the projectile is placed around, in turn, the frames of each, and how many of
+these are without the projectile. A surface has more molecules about the projectile than a small cluster has.
 """
 MOST_STEPS = 1_000_000_000
 ANALYTIC, KNOWN_TRUTH = "analytic", "h2-co-analytic"
