@@ -63,20 +63,27 @@ def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_in_shards("field", folder, SMALL | given(folder, {"kind": "rock-salt"}, rock_salt(1, 1, 1)))
 
 
+def skewed() -> Atoms:
+    """Return 16 ions of the same crystal, in a cell of its shortest vectors: 60° between any two."""
+    half = 0.5 * rock_salt(1, 1, 1).cell.array
+    cell = half[[1, 0, 0]] + half[[2, 2, 1]]
+    return Atoms("NaCl", [np.zeros(3), half[0]], cell=cell, pbc=True).repeat(2)
+
+
 @cache
-def harmonic() -> tuple[float, float]:
+def harmonic(make: Callable[[], Atoms] = lambda: rock_salt(1, 1, 1)) -> tuple[float, float]:
     """Return ∂μ_z/∂E, e²Å²/eV, by Born charges over force constants, and the mode that has it, cm⁻¹."""
-    atoms, source = rock_salt(1, 1, 1), load("rock-salt")
+    atoms, source = make(), load("rock-salt")
     atoms.calc = frazil.load("rock-salt")
 
     def surface(positions: np.ndarray) -> tuple[float, np.ndarray]:
         atoms.positions = positions
         return atoms.get_potential_energy(), atoms.get_forces()
 
-    hessian, _ = differences(surface)(rock_salt(1, 1, 1).positions)
-    slope = Dipoles(source, atoms).born_charges(rock_salt(1, 1, 1).positions)[:, 2].ravel()
+    hessian, _ = differences(surface)(make().positions)
+    slope = Dipoles(source, atoms).born_charges(make().positions)[:, 2].ravel()
     response = float(slope @ np.linalg.pinv(hessian, rcond=1e-6) @ slope)
-    modes = normal_modes(hessian, rock_salt(1, 1, 1).positions, atoms.get_masses(), None, periodic=True)
+    modes = normal_modes(hessian, make().positions, atoms.get_masses(), None, periodic=True)
     return response, float(modes.wavenumbers_cm1.max())
 
 
@@ -99,6 +106,16 @@ def test_polarization_is_that_of_born_charges_on_springs(salt: Path) -> None:
     error = (both["high_95"] - both["low_95"]) / (2 * 3.18)
     assert error < 0.3 * harmonic()[0]
     assert abs(both["value_e2_A2_per_eV"] - harmonic()[0]) < 4 * error
+
+
+def test_a_skewed_cell_of_the_crystal_polarizes_as_the_cube_does() -> None:
+    """Twice as many ions are polarized twice as much; the fastest modes of both are those of all cells."""
+    atoms = skewed()
+    assert atoms.cell.angles() == pytest.approx(60.0)
+    atoms.calc, cube = frazil.load("rock-salt"), rock_salt(1, 1, 1)
+    cube.calc = atoms.calc
+    assert atoms.get_potential_energy() == pytest.approx(2 * cube.get_potential_energy())
+    assert harmonic(skewed)[0] == pytest.approx(2 * harmonic()[0], rel=1e-5)
 
 
 def test_books_carried_ions_and_charges_pass_their_gates(salt: Path) -> None:
