@@ -16,6 +16,7 @@ from typing import Any
 
 from frazil.errors import UserError
 from frazil.files import compositions
+from frazil.systems.settings import composition_of
 
 SAID_h, ASKED_h = 0.5, 2.0
 """Core hours from which a cost is said, and from which it must be agreed to."""
@@ -511,10 +512,7 @@ def _composition_of(what: str) -> dict[str, int]:
         return {"C": heavy, "H": 2 * heavy}
     if Path(what).is_file():
         return next((dict(own) for own in compositions(Path(what))), {"C": 2})
-    found: dict[str, int] = {}
-    for element, number in re.findall(r"([A-Z][a-z]?)(\d*)", what):
-        found[element] = found.get(element, 0) + int(number or 1)
-    return found or {"C": 2}
+    return composition_of(what) or {"C": 2}
 
 
 RUNS: dict[str, Callable[[Any], Iterator[tuple[str, float]]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from frazil.labels.settings import KNOWN_TRUTHS, Seed
@@ -11,11 +12,44 @@ MOLECULE = r"smiles:\S+|[\w./ +-]+"
 MOLECULES = ("H2O", "smiles:CO", "methanol.xyz")
 FORMULAS = (*KNOWN_TRUTHS, "gfn1-xtb", "gfn2-xtb")
 """Potentials by name that drive other systems than those of the published studies."""
+SYMBOLS = re.findall(
+    "[A-Z][a-z]?",
+    "HHeLiBeBCNOFNeNaMgAlSiPSClArKCaScTiVCrMnFeCoNiCuZnGaGeAsSeBrKrRbSrYZrNbMoTcRuRh"
+    "PdAgCdInSnSbTeIXeCsBaLaCePrNdPmSmEuGdTbDyHoErTmYbLuHfTaWReOsIrPtAuHgTlPbBiPoAtRn",
+)
+"""By atomic number, from 1 on."""
+TRIPLETS = ("C", "O", "S", "Si", "NH", "O2", "SO", "S2", "Si2")
+"""Molecules of an even number of electrons of which two are not paired."""
 
 
 def is_file_name(what: str) -> bool:
     """Return whether the text for a molecule means a file: it has a folder or an ending."""
     return not what.startswith("smiles:") and ("/" in what or "." in what)
+
+
+def composition_of(what: str) -> dict[str, int]:
+    """Return the atoms by element of a molecule named by its formula; none where a file, a SMILES or another
+    name tells.
+    """
+    parts, found = re.findall(r"([A-Z][a-z]?)(\d*)", what), dict[str, int]()
+    if "".join(map("".join, parts)) != what or not {symbol for symbol, _ in parts} <= set(SYMBOLS):
+        return {}
+    for symbol, number in parts:
+        found[symbol] = found.get(symbol, 0) + int(number or 1)
+    return found
+
+
+def molecule_problem(what: str) -> str | None:
+    """Return what is wrong with the text for a molecule, as far as a login node can tell; None if nothing."""
+    if is_file_name(what):
+        missing = not Path(what).is_file()
+        return f"{what}: no such file; allowed: a file, a name that ASE knows, smiles:…" if missing else None
+    electrons = sum(n * (SYMBOLS.index(symbol) + 1) for symbol, n in composition_of(what).items())
+    if electrons % 2 or what in TRIPLETS:
+        return (
+            f"{what} has an open shell (electrons that are not paired); allowed: molecules of closed shells"
+        )
+    return None
 
 
 @step("frazil.systems.ice:build")

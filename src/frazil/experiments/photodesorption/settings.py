@@ -16,7 +16,7 @@ from frazil.labels.settings import (
     window_problems,
 )
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
-from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
+from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, molecule_problem
 
 MOST_STEPS = 1_000_000_000
 CO, TRAINED, LEARNT = "CO", "deepmd", "gmnn"
@@ -239,8 +239,8 @@ class Photodesorption:
             ("molecule", self.molecule),
             *(("other_molecules", other) for other in self.other_molecules),
         ):
-            if is_file_name(what) and not Path(what).is_file():
-                yield name, f"{what}: no such file; allowed: a file, a name that ASE knows, smiles:…"
+            if problem := molecule_problem(what):
+                yield name, problem
         if self.parts and len(self.parts) != 1 + len(self.other_molecules):
             yield (
                 "parts",

@@ -20,7 +20,7 @@ from frazil.labels.settings import (
     level_problems,
 )
 from frazil.settings import given, is_multiple, part, same_as, setting, settings, step
-from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, is_file_name
+from frazil.systems.settings import FORMULAS, MOLECULE, MOLECULES, composition_of, molecule_problem
 
 PHASES = ("crystalline", "amorphous")
 OBSERVE_fs = 20.0
@@ -521,13 +521,9 @@ class Sticking:
         ice = self.preparation
         for name in ("molecules", "projectile"):
             value = getattr(ice, name)
-            files = [what for what in ((value,) if name == "projectile" else value) if is_file_name(what)]
-            missing = [what for what in files if not Path(what).is_file()]
-            if missing:
-                yield (
-                    name,
-                    f"{', '.join(missing)}: no such file; allowed: files, names that ASE knows, smiles:…",
-                )
+            for what in (value,) if name == "projectile" else value:
+                if problem := molecule_problem(what):
+                    yield name, problem
         if "crystalline" in self.phases and ice.crystal is None and ice.molecules != CO:
             yield (
                 "crystal",
@@ -553,7 +549,11 @@ class Sticking:
                 f"allowed: another than {self.label_level}, which labels {OF_ONE_KIND[self.label_level]} only, "
                 "with [molecules] and [projectile]",
             )
-        larger = [what for what in (*ice.molecules, ice.projectile) if n_atoms_of(what) not in (0, 2)]
+        larger = [
+            what
+            for what in (*ice.molecules, ice.projectile)
+            if sum(composition_of(what).values()) not in (0, 2)
+        ]
         if self.interaction_only and larger:
             yield (
                 "interaction_only",
@@ -563,8 +563,7 @@ class Sticking:
 
 def elements_of(what: Sequence[str]) -> set[str]:
     """Return the elements of molecules named by their formulas; those of files and SMILES are not known."""
-    formulas = [name for name in what if not is_file_name(name) and not name.startswith("smiles:")]
-    return {element for name in formulas for element in re.findall(r"[A-Z][a-z]?", name)}
+    return {element for name in what for element in composition_of(name)}
 
 
 def cosine_of(campaign: Campaign) -> float:
@@ -578,18 +577,12 @@ def flight_fs_of(campaign: Campaign, mass_amu: float) -> float:
     return campaign.start_height_A / cosine_of(campaign) / speed_A_per_fs
 
 
-def n_atoms_of(what: str) -> int:
-    """Return the atoms of a molecule named by its formula; 0 where a file, a SMILES or another name tells."""
-    parts = re.findall(r"([A-Z][a-z]?)(\d*)", what)
-    return sum(int(count or 1) for _, count in parts) if "".join(map("".join, parts)) == what else 0
-
-
 def formula_mass_amu(name: str) -> float:
     """Return the mass of a molecule named by its formula; 0 where it is not one, or of other elements."""
-    parts = re.findall(r"([A-Z][a-z]?)(\d*)", name)
-    if "".join(map("".join, parts)) != name or not {element for element, _ in parts} <= set(MASSES_amu):
-        return 0.0
-    return sum(MASSES_amu[element] * int(count or 1) for element, count in parts)
+    found = composition_of(name)
+    return (
+        sum(n * MASSES_amu[element] for element, n in found.items()) if set(found) <= set(MASSES_amu) else 0.0
+    )
 
 
 KEEPS_FRAMES = True

@@ -227,6 +227,8 @@ LEARNT = {"potential": "gmnn", "other_molecules": "N2", "n_truth": 0}
         ({"bond": "0,1"}, "bond: given 0,1; allowed: none with CO"),
         ({**GIVEN, "bond": "0"}, "allowed: two atoms, or none"),
         ({**GIVEN, "molecule": "no.xyz"}, "no such file"),
+        ({**GIVEN, "molecule": "NO"}, "molecule: .* NO has an open shell"),
+        ({**GIVEN, "other_molecules": "CO,O2"}, "other_molecules: .* O2 has an open shell"),
         ({**GIVEN, "engine": "lammps"}, "allowed: frazil with .*potential, now n2-trappe"),
         ({**GIVEN, "n_truth": 5}, "n_truth: given 5; trajectories of the analytic teacher of CO; allowed: 0"),
         ({**GIVEN, "model": str(ROOT)}, "allowed: none with .*potential, now n2-trappe"),

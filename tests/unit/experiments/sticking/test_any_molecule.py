@@ -326,6 +326,11 @@ def test_mixed_ice_is_packed_in_its_parts() -> None:
         ({"molecules": ("H2O",)}, "needed: a crystal of molecules"),
         ({"molecules": ("N2",), "phases": ("amorphous",), "potential": "analytic"}, "knows H2 on CO"),
         ({"molecules": ("no.xyz",), "phases": ("amorphous",)}, r"no\.xyz: no such file"),
+        (
+            {"projectile": "NO"},
+            r"projectile: .* NO has an open shell .*; allowed: molecules of closed shells",
+        ),
+        ({"molecules": ("CO", "O2"), "phases": ("amorphous",)}, "molecules: .* O2 has an open shell"),
         ({"projectile": "N2", "potential": "gmnn"}, "another than h2-co-analytic, which knows H2 and CO"),
         (
             {"projectile": "H2O", "potential": "gmnn", "interaction_only": True, "label_level": "gfn2-xtb"},
