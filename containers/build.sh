@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the container images as an ordinary user, and write down which one each kind of task gets.
-#   containers/build.sh [IMAGE…]     IMAGE: deepmd (DeePMD-kit, LAMMPS, JAX), jax, labels; all of them when none is named
+#   containers/build.sh [IMAGE…]     IMAGE: deepmd (DeePMD-kit, LAMMPS, JAX), jax, labels, these when none is named; schnet
 #   containers/build.sh docker NAME  build one image of all by Docker, push it to a registry (NAME, as HOST/USER/frazil), print
 #                                    the line that `-profile docker` needs
 #   containers/build.sh content      print the hash that the images' names carry
@@ -30,8 +30,9 @@ requirements_of() {
         deepmd-cpu) echo "--extra deepmd --extra jax --extra infrared" ;;
         jax-cpu) echo "--extra jax --extra infrared" ;;
         labels-cpu) echo "--extra labels --extra jax --extra infrared" ;;
+        schnet-cpu) echo "--schnet" ;;
         deepmd-cuda | jax-cuda) echo "--extra jax --extra infrared containers/cuda-$1.in" ;;
-        *) fail "no image '$1' of the variant '$variant'; allowed: deepmd, jax (cpu, cuda), labels (cpu)" ;;
+        *) fail "no image '$1' of the variant '$variant'; allowed: deepmd, jax (cpu, cuda), labels, schnet (cpu)" ;;
     esac
 }
 
@@ -90,6 +91,7 @@ write_config() {
         echo "    container = '$(image_for deepmd-cpu deepmd-cuda jax-cpu)'"
         echo "    withLabel: gpu { container = '$(image_for deepmd-cuda deepmd-cpu jax-cuda jax-cpu)' }"
         echo "    withLabel: labels { container = '$(image_for labels-cpu deepmd-cpu deepmd-cuda)' }"
+        [[ -z $(image_for schnet-cpu) ]] || echo "    withLabel: schnet { container = '$(image_for schnet-cpu)' }"
         echo '}'
     } > "$scratch/images.config"
     mv "$scratch/images.config" "$images/images.config"

@@ -1,8 +1,20 @@
 #!/bin/sh
 # Install the package and what its lock file has of it, for any builder of images: frazil.def (Apptainer), Dockerfile (Docker).
 #   install.sh --extra NAME… [FILE.in]     within the image, the checkout's files in /opt/source; makes /opt/frazil
+#   install.sh --schnet                    SchNet's environment (scripts/schnet.sh), on Debian's torch
 set -eu
 cd /opt/source
+if [ "$1" = --schnet ]; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-torch python3-venv > /dev/null
+    python3 -m venv --system-site-packages /opt/frazil
+    /opt/frazil/bin/pip install --quiet --no-cache-dir -r containers/schnet.txt
+    packages=$(echo /opt/frazil/lib/python3*/site-packages)
+    cp -r src/frazil "$packages"
+    rm -rf /opt/source /var/lib/apt/lists/*
+    /opt/frazil/bin/python -m compileall -q -j 2 "$packages" > /dev/null || true
+    exit
+fi
 export UV_LINK_MODE=copy UV_NO_PROGRESS=1
 python3 -m venv /opt/frazil /opt/build
 /opt/build/bin/pip install --quiet --no-cache-dir --require-hashes -r containers/uv.lock

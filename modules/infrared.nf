@@ -176,7 +176,7 @@ process RUN_LABEL_DIPOLES {
     "touch 'dipoles-${name}-label.h5'"
 }
 
-// SchNet's charges in place of the committee's, in an environment of their own: `make schnet`.
+// SchNet's charges in place of the committee's, in an environment of their own (`make schnet`) or an image (`make images IMAGES=schnet`).
 process TRAIN_SCHNET {
     label 'cpu'
     label 'schnet'

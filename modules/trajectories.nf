@@ -1,17 +1,5 @@
 // Molecular dynamics of the aggregates: preparation, thermalization, excitation, and shards of the ensemble.
 
-include { is_file } from './sticking'
-
-// A potential that is called by its name, in place of a committee that is trained or of a folder.
-def potential_by_name(Map p) { p.potential in ['deepmd', 'gmnn'] ? [:] : [model: p.potential] }
-
-// The files among the molecules of the aggregates, and what molecules are called where these are staged.
-def aggregate_files(Map p) { [p.molecule, *p.other_molecules].findAll { is_file(it) }.unique().collect { file(it, glob: false) } }
-def aggregate_names(Map p) {
-    def name = { what -> is_file(what) ? "given/${file(what, glob: false).name}".toString() : what }
-    [molecule: name(p.molecule), other_molecules: p.other_molecules.collect(name)]
-}
-
 // Aggregates of any molecules under a potential by its name or in a folder, and what the bond does.
 process PREPARE_AGGREGATES {
     label 'gpu'

@@ -12,7 +12,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 2; }
 echo "set-up: schnetpack into .frazil/schnet (500 MB, a minute)" >&2
 rm -rf .frazil/schnet
 "$python" -m venv --system-site-packages .frazil/schnet
-.frazil/schnet/bin/python -m pip --disable-pip-version-check install --quiet --requirement scripts/schnet.txt
+.frazil/schnet/bin/python -m pip --disable-pip-version-check install --quiet --requirement containers/schnet.txt
 # The package without its own requirements: nothing that runs here needs JAX.
 echo "$PWD/src" > "$(.frazil/schnet/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/frazil.pth"
 PYTHONPATH=src .frazil/schnet/bin/python -c 'from frazil.experiments.infrared import schnet; schnet._torch(); import schnetpack'

@@ -1,9 +1,8 @@
 // Infrared spectra of clusters: minima at the labelling level → a committee → dynamics of model and label → tables.
 
-include { LABEL; own_level } from './labels'
-include { LEARN         } from './learn'
-include { with_files; windows } from './potential'
-include { IMPORT_FRAMES } from '../modules/label'
+include { LABEL } from './labels'
+include { LEARN } from './learn'
+include { IMPORT_FRAMES } from '../modules/frames'
 include { SPLIT_STRUCTURES; FIND_MINIMA; GATHER_MINIMA } from '../modules/infrared'
 include { DISPLACE_MINIMA; GATHER_LEARNED; RUN_DIPOLES; RUN_LABEL_DIPOLES } from '../modules/infrared'
 include { TRAIN_SCHNET; SCHNET_DIPOLES; ANALYSE_INFRARED } from '../modules/infrared'
@@ -31,9 +30,9 @@ workflow INFRARED {
     def asked = [level: i.level, coupling_eV: 0, hessian: false, polarizability: false]
     imported = Channel.empty()
     if (i.dataset) {
-        (dataset, files, called) = with_files(settings, i.dataset)
+        (dataset, files, called) = Given.dataset(settings, i.dataset)
         IMPORT_FRAMES(
-            dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels) + [level: i.level, need_dipoles: true],
+            dataset, files, Given.ownLevel(settings), settings.steps['import-frames'] + called + Given.windows(settings.labels) + [level: i.level, need_dipoles: true],
             true, 'imports-infrared', settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled

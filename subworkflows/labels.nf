@@ -2,12 +2,6 @@
 
 include { PLAN_LABELS; LABEL_FRAMES; GATHER_LABELS } from '../modules/label'
 
-// What a frame is asked for.
-def asked(Map labels) { labels.subMap('level', 'coupling_eV', 'hessian', 'polarizability') }
-
-// The folder that declares a level of the user's own, or [].
-def own_level(Map settings) { settings.labels.own_level ? file(settings.labels.own_level, glob: false) : [] }
-
 workflow LABEL {
     take:
     frames      // e.g. [[id: 'round-1', level: 'pbe-d3bj/def2-svp', coupling_eV: 2.0, hessian: false, polarizability: false], frames.extxyz]
@@ -15,7 +9,7 @@ workflow LABEL {
     checkpoints
 
     main:
-    def own = own_level(settings)
+    def own = Given.ownLevel(settings)
     PLAN_LABELS(frames, own, settings.labels.subMap('shard_hours', 'frame_limit_s'), settings.code['plan_labels.py'])
     LABEL_FRAMES(
         PLAN_LABELS.out.transpose(), own, settings.labels.frame_limit_s, checkpoints, settings.code['label_frames.py'],

@@ -1,7 +1,7 @@
 // Levels of theory against coupled cluster on dimers: frames → labels at each level and at the reference → errors.
 
-include { LABEL                        } from './labels'
-include { MAKE_DIMERS; ANALYSE_LEVELS  } from '../modules/level_of_theory'
+include { LABEL } from './labels'
+include { MAKE_DIMERS; ANALYSE_LEVELS } from '../modules/level_of_theory'
 
 workflow LEVEL_OF_THEORY {
     take:

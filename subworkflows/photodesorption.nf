@@ -1,13 +1,10 @@
 // Photodesorption (of CO, or any molecules): potential → snapshots → excited trajectories (model, teacher, controls) → statistics.
 
-include { POTENTIAL; LEARNT_POTENTIAL          } from './potential'
-include { in_order; with_files                 } from './potential'
-include { PREPARE_AGGREGATES; THERMALIZE; EXCITE; RUN_TRAJECTORIES     } from '../modules/trajectories'
-include { FOLLOW_TRAJECTORIES; potential_by_name                      } from '../modules/trajectories'
-include { aggregate_files; aggregate_names                            } from '../modules/trajectories'
-include { UNTIL_ENOUGH                         } from './until_enough'
-include { WORTH_LABELLING                      } from './worth_labelling'
-include { ANALYSE_PHOTODESORPTION              } from '../modules/report'
+include { POTENTIAL; LEARNT_POTENTIAL } from './potential'
+include { PREPARE_AGGREGATES; THERMALIZE; EXCITE; RUN_TRAJECTORIES; FOLLOW_TRAJECTORIES } from '../modules/trajectories'
+include { UNTIL_ENOUGH } from './until_enough'
+include { WORTH_LABELLING } from './worth_labelling'
+include { ANALYSE_PHOTODESORPTION } from '../modules/report'
 
 // [[id: …, engine: …, excitation: …, first_id: 0, n: 100], …]: the shards of n trajectories
 def shards(Map meta, int n, int size) {
@@ -22,7 +19,7 @@ workflow PHOTODESORPTION {
     main:
     def p = settings.photodesorption
     def trained = p.potential == 'deepmd' && !p.model
-    def named = potential_by_name(p)
+    def named = Given.potential(p)
     if (trained) {
         POTENTIAL(settings, checkpoints)
         model = POTENTIAL.out.model
@@ -38,9 +35,9 @@ workflow PHOTODESORPTION {
             LEARNT_POTENTIAL(settings, checkpoints)
         }
         PREPARE_AGGREGATES(
-            learnt ? LEARNT_POTENTIAL.out.model : p.model ? file(p.model, glob: false) : [], aggregate_files(p),
+            learnt ? LEARNT_POTENTIAL.out.model : p.model ? file(p.model, glob: false) : [], Given.aggregateFiles(p),
             settings.labels.bond_curve_file ? file(settings.labels.bond_curve_file, glob: false) : [],
-            learnt ? 'aggregates' : 'potential', settings.steps['prepare-aggregates'] + named + aggregate_names(p),
+            learnt ? 'aggregates' : 'potential', settings.steps['prepare-aggregates'] + named + Given.aggregateNames(p),
             settings.code['prepare_aggregates.py'],
         )
         made = PREPARE_AGGREGATES.out
@@ -61,7 +58,7 @@ workflow PHOTODESORPTION {
             .combine(model.map { [it] }).combine(aggregates),
         settings.steps['thermalize'] + (trained ? [:] : [engine: 'frazil']) + named, settings.code['thermalize.py'],
     )
-    snapshots = in_order(THERMALIZE.out).map { [it] }
+    snapshots = Given.inOrder(THERMALIZE.out).map { [it] }
 
     // The same ids from the same snapshots: model and teacher start from the same states.
     def n_truth = Math.min(p.n_truth, p.n_trajectories)
@@ -83,7 +80,7 @@ workflow PHOTODESORPTION {
         settings.steps['run-trajectories'] + named, checkpoints, settings.code['run_trajectories.py'],
     )
     shards_of = ['model', 'teacher', 'teacher_control', 'model_control'].collectEntries { id ->
-        [id, in_order(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
+        [id, Given.inOrder(RUN_TRAJECTORIES.out.filter { meta, shard -> meta.id == id }.map { meta, shard -> [meta.first_id, shard] })]
     }
     worth_labelling = decision = Channel.value([])
     if (p.target_halfwidth) {
@@ -97,7 +94,7 @@ workflow PHOTODESORPTION {
     }
     aimd = Channel.value([])
     if (p.aimd) {
-        (dataset, files, called) = with_files(settings, p.aimd)
+        (dataset, files, called) = Given.dataset(settings, p.aimd)
         FOLLOW_TRAJECTORIES(
             dataset, files, bond_curves, settings.steps['follow-trajectories'] + called, settings.code['follow_trajectories.py'],
         )

@@ -1,27 +1,11 @@
 // Data → gated committee: frames, labels, rounds of training and exploration, final models, validation, choice.
 
-include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/label'
-include { PREPARE_DATASET as FINAL_DATASET        } from '../modules/label'
-include { PREPARE_DATASET as LEARNT_DATASET       } from '../modules/label'
-include { TRAIN_GMNN                              } from '../modules/gmnn'
-include { VALIDATE_COMMITTEE                      } from '../modules/sticking'
-include { aggregate_files; aggregate_names        } from '../modules/trajectories'
+include { SAMPLE_FRAMES; IMPORT_FRAMES; BOND_CURVE } from '../modules/frames'
+include { PREPARE_DATASET as FINAL_DATASET; PREPARE_DATASET as LEARNT_DATASET } from '../modules/dataset'
+include { TRAIN_GMNN; VALIDATE_COMMITTEE } from '../modules/gmnn'
 include { TRAIN_DEEPMD; EVALUATE_MODEL; SELECT_MODEL } from '../modules/train'
-include { LABEL; asked; own_level } from './labels'
-include { LEARN                   } from './learn'
-
-// [[1, b], [0, a]] → [a, b]: one list of what comes with an id, in the order of the ids
-def in_order(channel) {
-    channel.toSortedList { a, b -> a[0] <=> b[0] }.map { items -> items.collect { it[1] } }
-}
-
-// [dataset, files that it names if it is a samplesheet, [names: what it calls them]]: what a task must have
-def with_files(Map settings, String dataset) {
-    [file(dataset, glob: false), settings.files[dataset].collect { file(it, glob: false) }, [names: settings.names[dataset]]]
-}
-
-// The sampling windows for a data set's trajectories, where it is to be thinned.
-def windows(Map labels) { labels.thin ? labels.subMap('window_starts_fs', 'window_intervals_fs') : [:] }
+include { LABEL } from './labels'
+include { LEARN } from './learn'
 
 // Frames of aggregates, sampled and labelled here or imported.
 workflow FIRST_FRAMES {
@@ -34,23 +18,23 @@ workflow FIRST_FRAMES {
     snapshots = aggregates = Channel.empty()
     if (!settings.labels.dataset || settings.photodesorption.potential == 'deepmd') { // which explores from thermal starts
         SAMPLE_FRAMES(
-            moving ? file(moving, glob: false) : [], aggregate_files(settings.photodesorption),
-            settings.steps['sample-frames'] + [model: null] + aggregate_names(settings.photodesorption), settings.code['sample_frames.py'],
+            moving ? file(moving, glob: false) : [], Given.aggregateFiles(settings.photodesorption),
+            settings.steps['sample-frames'] + [model: null] + Given.aggregateNames(settings.photodesorption), settings.code['sample_frames.py'],
         )
         snapshots = SAMPLE_FRAMES.out.snapshots
         aggregates = SAMPLE_FRAMES.out.aggregates
     }
     if (settings.labels.dataset) {
-        (dataset, files, called) = with_files(settings, settings.labels.dataset)
+        (dataset, files, called) = Given.dataset(settings, settings.labels.dataset)
         IMPORT_FRAMES(
-            dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels), settings.exploration.rounds > 0, 'imports',
+            dataset, files, Given.ownLevel(settings), settings.steps['import-frames'] + called + Given.windows(settings.labels), settings.exploration.rounds > 0, 'imports',
             settings.code['import_frames.py'],
         )
         labelled = IMPORT_FRAMES.out.labelled
         imported = IMPORT_FRAMES.out.section
     }
     else {
-        LABEL(SAMPLE_FRAMES.out.frames.map { [asked(settings.labels) + [id: 'sampled'], it] }, settings, checkpoints)
+        LABEL(SAMPLE_FRAMES.out.frames.map { [Given.asked(settings.labels) + [id: 'sampled'], it] }, settings, checkpoints)
         labelled = LABEL.out.labelled.map { meta, frames -> frames }
         imported = Channel.empty()
     }
@@ -98,14 +82,14 @@ workflow POTENTIAL {
     labelled = FIRST_FRAMES.out.labelled
     def curve = settings.labels.bond_curve_file
     BOND_CURVE(
-        own_level(settings), curve ? file(curve, glob: false) : [],
+        Given.ownLevel(settings), curve ? file(curve, glob: false) : [],
         settings.labels.bond_curve_of == 'dataset' ? labelled : [],
         settings.steps['bond-curve'], settings.code['bond_curve.py'],
     )
 
     LEARN(
         [id: 'round-', rounds: settings.exploration.rounds, first: 1, step: 'explore-committee', takes: ['n_processes'],
-         asked: asked(settings.labels), committee: 'deepmd', n_steps: settings.exploration.n_steps,
+         asked: Given.asked(settings.labels), committee: 'deepmd', n_steps: settings.exploration.n_steps,
          bond_curve: settings.deepmd.bond_baseline ? BOND_CURVE.out.scan : []],
         labelled,
         FIRST_FRAMES.out.snapshots.combine(BOND_CURVE.out.scan).map { starts, curves -> [snapshots: starts, bond_curves: curves] },
@@ -129,8 +113,8 @@ workflow POTENTIAL {
         settings.code['evaluate_model.py'],
     )
     SELECT_MODEL(
-        in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
-        in_order(EVALUATE_MODEL.out),
+        Given.inOrder(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }),
+        Given.inOrder(EVALUATE_MODEL.out),
         explored.map { now -> now.rounds.collect { it.resolve('exploration.csv') } }, file("${projectDir}/assets/reference/photodesorption.csv"),
         settings.code['select_model.py'],
     )
@@ -138,8 +122,8 @@ workflow POTENTIAL {
     emit:
     model = SELECT_MODEL.out.model
     // [[model_0/, …], [bond_curves.csv of each, …]]
-    members = in_order(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }).map { [it] }
-        .combine(in_order(EVALUATE_MODEL.out).map { [it.collect { folder -> folder.resolve('bond_curves.csv') }] })
+    members = Given.inOrder(TRAIN_DEEPMD.out.map { id, model_id, model -> [model_id, model] }).map { [it] }
+        .combine(Given.inOrder(EVALUATE_MODEL.out).map { [it.collect { folder -> folder.resolve('bond_curves.csv') }] })
     bond_curves = SELECT_MODEL.out.bond_curves
     aggregates = FIRST_FRAMES.out.aggregates
     section = SELECT_MODEL.out.section.mix(FIRST_FRAMES.out.imported)

@@ -1,7 +1,7 @@
 // Reactions without a potential of one's own: a path at the labelling level → frames about it → a committee that learned.
 
-include { LABEL                       } from './labels'
-include { LEARN                       } from './learn'
+include { LABEL } from './labels'
+include { LEARN } from './learn'
 include { SAMPLE_TUBE; KEEP_POTENTIAL } from '../modules/reaction'
 
 workflow LEARN_REACTION {

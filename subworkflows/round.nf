@@ -1,12 +1,12 @@
 // One round of active learning: a committee trained on all frames so far says which frames it does not know, and these
 // are labelled. What is clean already passes through untouched.
 
-include { LABEL           } from './labels'
-include { PREPARE_DATASET } from '../modules/label'
-include { TRAIN_DEEPMD    } from '../modules/train'
-include { TRAIN_GMNN      } from '../modules/gmnn'
-include { PREPARE_SURFACE; TAKE_MOLECULES_OUT; molecule_files; staged_names } from '../modules/sticking'
-include { PROPOSE         } from '../modules/learn'
+include { LABEL } from './labels'
+include { PREPARE_DATASET } from '../modules/dataset'
+include { TRAIN_DEEPMD } from '../modules/train'
+include { TRAIN_GMNN } from '../modules/gmnn'
+include { PREPARE_SURFACE; TAKE_MOLECULES_OUT } from '../modules/surface'
+include { PROPOSE } from '../modules/learn'
 
 workflow ROUND {
     take:
@@ -59,8 +59,8 @@ workflow ROUND {
         trained = ready.mix(TRAIN_GMNN.out.map { name, folder -> folder })
         driver = trained.map { [it] }.combine(curves.map { [it] })
         PREPARE_SURFACE(
-            Channel.fromList(settings.sticking.phases).combine(driver), molecule_files(settings.sticking),
-            settings.steps['prepare-surface'] + staged_names(settings.sticking) + [n_snapshots: 1], settings.code['prepare_surface.py'],
+            Channel.fromList(settings.sticking.phases).combine(driver), Given.surfaceFiles(settings.sticking),
+            settings.steps['prepare-surface'] + Given.surfaceNames(settings.sticking) + [n_snapshots: 1], settings.code['prepare_surface.py'],
         )
         committee = driver.combine(PREPARE_SURFACE.out.toSortedList { a, b -> a[0] <=> b[0] }.filter { it }.map { [it] })
             .map { model, curve, surfaces -> [model: model, curves: curve, surfaces: surfaces.collect { it[1] }] }

@@ -1,7 +1,7 @@
 // One round of shards, and whether all so far are enough. What is enough already passes through untouched.
 
-include { EXCITE; RUN_TRAJECTORIES; ENOUGH; potential_by_name } from '../modules/trajectories'
-include { RUN_COLLISIONS; model_by_name; truth_by_name } from '../modules/sticking'
+include { EXCITE; RUN_TRAJECTORIES; ENOUGH } from '../modules/trajectories'
+include { RUN_COLLISIONS } from '../modules/collisions'
 
 workflow ROUND_OF_SHARDS {
     take:
@@ -18,7 +18,7 @@ workflow ROUND_OF_SHARDS {
     if (experiment == 'sticking') {
         def s = settings.sticking
         def ids = s.potential == 'gmnn' && s.truth ? ['model', 'truth'] : ['model']
-        def asked = settings.steps['run-collisions'] + model_by_name(s)
+        def asked = settings.steps['run-collisions'] + Given.potential(s)
         def each = rounds[number].size() * s.n_polar
         RUN_COLLISIONS(
             todo.combine(starts).flatMap { now, phase, surface, folder, curve ->
@@ -26,7 +26,7 @@ workflow ROUND_OF_SHARDS {
                 [ids, Settings.shards(open * each, s.shard_size)].combinations().collect { id, shard ->
                     [shard + [id: id, phase: phase, keep_paths: 0, name: "round_${number}_${id}_${phase}_${shard.first_id}".toString(),
                               azimuths: [rounds[number][0], rounds[number].size()],
-                              campaign: asked + (id == 'truth' ? truth_by_name(s) + [model_error: false] : [:])],
+                              campaign: asked + (id == 'truth' ? Given.truth(s) + [model_error: false] : [:])],
                      surface] + (id == 'truth' ? [[], []] : [folder, curve]) + [now.decision]
                 }
             },
@@ -43,7 +43,7 @@ workflow ROUND_OF_SHARDS {
         )
         RUN_TRAJECTORIES(
             EXCITE.out.combine(starts).map { meta, states, snapshots, curves, models, tables -> [meta, states, tables, models] },
-            settings.steps['run-trajectories'] + potential_by_name(p), checkpoints, settings.code['run_trajectories.py'],
+            settings.steps['run-trajectories'] + Given.potential(p), checkpoints, settings.code['run_trajectories.py'],
         )
         ended = RUN_TRAJECTORIES.out.toSortedList { a, b -> a[0].first_id <=> b[0].first_id }
         limits = [target_halfwidth: p.target_halfwidth, round_size: rounds[0].sum { it.n }, limit: p.n_trajectories,

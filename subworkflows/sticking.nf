@@ -1,15 +1,15 @@
 // Sticking on ice (of H2 on CO, or any molecules): potential → surfaces → binding sites and collisions → statistics.
 
-include { LABEL; own_level               } from './labels'
-include { in_order; with_files; windows  } from './potential'
-include { IMPORT_FRAMES; PREPARE_DATASET } from '../modules/label'
-include { LEARN                          } from './learn'
-include { PROPOSE                        } from '../modules/learn'
-include { TRAIN_GMNN                     } from '../modules/gmnn'
-include { UNTIL_ENOUGH                   } from './until_enough'
-include { SAMPLE_CLUSTERS; TAKE_MOLECULES_OUT; VALIDATE_COMMITTEE       } from '../modules/sticking'
-include { model_by_name; truth_by_name; molecule_files; staged_names    } from '../modules/sticking'
-include { PREPARE_SURFACE; BIND_SITES; RUN_COLLISIONS; ANALYSE_STICKING } from '../modules/sticking'
+include { LABEL } from './labels'
+include { IMPORT_FRAMES } from '../modules/frames'
+include { PREPARE_DATASET } from '../modules/dataset'
+include { LEARN } from './learn'
+include { PROPOSE } from '../modules/learn'
+include { TRAIN_GMNN; VALIDATE_COMMITTEE } from '../modules/gmnn'
+include { UNTIL_ENOUGH } from './until_enough'
+include { SAMPLE_CLUSTERS; BIND_SITES; ANALYSE_STICKING } from '../modules/sticking'
+include { TAKE_MOLECULES_OUT; PREPARE_SURFACE } from '../modules/surface'
+include { RUN_COLLISIONS } from '../modules/collisions'
 
 // The shards of n trajectories of each phase, e.g. [[id: 'model', phase: 'crystalline', first_id: 0, n: 36, campaign: […]], …]
 def shards_of(List phases, String id, Map campaign, int n, int size) {
@@ -25,6 +25,8 @@ workflow STICKING {
 
     main:
     def s = settings.sticking
+    def named = Given.potential(s)
+    def truth = Given.truth(s)
     def published = 'photodesorption' in settings.experiments ? 'sticking_potential' : 'potential'
     imported = Channel.empty()
     def ready = s.model ? file(s.model, glob: false) : []
@@ -39,8 +41,8 @@ workflow STICKING {
     else if (s.potential == 'gmnn') {
         // With frames or scans of your own none are made here; what is left is molecules alone.
         SAMPLE_CLUSTERS(
-            molecule_files(s),
-            settings.steps['sample-clusters'] + staged_names(s).subMap('molecules', 'projectile') +
+            Given.surfaceFiles(s),
+            settings.steps['sample-clusters'] + Given.surfaceNames(s).subMap('molecules', 'projectile') +
                 (s.dataset ? [training_scale: 0, n_placed: 0] : [:]) + (s.scans ? [n_scans: 0] : [:]),
             settings.code['sample_clusters.py'],
         )
@@ -64,9 +66,9 @@ workflow STICKING {
         }
         trained_on = labelled.clusters
         if (s.dataset) {
-            (dataset, files, called) = with_files(settings, s.dataset)
+            (dataset, files, called) = Given.dataset(settings, s.dataset)
             IMPORT_FRAMES(
-                dataset, files, own_level(settings), settings.steps['import-frames'] + called + windows(settings.labels) + [level: s.label_level, coupling_eV: 0],
+                dataset, files, Given.ownLevel(settings), settings.steps['import-frames'] + called + Given.windows(settings.labels) + [level: s.label_level, coupling_eV: 0],
                 !(own && s.scans), 'imports-sticking', settings.code['import_frames.py'],
             )
             trained_on = IMPORT_FRAMES.out.labelled
@@ -116,12 +118,11 @@ workflow STICKING {
         curves = Channel.value([])
         validated = Channel.empty()
     }
-    def named = model_by_name(s)
     // [gmnn/ or [], molecular_curves.csv or []]: what drives everything
     driver = model.map { [it] }.combine(curves.map { [it] })
     PREPARE_SURFACE(
         Channel.fromList(s.phases).combine(driver),
-        molecule_files(s), settings.steps['prepare-surface'] + named + staged_names(s), settings.code['prepare_surface.py'],
+        Given.surfaceFiles(s), settings.steps['prepare-surface'] + named + Given.surfaceNames(s), settings.code['prepare_surface.py'],
     )
     surfaces = PREPARE_SURFACE.out.combine(driver) // [phase, surface/, gmnn/ or [], molecular_curves.csv or []]
     BIND_SITES(
@@ -134,7 +135,7 @@ workflow STICKING {
     def attempts = campaign + [surface_temperatures_K: [s.attempts_temperature_K], energies_K: [s.energies_K.min()],
         polar_max_deg: 0, n_polar: 1, n_azimuth: s.n_attempts, bounce_A: 1000, duration_fs: s.attempts_duration_fs,
         model_error: false]
-    def truths = s.potential == 'gmnn' && s.truth ? shards_of(s.phases, 'truth', campaign + truth_by_name(s) + [model_error: false], per_phase, s.shard_size) : []
+    def truths = s.potential == 'gmnn' && s.truth ? shards_of(s.phases, 'truth', campaign + truth + [model_error: false], per_phase, s.shard_size) : []
     def metas = shards_of(s.phases, 'attempts', attempts, s.n_attempts, s.n_attempts) +
         (s.target_halfwidth ? [] : shards_of(s.phases, 'model', campaign, per_phase, s.shard_size) + truths)
     RUN_COLLISIONS(
@@ -154,7 +155,7 @@ workflow STICKING {
         decision = state.map { it.decision }
         if (s.potential == 'gmnn') {
             PROPOSE(
-                state.filter { it.reason == 'members' }.combine(driver).combine(in_order(PREPARE_SURFACE.out).map { [it] })
+                state.filter { it.reason == 'members' }.combine(driver).combine(Given.inOrder(PREPARE_SURFACE.out).map { [it] })
                     .map { now, folder, curve, prepared ->
                         def staged = [['model', folder]] + (curve ? [['curves', curve]] : []) + prepared.collect { ['surfaces', it] }
                         ['worth_labelling', 0, staged.collect { it[0] }, staged.collect { it[1] }]
@@ -166,7 +167,7 @@ workflow STICKING {
         }
     }
     ANALYSE_STICKING(
-        in_order(PREPARE_SURFACE.out), in_order(BIND_SITES.out), shards.model, shards.attempts, shards.truth, decision, worth_labelling,
+        Given.inOrder(PREPARE_SURFACE.out), Given.inOrder(BIND_SITES.out), shards.model, shards.attempts, shards.truth, decision, worth_labelling,
         ['sticking_probabilities', 'sticking_coefficients', 'residence_times'].collect {
             file("${projectDir}/assets/reference/${it}.csv")
         },

@@ -6,7 +6,7 @@ which ``potentials.registry.load`` gives it. ``analysis.estimates`` gives number
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Ensemble", "Estimate", "Langevin", "UserError", "VelocityVerlet", "__version__", "load"]
 
 _HOMES = {

@@ -21,6 +21,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from frazil.errors import UserError
@@ -70,9 +71,11 @@ class _Module:
         self.strings: set[str] = set()
         self.classes: dict[str, ast.ClassDef] = {}
         self.strings_of: dict[str, set[str]] = {}
+        self.names_of: dict[str, list[str]] = {}
         for node in tree.body:
             if self.is_settings and isinstance(node, ast.ClassDef):
                 self.classes[node.name] = node
+                self.names_of[node.name] = [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
                 self._take(node, self.strings_of.setdefault(node.name, set()))
             else:
                 self._take(node, self.strings)
@@ -95,7 +98,7 @@ class _Module:
             name = queue.pop()
             if name in self.classes and name not in wanted:
                 wanted.add(name)
-                queue += [node.id for node in ast.walk(self.classes[name]) if isinstance(node, ast.Name)]
+                queue += self.names_of[name]
         return wanted
 
     def without_steps(self, wanted: set[str]) -> bytes:
@@ -107,6 +110,12 @@ class _Module:
                 last = node.end_lineno or first
                 lines[first - 1 : last] = [b""] * (last - first + 1)
         return b"".join(lines)
+
+
+@lru_cache(maxsize=None)
+def _parsed(file: Path, changed_ns: int, size: int) -> _Module:
+    """Return what a file of that age and size has; a launch asks for seven trees of the same files."""
+    return _Module(file)
 
 
 class _Tree:
@@ -170,7 +179,8 @@ class _Tree:
 
     def _module(self, file: Path) -> _Module:
         if file not in self._modules:
-            self._modules[file] = _Module(file)
+            told = file.stat()
+            self._modules[file] = _parsed(file, told.st_mtime_ns, told.st_size)
         return self._modules[file]
 
     def _imported(self, file: Path, module: _Module) -> Iterator[tuple[list[Path], tuple[str, ...] | None]]:

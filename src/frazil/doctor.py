@@ -257,6 +257,7 @@ INSIDE: dict[str, Callable[[], Iterator[Finding]]] = {
         for finding in part
     ),
     "labels": lambda: packages(["pyscf", "tblite", "cclib", "jax", "ase"]),
+    "schnet": lambda: packages(["torch", "schnetpack", "frazil.experiments.infrared.schnet"]),
 }
 """What is looked at inside a container image, by the image's name."""
 
