@@ -21,7 +21,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from frazil.errors import UserError
@@ -112,7 +112,7 @@ class _Module:
         return b"".join(lines)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _parsed(file: Path, changed_ns: int, size: int) -> _Module:
     """Return what a file of that age and size has; a launch asks for seven trees of the same files."""
     return _Module(file)

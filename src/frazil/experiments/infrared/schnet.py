@@ -97,8 +97,8 @@ def _torch() -> Any:
         import torch.distributed  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise UserError(
-            "there is no torch here; `make schnet` makes the environment of SchNet, `make images IMAGES=schnet` "
-            "its image"
+            "there is no torch here; `make schnet` makes the environment of SchNet, "
+            "`make images IMAGES=schnet` its image"
         ) from error
     # Debian's torch 1.13 cannot import its sharded tensors under Python 3.11; lightning asks for them where
     # this says that it may.
