@@ -15,4 +15,4 @@ rm -rf .frazil/schnet
 .frazil/schnet/bin/python -m pip --disable-pip-version-check install --quiet --requirement containers/schnet.txt
 # The package without its own requirements: nothing that runs here needs JAX.
 echo "$PWD/src" > "$(.frazil/schnet/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/frazil.pth"
-PYTHONPATH=src .frazil/schnet/bin/python -c 'from frazil.experiments.infrared import schnet; schnet._torch(); import schnetpack'
+PYTHONPATH=src .frazil/schnet/bin/python -c 'from frazil.experiments.infrared import schnet; schnet.ready_torch(); import schnetpack'

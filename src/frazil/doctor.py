@@ -232,6 +232,18 @@ def packages(names: Sequence[str]) -> Iterator[Finding]:
             yield Finding("ok", f"{name} imports")
 
 
+def schnet() -> Iterator[Finding]:
+    """SchNetPack imports, once torch is ready for it."""
+    try:
+        from frazil.experiments.infrared.schnet import ready_torch
+
+        ready_torch()
+    except Exception as error:
+        yield Finding("bad", f"torch: {error}", "build the image again; else report this line")
+    else:
+        yield from packages(["torch", "schnetpack"])
+
+
 def kernels() -> Finding:
     """The compiled kernels load on this processor; without them JAX runs instead."""
     try:
@@ -257,7 +269,7 @@ INSIDE: dict[str, Callable[[], Iterator[Finding]]] = {
         for finding in part
     ),
     "labels": lambda: packages(["pyscf", "tblite", "cclib", "jax", "ase"]),
-    "schnet": lambda: packages(["torch", "schnetpack", "frazil.experiments.infrared.schnet"]),
+    "schnet": schnet,
 }
 """What is looked at inside a container image, by the image's name."""
 

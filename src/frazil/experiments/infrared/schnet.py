@@ -31,7 +31,7 @@ def train_schnet(learned: Path, out: Path, settings: SchnetTraining) -> None:
 
     The table holds the error on ``learned``/test.extxyz. Raises UserError for frames without dipoles.
     """
-    torch = _torch()
+    torch = ready_torch()
     frames, test = (_labelled(learned / f"{name}.extxyz") for name in ("frames", "test"))
     torch.manual_seed(derived_seed(settings.seed, "schnet"))
     network = _network(settings)
@@ -68,7 +68,7 @@ def schnet_dipoles(model: Path, dipoles: Path, out: Path) -> None:
 
     Raises UserError for a file without positions.
     """
-    torch = _torch()
+    torch = ready_torch()
     given = read_dipoles(dipoles)
     if given.positions_A is None or given.numbers is None:
         raise UserError(f"{dipoles} keeps no positions; run run_dipoles.py with --keep-positions")
@@ -90,7 +90,7 @@ def schnet_dipoles(model: Path, dipoles: Path, out: Path) -> None:
     replace(given, dipoles_e_A=found.reshape(shape), positions_A=None, numbers=None).write(out)
 
 
-def _torch() -> Any:
+def ready_torch() -> Any:
     """Return torch, ready for schnetpack."""
     try:
         import torch  # type: ignore[import-not-found,unused-ignore]
