@@ -84,7 +84,8 @@ def running(folder: Path, process: str) -> list[Path]:
 
 def shards(folder: Path) -> dict[str, bytes]:
     """The tables of all shards of collisions that have ended well, by the shard's name."""
-    ended = [task for task in tasks(folder, "RUN_COLLISIONS") if (task / ".exitcode").read_text() == "0"]
+    codes = {task: task / ".exitcode" for task in tasks(folder, "RUN_COLLISIONS")}  # one may not have begun
+    ended = [task for task, code in codes.items() if code.exists() and code.read_text() == "0"]
     return {file.parent.name: file.read_bytes() for task in ended for file in task.glob("*/trajectories.csv")}
 
 
