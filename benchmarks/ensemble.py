@@ -11,8 +11,10 @@ really run.
 """
 
 import argparse
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -110,7 +112,11 @@ def usual_way(folder: Path, state: int, steps: int) -> float:
 
 
 def this_project(folder: Path, shard: int, cores: int, steps: int) -> float:
-    """Return the wall time, s, of `cores` shards side by side, each of `shard` trajectories."""
+    """Return the wall time, s, of `cores` shards side by side, each of `shard` trajectories.
+
+    No rows of a run before are there to be taken for these.
+    """
+    shutil.rmtree(folder / "rows", ignore_errors=True)
     start = time.perf_counter()
     processes = [
         subprocess.Popen(
@@ -132,7 +138,23 @@ def this_project(folder: Path, shard: int, cores: int, steps: int) -> float:
     for process in processes:
         if process.wait() != 0:
             raise SystemExit("a shard failed; run its command by hand to see why")
-    return time.perf_counter() - start
+    spent_s = time.perf_counter() - start
+    for core in range(cores):
+        with (folder / f"shard-{core}-{steps}/trajectories.csv").open() as file:
+            failed = sum(row["outcome"] == "failed" for row in csv.DictReader(file))
+        if failed:
+            raise SystemExit(
+                f"{failed} of {shard} trajectories of {steps} steps failed, and ended early: give shorter "
+                "--steps, or more --training-steps in another --folder"
+            )
+    return spent_s
+
+
+def rate_of(steps: int, seconds: float) -> float:
+    """Return steps/s; the program ends where the longer run took no longer."""
+    if seconds <= 0:
+        raise SystemExit(f"{steps} steps more took {seconds:.2f} s: give longer --steps, on a quiet machine")
+    return steps / seconds
 
 
 def main() -> None:
@@ -141,7 +163,9 @@ def main() -> None:
     p.add_argument("--folder", type=Path, default=Path("work/benchmark-ensemble"), help="where to work")
     p.add_argument("--cores", type=int, default=2, help="cores to use (default 2)")
     p.add_argument("--repeats", type=int, default=3, help="measurements of each way (default 3)")
-    p.add_argument("--steps", type=int, nargs=2, default=(200, 800), help="the two lengths (default 200 800)")
+    p.add_argument(
+        "--steps", type=int, nargs=2, default=(200, 1200), help="the two lengths (default 200 1200)"
+    )
     p.add_argument(
         "--training-steps", type=int, default=300, help="steps of the model's training (default 300)"
     )
@@ -156,12 +180,12 @@ def main() -> None:
         fixed, longer = (
             usual_way(given.folder, repeat % (shard * given.cores), steps) for steps in given.steps
         )
-        rate = (long - short) / (longer - fixed)
+        rate = rate_of(long - short, longer - fixed)
         usual.append(longer + (STEPS_OF_A_TRAJECTORY - long) / rate)
         print(f"usual way:    {rate:7.1f} steps/s, {3600 / usual[-1]:6.2f} trajectories/h", flush=True)
         n = shard * given.cores
         fixed, longer = (this_project(given.folder, shard, given.cores, steps) for steps in given.steps)
-        rate = n * (long - short) / (longer - fixed)
+        rate = rate_of(n * (long - short), longer - fixed)
         # The fixed cost of a shard is shared by its trajectories: 100 in a shard by default, fewer here.
         ours.append((longer + n * (STEPS_OF_A_TRAJECTORY - long) / rate) / n)
         print(f"this project: {rate:7.1f} steps/s, {3600 / ours[-1]:6.2f} trajectories/h", flush=True)
