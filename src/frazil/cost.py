@@ -250,15 +250,15 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         known_atoms = CLUSTER_ATOMS / 10 * sum(n * count for n, count in frames.items())
         learnt_atoms, beside_s = counted[1] if counted else known_atoms, 0.0
         if run.gmnn.adsorbate.adsorbate:
-            adsorbed = _adsorbed(run, known_atoms)
-            learnt_atoms, beside_s = adsorbed[0], own.n_members * run.labels.train_fraction * adsorbed[1]
+            learnt_atoms, beside_s = _adsorbed(run, learnt_atoms, counted is not None)
         cut = 2 * own.cutout_rounds * own.cutouts.max_cutouts
         train_s = learnt_atoms * network_s("gmnn", weights, training=True)
-        epoch_s = own.n_members * _heads(run.gmnn.training) * run.labels.train_fraction * train_s
-        anew = run.gmnn.training.n_epochs
-        first, later = (0 if own.model else anew), (own.cutout_epochs or anew)
+        each = own.n_members * run.labels.train_fraction
+        anew, from_here = run.gmnn.training.n_epochs, own.model is None
+        epochs = anew * from_here + own.cutout_rounds * (own.cutout_epochs or anew)
+        surface_s = epochs * _heads(run.gmnn.training) * train_s
         told = "training" if counted or own.dataset is None else AS_LARGE
-        yield told, (first + own.cutout_rounds * later) * epoch_s + (1 + own.cutout_rounds) * beside_s
+        yield told, each * (surface_s + (from_here + own.cutout_rounds) * beside_s)
         yield "labels", cut * label_s(own.label_level, _cluster(surface, 15))
         if own.dataset is None:
             for n, count in frames.items():
@@ -279,22 +279,24 @@ def _sticking(run: Any) -> Iterator[tuple[str, float]]:
         yield "attempts", attempts.n_attempts * attempts.attempts_duration_fs / campaign.timestep_fs * step_s
 
 
-def _adsorbed(run: Any, known_atoms: float) -> tuple[float, float]:
+def _adsorbed(run: Any, n_atoms: float, counted: bool) -> tuple[float, float]:
     """Return the atoms that a surface's network learns in an epoch, and the seconds of all epochs of the
     adsorbate's: one member's, of all frames (``learning.adsorbate.frames_of_surface`` says which).
+
+    ``n_atoms`` are those of all frames, ``counted`` in a file or as the settings will make them.
     """
     from frazil.experiments.sticking.settings import PLACED_BARE, PLACED_FRAMES
 
     own, beside = run.sticking, run.gmnn.adsorbate
     weights = gmnn_weights(replace(run.gmnn.architecture, **beside.size))
     atom_s = beside.adsorbate_epochs * network_s("gmnn", weights, training=True)
-    if own.dataset is not None and (counted := _counted(own.dataset)):
-        found = list(compositions(own.dataset))
-        return counted[1], atom_s * sum(c.get(e, 0) for c in found for e in beside.adsorbate)
+    if counted:
+        found = compositions(own.dataset)
+        return n_atoms, atom_s * sum(c.get(e, 0) for c in found for e in beside.adsorbate)
     tabled, placed = 20344 * own.training_scale, PLACED_FRAMES * own.n_placed
     tabled_atoms, bare = CLUSTER_ATOMS * tabled, PLACED_BARE / PLACED_FRAMES
     enough = BARE_FRAMES * tabled + bare * placed >= (1 - BARE_FRAMES) * tabled
-    learnt = (BARE_ATOMS if enough else 1.0) * tabled_atoms + bare * (known_atoms - tabled_atoms)
+    learnt = (BARE_ATOMS if enough else 1.0) * tabled_atoms + bare * (n_atoms - tabled_atoms)
     with_it = (1 - BARE_FRAMES) * tabled + (1 - bare) * placed
     return learnt, atom_s * with_it * _atoms_of(own.preparation.projectile)
 

@@ -59,9 +59,10 @@ def test_a_projectile_s_own_network_costs_and_spares_the_surface_frames(root: Pa
     """The surface learns two of 14 frames of each cluster; the other learns two atoms of twelve."""
     text = (root / "assets/parameters/sticking_known_truth.json").read_text()
 
-    def training(**gmnn: object) -> float:
+    def training(sticking: dict[str, object] | None = None, **gmnn: object) -> float:
         given = json.loads(text)
         given["gmnn"] |= gmnn
+        given["sticking"] |= sticking or {}
         given["sticking"]["training_scale"] = 1e-9
         return cost.of_run(parameters.resolve(given))["training"]
 
@@ -69,7 +70,29 @@ def test_a_projectile_s_own_network_costs_and_spares_the_surface_frames(root: Pa
     one, epochs = training(adsorbate=""), json.loads(text)["gmnn"]["n_epochs"]
     both = training(**like_surface, adsorbate_epochs=epochs)
     mean_atoms = 16 * 2.4
+    later = {
+        "cutout_rounds": 1,
+        "model": str(root / "assets/potentials/h2-co-known-truth"),
+        "cutout_epochs": 8,
+    }
+    for further, times in (({}, 1), ({"cutout_rounds": 1}, 2), (later, 1)):
+        few, more = (training(further, adsorbate_epochs=n) for n in (100, 200))
+        once, twice = (training({}, adsorbate_epochs=n) for n in (100, 200))
+        assert more - few == pytest.approx(times * (twice - once)), "trained anew in each round, and before"
+    assert training(later, n_epochs=460) == pytest.approx(training(later)), "one that is there is not trained"
     assert both / one == pytest.approx(2 / 14 + 2 * 12 / 14 / mean_atoms, rel=1e-6)
+
+
+def test_the_paper_s_table_has_these_frames_without_a_projectile() -> None:
+    from frazil.experiments.sticking.clusters import TABLE_1
+
+    frames = sum(row.n_frames for row in TABLE_1)
+    bare = [row for row in TABLE_1 if not row.h2_energy_K]
+    atoms = sum(row.n_frames * (2 * row.n_co + 2 * (row not in bare)) for row in TABLE_1)
+    assert pytest.approx(sum(row.n_frames for row in bare) / frames, abs=1e-3) == cost.BARE_FRAMES
+    assert (
+        pytest.approx(sum(row.n_frames * 2 * row.n_co for row in bare) / atoms, abs=1e-3) == cost.BARE_ATOMS
+    )
 
 
 def test_training_on_one_s_own_frames_costs_what_these_have(root: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from scipy.spatial.transform import Rotation
 from frazil.cli import progress
 from frazil.data.frames import write_frames
 from frazil.errors import UserError
-from frazil.experiments.sticking.settings import CO, H2, PLACED_MOLECULES
+from frazil.experiments.sticking.settings import CO, H2, PLACED_BARE, PLACED_MOLECULES
 from frazil.seeds import rng
 from frazil.systems.molecules import Molecules, molecule, random_rotation
 from frazil.systems.packing import packed, shared_out
@@ -61,9 +61,9 @@ PLACED_A = (1.8, 8.0)
 """Distances from the nearest atom at which it is placed, the lower ones more often: from far inside the wall,
 which a minimization may try, to where nothing is felt.
 """
-PLACED_EACH, SLID_EACH, JOSTLED_EACH = 3, 3, 2
-"""Frames with it around a cluster, as many where it slid towards a place where it is bound (one more frame is
-without), and how often a cluster is jostled.
+PLACED_EACH, SLID_EACH = 3, 3
+"""Frames with it around a jostled cluster, and as many where it slid to where it is bound; one is
+without.
 """
 SLID_FROM_A = (2.6, 3.4)
 """Distances from the nearest atom at which it begins to slide: pockets lie off the straight way down."""
@@ -435,7 +435,7 @@ def placed(system: System, campaign_seed: int, identity: int) -> list[Atoms]:
     relaxed, rests = cluster(system, n, campaign_seed, FIRST_PLACED + identity, 100), system.rests(n, False)
     sliding = rng(campaign_seed, "slid", identity)
     frames: list[Atoms] = []
-    for _ in range(JOSTLED_EACH):
+    for _ in range(PLACED_BARE):
         alone = jostled(relaxed, rests, JOSTLED * generator.random(), generator)
         nearest_A = PLACED_A[0] + (PLACED_A[1] - PLACED_A[0]) * generator.random(PLACED_EACH) ** 2
         frames += [approached(system, alone, rests, float(apart), generator) for apart in nearest_A]
