@@ -123,8 +123,8 @@ class Cell:
         """Return the energy between molecules, eV: oxygens (molecules, 3), sites (molecules, 3, 3)."""
         n_molecules, cell = len(oxygen), jnp.asarray(self.electric.cell_A)
         first, second = np.triu_indices(n_molecules, 1)
-        apart = nearest(oxygen[second] - oxygen[first], cell)[:, None] + jnp.asarray(self.images_A)
-        squares = jnp.sum(apart**2, axis=-1)
+        apart, images = nearest(oxygen[second] - oxygen[first], cell), jnp.asarray(self.images_A)
+        squares = jnp.sum(apart**2, axis=1)[:, None] + 2.0 * apart @ images.T + jnp.sum(images**2, axis=1)
         inside = squares < REACH_A**2
         edge = _lennard_jones(jnp.asarray(REACH_A**2))
         near = jnp.where(inside, _lennard_jones(jnp.where(inside, squares, REACH_A**2)) - edge, 0.0).sum()
