@@ -5,7 +5,7 @@
 
 ``frames``: 16 molecules without a dipole, all windows from full coupling to none sampled under q-TIP4P/F with
 classical nuclei (``--rings``: and rings of 16 beads); crystal, crystal without the molecule, and molecule
-alone are labelled by it. ``train``: the steps of a user, from frames to a committee of two. ``truth`` and
+alone are labelled by it. ``train``: the steps of a user, from frames to a committee of three. ``truth`` and
 ``committee``: the experiment hydrogen_bond, classical, from the same seed. ``quantum``: the truth with path
 integrals, directly and by the mass integral; ``quantum-committee``: the committee with path integrals.
 ``compare``: both beside each other.
@@ -26,7 +26,7 @@ import scipy.stats
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from frazil.data.frames import write_frames
+from frazil.data.frames import load_frames, write_frames
 from frazil.data.split import prepare
 from frazil.experiments.campaign import analyse, run
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
@@ -46,6 +46,8 @@ from frazil.settings import load as load_settings
 from frazil.systems.ice import build
 
 SEED, LEVEL = 1, "q-tip4p-f"
+MOST_eV_per_A = 20.0
+"""Of a frame that is learnt: at small couplings molecules overlap, whose energies have no weight."""
 COMMON: dict[str, Any] = {
     "temperature_K": 240.0, "molecule_atoms": [0, 1, 2], "timestep_fs": 0.5, "restraint_eV_per_A2": 1.0,
     "n_restraint_windows": 3, "n_coupling_windows": 10, "observe_every_fs": 5.0,
@@ -148,13 +150,19 @@ def _labeller(atoms: Atoms) -> Any:
     return label
 
 
-def train(out: Path, n_epochs: int, cutoff_A: float) -> None:
-    """The steps of a user, from frames to a committee's folder."""
-    given = (out / "labelled.extxyz", out / "used.extxyz", out / "imports")
+def train(out: Path, n_epochs: int, cutoff_A: float, n_members: int) -> None:
+    """The steps of a user, from frames to a committee's folder, without frames of molecules in each other."""
+    given = (out / "taken.extxyz", out / "used.extxyz", out / "imports")
+    frames_, largest = load_frames(out / "labelled.extxyz"), MOST_eV_per_A
+    taken = [atoms for atoms in frames_ if np.abs(atoms.get_forces()).max() <= largest]
+    print(f"{len(taken)} of {len(frames_)} frames have no force above {largest:g} eV/Å")
+    write_frames(given[0], taken)
     print(import_dataset(*given, on_suspect="keep", periodic="mixed"))
     prepare([out / "used.extxyz"], out / "data", "trajectory", 0.8, 0.1, molecules="any", periodic="mixed")
-    settings = GmnnTraining(seed=SEED, n_members=2, n_epochs=n_epochs, batch_size=8, learning_rate=0.01)
-    shape = GmnnArchitecture(cutoff_A=cutoff_A, n_radial=3, hidden=(32, 32))
+    settings = GmnnTraining(
+        seed=SEED, n_members=n_members, n_epochs=n_epochs, batch_size=8, learning_rate=0.03
+    )
+    shape = GmnnArchitecture(cutoff_A=cutoff_A, n_radial=5, hidden=(48, 48))
     print(gmnn.train(out / "data", out / "model", out / "checkpoints", settings, shape))
 
 
@@ -192,8 +200,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("stages", nargs="+")
-    parser.add_argument("--n-epochs", type=int, default=60)
-    parser.add_argument("--cutoff-A", type=float, default=4.5)
+    parser.add_argument("--n-epochs", type=int, default=150)
+    parser.add_argument("--n-members", type=int, default=3)
+    parser.add_argument("--cutoff-A", type=float, default=5.0)
     parser.add_argument("--rings", action="store_true", help="frames of beads too, for quantum-committee")
     parser.add_argument("--equilibration-fs", type=float, help="of the runs, in place of their own")
     parser.add_argument("--duration-fs", type=float, help="the same")
@@ -204,7 +213,7 @@ def main() -> None:
     short = {"classical": {**CLASSICAL, **own}, "quantum": {**QUANTUM, **own}}
     stages = {
         "frames": lambda: make_frames(given.out, given.rings),
-        "train": lambda: train(given.out, given.n_epochs, given.cutoff_A),
+        "train": lambda: train(given.out, given.n_epochs, given.cutoff_A, given.n_members),
         "truth": lambda: experiment(given.out, "truth", asked(given.out, "truth", short["classical"])),
         "committee": lambda: experiment(
             given.out, "committee", asked(given.out, "model", short["classical"])

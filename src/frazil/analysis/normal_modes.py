@@ -4,7 +4,7 @@ Wilson, Decius & Cross, Molecular Vibrations (1955); overall motions are project
 Adams, J. Chem. Phys. 72, 99 (1980).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ase.units
 import numpy as np
@@ -63,10 +63,19 @@ def normal_modes(
     wavenumbers = np.sign(squares) * np.sqrt(np.abs(squares)) * hbar / ase.units.invcm
     displacements = ((inside @ vectors) / roots[:, None]).T
     intensities = np.full(len(squares), np.nan)
-    if dipole_derivatives_e is not None:
-        along = np.asarray(dipole_derivatives_e) @ displacements.T
-        intensities = (along**2).sum(axis=0) * _km_per_mol()
-    return Modes(wavenumbers, intensities, displacements.reshape(len(squares), -1, 3))
+    found = Modes(wavenumbers, intensities, displacements.reshape(len(squares), -1, 3))
+    if dipole_derivatives_e is None:
+        return found
+    slopes = np.asarray(dipole_derivatives_e, float).reshape(3, -1, 3).swapaxes(0, 1)
+    return replace(found, intensities_km_per_mol=intensities_of(found, slopes))
+
+
+def intensities_of(modes: Modes, dipole_slopes_e: np.ndarray) -> np.ndarray:
+    """Return the infrared intensities (n_modes,), km/mol, of modes by ∂μ/∂r (natoms, 3, 3), e, the dipole's
+    component first.
+    """
+    along = np.einsum("adx,kax->kd", dipole_slopes_e, modes.displacements)
+    return np.asarray((along**2).sum(axis=1) * _km_per_mol())
 
 
 def matched(one: Modes, other: Modes, masses_amu: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ import pandas
 from frazil.analysis.estimates import ONE_POTENTIAL, two_way
 from frazil.errors import UserError
 from frazil.experiments.at_rest import error_unknown
+from frazil.experiments.dipoles import Dipoles, RETURNED_eV, WHOLE_e, carried_units
 from frazil.experiments.field import figures
-from frazil.experiments.field.carried import Dipoles, RETURNED_eV, WHOLE_e, carried_units, paths
+from frazil.experiments.field.carried import paths
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.subject import Subject, drive_of, subject_of
 from frazil.experiments.field.tables import (

@@ -13,7 +13,7 @@ from ase import Atoms
 
 from frazil.errors import UserError
 from frazil.experiments.at_rest import check_beads, check_cell, check_timestep, source_of, structure_of
-from frazil.experiments.field.carried import Dipoles, carried_units, check_branches
+from frazil.experiments.dipoles import Dipoles, carried_units, check_branches, pieces_of
 from frazil.experiments.field.settings import Field
 from frazil.experiments.field.tables import NEIGHBOURS
 from frazil.learning.branches import numbers_of
@@ -23,7 +23,6 @@ from frazil.potentials.neighbours import nearest
 from frazil.potentials.polarizability import load as polarizability_of
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
-from frazil.systems.crystals import NoMolecules, whole_molecules
 from frazil.systems.minima import fastest_cm1, model_minimum
 from frazil.systems.molecules import Molecules
 
@@ -132,7 +131,7 @@ def _found(structure: Path, model: Path, polarizability: Path | None, numbers: t
         fastest, molecules = float(minimum.modes.wavenumbers_cm1.max()), Molecules.of(minimum.atoms)
         size, origins = float(np.linalg.norm(dipole)), np.zeros((len(members), 3))
         return Subject(name, source, minimum.atoms, fastest, molecules, alpha, size, origins, told)
-    atoms, molecules = _pieces(given, name)
+    atoms, molecules = pieces_of(given, name)
     check_branches(source, atoms, name, carried_units(atoms, molecules))
     origins = np.zeros((len(members), 3))
     if len(molecules) == len(atoms):
@@ -141,20 +140,6 @@ def _found(structure: Path, model: Path, polarizability: Path | None, numbers: t
     fastest = fastest_cm1(members_of(source, atoms).surface, atoms)
     size = float(np.linalg.norm(dipole - origins.mean(axis=0)))
     return Subject(name, source, atoms, fastest, molecules, alpha, size, origins, told)
-
-
-def _pieces(given: Atoms, name: str) -> tuple[Atoms, Molecules]:
-    """Return a cell's atoms with each molecule in one piece, and the molecules; each ion is one."""
-    atoms = Atoms(given.numbers, given.positions, cell=given.cell, pbc=True)
-    try:
-        atoms.positions, members = whole_molecules(given, name)
-    except NoMolecules:
-        alone = tuple(np.array([i]) for i in range(len(atoms)))
-        return atoms, Molecules(atoms.numbers.copy(), alone, np.zeros((0, 2), int))
-    found = Molecules.of(Atoms(atoms.numbers, atoms.positions))
-    if [list(own) for own in found.members] != [list(own) for own in members]:
-        raise UserError(f"{name}: molecules of its cell overlap; give a structure without overlaps")
-    return atoms, found
 
 
 def _charged(name: str, charge_e: float, atoms: Atoms) -> str:

@@ -69,3 +69,36 @@ def errors(peaks: pandas.DataFrame, lines: pandas.DataFrame, out: Path) -> Figur
     axis.legend()
     shown = peaks[["band", "position_cm1", "stat_se_cm1", "model_std_cm1"]]
     return save(canvas, shown, out, "band_errors", "Errors of the bands' positions, by what they come from.")
+
+
+def infrared(
+    settings: Vibrations, subject: Subject, tables: dict[str, pandas.DataFrame], out: Path
+) -> Figure:
+    """Draw the absorption with both bands over the harmonic intensities."""
+    found, lines = tables["infrared"], tables["harmonic"]
+    end = 1.15 * float(lines["wavenumber_cm1"].max())
+    shown = found[found["wavenumber_cm1"] <= end]
+    canvas, axes = new(2, width_in=7.0, height_in=4.6, share_x=True)
+    axis, x = axes[0, 0], shown["wavenumber_cm1"]
+    if shown["total_low_95"].notna().any():
+        axis.fill_between(
+            x, shown["total_low_95"], shown["total_high_95"], color=ORANGE, alpha=0.35, linewidth=0,
+            label="sampling and members, 95 %",
+        )  # fmt: skip
+    axis.fill_between(
+        x, shown["low_95"], shown["high_95"], color=BLUE, alpha=0.35, linewidth=0, label="sampling, 95 %"
+    )
+    axis.plot(x, shown["absorption"], color=MODEL, linewidth=1.0, label="mean")
+    axis.set_ylim(bottom=0)
+    label(axis, "", "absorption (km/mol per cm⁻¹)", f"infrared, {subject.name}, {settings.temperature_K:g} K")
+    axis.legend()
+    axis = axes[1, 0]
+    axis.vlines(lines["wavenumber_cm1"], 0.0, lines["intensity_km_per_mol"], color=MODEL, linewidth=1.5)
+    axis.set_xlim(0, end)
+    axis.set_ylim(bottom=0)
+    label(axis, "wavenumber (cm⁻¹)", "intensity (km/mol)", "harmonic, of the mean")
+    return save(
+        canvas, shown, out, "infrared",
+        "Infrared absorption along dynamics (classical), mean over members and starts, with the bands of "
+        "sampling alone and of both errors; below the harmonic intensities.",
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from frazil.experiments.vibrations.results import analyse
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
     Subject,
+    absorption_of,
     density_of,
     subject_of,
     wavenumbers_cm1,
@@ -58,7 +59,10 @@ def runner(settings: Vibrations, campaign_seed: int, see: See | None = None) -> 
 
         def row(identity: int, ended: Trajectory, outcome: str) -> Row:
             told = runs.told(identity, ended, outcome, "temperature_K")
-            return told | {"density": _density(subject, ended, outcome, settings)}
+            return told | {
+                "density": _density(subject, ended, outcome, settings),
+                "absorption": _absorption(subject, ended, outcome, settings),
+            }
 
         yield from runs.rows(begun, ids, row, check)
 
@@ -69,7 +73,8 @@ def runs_of(subject: Subject, settings: Vibrations) -> Runs:
     """Return what runs are, and how they are observed."""
     return Runs(
         subject.source, subject.modes.minimum, broken(subject.atoms), settings.timestep_fs,
-        settings.duration_fs, settings.velocity_every_fs, velocities,
+        settings.duration_fs, settings.velocity_every_fs,
+        velocities if subject.dipole_slopes_e is None else velocities_and_dipole,
         min(settings.n_trajectories, settings.shard_size),
     )  # fmt: skip
 
@@ -79,8 +84,20 @@ def velocities(state: State, system: System) -> dict[str, jax.Array]:
     return {"velocities": state.velocities}
 
 
+def velocities_and_dipole(state: State, system: System) -> dict[str, jax.Array]:
+    """Observe the same and ``dipole`` (3,), e Å."""
+    return {**velocities(state, system), "dipole": state.info["dipole_e_A"]}
+
+
 def _density(subject: Subject, ended: Trajectory, outcome: str, settings: Vibrations) -> np.ndarray:
     """Return the density of a run, nan of one that did not finish."""
     if outcome != FINISHED:
         return np.full(len(wavenumbers_cm1(settings)), np.nan)
     return density_of(ended.rows["velocities"], subject.atoms.get_masses(), settings)[1]
+
+
+def _absorption(subject: Subject, ended: Trajectory, outcome: str, settings: Vibrations) -> np.ndarray:
+    """Return the absorption of a run, nan without a dipole and of one that did not finish."""
+    if outcome != FINISHED or subject.dipole_slopes_e is None:
+        return np.full(len(wavenumbers_cm1(settings)), np.nan)
+    return absorption_of(ended.rows["dipole"], settings)

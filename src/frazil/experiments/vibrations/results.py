@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pandas
+import scipy.integrate
 
-from frazil.analysis.bands import Band, bands_of
+from frazil.analysis.bands import Band, bands_of, between
 from frazil.analysis.estimates import (
     ONE_POTENTIAL,
     Estimate,
@@ -22,6 +23,7 @@ from frazil.experiments.vibrations import figures
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import (
     Subject,
+    intensities_km_per_mol,
     label_lines_cm1,
     spectrum_of,
     subject_of,
@@ -31,6 +33,8 @@ from frazil.experiments.vibrations.tables import (
     CALIBRATION,
     HARMONIC,
     HARMONIC_MEMBERS,
+    INFRARED,
+    INFRARED_BANDS,
     PEAK_VALUES,
     PEAKS,
     VDOS,
@@ -46,6 +50,7 @@ FAR = 3.0
 FARTHEST = 0.9
 """Of a window's half width, how far a member's may be moved."""
 ENDS = ("low_95", "high_95", "total_low_95", "total_high_95")
+INFRARED_TOLD = "Infrared bands: positions and areas with both errors, beside harmonic intensities."
 LEAST_INSIDE = 0.75
 """Part of the labels' harmonic lines within their total intervals: of nine that hold by 0.95 each, and are
 not independent, seven or more."""
@@ -114,7 +119,12 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
             f"({_ends(table)}); train members that break a molecule at once for longer, lower "
             "vibrations.temperature_K, or train on hotter frames"
         )
-    runs = np.stack(table["density"].tolist()).reshape(*shape, -1)[whole].swapaxes(0, 1)
+
+    def of_runs(name: str) -> np.ndarray:
+        found = np.stack(table[name].tolist()).reshape(*shape, -1)[whole]
+        return np.asarray(found.swapaxes(0, 1))  # members, starts, wavenumbers
+
+    runs = of_runs("density")
     judged = calibration(settings, subject)
     known = judged["calibration"].dropna()
     alpha = float(known.iloc[0]) if len(known) else np.nan
@@ -132,6 +142,10 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
         "peaks": PEAKS.frame([{**about, **row} for row in _peaks(settings, subject, found, alpha)]),
         "harmonic": harmonic(subject, alpha),
     }
+    if subject.dipole_slopes_e is not None:
+        tables |= infrared(settings, subject, of_runs("absorption"), alpha, about)
+        for declared in (INFRARED, INFRARED_BANDS):
+            declared.write(tables[declared.name], out)
     VDOS.write(tables["vdos"], out)
     PEAKS.write(tables["peaks"], out)
     HARMONIC.write(tables["harmonic"], out)
@@ -151,6 +165,36 @@ def analyse(settings: Vibrations, table: pandas.DataFrame, campaign_seed: int, o
         CALIBRATION.write(judged, out)
     gates = _gates(settings, subject, table, tables, alpha)
     return _section(settings, subject, tables, gates, len(whole), alpha, out)
+
+
+def infrared(
+    settings: Vibrations, subject: Subject, runs: np.ndarray, alpha: float, about: dict[str, Any]
+) -> dict[str, pandas.DataFrame]:
+    """Return ``INFRARED`` and ``INFRARED_BANDS`` of absorptions (M, R, n)."""
+    wavenumbers = wavenumbers_cm1(settings)
+    found = two_way(runs).estimate(_factor(alpha)).row("absorption")
+    modes, strengths = subject.modes.minimum.modes.wavenumbers_cm1, intensities_km_per_mol(subject)
+    sums = scipy.integrate.cumulative_trapezoid(runs, wavenumbers, initial=0.0)
+    rows = []
+    for band, one in enumerate(
+        bands_of(wavenumbers, runs, settings.band_halfwidth_cm1, settings.least_height), 1
+    ):
+        position = one.positions.estimate(_factor(alpha)).row("position")
+        area = two_way(between(wavenumbers, sums, one.low_cm1, one.high_cm1)).estimate(_factor(alpha))
+        inside = (modes >= one.low_cm1) & (modes <= one.high_cm1)
+        rows.append(
+            {
+                **about, "band": band, "position_cm1": position.pop("position"),
+                "stat_se_cm1": float(one.positions.standard_error),
+                **{f"{name}_cm1": value for name, value in position.items()},
+                "low_cm1": one.low_cm1, "high_cm1": one.high_cm1, "area_km_per_mol": area.value,
+                **{f"area_{name}": value for name, value in area.row("area").items() if name != "area"},
+                "harmonic_km_per_mol": strengths[inside].sum() if inside.any() else np.nan,
+                "largest_member_shift_cm1": one.largest_member_shift_cm1,
+            }
+        )  # fmt: skip
+    spectrum = pandas.DataFrame({**about, "wavenumber_cm1": wavenumbers, **found})
+    return {INFRARED.name: INFRARED.arranged(spectrum), INFRARED_BANDS.name: INFRARED_BANDS.frame(rows)}
 
 
 def calibration(settings: Vibrations, subject: Subject) -> pandas.DataFrame:
@@ -231,13 +275,14 @@ def harmonic(subject: Subject, alpha: float) -> pandas.DataFrame:
     own = subject.modes.members_cm1
     own = own[np.isfinite(own).all(axis=1)]
     of_mean, labels = subject.modes.minimum.modes.wavenumbers_cm1, label_lines_cm1(subject)
+    strengths = intensities_km_per_mol(subject)
     unknown = Estimate(*(np.full(len(of_mean), np.nan) for _ in range(6)))
     # Members at one minimum each have no starts: two alike leave the sampling's part at zero.
     lines = two_way(np.stack([own, own], axis=1)).estimate(_factor(alpha)) if len(own) > 1 else unknown
     return HARMONIC.frame(
         [
             (subject.name, mode + 1, of_mean[mode], len(own), lines.value[mode], lines.model_std[mode], alpha,
-             lines.total_low_95[mode], lines.total_high_95[mode], labels[mode])
+             lines.total_low_95[mode], lines.total_high_95[mode], labels[mode], strengths[mode])
             for mode in range(len(of_mean))
         ]
     )  # fmt: skip
@@ -300,6 +345,7 @@ def _section(
     drawn = [
         figures.densities(settings, subject, tables, out),
         figures.errors(peaks, tables["harmonic"], out),
+        *([figures.infrared(settings, subject, tables, out)] if INFRARED.name in tables else []),
     ]
     model = f"{n_members} members" if n_members > 1 else "one model, whose error is unknown"
     worst = peaks.iloc[int(peaks["model_std_cm1"].fillna(0).argmax())]
@@ -319,6 +365,7 @@ def _section(
             Table("peaks.csv", "Bands: positions with both errors, beside harmonic lines."),
             Table("harmonic.csv", "Harmonic lines of the mean and the members, and of the labels if known."),
             *([Table("calibration.csv", "The members' spread on labels.")] if settings.labels else []),
+            *([Table("infrared_bands.csv", INFRARED_TOLD)] if INFRARED.name in tables else []),
         ],
         results=[
             Result.of_row(
@@ -355,6 +402,13 @@ def _text(settings: Vibrations, subject: Subject, n_starts: int, alpha: float) -
         "error is the scatter of starts, the members' that of a_k. The total interval is Student's t of both "
         "in quadrature, the members' that of another member.",
     ]
+    text.append(
+        f"No infrared spectrum: {subject.no_dipole}."
+        if subject.dipole_slopes_e is None
+        else "The absorption is the transform of the correlation of the dipole's time derivative along the "
+        "same runs, absolute and classical, each member with its own dipole; a cell's is per mole of cells. "
+        "Areas stand beside the harmonic intensities of the mean."
+    )
     if subject.n_members == 1:
         text.append(ONE_POTENTIAL)
     elif np.isnan(alpha):

@@ -1,18 +1,19 @@
 """What vibrates: a structure at rest under a potential, its members' modes, and what a run can show."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 
-from frazil.analysis.normal_modes import Modes, matched, normal_modes
+from frazil.analysis.normal_modes import Modes, intensities_of, matched, normal_modes
 from frazil.analysis.settings import Spectrum
-from frazil.analysis.spectra import vibrational_density, without_timestep
+from frazil.analysis.spectra import infrared_spectrum, vibrational_density, without_timestep
 from frazil.data.structures import matrix_of
 from frazil.errors import UserError
 from frazil.experiments.at_rest import check_cell, check_shown, source_of, structure_of
+from frazil.experiments.dipoles import slopes_of
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
@@ -25,7 +26,8 @@ class Subject:
 
     given: as it was read. modes: of the members' mean, and of each member. moved_A and lowered_eV: how far
     its atoms and its energy went to the minimum, from a largest force of force_eV_per_A. labels: the modes of
-    the Hessian that came with the structure, None without.
+    the Hessian that came with the structure, None without. dipole_slopes_e (natoms, 3, 3): ∂μ/∂r of the mean
+    at rest; None where the potential has no dipole, for the reason ``no_dipole``.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Subject:
     force_eV_per_A: float
     lowered_eV: float
     labels: Modes | None
+    dipole_slopes_e: np.ndarray | None
+    no_dipole: str
 
     @property
     def atoms(self) -> Atoms:
@@ -88,7 +92,8 @@ def _relaxed(structure: Path, model: Path) -> Subject:
         hessian = matrix_of(given.info["hessian_eV_per_A2"])
         labels = normal_modes(hessian, given.positions, given.get_masses(), periodic=bool(given.pbc.any()))
     largest = float(np.linalg.norm(forces, axis=1).max())
-    return Subject(name, given, source, modes, largest, lowered, labels)
+    slopes, why = slopes_of(source, modes.minimum.atoms, name)
+    return Subject(name, given, source, modes, largest, lowered, labels, slopes, why)
 
 
 def label_lines_cm1(subject: Subject) -> np.ndarray:
@@ -112,6 +117,23 @@ def density_of(
         velocities, masses_amu, settings.velocity_every_fs, settings.temperature_K, spectrum_of(settings)
     )
     return without_timestep(*found, settings.timestep_fs)
+
+
+def absorption_of(dipoles_e_A: np.ndarray, settings: Vibrations) -> np.ndarray:
+    """Return the absorption (n,), km/mol per cm⁻¹, of a run's dipoles (n_steps, 3), at the wavenumbers of
+    ``density_of``, without the shift of its time step.
+    """
+    wanted = replace(spectrum_of(settings), temperature_K=settings.temperature_K)
+    found = infrared_spectrum(dipoles_e_A, settings.velocity_every_fs, wanted)
+    return without_timestep(*found, settings.timestep_fs)[1]
+
+
+def intensities_km_per_mol(subject: Subject) -> np.ndarray:
+    """Return the harmonic intensities (n_modes,) of the mean's modes; nan without a dipole."""
+    modes = subject.modes.minimum.modes
+    if subject.dipole_slopes_e is None:
+        return np.full(len(modes.wavenumbers_cm1), np.nan)
+    return intensities_of(modes, subject.dipole_slopes_e)
 
 
 def wavenumbers_cm1(settings: Vibrations) -> np.ndarray:

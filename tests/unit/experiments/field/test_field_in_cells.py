@@ -17,8 +17,8 @@ import frazil
 from frazil.analysis.normal_modes import normal_modes
 from frazil.data.structures import read_structures
 from frazil.errors import UserError
+from frazil.experiments.dipoles import Dipoles, check_branches
 from frazil.experiments.field import results, subject
-from frazil.experiments.field.carried import Dipoles, check_branches
 from frazil.experiments.field.diffusion import diffusion_A2_per_ps
 from frazil.experiments.field.settings import Field
 from frazil.potentials.analytic.co_crystal import alpha_co
