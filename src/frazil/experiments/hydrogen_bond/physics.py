@@ -73,7 +73,7 @@ def _pass(
     number, member = divmod(identity, subject.source.n_members)
     sets = [windows_of(settings, subject.periodic, n_beads) for n_beads in settings.n_beads]
     longest, n_samples = max(map(len, sets)), round(settings.duration_fs / settings.observe_every_fs)
-    samples = np.full((len(sets), longest, n_samples, 4), np.nan)
+    samples = np.full((len(sets), longest, n_samples, 5), np.nan)
     kinetic = np.full((len(sets), longest, 2), np.nan)
     outcomes: list[str] = []
     for place, (n_beads, windows) in enumerate(zip(settings.n_beads, sets, strict=True)):

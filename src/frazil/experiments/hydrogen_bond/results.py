@@ -80,6 +80,12 @@ ESCAPED_TOLD = (
     "Lower the temperature (hydrogen_bond.temperature_K), or raise hydrogen_bond.escape_A if the molecule "
     "only changes its place.",
 )
+LEFT = "samples of the whole crystal in which another molecule was half-way to the next place (part)"
+LEFT_TOLD = (
+    "A wall keeps the other molecules at their places, the same in all windows. Where the whole crystal "
+    "meets it, it is no crystal at this temperature, and the result rests on the wall.",
+    "Lower the temperature (hydrogen_bond.temperature_K), or take a larger cell.",
+)
 OVERLAP_TOLD = (
     "A free energy between windows that hardly share samples rests on a few of them; 0.03 is the least of "
     "Klimovich, Shirts & Mobley.",
@@ -110,7 +116,7 @@ MASS_TOLD = (
 class Set:
     """All passes that count at one number of beads.
 
-    samples (M, R, K, n, 4) of M members, R passes and K windows; kinetic (M, R, windows, 2), eV; directions
+    samples (M, R, K, n, 5) of M members, R passes and K windows; kinetic (M, R, windows, 2), eV; directions
     (R,). values: of each step (M, R, 2), meV, by integration and by MBAR. slopes (M, R, n_slopes), eV.
     overlaps (M, R, K − 1).
     """
@@ -186,14 +192,14 @@ def _set(
 def free_energies(
     settings: HydrogenBond, subject: Subject, samples: np.ndarray
 ) -> tuple[dict[str, tuple[float, float]], dict[str, np.ndarray], np.ndarray]:
-    """Return of one pass, samples (K, n, 4), each step's free energy by integration and MBAR, meV.
+    """Return of one pass, samples (K, n, 5), each step's free energy by integration and MBAR, meV.
 
     Beside them each step's mean slopes in its windows, eV, and the overlaps (K − 1,).
     """
     path, sampled = path_of(settings, subject.periodic), steps_of(settings, subject.periodic)
     n_windows, n_samples = samples.shape[:2]
     counts, thermal = np.full(n_windows, n_samples), kB * settings.temperature_K
-    energies = reduced(samples.reshape(-1, 4), path, subject, settings)
+    energies = reduced(samples.reshape(-1, samples.shape[-1]), path, subject, settings)
     free = mbar(energies, counts) * thermal
     slopes = {step: series.mean(axis=1) for step, series in slopes_of(settings, subject, samples).items()}
     steps = {}
@@ -220,7 +226,7 @@ def _softly(places: np.ndarray, slopes: np.ndarray) -> float:
 
 
 def slopes_of(settings: HydrogenBond, subject: Subject, samples: np.ndarray) -> dict[str, np.ndarray]:
-    """Return ∂U/∂λ of each step's windows, eV, of samples (K, n, 4): (windows of the step, n)."""
+    """Return ∂U/∂λ of each step's windows, eV, of samples (K, n, 5): (windows of the step, n)."""
     with np.errstate(invalid="ignore", over="ignore"):
         held, about = restraints_eV(samples, settings)
         every = {RESTRAIN: held + about, DECOUPLE: samples[..., 0] - samples[..., 1], TURN: about}
@@ -351,6 +357,10 @@ def _gates(
         ),
     ]
     path = path_of(settings, subject.periodic)
+    if (places := subject.places) is not None:
+        coupled = [own.samples[:, :, [w.coupling == 1 for w in path], :, 4] for own in sets]
+        left = np.mean([float((away > places.reach_A).mean()) for away in coupled])
+        gates.append(Gate.at_most(LEFT, left, MOST_ESCAPED).because(*LEFT_TOLD))
     for own in sets:
         beads = "classical" if own.n_beads == 1 else f"{own.n_beads} beads"
         overlaps = own.overlaps.mean(axis=(0, 1))

@@ -23,10 +23,11 @@ restraint (n_bound) those in which it had escaped; mean_shift_A, of how far the 
 over the samples of all windows: by it a pass that is run again is known.
 """
 ARRAYS = ("samples", "kinetic_eV")
-"""Beside each row: samples (sets, windows, n, 4) of the energies of the whole and of its parts, eV, of how
-far the distance is from that at rest, Å (of a crystal, the place), and the atoms about it (0 in a cluster),
-Å; mean kinetic energies (sets, windows, 2) by the centroid virial and the primitive estimator. A set is a
-number of beads; nan where there is nothing.
+"""Beside each row: samples (sets, windows, n, 5) of the energies of the whole and of its parts, eV, of how
+far the distance is from that at rest, Å (of a crystal, the place), the atoms about it, Å, and how far the
+other molecule is that is farthest from its place, Å (both 0 in a cluster); mean kinetic energies (sets,
+windows, 2) by the centroid virial and the primitive estimator. A set is a number of beads; nan where there is
+nothing.
 """
 WINDOWS = Table(
     "windows",

@@ -11,6 +11,10 @@ its neighbours have no room for. Hence λ3 ½ κ Σ_i |u_i − u_i0|² holds its
 its centre. λ2 and λ3 go from 0 to 1 together, then λ1 from 1 to 0, then λ3 from 1 to 0: the free molecule is
 let turn.
 
+Its neighbours would come into the gap that it leaves, and their neighbours into theirs: the gap would wander
+off, and a small crystal melt from it. Hence a wall, the same in all windows, that each other molecule meets
+half-way to the next place: what is taken out is the molecule of that place.
+
 In path integrals λ1 acts on every bead, restraints on the centroids. A alone is in no cell.
 """
 
@@ -25,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
 from ase import Atoms
+from ase.geometry import get_distances
 
 from frazil.errors import UserError
 from frazil.experiments.at_rest import check_beads, check_cell, check_timestep, source_of, structure_of
@@ -44,10 +49,14 @@ from frazil.units import kB
 
 STEPS_PER_PERIOD = 14
 """Of the fastest mode, at least: BAOAB samples positions of a harmonic mode without error at any step."""
+TINY_A2 = 1e-12
+"""Under a root, whose slope at 0 would be infinite."""
 SOFT = 3
 """λ1 = s³, s from 1 to 0 evenly: near 0, where the molecule may be in another's place, windows are dense. So
 are those of λ3, near 0, where the molecule begins to turn.
 """
+WALL_eV_per_A2 = 5.0
+"""Of a molecule of a crystal that has gone half-way to the next place."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,8 @@ class Window:
 class Subject:
     """A cluster or crystal at rest, its molecules whole, and the molecule that is taken out of it.
 
-    molecule, rest: their atoms, ascending. distance_A: of their centres of mass at rest.
+    molecule, rest: their atoms, ascending; molecules: those of each. distance_A: of their centres of mass at
+    rest.
     """
 
     name: str
@@ -83,6 +93,7 @@ class Subject:
     minimum: Minimum
     molecule: np.ndarray
     rest: np.ndarray
+    molecules: tuple[np.ndarray, ...]
 
     @property
     def atoms(self) -> Atoms:
@@ -123,6 +134,23 @@ class Subject:
         about = About(own, jnp.asarray(masses / masses.sum()), jnp.zeros((len(own), 3)))
         return About(own, about.weights, about.vectors_A(jnp.asarray(self.atoms.positions)))
 
+    @property
+    def places(self) -> "Places | None":
+        """Of a crystal: where the centres of its other molecules are, from the centre of all of these."""
+        if not self.periodic:
+            return None
+        masses = self.atoms.get_masses()
+        arms = np.zeros((len(self.molecules), len(self.atoms)))
+        for arm, own in zip(arms, self.molecules, strict=True):
+            arm[own] = masses[own] / masses[own].sum()
+        centres = arms @ self.atoms.positions
+        apart = get_distances(centres, cell=self.atoms.cell, pbc=self.atoms.pbc)[1]
+        np.fill_diagonal(apart, self.atoms.cell.lengths().min())
+        whole = np.where(np.isin(np.arange(len(masses)), self.rest), masses, 0.0) / masses[self.rest].sum()
+        others = arms[[own[0] != self.molecule[0] for own in self.molecules]] - whole
+        rest_A = others @ self.atoms.positions
+        return Places(jnp.asarray(others), jnp.asarray(rest_A), float(apart.min() / 2))
+
 
 def subject_of(settings: HydrogenBond) -> Subject:
     """Return what the settings name, relaxed and checked.
@@ -145,13 +173,16 @@ def _relaxed(structure: Path, model: Path, chosen: tuple[int, ...]) -> Subject:
     given, name = structure_of(structure, periodic=True)
     source = source_of(model)
     check_cell(given, name, model, source)
-    molecule, rest = _parts(given, chosen, name)
+    molecule, rest, molecules = _parts(given, chosen, name)
     minimum = model_minimum(given, name, members_of(source, given))
-    return Subject(name, source, minimum, molecule, rest)
+    return Subject(name, source, minimum, molecule, rest, molecules)
 
 
-def _parts(atoms: Atoms, chosen: Sequence[int], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the atoms of the molecule and of the rest; molecules of a crystal are brought in one piece.
+def _parts(
+    atoms: Atoms, chosen: Sequence[int], name: str
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    """Return the atoms of the molecule, of the rest and of each molecule; those of a crystal are brought in
+    one piece.
 
     Raises UserError for what is no whole molecule.
     """
@@ -168,7 +199,7 @@ def _parts(atoms: Atoms, chosen: Sequence[int], name: str) -> tuple[np.ndarray, 
             f"others; its molecules are {listed}{' …' if len(molecules) > 6 else ''}: give one "
             "(molecule_atoms)"
         )
-    return np.array(wanted), np.setdiff1d(np.arange(len(atoms)), wanted)
+    return np.array(wanted), np.setdiff1d(np.arange(len(atoms)), wanted), tuple(map(np.array, molecules))
 
 
 def path_of(settings: HydrogenBond, periodic: bool) -> list[Window]:
@@ -265,11 +296,32 @@ class Restraint(Analytic):
     """½ k (d − d0)² of what is held."""
 
     stiffness_eV_per_A2: Any
-    held: Held | About
+    held: "Held | About | Places"
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV."""
         return 0.5 * self.stiffness_eV_per_A2 * self.held.square_A2(positions_A)
+
+
+@pytree
+@dataclass(frozen=True)
+class Places:
+    """Where molecules are to the centre of all of them, and how far each may go from there, Å.
+
+    arms (molecules, natoms): Σ arm_i r_i is a molecule's vector. rest_A (molecules, 3): those at rest.
+    """
+
+    arms: Any
+    rest_A: Any
+    reach_A: Any
+
+    def away_A(self, positions_A: jax.Array) -> jax.Array:
+        """Return how far each is from its place (molecules,)."""
+        return jnp.sqrt(jnp.sum((self.arms @ positions_A - self.rest_A) ** 2, axis=-1) + TINY_A2)
+
+    def square_A2(self, positions_A: jax.Array) -> jax.Array:
+        """Return the sum of squares of how far each is beyond its reach."""
+        return jnp.sum(jnp.maximum(self.away_A(positions_A) - self.reach_A, 0.0) ** 2)
 
 
 def potential_of(
@@ -285,18 +337,20 @@ def potential_of(
     ]
     whole: list[Potential] = [SameForAll(source.potential(atoms, member)), SameForAll(sum_of(parts))]
     held: list[Potential] = [SameForAll(Restraint(settings.restraint_eV_per_A2, subject.held))]
-    if subject.about is not None:
+    if subject.about is not None and subject.places is not None:
         held.append(SameForAll(Restraint(settings.orientation_eV_per_A2, subject.about)))
+        held.append(SameForAll(Restraint(WALL_eV_per_A2, subject.places)))
     return RingPolymer(
         mixture_of(whole, [[w.coupling, 1 - w.coupling] for w in windows], by_kind=True), n_beads,
-        mixture_of(held, [[w.restraint, w.orientation][: len(held)] for w in windows], by_kind=True),
+        mixture_of(held, [[w.restraint, w.orientation, 1.0][: len(held)] for w in windows], by_kind=True),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Samples:
-    """``samples`` (4,): energies of the whole and of its parts, means over beads, eV; how far the centroids
-    are from the restraint's place, and of a crystal the molecule's atoms about its centre, Å.
+    """``samples`` (5,): energies of the whole and of its parts, means over beads, eV; how far the centroids
+    are from the restraint's place, and of a crystal the molecule's atoms about its centre, and the other
+    molecule that is farthest from its place, Å.
     """
 
     arm: tuple[float, ...]
@@ -305,30 +359,40 @@ class Samples:
     weights: tuple[float, ...]
     about_A: tuple[tuple[float, ...], ...]
     n_beads: int
+    others: tuple[tuple[float, ...], ...] = ()
+    places_A: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
     def of(cls, subject: Subject, n_beads: int) -> "Samples":
         """Return the observer of rings of so many beads."""
         rest = np.asarray(subject.held.rest).tolist()
-        if (own := subject.about) is None:
+        own, places = subject.about, subject.places
+        if own is None or places is None:
             return cls(tuple(subject.arm.tolist()), rest, (), (), (), n_beads)
         vectors, weights = map(tuple, np.asarray(own.rest_A).tolist()), np.asarray(own.weights).tolist()
-        return cls(
-            tuple(subject.arm.tolist()), tuple(rest), own.molecule, tuple(weights), tuple(vectors), n_beads
+        others, at_rest = (
+            tuple(map(tuple, np.asarray(part).tolist())) for part in (places.arms, places.rest_A)
         )
+        return cls(
+            tuple(subject.arm.tolist()), tuple(rest), own.molecule, tuple(weights), tuple(vectors), n_beads,
+            others, at_rest,
+        )  # fmt: skip
 
     def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
-        """Return the four."""
+        """Return the five."""
         centroids = state.positions.reshape(self.n_beads, -1, 3).mean(axis=0)
-        stretch, turned = Held(jnp.array(self.arm), jnp.array(self.rest)).stretch_A(centroids), jnp.array(0.0)
+        stretch = Held(jnp.array(self.arm), jnp.array(self.rest)).stretch_A(centroids)
+        turned = away = jnp.array(0.0)
         if self.molecule:
             about = About(self.molecule, jnp.array(self.weights), jnp.array(self.about_A))
             turned = jnp.sqrt(about.square_A2(centroids))
-        return {"samples": jnp.concatenate([state.info["part_energies_eV"], jnp.array([stretch, turned])])}
+            away = Places(jnp.array(self.others), jnp.array(self.places_A), 0.0).away_A(centroids).max()
+        seen = jnp.array([stretch, turned, away])
+        return {"samples": jnp.concatenate([state.info["part_energies_eV"], seen])}
 
 
 def restraints_eV(samples: np.ndarray, settings: HydrogenBond) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energies (…,) of both restraints at λ2 = λ3 = 1, eV, of samples (…, 4)."""
+    """Return the energies (…,) of both restraints at λ2 = λ3 = 1, eV, of samples (…, 5)."""
     return (
         0.5 * settings.restraint_eV_per_A2 * samples[..., 2] ** 2,
         0.5 * settings.orientation_eV_per_A2 * samples[..., 3] ** 2,
@@ -338,7 +402,10 @@ def restraints_eV(samples: np.ndarray, settings: HydrogenBond) -> tuple[np.ndarr
 def reduced(
     samples: np.ndarray, windows: Sequence[Window], subject: Subject, settings: HydrogenBond
 ) -> np.ndarray:
-    """Return u = U/kT (K, n) of samples (n, 4) in each window (K,); infinite where one is not finite."""
+    """Return u = U/kT (K, n) of samples (n, 5) in each window (K,); infinite where one is not finite.
+
+    What all windows share, the wall, is left out.
+    """
     finite = np.where(np.isfinite(samples), samples, np.inf)
     (whole, apart), (held, about) = finite.T[:2], restraints_eV(finite, settings)
     rows = []

@@ -19,8 +19,10 @@ from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.windows import (
     Held,
     Restraint,
+    WALL_eV_per_A2,
     Window,
     path_of,
+    potential_of,
     release_eV,
     subject_of,
 )
@@ -137,7 +139,8 @@ def test_windows_of_a_wrapped_crystal_sample_it_whole_and_apart(tmp_path: Path) 
     at_rest = subject.atoms.positions, np.zeros((24, 3))
     ended = walk._run(dict.fromkeys(range(3), at_rest), 10.0, "sample")
     assert [OUTCOMES[one.outcome] for one in ended] == ["finished"] * 3
-    whole, apart, stretch, turned = np.stack([one.rows["samples"] for one in ended])[:, 0].T
+    whole, apart, stretch, turned, away = np.stack([one.rows["samples"] for one in ended])[:, 0].T
+    assert away == pytest.approx(0, abs=1e-5)
     alone = Atoms("OH2", subject.atoms.positions[[3, 4, 5]])
     expected = [
         float(load("q-tip4p-f").potential(atoms).energy(atoms.positions))
@@ -181,3 +184,41 @@ def test_a_potential_of_free_atoms_takes_no_crystal(tmp_path: Path) -> None:
     (tmp_path / "model/model.json").write_text(json.dumps({"kind": "gfn2-xtb"}))
     with pytest.raises(UserError, match=r"ice is a crystal, and .* is for free atoms"):
         subject_of(load_settings(HydrogenBond, {**TINY, **given}))
+
+
+def test_other_molecules_meet_a_wall_half_way_to_the_next_place(tmp_path: Path) -> None:
+    subject = subject_of(load_settings(HydrogenBond, {**TINY, **water(tmp_path)}))
+    places, at_rest = subject.places, subject.atoms.positions
+    assert places is not None
+    assert np.asarray(places.away_A(at_rest)) == pytest.approx(0, abs=1e-5)
+    assert places.arms.shape == (7, 24), "all but the one that is taken out"
+    assert 1.3 < places.reach_A < 1.45, "half of 2.76 Å"
+    wall = Restraint(WALL_eV_per_A2, places)
+    assert float(wall.energy(at_rest + 3.0)) == 0, "the crystal may drift"
+    moved = at_rest.copy()
+    moved[subject.molecule] += [2.0, 0, 0]
+    assert float(wall.energy(moved)) == 0, "the molecule is held by its own restraint"
+    for far_A, energy_eV in ((1.0, 0.0), (places.reach_A + 0.4, 0.5 * WALL_eV_per_A2 * 0.4**2)):
+        moved = at_rest.copy()
+        moved[:3] += [0, far_A * 7 / 6, 0]  # the centre of the seven goes by a seventh of it
+        assert float(places.away_A(moved)[0]) == pytest.approx(far_A)
+        assert float(wall.energy(moved)) == pytest.approx(energy_eV, abs=1e-9)
+    assert np.isfinite(jax.grad(wall.energy)(at_rest)).all()
+
+
+def test_what_all_windows_share_changes_no_difference(tmp_path: Path) -> None:
+    settings = load_settings(HydrogenBond, {**TINY, **water(tmp_path)})
+    subject = subject_of(settings)
+    path = path_of(settings, subject.periodic)
+    potential = potential_of(subject, settings, path, 1, None)
+    batched = potential.mixed(np.arange(len(path)))
+    moved = subject.atoms.positions.copy()
+    moved[:3] += [0, 2.5, 0]
+    found = batched.evaluate(batched.arrange(None), np.stack([moved] * len(path)))
+    parts = np.asarray(found.info["part_energies_eV"])
+    mixed = np.array([w.coupling * whole + (1 - w.coupling) * apart
+                      for w, (whole, apart) in zip(path, parts, strict=True)])  # fmt: skip
+    held = settings.restraint_eV_per_A2 * float(subject.held.square_A2(moved))  # the centre of the rest moved
+    left = np.asarray(found.energies) - mixed - 0.5 * held * np.array([w.restraint for w in path])
+    assert left == pytest.approx(left[0]), "nothing but the wall, in each window"
+    assert left[0] > 0.5
