@@ -61,8 +61,10 @@ CLASSICAL: dict[str, Any] = {
 QUANTUM: dict[str, Any] = {
     "n_beads": [1, 46],
     "n_trajectories": 4,
-    "equilibration_fs": 50.0,
-    "duration_fs": 150.0,
+    "timestep_fs": 0.65,
+    "observe_every_fs": 5.2,
+    "equilibration_fs": 104.0,
+    "duration_fs": 416.0,
 }
 
 
@@ -206,9 +208,10 @@ def main() -> None:
     parser.add_argument("--rings", action="store_true", help="frames of beads too, for quantum-committee")
     parser.add_argument("--equilibration-fs", type=float, help="of the runs, in place of their own")
     parser.add_argument("--duration-fs", type=float, help="the same")
+    parser.add_argument("--n-trajectories", type=int, help="the same")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    times = {name: getattr(given, name) for name in ("equilibration_fs", "duration_fs")}
+    times = {name: getattr(given, name) for name in ("equilibration_fs", "duration_fs", "n_trajectories")}
     own = {name: value for name, value in times.items() if value is not None}
     short = {"classical": {**CLASSICAL, **own}, "quantum": {**QUANTUM, **own}}
     stages = {
