@@ -44,8 +44,8 @@ CRYSTAL, POTENTIAL = ASSETS / "structures/alpha_co.extxyz", ASSETS / "potentials
 POLARIZABILITY, LEVEL, SEED = ASSETS / "polarizabilities/alpha-co", "co-crystal", 1
 TEMPERATURES_K, N_EACH = (10.0, 20.0, 40.0), 120
 BONDS_A = (0.0002, 0.0002, 0.0002, 0.004)
-"""Standard deviations of the bonds about their rest, frame by frame: forces along a stiff bond would hide those of
-the lattice."""
+"""Standard deviations of the bonds about their rest, frame by frame: forces along stiff bonds hide
+those of the lattice."""
 RAMAN: dict[str, Any] = {
     "temperatures_K": [10.0], "n_trajectories": 8, "shard_size": 8, "equilibration_fs": 2000.0,
     "duration_fs": 20000.0, "timestep_fs": 0.5, "structure": str(CRYSTAL),

@@ -17,7 +17,7 @@ import frazil
 from frazil.analysis.normal_modes import normal_modes
 from frazil.data.structures import read_structures
 from frazil.errors import UserError
-from frazil.experiments.dipoles import Dipoles, check_branches
+from frazil.experiments.dipoles import Dipoles, check_branches, pieces_of
 from frazil.experiments.field import results, subject
 from frazil.experiments.field.diffusion import diffusion_A2_per_ps
 from frazil.experiments.field.settings import Field
@@ -169,7 +169,7 @@ def test_a_potential_without_a_dipole_in_a_cell_is_refused(tmp_path: Path) -> No
 
 def test_a_dipole_of_one_branch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charges of ± 0.9 at the minimum image of their positions, or as they are, are no oxidation numbers."""
-    from frazil.experiments.field import carried
+    from frazil.experiments import dipoles
 
     atoms, charges = rock_salt(1, 1, 1), np.tile([0.9, -0.9], 4)
     for told, dipole, energy in (
@@ -181,7 +181,7 @@ def test_a_dipole_of_one_branch_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
         ),
     ):
         fake = SimpleNamespace(with_energy=lambda x, d=dipole, e=energy: (d(x), e(x)))
-        monkeypatch.setattr(carried, "Dipoles", lambda *_, fake=fake: fake)
+        monkeypatch.setattr(dipoles, "Dipoles", lambda *_, fake=fake: fake)
         with pytest.raises(UserError, match=told):
             check_branches(SimpleNamespace(kind="test"), atoms, "salt", [("Na", np.array([0]))])  # type: ignore[arg-type]
 
@@ -290,7 +290,7 @@ def test_a_box_of_a_liquid_is_packed_at_its_density(tmp_path: Path) -> None:
     assert atoms.pbc.all()
     assert len(atoms) == 24
     assert atoms.get_masses().sum() / atoms.get_volume() / 0.602214 == pytest.approx(0.9, rel=1e-3)
-    found = subject._pieces(atoms, "box")[1]
+    found = pieces_of(atoms, "box")[1]
     assert [len(own) for own in found.members] == [3] * 8
     assert edge_A(molecule("H2O"), 32, 0.997) == pytest.approx(9.865, abs=1e-3)
     with pytest.raises(UserError, match="gfn2-xtb of kind gfn2-xtb is for free atoms"):
