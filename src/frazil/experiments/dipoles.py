@@ -19,7 +19,7 @@ from frazil.errors import UserError
 from frazil.potentials.interface import jit
 from frazil.potentials.neighbours import of_atoms
 from frazil.potentials.registry import Source
-from frazil.potentials.transform import FieldCoupling, NoDipole
+from frazil.potentials.transform import CalledBack, FieldCoupling, NoDipole
 from frazil.systems.crystals import NoMolecules, whole_molecules
 from frazil.systems.molecules import Molecules
 
@@ -28,6 +28,8 @@ WHOLE_e = 1e-3
 RETURNED_eV = 1e-3
 """How far the energy may be from where it was, when all is as before."""
 ROOM = 1.6
+STEP_A = 0.01
+"""Of differences of a dipole that is called back."""
 
 Unit = tuple[str, np.ndarray]
 """A name, and the atoms that go together: an ion, or a whole molecule."""
@@ -59,16 +61,30 @@ class Dipoles:
         """Return ∂μ/∂r (natoms, 3, 3), e: of each atom, the dipole's component by the atom's."""
         return np.stack([self.with_slope(positions_A, axis)[1] for axis in np.eye(3)], axis=1)
 
+    def by_differences(self, positions_A: np.ndarray) -> np.ndarray:
+        """Return the same for dipoles that cannot be differentiated: differences over ± ``STEP_A``."""
+        moves = STEP_A * np.eye(positions_A.size).reshape(-1, *positions_A.shape)
+        rows = [self._plain(positions_A + move) - self._plain(positions_A - move) for move in moves]
+        slopes = np.array(rows) / (2 * STEP_A)
+        return slopes.reshape(*positions_A.shape, 3).swapaxes(1, 2)
+
+    def _plain(self, positions_A: np.ndarray) -> np.ndarray:
+        found = _uncoupled(self._potential, self._lists(positions_A), jnp.asarray(positions_A)[None])
+        return np.asarray(found.info["dipole_e_A"][0])
+
+    def _lists(self, positions_A: np.ndarray) -> Any:
+        if (cutoff_A := self._potential.cutoff_A) is None:
+            return None
+        atoms = self._atoms.copy()
+        atoms.positions = positions_A
+        found = of_atoms(atoms, cutoff_A, capacity=self._slots, room=ROOM)
+        if bool(found.overflow):
+            found = of_atoms(atoms, cutoff_A, room=ROOM)
+        self._slots = int(found.index.shape[1])
+        return jax.tree.map(lambda leaf: leaf[None], found)
+
     def _evaluated(self, positions_A: np.ndarray, direction: np.ndarray) -> Any:
-        lists, cutoff_A = None, self._potential.cutoff_A
-        if cutoff_A is not None:
-            atoms = self._atoms.copy()
-            atoms.positions = positions_A
-            found = of_atoms(atoms, cutoff_A, capacity=self._slots, room=ROOM)
-            if bool(found.overflow):
-                found = of_atoms(atoms, cutoff_A, room=ROOM)
-            self._slots = int(found.index.shape[1])
-            lists = jax.tree.map(lambda leaf: leaf[None], found)
+        lists = self._lists(positions_A)
         try:
             return _coupled(self._potential, lists, jnp.asarray(positions_A)[None], jnp.asarray(direction))
         except NoDipole as error:
@@ -85,6 +101,12 @@ class Dipoles:
 @jit
 def _coupled(potential: Any, lists: Any, positions: Any, direction: Any) -> Any:
     ready = FieldCoupling(potential, direction).batched(1)
+    return ready.evaluate(ready.arrange(lists), positions)
+
+
+@jit
+def _uncoupled(potential: Any, lists: Any, positions: Any) -> Any:
+    ready = potential.batched(1)
     return ready.evaluate(ready.arrange(lists), positions)
 
 
@@ -143,7 +165,8 @@ def slopes_of(source: Source, atoms: Atoms, name: str) -> tuple[np.ndarray | Non
     """Return ∂μ/∂r (natoms, 3, 3), e, of the mean as ``Dipoles.born_charges``, or None and why there are
     none.
 
-    In a cell a dipole counts that is one of many values (``check_branches``).
+    In a cell a dipole counts that is one of many values (``check_branches``). That of a program that is
+    called back is taken by differences.
     """
     try:
         if atoms.pbc.any():
@@ -151,5 +174,9 @@ def slopes_of(source: Source, atoms: Atoms, name: str) -> tuple[np.ndarray | Non
         return Dipoles(source, atoms).born_charges(atoms.positions), ""
     except NoDipole:
         return None, f"{name} under {source.kind} has no dipole"
+    except CalledBack:
+        if atoms.pbc.any():
+            return None, f"the dipole of {source.kind} in a cell is called back, and has one branch"
+        return Dipoles(source, atoms).by_differences(atoms.positions), ""
     except UserError as error:
         return None, str(error)

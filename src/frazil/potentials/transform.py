@@ -26,6 +26,10 @@ class NoDipole(UserError):
     """A field on a potential that has no dipole, of such a structure."""
 
 
+class CalledBack(UserError):
+    """A field on a potential whose dipole is called back, and cannot be differentiated."""
+
+
 @pytree
 @dataclass(frozen=True)
 class Combined:
@@ -216,7 +220,7 @@ class _WithDipole(_Around):
     ) -> _Coupling:
         """Return the coupling of positions (R, natoms, 3) to fields (R, 3), V/Å.
 
-        Raises UserError for a potential that has no dipole, or none that can be differentiated.
+        Raises NoDipole or CalledBack for a potential that has no dipole, or none that can be differentiated.
         """
         name, n_beads = type(self.potential).__name__, self.n_beads or 1
 
@@ -234,7 +238,7 @@ class _WithDipole(_Around):
         except ValueError as error:
             if "callback" not in str(error).lower():
                 raise
-            raise UserError(
+            raise CalledBack(
                 f"a field on {name}, whose dipole is called back and cannot be differentiated; give its "
                 "calculator the field instead"
             ) from error

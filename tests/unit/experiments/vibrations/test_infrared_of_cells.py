@@ -141,3 +141,20 @@ def test_liquid_water_has_a_dipole_and_what_has_none_says_so(tmp_path: Path) -> 
     assert not (out / "infrared.csv").exists()
     assert pandas.read_csv(out / "harmonic.csv")["intensity_km_per_mol"].isna().all()
     assert any("No infrared spectrum: " in line and "no dipole" in line for line in Section.read(out).text)
+
+
+def test_dipoles_that_are_called_back_have_their_slopes_by_differences() -> None:
+    dipoles = Dipoles(load("q-tip4p-f"), FREE_WATER)
+    expected = dipoles.born_charges(FREE_WATER.positions)
+    assert dipoles.by_differences(FREE_WATER.positions) == pytest.approx(expected, abs=1e-9), (
+        "linear in the places"
+    )
+    turned = FREE_WATER.copy()
+    turned.rotate(40.0, (1, 2, 3))
+    found, why = slopes_of(load("gfn2-xtb"), turned, "water")
+    assert why == ""
+    assert found is not None
+    assert np.abs(found.sum(axis=0)).max() < 5e-3, "all atoms together change no dipole, but for its SCF"
+    charges = np.trace(found, axis1=1, axis2=2) / 3
+    assert charges[0] < -0.3 < 0 < charges[1]
+    assert charges[1] == pytest.approx(charges[2], abs=5e-3)
