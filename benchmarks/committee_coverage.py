@@ -37,7 +37,7 @@ from frazil.potentials.surface import members_of
 from frazil.systems.minima import Minimum, model_minimum, model_modes
 from frazil.systems.starts import canonical
 
-NETWORK = Architecture(elements=("H", "O"), cutoff_A=4.0, n_radial=2, hidden=(16, 16), n_basis=5)
+NETWORK = Architecture(elements=("H", "O"), cutoff_A=4.0, n_radial=3, hidden=(32, 32))
 TEMPERATURE_K, N_MEMBERS = 600.0, 4
 WATER = Atoms("OHH", 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]))
 
@@ -60,8 +60,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--n-committees", type=int, default=100)
-    parser.add_argument("--n-frames", type=int, default=30)
-    parser.add_argument("--n-epochs", type=int, default=300)
+    parser.add_argument("--n-frames", type=int, default=40)
+    parser.add_argument("--n-epochs", type=int, default=500)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     begun = time.process_time()
@@ -71,7 +71,7 @@ def main() -> None:
         frames = drawn(minimum, calculator, committee, given.n_frames + 30)
         train, held = frames[: given.n_frames], frames[given.n_frames :]
         settings = GmnnTraining(
-            seed=committee, n_members=N_MEMBERS, n_epochs=given.n_epochs, batch_size=5, learning_rate=0.02
+            seed=committee, n_members=N_MEMBERS, n_epochs=given.n_epochs, batch_size=5, learning_rate=0.03
         )
         with tempfile.TemporaryDirectory() as folder, TimeLimit() as limit:
             state = gmnn.fit(NETWORK, settings, train, held[:10], Path(folder) / "training.npz", limit)

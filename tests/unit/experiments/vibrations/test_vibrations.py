@@ -355,3 +355,14 @@ def test_a_crystal_along_some_axes_only_is_refused_before_any_work() -> None:
     chain = Atoms("Ar", cell=[11.3, 13.1, 14.0], pbc=(True, False, True))
     with pytest.raises(UserError, match="argon: periodic along a, c only; allowed are all three"):
         check_cell(chain, "argon", Path("model"), source_of(Path("co-crystal")))
+
+
+def test_a_calibration_widens_intervals_and_narrows_none(harmonic: Path, tmp_path: Path) -> None:
+    """The mean's forces may be good by chance, its curvature is no better for it."""
+    subject = subject_of(load_settings(Vibrations, {**SMALL, **bonds(tmp_path, "harmonic")}))
+    (as_it_is,) = pandas.read_csv(harmonic / "harmonic.csv").to_dict("records")
+    width = as_it_is["total_high_95_cm1"] - as_it_is["total_low_95_cm1"]
+    for alpha, times in ((np.nan, 1.0), (0.0, 1.0), (0.4, 1.0), (1.5, 1.5)):
+        (line,) = results.harmonic(subject, alpha).to_dict("records")
+        own = line["total_high_95_cm1"] - line["total_low_95_cm1"]
+        assert own == pytest.approx(times * width, rel=1e-5)
