@@ -154,7 +154,7 @@ class ModelModes:
     """Modes of a committee's mean at its minimum, and those of its members, each at its own minimum.
 
     members_cm1 (M, n_modes): wavenumbers in the order of the mean's modes that they are like; nan of a member
-    that has no minimum near. Of a single model M is 0.
+    that has no minimum near, or one with another number of modes. Of a single model M is 0.
     """
 
     minimum: Minimum
@@ -181,7 +181,10 @@ def model_modes(members: Members, n_members: int, atoms: Atoms, name: str) -> Mo
             own = model_minimum(mean.atoms, name, members, number).modes
         except UserError:
             continue
-        found[number] = own.wavenumbers_cm1[matched(mean.modes, own, atoms.get_masses())]
+        if (
+            len(own.wavenumbers_cm1) == found.shape[1]
+        ):  # else it is linear where the mean is bent, or the reverse
+            found[number] = own.wavenumbers_cm1[matched(mean.modes, own, atoms.get_masses())]
     return ModelModes(mean, found)
 
 

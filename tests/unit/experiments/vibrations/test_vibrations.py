@@ -27,6 +27,7 @@ from frazil.md.integrity import WholeMolecules
 from frazil.parameters import resolve
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
+from frazil.systems.minima import differences, model_modes
 from frazil.units import fs, hbar, inverse_cm, kB
 from shards import run_in_shards
 
@@ -366,3 +367,35 @@ def test_a_calibration_widens_intervals_and_narrows_none(harmonic: Path, tmp_pat
         (line,) = results.harmonic(subject, alpha).to_dict("records")
         own = line["total_high_95_cm1"] - line["total_low_95_cm1"]
         assert own == pytest.approx(times * width, rel=1e-5)
+
+
+def test_a_member_whose_minimum_is_linear_has_no_lines_like_the_bent_means() -> None:
+    bent = Atoms("OHH", 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]))
+
+    def springs(apart_A: float) -> Any:
+        def surface(positions: np.ndarray) -> tuple[float, np.ndarray]:
+            energy, forces = 0.0, np.zeros((3, 3))
+            for one, other, rest, k in ((0, 1, 0.95, 40.0), (0, 2, 0.95, 40.0), (1, 2, apart_A, 10.0)):
+                vector = positions[other] - positions[one]
+                length = np.linalg.norm(vector)
+                energy += 0.5 * k * (length - rest) ** 2
+                pull = k * (length - rest) * vector / length
+                forces[one] += pull
+                forces[other] -= pull
+            return float(energy), forces
+
+        return surface
+
+    class Two:
+        surfaces = {None: springs(1.52), 0: springs(1.52), 1: springs(2.2)}
+
+        def surface(self, positions: np.ndarray, member: int | None = None) -> Any:
+            return self.surfaces[member](positions)
+
+        def curvature(self, positions: np.ndarray, member: int | None = None) -> Any:
+            return differences(self.surfaces[member])(positions)
+
+    found = model_modes(Two(), 2, bent, "water")
+    assert np.isfinite(found.members_cm1[0]).all()
+    assert np.isnan(found.members_cm1[1]).all()
+    assert found.n_without_minimum == 1
