@@ -181,9 +181,7 @@ def model_modes(members: Members, n_members: int, atoms: Atoms, name: str) -> Mo
             own = model_minimum(mean.atoms, name, members, number).modes
         except UserError:
             continue
-        if (
-            len(own.wavenumbers_cm1) == found.shape[1]
-        ):  # else it is linear where the mean is bent, or the reverse
+        if len(own.wavenumbers_cm1) == found.shape[1]:  # else one is linear and the other bent
             found[number] = own.wavenumbers_cm1[matched(mean.modes, own, atoms.get_masses())]
     return ModelModes(mean, found)
 

@@ -27,7 +27,8 @@ from frazil.md.integrity import WholeMolecules
 from frazil.parameters import resolve
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
-from frazil.systems.minima import differences, model_modes
+from frazil.systems import minima
+from frazil.systems.minima import differences, model_minimum, model_modes
 from frazil.units import fs, hbar, inverse_cm, kB
 from shards import run_in_shards
 
@@ -369,7 +370,9 @@ def test_a_calibration_widens_intervals_and_narrows_none(harmonic: Path, tmp_pat
         assert own == pytest.approx(times * width, rel=1e-5)
 
 
-def test_a_member_whose_minimum_is_linear_has_no_lines_like_the_bent_means() -> None:
+def test_a_member_whose_minimum_is_linear_has_no_lines_like_the_bent_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bent = Atoms("OHH", 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]))
 
     def springs(apart_A: float) -> Any:
@@ -386,15 +389,21 @@ def test_a_member_whose_minimum_is_linear_has_no_lines_like_the_bent_means() -> 
 
         return surface
 
-    class Two:
-        surfaces = {None: springs(1.52), 0: springs(1.52), 1: springs(2.2)}
+    surfaces = {None: springs(1.52), 0: springs(1.52), 1: springs(2.2)}
+    straight = Atoms("OHH", [[0, 0, 0], [0.95, 0, 0], [-0.95, 0, 0]])
 
+    class Two:
         def surface(self, positions: np.ndarray, member: int | None = None) -> Any:
-            return self.surfaces[member](positions)
+            return surfaces[member](positions)
 
         def curvature(self, positions: np.ndarray, member: int | None = None) -> Any:
-            return differences(self.surfaces[member])(positions)
+            return differences(surfaces[member])(positions)
 
+    def from_where_it_ends(atoms: Atoms, name: str, members: Any, member: int | None = None) -> Any:
+        return model_minimum(straight if member == 1 else atoms, name, members, member)
+
+    monkeypatch.setattr(minima, "model_minimum", from_where_it_ends)
+    assert len(from_where_it_ends(bent, "water", Two(), 1).modes.wavenumbers_cm1) == 4
     found = model_modes(Two(), 2, bent, "water")
     assert np.isfinite(found.members_cm1[0]).all()
     assert np.isnan(found.members_cm1[1]).all()
