@@ -71,7 +71,7 @@ def both(parameters: Any, species: Any, lists: Any, positions: Any) -> tuple[Any
 
 def trained(start: Any, by: str, frames: dict[str, Any], species: Any, n_steps: int, batch: int) -> Any:
     """Parameters after so many steps of Adam on frames; sizes of both labels' parts are alike."""
-    schedule = optax.cosine_decay_schedule(0.01, n_steps)
+    schedule = optax.cosine_decay_schedule(0.03, n_steps)
     optimizer = optax.adam(schedule)
     n, sizes = len(frames["positions"]), {name: float(np.var(frames[name])) for name in ("dipoles", "born")}
 
