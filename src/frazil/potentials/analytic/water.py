@@ -55,8 +55,8 @@ class QTIP4PF(Analytic):
 
     @property
     def at_once(self) -> int | None:
-        """In a cell few: the waves of many fill more than a cache."""
-        return None if self.periodic is None else 2
+        """In a cell one: the bits of two, side by side in one product of waves, depend on who is beside."""
+        return None if self.periodic is None else 1
 
     def energy(self, positions_A: jax.Array) -> jax.Array:
         """Return the energy, eV, above that of molecules at rest and far apart."""
