@@ -10,9 +10,7 @@ experiment raman from the same seed at 10 K. ``compare``: bands of both beside e
 """
 
 import argparse
-import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas
-from ase.calculators.singlepoint import SinglePointCalculator
+from stages import experiment, labelled, run_stages
 
 import frazil
 from frazil.data.frames import write_frames
 from frazil.data.split import prepare
 from frazil.data.structures import read_structures
-from frazil.experiments.campaign import analyse, run
-from frazil.experiments.settings import Parameters
 from frazil.labels.imports.step import import_dataset
 from frazil.learning import gmnn, polarizability
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
@@ -62,11 +58,8 @@ def make_frames(out: Path) -> None:
             positions, _ = canonical(minimum, temperature_K, SEED, f"frames-{temperature_K:g}", number)
             atoms = crystal.copy()
             atoms.positions = _with_bonds(positions, BONDS_A[number % len(BONDS_A)], random)
-            atoms.calc = calculator
-            energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-            atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces)
             atoms.info = {"trajectory_id": f"{temperature_K:g}-{number}", "label_level": LEVEL}
-            found.append(atoms)
+            found.append(labelled(atoms, calculator))
     tensors = along(polarizability_of(POLARIZABILITY).function(crystal))(
         np.stack([atoms.positions for atoms in found])
     )[:, 0]
@@ -95,19 +88,6 @@ def train(out: Path, n_epochs: int, cutoff_A: float) -> None:
     shape = GmnnArchitecture(cutoff_A=cutoff_A, n_radial=5, hidden=(48, 48))
     print(gmnn.train(out / "data", out / "model", out / "checkpoints", settings, shape))
     print(polarizability.train(out / "labelled.extxyz", 2, 5.0, 5, 0.2, SEED, out / "polarizability"))
-
-
-def experiment(out: Path, name: str, model: Path, response: Path) -> None:
-    """Run the experiment into a folder of its own."""
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    values = {**RAMAN, "model": str(model), "polarizability": str(response)}
-    (folder / "settings.json").write_text(json.dumps(values))
-    given = Parameters(experiment="raman", parameters=folder / "settings.json", campaign_seed=SEED)
-    run(given, 0, RAMAN["n_trajectories"], folder / "kept", folder / "shards/shard_0")
-    analyse(given, folder / "shards", folder / "results")
-    for gate in json.loads((folder / "results/section.json").read_text())["gates"]:
-        print("gate:", {key: gate[key] for key in ("name", "value", "passed") if key in gate})
 
 
 def compare(out: Path) -> None:
@@ -141,20 +121,20 @@ def main() -> None:
     parser.add_argument("--cutoff-A", type=float, default=6.0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
+    out = given.out
+
+    def raman(name: str, model: Path, response: Path) -> None:
+        values = {**RAMAN, "model": str(model), "polarizability": str(response)}
+        experiment(out / name, "raman", values, SEED)
+
     stages = {
-        "frames": lambda: make_frames(given.out),
-        "train": lambda: train(given.out, given.n_epochs, given.cutoff_A),
-        "truth": lambda: experiment(given.out, "truth", POTENTIAL, POLARIZABILITY),
-        "learned": lambda: experiment(
-            given.out, "learned", given.out / "model", given.out / "polarizability"
-        ),
-        "compare": lambda: compare(given.out),
+        "frames": lambda: make_frames(out),
+        "train": lambda: train(out, given.n_epochs, given.cutoff_A),
+        "truth": lambda: raman("truth", POTENTIAL, POLARIZABILITY),
+        "learned": lambda: raman("learned", out / "model", out / "polarizability"),
+        "compare": lambda: compare(out),
     }
-    for name in given.stages:
-        begun = time.process_time()
-        print(f"== {name}", flush=True)
-        stages[name]()
-        print(f"== {name}: {time.process_time() - begun:.0f} s of processor time", flush=True)
+    run_stages(stages, given.stages)
 
 
 if __name__ == "__main__":

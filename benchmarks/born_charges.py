@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas
-from ase.calculators.singlepoint import SinglePointCalculator
+from stages import labelled
 
 import frazil
 from frazil.analysis.normal_modes import intensities_of
@@ -111,10 +111,7 @@ def main() -> None:
     for number in range(MOST + N_TEST):
         atoms = crystal.copy()
         atoms.positions, _ = canonical(minimum, TEMPERATURE_K, 1, "born-charges", number)
-        atoms.calc = calculator
-        known = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-        atoms.calc = SinglePointCalculator(atoms, **known, dipole=truth(atoms.positions))
-        frames.append(atoms)
+        frames.append(labelled(atoms, calculator, dipole=truth(atoms.positions)))
     lists = [of_atoms(atoms, NETWORK.cutoff_A, room=1.0) for atoms in frames]
     room = max(own.index.shape[1] for own in lists)
     lists = [of_atoms(atoms, NETWORK.cutoff_A, capacity=room) for atoms in frames]
@@ -131,7 +128,7 @@ def main() -> None:
     print(f"the part of neighbours: dipoles {float(around.std()):.4f} e Å, Born charges beyond the oxidation "
           f"numbers {float((test['born'] - numbers[:, None, None] * jnp.eye(3)).std()):.4f} e")  # fmt: skip
     at_rest = of_atoms(minimum.atoms, NETWORK.cutoff_A, capacity=room)
-    strength = intensities_of(minimum.modes, truth.born_charges(minimum.atoms.positions)).max()
+    strength = intensities_of(minimum.modes.displacements, truth.born_charges(minimum.atoms.positions)).max()
     rows = []
     for seed in range(given.n_seeds):
         for by, n in ARMS:
@@ -144,7 +141,7 @@ def main() -> None:
             off = np.asarray(dipoles - test["dipoles"])
             _, slopes = both(found, species, jax.tree.map(lambda leaf: leaf[None], at_rest),
                              jnp.asarray(minimum.atoms.positions)[None])  # fmt: skip
-            line = intensities_of(minimum.modes, np.asarray(slopes[0])).max()
+            line = intensities_of(minimum.modes.displacements, np.asarray(slopes[0])).max()
             rows.append(
                 {
                     "seed": seed, "labels": by, "n_frames": n,

@@ -22,7 +22,7 @@ import numpy as np
 import pandas
 import scipy.stats
 from ase import Atoms
-from ase.calculators.singlepoint import SinglePointCalculator
+from stages import labelled
 
 import frazil
 from frazil.analysis.estimates import spread_calibration, two_way
@@ -39,6 +39,7 @@ from frazil.systems.starts import canonical
 
 NETWORK = Architecture(elements=("H", "O"), cutoff_A=4.0, n_radial=3, hidden=(32, 32))
 TEMPERATURE_K, N_MEMBERS = 600.0, 4
+COLUMNS = ("committee", "spread", "mode", "alpha", "error_cm1", "spread_cm1", "inside")
 WATER = Atoms("OHH", 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]))
 
 
@@ -48,10 +49,7 @@ def drawn(minimum: Minimum, calculator: Any, committee: int, n: int) -> list[Ato
     for number in range(n):
         atoms = minimum.atoms.copy()
         atoms.positions, _ = canonical(minimum, TEMPERATURE_K, 1, "coverage", committee, number)
-        atoms.calc = calculator
-        known = {"energy": atoms.get_potential_energy(), "forces": atoms.get_forces()}
-        atoms.calc = SinglePointCalculator(atoms, **known)
-        found.append(atoms)
+        found.append(labelled(atoms, calculator))
     return found
 
 
@@ -92,11 +90,12 @@ def main() -> None:
             for mode in range(len(truth)):
                 rows.append((committee, told, mode + 1, alpha, float(lines.value[mode] - truth[mode]),
                              float(own.std(axis=0, ddof=1)[mode]), bool(inside[mode])))  # fmt: skip
+        table = pandas.DataFrame(rows, columns=COLUMNS)
+        table.to_csv(given.out / "coverage.csv", index=False)
         if committee % 10 == 9:
-            names = ["committee", "spread", "mode", "alpha", "error_cm1", "spread_cm1", "inside"]
-            table = pandas.DataFrame(rows, columns=names)
-            table.to_csv(given.out / "coverage.csv", index=False)
             print(committee + 1, table.groupby("spread")["inside"].mean().to_dict(), flush=True)
+    if not rows:
+        raise SystemExit("no committee has two members with a minimum; train longer (--n-epochs)")
     for by_mode, part in table.groupby(["spread", "mode"]):
         error = np.sqrt((part["error_cm1"] ** 2).mean())
         print(f"{by_mode}: inside {part['inside'].mean():.3f}, error {error:.2f} cm⁻¹ (rms), "

@@ -14,7 +14,6 @@ integrals, directly and by the mass integral; ``quantum-committee``: the committ
 import argparse
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,12 @@ import pandas
 import scipy.stats
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
+from stages import experiment, run_stages
 
 from frazil.data.frames import load_frames, write_frames
 from frazil.data.split import prepare
-from frazil.experiments.campaign import analyse, run
 from frazil.experiments.hydrogen_bond.settings import HydrogenBond
 from frazil.experiments.hydrogen_bond.windows import Subject, path_of, potential_of, subject_of
-from frazil.experiments.settings import Parameters
 from frazil.labels.imports.step import import_dataset
 from frazil.learning import gmnn
 from frazil.learning.settings import GmnnArchitecture, GmnnTraining
@@ -168,20 +166,12 @@ def train(out: Path, n_epochs: int, cutoff_A: float, n_members: int) -> None:
     print(gmnn.train(out / "data", out / "model", out / "checkpoints", settings, shape))
 
 
-def experiment(out: Path, name: str, values: dict[str, Any]) -> Path:
-    """Run the experiment; return the folder of its results."""
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "settings.json").write_text(json.dumps(values))
-    given = Parameters(experiment="hydrogen_bond", parameters=folder / "settings.json", campaign_seed=SEED)
-    run(given, 0, values["n_trajectories"], folder / "kept", folder / "shards/shard_0")
-    analyse(given, folder / "shards", folder / "results")
-    for gate in json.loads((folder / "results/section.json").read_text())["gates"]:
-        print("gate:", {key: gate[key] for key in ("name", "value", "passed") if key in gate})
+def hydrogen_bond(out: Path, name: str, values: dict[str, Any]) -> None:
+    """Run the experiment, and print its tables."""
+    results = experiment(out / name, "hydrogen_bond", values, SEED)
     for table in ("free_energies", "windows", "passes", "quantum"):
-        file = folder / "results" / f"{table}.csv"
+        file = results / f"{table}.csv"
         print(pandas.read_csv(file).to_string() if file.is_file() else f"no {table}")
-    return folder / "results"
 
 
 def compare(out: Path, one: str, other: str) -> None:
@@ -217,24 +207,20 @@ def main() -> None:
     stages = {
         "frames": lambda: make_frames(given.out, given.rings),
         "train": lambda: train(given.out, given.n_epochs, given.cutoff_A, given.n_members),
-        "truth": lambda: experiment(given.out, "truth", asked(given.out, "truth", short["classical"])),
-        "committee": lambda: experiment(
+        "truth": lambda: hydrogen_bond(given.out, "truth", asked(given.out, "truth", short["classical"])),
+        "committee": lambda: hydrogen_bond(
             given.out, "committee", asked(given.out, "model", short["classical"])
         ),
-        "quantum": lambda: experiment(
+        "quantum": lambda: hydrogen_bond(
             given.out, "quantum", asked(given.out, "truth", {**short["quantum"], "mass_integral": True})
         ),
-        "quantum-committee": lambda: experiment(
+        "quantum-committee": lambda: hydrogen_bond(
             given.out, "quantum-committee", asked(given.out, "model", short["quantum"])
         ),
         "compare": lambda: compare(given.out, "truth", "committee"),
         "compare-quantum": lambda: compare(given.out, "quantum", "quantum-committee"),
     }
-    for name in given.stages:
-        begun = time.process_time()
-        print(f"== {name}", flush=True)
-        stages[name]()
-        print(f"== {name}: {time.process_time() - begun:.0f} s of processor time", flush=True)
+    run_stages(stages, given.stages)
 
 
 if __name__ == "__main__":

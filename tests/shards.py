@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
 from frazil.experiments.campaign import analyse, run
 from frazil.experiments.settings import Parameters
 
@@ -18,3 +20,11 @@ def run_in_shards(experiment: str, folder: Path, values: dict[str, Any], sizes: 
         first += size
     analyse(asked, folder / "shards", folder / "out")
     return folder / "out"
+
+
+def given(folder: Path, model: Any, atoms: Atoms, file: str = "given.extxyz") -> dict[str, str]:
+    """Write a structure and a described potential; return the settings that name them."""
+    (folder / "model").mkdir()
+    (folder / "model/model.json").write_text(json.dumps(model))
+    atoms.write(folder / file)
+    return {"structure": str(folder / file), "model": str(folder / "model")}

@@ -4,7 +4,7 @@ Wilson, Decius & Cross, Molecular Vibrations (1955); overall motions are project
 Adams, J. Chem. Phys. 72, 99 (1980).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ase.units
 import numpy as np
@@ -61,20 +61,19 @@ def normal_modes(
     weighted = 0.5 * (hessian + hessian.T) / np.outer(roots, roots)
     squares, vectors = np.linalg.eigh(inside.T @ weighted @ inside)
     wavenumbers = np.sign(squares) * np.sqrt(np.abs(squares)) * hbar / ase.units.invcm
-    displacements = ((inside @ vectors) / roots[:, None]).T
+    displacements = ((inside @ vectors) / roots[:, None]).T.reshape(len(squares), -1, 3)
     intensities = np.full(len(squares), np.nan)
-    found = Modes(wavenumbers, intensities, displacements.reshape(len(squares), -1, 3))
-    if dipole_derivatives_e is None:
-        return found
-    slopes = np.asarray(dipole_derivatives_e, float).reshape(3, -1, 3).swapaxes(0, 1)
-    return replace(found, intensities_km_per_mol=intensities_of(found, slopes))
+    if dipole_derivatives_e is not None:
+        slopes = np.asarray(dipole_derivatives_e, float).reshape(3, -1, 3).swapaxes(0, 1)
+        intensities = intensities_of(displacements, slopes)
+    return Modes(wavenumbers, intensities, displacements)
 
 
-def intensities_of(modes: Modes, dipole_slopes_e: np.ndarray) -> np.ndarray:
-    """Return the infrared intensities (n_modes,), km/mol, of modes by ∂μ/∂r (natoms, 3, 3), e, the dipole's
-    component first.
+def intensities_of(displacements: np.ndarray, dipole_slopes_e: np.ndarray) -> np.ndarray:
+    """Return the infrared intensities (n_modes,), km/mol, of displacements (n_modes, natoms, 3), as ``Modes``
+    has them, by ∂μ/∂r (natoms, 3, 3), e, the dipole's component first.
     """
-    along = np.einsum("adx,kax->kd", dipole_slopes_e, modes.displacements)
+    along = np.einsum("adx,kax->kd", dipole_slopes_e, displacements)
     return np.asarray((along**2).sum(axis=1) * _km_per_mol())
 
 

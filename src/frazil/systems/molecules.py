@@ -29,6 +29,14 @@ MOLECULE = "molecule"
 EMBEDDING_SEED = 7
 
 
+def centre_weights(masses_amu: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
+    """Return weights (groups, natoms), whose sums over positions are the groups' centres of mass."""
+    weights = np.zeros((len(groups), len(masses_amu)))
+    for row, own in zip(weights, groups, strict=True):
+        row[own] = masses_amu[own] / masses_amu[own].sum()
+    return weights
+
+
 def bonds_of(atoms: Atoms, slack_A: float = BOND_SLACK_A) -> np.ndarray:
     """Return the bonds (n_bonds, 2): atoms nearer than their covalent radii and ``slack_A``; no cell."""
     radii = covalent_radii[atoms.numbers]

@@ -24,7 +24,7 @@ from frazil.potentials.polarizability import load as polarizability_of
 from frazil.potentials.registry import Source
 from frazil.potentials.surface import members_of
 from frazil.systems.minima import fastest_cm1, model_minimum
-from frazil.systems.molecules import Molecules
+from frazil.systems.molecules import Molecules, centre_weights
 
 STEPS_PER_PERIOD, STEPS_DRIVEN = 14, 28
 """Of the fastest mode, at least: sampled, and under a field whose work is to be right to 0.2 %."""
@@ -187,17 +187,14 @@ class Samples:
     @classmethod
     def of(cls, subject: Subject, n_beads: int) -> "Samples":
         """Return what is observed of a subject."""
-        masses, arms = subject.atoms.get_masses(), []
-        for own in subject.molecules.members:
-            weights = np.zeros(len(masses))
-            weights[own] = masses[own] / masses[own].sum()
-            arms.append(tuple(map(float, weights)))
+        masses = subject.atoms.get_masses()
+        arms = tuple(map(tuple, centre_weights(masses, subject.molecules.members).tolist()))
         bonds = tuple(subject.bonds.values())
         if not subject.in_cell:
-            return cls(bonds, tuple(arms), n_beads, subject.alpha)
+            return cls(bonds, arms, n_beads, subject.alpha)
         cell = tuple(tuple(map(float, row)) for row in subject.atoms.cell.array)
         whole = tuple(map(float, masses / masses.sum()))
-        return cls(bonds, tuple(arms), n_beads, subject.alpha, whole, cell)
+        return cls(bonds, arms, n_beads, subject.alpha, whole, cell)
 
     def __call__(self, state: State, system: System) -> dict[str, jax.Array]:
         """Return them."""

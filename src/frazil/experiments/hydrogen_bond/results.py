@@ -474,7 +474,8 @@ def _text(settings: HydrogenBond, subject: Subject, sets: list[Set], taken: str,
         + (
             "The crystal does not turn: the restraint holds the molecule at its place, and one of "
             f"{settings.orientation_eV_per_A2:g} eV/Å² its atoms about its centre; when it is decoupled, it "
-            "is let turn (turn). Alone it is in no cell, and sees no image of itself."
+            "is let turn (turn). A wall, the same in all windows, keeps the other molecules within half a "
+            "neighbour's distance of their places. Alone it is in no cell, and sees no image of itself."
             if subject.periodic
             else "The restraint holds no direction, so the cluster turns freely."
         ),

@@ -44,7 +44,7 @@ from frazil.potentials.transform import OnAtoms, SameForAll, mixture_of, sum_of
 from frazil.pytrees import pytree
 from frazil.systems.crystals import whole_molecules
 from frazil.systems.minima import Minimum, model_minimum
-from frazil.systems.molecules import molecules_of
+from frazil.systems.molecules import centre_weights, molecules_of
 from frazil.units import kB
 
 STEPS_PER_PERIOD = 14
@@ -103,10 +103,8 @@ class Subject:
     @property
     def arm(self) -> np.ndarray:
         """Weights (natoms,): their sum over positions is the vector from the rest's centre to the other."""
-        masses, weights = self.atoms.get_masses(), np.zeros(len(self.atoms))
-        weights[self.molecule] = masses[self.molecule] / masses[self.molecule].sum()
-        weights[self.rest] = -masses[self.rest] / masses[self.rest].sum()
-        return weights
+        molecule, rest = centre_weights(self.atoms.get_masses(), [self.molecule, self.rest])
+        return np.asarray(molecule - rest)
 
     @property
     def periodic(self) -> bool:
@@ -139,15 +137,11 @@ class Subject:
         """Of a crystal: where the centres of its other molecules are, from the centre of all of these."""
         if not self.periodic:
             return None
-        masses = self.atoms.get_masses()
-        arms = np.zeros((len(self.molecules), len(self.atoms)))
-        for arm, own in zip(arms, self.molecules, strict=True):
-            arm[own] = masses[own] / masses[own].sum()
-        centres = arms @ self.atoms.positions
+        *arms, whole = centre_weights(self.atoms.get_masses(), [*self.molecules, self.rest])
+        centres = np.array(arms) @ self.atoms.positions
         apart = get_distances(centres, cell=self.atoms.cell, pbc=self.atoms.pbc)[1]
         np.fill_diagonal(apart, self.atoms.cell.lengths().min())
-        whole = np.where(np.isin(np.arange(len(masses)), self.rest), masses, 0.0) / masses[self.rest].sum()
-        others = arms[[own[0] != self.molecule[0] for own in self.molecules]] - whole
+        others = np.array(arms)[[own[0] != self.molecule[0] for own in self.molecules]] - whole
         rest_A = others @ self.atoms.positions
         return Places(jnp.asarray(others), jnp.asarray(rest_A), float(apart.min() / 2))
 
@@ -292,19 +286,6 @@ class About:
 
 @pytree
 @dataclass(frozen=True)
-class Restraint(Analytic):
-    """½ k (d − d0)² of what is held."""
-
-    stiffness_eV_per_A2: Any
-    held: "Held | About | Places"
-
-    def energy(self, positions_A: jax.Array) -> jax.Array:
-        """Return the energy, eV."""
-        return 0.5 * self.stiffness_eV_per_A2 * self.held.square_A2(positions_A)
-
-
-@pytree
-@dataclass(frozen=True)
 class Places:
     """Where molecules are to the centre of all of them, and how far each may go from there, Å.
 
@@ -322,6 +303,19 @@ class Places:
     def square_A2(self, positions_A: jax.Array) -> jax.Array:
         """Return the sum of squares of how far each is beyond its reach."""
         return jnp.sum(jnp.maximum(self.away_A(positions_A) - self.reach_A, 0.0) ** 2)
+
+
+@pytree
+@dataclass(frozen=True)
+class Restraint(Analytic):
+    """½ k (d − d0)² of what is held."""
+
+    stiffness_eV_per_A2: Any
+    held: Held | About | Places
+
+    def energy(self, positions_A: jax.Array) -> jax.Array:
+        """Return the energy, eV."""
+        return 0.5 * self.stiffness_eV_per_A2 * self.held.square_A2(positions_A)
 
 
 def potential_of(

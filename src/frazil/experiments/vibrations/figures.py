@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+from matplotlib.axes import Axes
 
 from frazil.experiments.vibrations.settings import Vibrations
 from frazil.experiments.vibrations.subject import Subject
@@ -19,20 +20,8 @@ def densities(
     end = 1.15 * max(float(lines["wavenumber_cm1"].max()), float(peaks["position_cm1"].max()))
     shown = density[density["wavenumber_cm1"] <= end]
     canvas, axes = new(2, width_in=7.0, height_in=4.6, share_x=True)
-    axis = axes[0, 0]
-    x = shown["wavenumber_cm1"]
-    if shown["total_low_95"].notna().any():
-        axis.fill_between(
-            x, shown["total_low_95"], shown["total_high_95"], color=ORANGE, alpha=0.35, linewidth=0,
-            label="sampling and members, 95 %",
-        )  # fmt: skip
-    axis.fill_between(
-        x, shown["low_95"], shown["high_95"], color=BLUE, alpha=0.35, linewidth=0, label="sampling, 95 %"
-    )
-    axis.plot(x, shown["density"], color=MODEL, linewidth=1.0, label="mean")
-    axis.set_ylim(bottom=0)
-    label(axis, "", "density of states (cm)", f"{subject.name}, {settings.temperature_K:g} K")
-    axis.legend()
+    _with_bands(axes[0, 0], shown, "density")
+    label(axes[0, 0], "", "density of states (cm)", f"{subject.name}, {settings.temperature_K:g} K")
     axis = axes[1, 0]
     for k, own in enumerate(subject.modes.members_cm1):
         axis.vlines(own, 0.0, 0.6, color=ORANGE, linewidth=0.6, label="members" if k == 0 else None)
@@ -50,6 +39,22 @@ def densities(
         "Vibrational density of states along dynamics (classical), mean over members and starts, with the "
         "bands of sampling alone and of both errors; below the harmonic lines.",
     )  # fmt: skip
+
+
+def _with_bands(axis: Axes, shown: pandas.DataFrame, name: str) -> None:
+    """Draw a curve over the wavenumber, with the bands of sampling and, where it is known, of both errors."""
+    x = shown["wavenumber_cm1"]
+    if shown["total_low_95"].notna().any():
+        axis.fill_between(
+            x, shown["total_low_95"], shown["total_high_95"], color=ORANGE, alpha=0.35, linewidth=0,
+            label="sampling and members, 95 %",
+        )  # fmt: skip
+    axis.fill_between(
+        x, shown["low_95"], shown["high_95"], color=BLUE, alpha=0.35, linewidth=0, label="sampling, 95 %"
+    )
+    axis.plot(x, shown[name], color=MODEL, linewidth=1.0, label="mean")
+    axis.set_ylim(bottom=0)
+    axis.legend()
 
 
 def errors(peaks: pandas.DataFrame, lines: pandas.DataFrame, out: Path) -> Figure:
@@ -79,19 +84,9 @@ def infrared(
     end = 1.15 * float(lines["wavenumber_cm1"].max())
     shown = found[found["wavenumber_cm1"] <= end]
     canvas, axes = new(2, width_in=7.0, height_in=4.6, share_x=True)
-    axis, x = axes[0, 0], shown["wavenumber_cm1"]
-    if shown["total_low_95"].notna().any():
-        axis.fill_between(
-            x, shown["total_low_95"], shown["total_high_95"], color=ORANGE, alpha=0.35, linewidth=0,
-            label="sampling and members, 95 %",
-        )  # fmt: skip
-    axis.fill_between(
-        x, shown["low_95"], shown["high_95"], color=BLUE, alpha=0.35, linewidth=0, label="sampling, 95 %"
-    )
-    axis.plot(x, shown["absorption"], color=MODEL, linewidth=1.0, label="mean")
-    axis.set_ylim(bottom=0)
-    label(axis, "", "absorption (km/mol per cm⁻¹)", f"infrared, {subject.name}, {settings.temperature_K:g} K")
-    axis.legend()
+    _with_bands(axes[0, 0], shown, "absorption")
+    title = f"infrared, {subject.name}, {settings.temperature_K:g} K"
+    label(axes[0, 0], "", "absorption (km/mol per cm⁻¹)", title)
     axis = axes[1, 0]
     axis.vlines(lines["wavenumber_cm1"], 0.0, lines["intensity_km_per_mol"], color=MODEL, linewidth=1.5)
     axis.set_xlim(0, end)

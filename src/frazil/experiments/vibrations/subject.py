@@ -133,7 +133,7 @@ def intensities_km_per_mol(subject: Subject) -> np.ndarray:
     modes = subject.modes.minimum.modes
     if subject.dipole_slopes_e is None:
         return np.full(len(modes.wavenumbers_cm1), np.nan)
-    return intensities_of(modes, subject.dipole_slopes_e)
+    return intensities_of(modes.displacements, subject.dipole_slopes_e)
 
 
 def wavenumbers_cm1(settings: Vibrations) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Water and CO in fields: one molecule is exact by quadrature over its shape, its directions by Langevin."""
 
-import json
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas
 import pytest
 from ase import Atoms
 
+import shards
 from frazil.errors import UserError
 from frazil.experiments.field import physics, results, subject
 from frazil.experiments.field.settings import Field
@@ -42,11 +42,7 @@ BENT = 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]])
 campaign = partial(run_in_shards, "field")
 
 
-def given(folder: Path, model: Any, atoms: Atoms) -> dict[str, str]:
-    (folder / "model").mkdir()
-    (folder / "model/model.json").write_text(json.dumps(model))
-    atoms.write(folder / "cluster.xyz")
-    return {"structure": str(folder / "cluster.xyz"), "model": str(folder / "model")}
+given = partial(shards.given, file="cluster.xyz")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from ase import Atoms
 
 import frazil
+import shards
 from frazil.analysis.normal_modes import normal_modes
 from frazil.data.structures import read_structures
 from frazil.errors import UserError
@@ -43,11 +44,7 @@ SMALL: dict[str, Any] = {
 WATER = 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]])
 
 
-def given(folder: Path, model: Any, atoms: Atoms) -> dict[str, str]:
-    (folder / "model").mkdir()
-    (folder / "model/model.json").write_text(json.dumps(model))
-    atoms.write(folder / "cell.extxyz")
-    return {"structure": str(folder / "cell.extxyz"), "model": str(folder / "model")}
+given = partial(shards.given, file="cell.extxyz")
 
 
 def four_waters() -> Atoms:

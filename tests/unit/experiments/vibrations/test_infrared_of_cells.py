@@ -1,6 +1,5 @@
 """Infrared spectra of molecules and cells: Born charges times velocities, and harmonic intensities."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from frazil.potentials.registry import load
 from frazil.report.section import Section
 from frazil.settings import load as load_settings
 from frazil.units import fs
-from shards import run_in_shards
+from shards import given, run_in_shards
 
 SALT: dict[str, Any] = {
     "n_trajectories": 12, "shard_size": 12, "temperature_K": 5.0, "duration_fs": 8192, "equilibration_fs": 0,
@@ -36,19 +35,10 @@ WATER: dict[str, Any] = {
 FREE_WATER = Atoms("OHH", 0.95 * np.array([[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]]))
 
 
-def given(folder: Path, atoms: Atoms, *kinds: dict[str, Any]) -> dict[str, str]:
-    """Write a structure and a potential, a committee of several."""
-    (folder / "model").mkdir()
-    described = kinds[0] if len(kinds) == 1 else {"kind": "committee", "parts": kinds}
-    (folder / "model/model.json").write_text(json.dumps(described))
-    atoms.write(folder / "given.extxyz")
-    return {"structure": str(folder / "given.extxyz"), "model": str(folder / "model")}
-
-
 @pytest.fixture(scope="module")
 def salt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("salt")
-    values = SALT | given(folder, rock_salt(1, 1, 1), {"kind": "rock-salt"})
+    values = SALT | given(folder, {"kind": "rock-salt"}, rock_salt(1, 1, 1))
     return run_in_shards("vibrations", folder, values)
 
 
@@ -74,7 +64,7 @@ def test_cold_salt_absorbs_with_the_intensity_of_its_modes(salt: Path) -> None:
 
 def test_the_sum_of_intensities_is_that_of_born_charges(tmp_path: Path) -> None:
     """Σ I = N_A/(12 ε₀ c²) Σ_a |Z_a|²/m_a, 42.2561 km/mol for 1 (D/Å)²/amu, whatever the force constants."""
-    values = SALT | given(tmp_path, rock_salt(1, 1, 1), {"kind": "rock-salt"})
+    values = SALT | given(tmp_path, {"kind": "rock-salt"}, rock_salt(1, 1, 1))
     subject = subject_of(load_settings(Vibrations, values))
     assert subject.dipole_slopes_e is not None
     per_mass = (subject.dipole_slopes_e**2).sum(axis=(1, 2)) / subject.atoms.get_masses()
@@ -85,7 +75,7 @@ def test_the_sum_of_intensities_is_that_of_born_charges(tmp_path: Path) -> None:
 
 def test_a_run_absorbs_what_its_born_charges_and_velocities_say(tmp_path: Path) -> None:
     """dμ/dt = Σ Z v where the slopes hardly change: at 5 K to a percent."""
-    values = SALT | given(tmp_path, rock_salt(1, 1, 1), {"kind": "rock-salt"})
+    values = SALT | given(tmp_path, {"kind": "rock-salt"}, rock_salt(1, 1, 1))
     settings = load_settings(Vibrations, values)
     subject = subject_of(settings)
     _, runs = repeated(physics, settings, 1, [3])
@@ -109,8 +99,8 @@ def test_a_run_absorbs_what_its_born_charges_and_velocities_say(tmp_path: Path) 
 
 
 def test_free_water_absorbs_as_its_modes_do(tmp_path: Path) -> None:
-    twice = {"kind": "q-tip4p-f"}, {"kind": "q-tip4p-f"}
-    out = run_in_shards("vibrations", tmp_path, WATER | given(tmp_path, FREE_WATER, *twice))
+    twice = {"kind": "committee", "parts": [{"kind": "q-tip4p-f"}] * 2}
+    out = run_in_shards("vibrations", tmp_path, WATER | given(tmp_path, twice, FREE_WATER))
     bands = pandas.read_csv(out / "infrared_bands.csv").dropna(subset=["harmonic_km_per_mol"])
     lines = pandas.read_csv(out / "harmonic.csv")
     assert len(lines) == 3
@@ -134,9 +124,8 @@ def test_liquid_water_has_a_dipole_and_what_has_none_says_so(tmp_path: Path) -> 
     assert why == ""
     assert slopes is not None
     assert np.abs(slopes.sum(axis=0)).max() < 1e-9, "all atoms together change no dipole"
-    values = WATER | given(tmp_path, Atoms("CO", [[0, 0, 0], [0, 0, 1.13]]), {
-        "kind": "harmonic", "stiffness_eV_per_A2": 118.0, "length_A": 1.128
-    })  # fmt: skip
+    bond = {"kind": "harmonic", "stiffness_eV_per_A2": 118.0, "length_A": 1.128}
+    values = WATER | given(tmp_path, bond, Atoms("CO", [[0, 0, 0], [0, 0, 1.13]]))
     out = run_in_shards("vibrations", tmp_path, values)
     assert not (out / "infrared.csv").exists()
     assert pandas.read_csv(out / "harmonic.csv")["intensity_km_per_mol"].isna().all()
