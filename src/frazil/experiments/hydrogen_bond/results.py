@@ -1,5 +1,6 @@
 """From samples of windows to free energies: two estimators, both errors, tables, gates, the section."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -358,8 +359,7 @@ def _gates(
     ]
     path = path_of(settings, subject.periodic)
     if (places := subject.places) is not None:
-        coupled = [own.samples[:, :, [w.coupling == 1 for w in path], :, 4] for own in sets]
-        left = np.mean([float((away > places.reach_A).mean()) for away in coupled])
+        left = np.mean([left_of(own.samples, path, float(places.reach_A)) for own in sets])
         gates.append(Gate.at_most(LEFT, left, MOST_ESCAPED).because(*LEFT_TOLD))
     for own in sets:
         beads = "classical" if own.n_beads == 1 else f"{own.n_beads} beads"
@@ -393,6 +393,14 @@ def _gates(
         name = f"what members differ by in one window, {nuclei_of(windows['n_beads'].iloc[0])} (meV)"
         gates.append(Gate.at_most(name, apart[most], margin, between).because(*MEMBERS_TOLD))
     return gates
+
+
+def left_of(samples: np.ndarray, path: Sequence[Window], reach_A: float) -> float:
+    """Return the part of the samples (M, R, K, n, 5) of the whole crystal in which another molecule is beyond
+    its reach.
+    """
+    away = samples[:, :, [window.coupling == 1 for window in path], :, 4]
+    return float((away > reach_A).mean())
 
 
 def members_differ(windows: pandas.DataFrame) -> pandas.Series:

@@ -222,3 +222,13 @@ def test_what_all_windows_share_changes_no_difference(tmp_path: Path) -> None:
     left = np.asarray(found.energies) - mixed - 0.5 * held * np.array([w.restraint for w in path])
     assert left == pytest.approx(left[0]), "nothing but the wall, in each window"
     assert left[0] > 0.5
+
+
+def test_the_whole_crystal_at_its_wall_is_counted_and_that_with_a_gap_is_not() -> None:
+    path = [Window(1.0, 0.0), Window(1.0, 1.0, 1.0), Window(0.2, 1.0, 1.0), Window(0.0, 1.0, 0.5)]
+    samples = np.zeros((1, 2, 4, 5, 5))
+    samples[..., 3] = 9.0  # the molecule's own atoms do not matter
+    samples[:, :, 2:, :, 4] = 1.6
+    assert results.left_of(samples, path, 1.4) == 0
+    samples[0, 1, 0, :3, 4] = 1.5
+    assert results.left_of(samples, path, 1.4) == pytest.approx(3 / 20)

@@ -10,6 +10,7 @@ from ase import Atoms
 
 pytest.importorskip("jax")
 
+import frazil
 from frazil.analysis.settings import Spectrum
 from frazil.analysis.spectra import power_spectrum
 from frazil.experiments.campaign import repeated
@@ -144,6 +145,12 @@ def test_dipoles_that_are_called_back_have_their_slopes_by_differences() -> None
     assert why == ""
     assert found is not None
     assert np.abs(found.sum(axis=0)).max() < 5e-3, "all atoms together change no dipole, but for its SCF"
+    turned.calc = frazil.load("gfn2-xtb")
+    before = turned.get_dipole_moment()
+    turned.positions[1] += [0.02, 0, 0]
+    along_x = (turned.get_dipole_moment() - before) / 0.02
+    assert along_x == pytest.approx(found[1, :, 0], abs=0.01), "the dipole's component first"
+    assert abs(found[1, 1, 0] - found[1, 0, 1]) > 0.03, "which matters: slopes are not symmetric"
     charges = np.trace(found, axis1=1, axis2=2) / 3
     assert charges[0] < -0.3 < 0 < charges[1]
     assert charges[1] == pytest.approx(charges[2], abs=5e-3)
